@@ -1,0 +1,141 @@
+// Every failure that a person or a program meets: one table from code to exit status, HTTP status, OAuth error and hint.
+
+/** sysexits(3), as far as we use them. */
+export const EXIT = {
+  done: 0,
+  usage: 64,
+  unavailable: 69,
+  software: 70,
+  try_again: 75,
+  login_required: 77,
+  configuration: 78,
+} as const;
+
+/** `error` of RFC 6749 5.2, 8693 2.2.2, 9449 5 and 8, 9470 3, as `POST /token` answers them. */
+export type OAuthError =
+  | 'invalid_request'
+  | 'unsupported_grant_type'
+  | 'invalid_grant'
+  | 'login_required'
+  | 'insufficient_user_authentication'
+  | 'invalid_target'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce'
+  | 'temporarily_unavailable'
+  | 'server_error';
+
+interface Meaning {
+  readonly exit: number;
+  readonly status: number;
+  readonly error: OAuthError;
+  readonly hint: string;
+}
+
+const LOGIN = 'run: kubectl curfew login';
+const DENIED = { exit: EXIT.login_required, status: 400, error: 'login_required', hint: LOGIN } as const;
+const ID_TOKEN = { exit: EXIT.login_required, status: 400, error: 'invalid_grant', hint: LOGIN } as const;
+const PROOF = {
+  exit: EXIT.try_again,
+  status: 400,
+  error: 'invalid_dpop_proof',
+  hint: 'try again; if it goes on, run: kubectl curfew login',
+} as const;
+const IDENTITY = {
+  exit: EXIT.login_required,
+  status: 400,
+  error: 'invalid_grant',
+  hint: 'ask who runs curfew-broker and the identity provider',
+} as const;
+const AWAY = {
+  exit: EXIT.unavailable,
+  status: 503,
+  error: 'temporarily_unavailable',
+  hint: 'check the network and that the host is up, then try again',
+} as const;
+const CONFIGURATION = {
+  exit: EXIT.configuration,
+  status: 500,
+  error: 'server_error',
+  hint: 'correct the setting that is named',
+} as const;
+
+/** What each code means at every edge. A code is the `reason` on the wire, in audit rows and in metrics. */
+export const CODES = {
+  // the engine's denials
+  session_ended: DENIED,
+  login_too_old: DENIED,
+  idle_too_long: DENIED,
+  acr_too_low: { ...DENIED, error: 'insufficient_user_authentication' },
+  // a login that cannot open a session
+  login_after: { ...DENIED, hint: 'log in anew at the identity provider: kubectl curfew login' },
+  clock: { ...ID_TOKEN, hint: 'the clocks of identity provider and broker differ: correct them' },
+  id_token_invalid: ID_TOKEN,
+  id_token_signature: ID_TOKEN,
+  id_token_issuer: ID_TOKEN,
+  id_token_audience: ID_TOKEN,
+  id_token_azp: ID_TOKEN,
+  id_token_expired: ID_TOKEN,
+  id_token_nonce: ID_TOKEN,
+  id_token_used: ID_TOKEN,
+  auth_time: { ...ID_TOKEN, hint: 'the identity provider must put auth_time into the ID token: see the README' },
+  username: IDENTITY,
+  username_taken: IDENTITY,
+  groups: IDENTITY,
+  not_admitted: IDENTITY,
+  // handles, proofs, targets
+  unknown_session: { ...ID_TOKEN, error: 'invalid_grant' },
+  proof_invalid: PROOF,
+  proof_replayed: PROOF,
+  proof_nonce: { ...PROOF, error: 'use_dpop_nonce' },
+  invalid_target: {
+    exit: EXIT.configuration,
+    status: 400,
+    error: 'invalid_target',
+    hint: 'run: kubectl curfew status, to see the clusters there are',
+  },
+  // requests
+  request_invalid: { exit: EXIT.usage, status: 400, error: 'invalid_request', hint: 'correct the request' },
+  grant_type: {
+    exit: EXIT.usage,
+    status: 400,
+    error: 'unsupported_grant_type',
+    hint: 'use a grant type of the metadata',
+  },
+  usage: { exit: EXIT.usage, status: 400, error: 'invalid_request', hint: 'see --help' },
+  // the world
+  unavailable: AWAY,
+  identity_provider: AWAY,
+  broker_unreachable: AWAY,
+  store: AWAY,
+  draining: AWAY,
+  busy: { exit: EXIT.try_again, status: 503, error: 'temporarily_unavailable', hint: 'try again' },
+  login_failed: { exit: EXIT.login_required, status: 400, error: 'invalid_grant', hint: LOGIN },
+  insecure: { ...CONFIGURATION, hint: 'use https, or a loopback address' },
+  configuration: CONFIGURATION,
+  internal: { exit: EXIT.software, status: 500, error: 'server_error', hint: 'this is our bug: please report it' },
+} as const satisfies Record<string, Meaning>;
+
+export type Code = keyof typeof CODES;
+
+export function isCode(text: unknown): text is Code {
+  return typeof text === 'string' && Object.hasOwn(CODES, text);
+}
+
+export function meaning(code: Code): Meaning {
+  return CODES[code];
+}
+
+/**
+ * A failure with a stable code. `message` is for a person: what happened and to what, never a secret.
+ * `cause` is for a debugger alone: it is never printed, as errors of OIDC clients carry tokens.
+ */
+export class CurfewError extends Error {
+  readonly code: Code;
+  readonly hint: string;
+  constructor(code: Code, message: string, options: { readonly cause?: unknown; readonly hint?: string } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'CurfewError';
+    this.code = code;
+    this.hint = options.hint ?? meaning(code).hint;
+  }
+}

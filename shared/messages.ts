@@ -1,0 +1,53 @@
+// The engine's denials as a person reads them: one line, the same from plugin, broker and (in time) webhook.
+
+import type { Denied } from './decide.ts';
+import { sayDuration } from './duration.ts';
+import type { EndReason } from './session.ts';
+import type { Seconds } from './time.ts';
+
+/** `login is too old: last login 18m ago, limit 15m` and the like. */
+export function sayDenial(denied: Denied): string {
+  switch (denied.reason) {
+    case 'login_too_old':
+      return `login is too old: last login ${ago(denied.found)}, limit ${length(denied.limit)}`;
+    case 'idle_too_long':
+      return `session is idle for too long: last used ${ago(denied.found)}, limit ${length(denied.limit)}`;
+    case 'acr_too_low':
+      return `login is too weak: acr ${(denied.acr_values ?? []).join(' or ')} is required`;
+    case 'session_ended':
+      return `session is over: ${sayEnd(denied.end_reason)}`;
+  }
+}
+
+function sayEnd(reason: EndReason | undefined): string {
+  switch (reason) {
+    case 'max_age':
+      return 'the login reached its longest age';
+    case 'inactivity_timeout':
+      return 'it was not used for too long';
+    case 'logout':
+      return 'logged out';
+    case 'owner':
+      return 'ended by its owner';
+    case 'administrator':
+      return 'ended by an administrator';
+    case 'replaced':
+      return 'replaced by a newer login';
+    case 'person_changed':
+      return 'another person logged in here';
+    case 'policy':
+      return 'the policy no longer admits it';
+    case 'too_many_sessions':
+      return 'too many sessions of this person';
+    case undefined:
+      return 'it ended';
+  }
+}
+
+function ago(found: Seconds | undefined): string {
+  return found === undefined ? 'too long ago' : `${sayDuration(found)} ago`;
+}
+
+function length(limit: Seconds | undefined): string {
+  return limit === undefined ? 'reached' : sayDuration(limit);
+}

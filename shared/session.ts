@@ -1,0 +1,30 @@
+// A session's facts, as the engine judges them. Shapes only.
+
+import type { Seconds } from './time.ts';
+
+/** Why a session ended. Ended once, with one of these, never reopened. */
+export const END_REASONS = [
+  'max_age',
+  'inactivity_timeout',
+  'logout',
+  'owner',
+  'administrator',
+  'replaced',
+  'person_changed',
+  'policy',
+  'too_many_sessions',
+] as const;
+export type EndReason = (typeof END_REASONS)[number];
+
+export interface SessionFacts {
+  /** When the person last actively authenticated at the IdP (OIDC Core 2). Nothing else moves it. */
+  readonly auth_time: Seconds;
+  /** When the session was last used; at login its `auth_time` or later. */
+  readonly last_used: Seconds;
+  /** The session-wide end as stored at login (`auth_time + max_age`); may only be lowered. */
+  readonly end_at_most?: Seconds | undefined;
+  /** How strongly the person authenticated (OIDC Core 2). */
+  readonly acr?: string | undefined;
+  /** Set once, when the session ended. */
+  readonly ended?: { readonly at: Seconds; readonly reason: EndReason } | undefined;
+}

@@ -1,0 +1,195 @@
+// What stands on the wire between plugin and broker: names, shapes, and the parsers for the side that reads.
+
+import type { WholeLimits } from './limits.ts';
+import type { ResolvedLimits } from './policy.ts';
+import { END_REASONS, type EndReason, type SessionFacts } from './session.ts';
+import { isSeconds, type Seconds } from './time.ts';
+
+export const GRANT = {
+  /** RFC 8693 2.1 */
+  exchange: 'urn:ietf:params:oauth:grant-type:token-exchange',
+  /** RFC 6749 6 */
+  renewal: 'refresh_token',
+} as const;
+
+/** Token type identifiers, RFC 8693 3. */
+export const TOKEN_TYPE = {
+  id_token: 'urn:ietf:params:oauth:token-type:id_token',
+  jwt: 'urn:ietf:params:oauth:token-type:jwt',
+  refresh_token: 'urn:ietf:params:oauth:token-type:refresh_token',
+} as const;
+
+/** What the broker tells of a session to the holder of its key. Instants by the broker's clock. */
+export interface WireSession {
+  readonly sid: string;
+  readonly username: string;
+  readonly groups: readonly string[];
+  readonly auth_time: Seconds;
+  readonly acr?: string | undefined;
+  /** When the session is over for this target, as of now. */
+  readonly session_end: Seconds;
+  /** The session-wide end by age as stored at login. */
+  readonly end_at_most: Seconds;
+  readonly limits: ResolvedLimits;
+  /** The broker's clock when it answered; also `last_used`, as a renewal is a use. */
+  readonly broker_time: Seconds;
+}
+
+/** The reply of `POST /token` (RFC 8693 2.2.1). */
+export interface TokenReply {
+  readonly access_token: string;
+  readonly issued_token_type: string;
+  readonly token_type: 'N_A';
+  /** Seconds. */
+  readonly expires_in: Seconds;
+  /** The session handle; in the reply to an exchange only. */
+  readonly refresh_token?: string | undefined;
+  readonly session: WireSession;
+}
+
+/** A refusal (RFC 6749 5.2) with our `reason`; RFC 9470 3 adds `acr_values` and `max_age`. */
+export interface Refusal {
+  readonly error: string;
+  readonly error_description: string;
+  readonly reason: string;
+  readonly acr_values?: string | undefined;
+  readonly max_age?: Seconds | undefined;
+  readonly end_reason?: EndReason | undefined;
+  /** The session that was judged, told to the holder of its key only. */
+  readonly session?: WireSession | undefined;
+}
+
+/** `GET /.well-known/curfew`. Public. */
+export interface Metadata {
+  readonly issuer: string;
+  readonly token_endpoint: string;
+  readonly revocation_endpoint: string;
+  readonly identity_provider: {
+    readonly issuer: string;
+    readonly client_id: string;
+    readonly client_secret?: string | undefined;
+    readonly scopes: readonly string[];
+    readonly redirect_host: string;
+    readonly redirect_ports: readonly number[];
+  };
+  readonly limits: WholeLimits;
+  readonly clusters: readonly MetadataCluster[];
+}
+
+export interface MetadataCluster {
+  readonly name: string;
+  readonly audience: string;
+  readonly server: string;
+  /** PEM, base64, as kubeconfig's `certificate-authority-data`. */
+  readonly certificate_authority_data?: string | undefined;
+  readonly limits: ResolvedLimits;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+export function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value.length > 0;
+const isTexts = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every(isText);
+const optional = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value);
+
+export function isEndReason(value: unknown): value is EndReason {
+  return END_REASONS.some((reason) => reason === value);
+}
+
+export function isWholeLimits(value: unknown): value is WholeLimits {
+  return (
+    isObject(value) &&
+    isSeconds(value.max_age) &&
+    isSeconds(value.inactivity_timeout) &&
+    isSeconds(value.token_ttl) &&
+    optional(value.acr, isTexts)
+  );
+}
+
+export function isResolvedLimits(value: unknown): value is ResolvedLimits {
+  return (
+    isObject(value) && isWholeLimits(value.session) && isWholeLimits(value.target) && optional(value.segment, isText)
+  );
+}
+
+export function isWireSession(value: unknown): value is WireSession {
+  return (
+    isObject(value) &&
+    isText(value.sid) &&
+    isText(value.username) &&
+    Array.isArray(value.groups) &&
+    value.groups.every(isText) &&
+    isSeconds(value.auth_time) &&
+    optional(value.acr, isText) &&
+    isSeconds(value.session_end) &&
+    isSeconds(value.end_at_most) &&
+    isResolvedLimits(value.limits) &&
+    isSeconds(value.broker_time)
+  );
+}
+
+export function isTokenReply(value: unknown): value is TokenReply {
+  return (
+    isObject(value) &&
+    isText(value.access_token) &&
+    isText(value.issued_token_type) &&
+    value.token_type === 'N_A' &&
+    isSeconds(value.expires_in) &&
+    optional(value.refresh_token, isText) &&
+    isWireSession(value.session)
+  );
+}
+
+export function isRefusal(value: unknown): value is Refusal {
+  return (
+    isObject(value) &&
+    isText(value.error) &&
+    isText(value.error_description) &&
+    isText(value.reason) &&
+    optional(value.acr_values, isText) &&
+    optional(value.max_age, isSeconds) &&
+    optional(value.end_reason, isEndReason) &&
+    optional(value.session, isWireSession)
+  );
+}
+
+export function isMetadata(value: unknown): value is Metadata {
+  if (!isObject(value)) return false;
+  const idp = value.identity_provider;
+  return (
+    isText(value.issuer) &&
+    isText(value.token_endpoint) &&
+    isText(value.revocation_endpoint) &&
+    isWholeLimits(value.limits) &&
+    Array.isArray(value.clusters) &&
+    value.clusters.every(isMetadataCluster) &&
+    isObject(idp) &&
+    isText(idp.issuer) &&
+    isText(idp.client_id) &&
+    optional(idp.client_secret, isText) &&
+    isTexts(idp.scopes) &&
+    isText(idp.redirect_host) &&
+    Array.isArray(idp.redirect_ports) &&
+    idp.redirect_ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)
+  );
+}
+
+function isMetadataCluster(value: unknown): value is MetadataCluster {
+  return (
+    isObject(value) &&
+    isText(value.name) &&
+    isText(value.audience) &&
+    isText(value.server) &&
+    optional(value.certificate_authority_data, isText) &&
+    isResolvedLimits(value.limits)
+  );
+}
+
+/** The facts on which the holder may judge by itself: its view of `last_used` is the broker's last answer. */
+export function factsOf(session: WireSession): SessionFacts {
+  const { auth_time, acr, end_at_most, broker_time } = session;
+  return { auth_time, acr, end_at_most, last_used: broker_time };
+}
