@@ -33,8 +33,6 @@ function sayEnd(reason: EndReason | undefined): string {
       return 'ended by an administrator';
     case 'replaced':
       return 'replaced by a newer login';
-    case 'person_changed':
-      return 'another person logged in here';
     case 'policy':
       return 'the policy no longer admits it';
     case 'too_many_sessions':

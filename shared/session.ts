@@ -10,7 +10,6 @@ export const END_REASONS = [
   'owner',
   'administrator',
   'replaced',
-  'person_changed',
   'policy',
   'too_many_sessions',
 ] as const;

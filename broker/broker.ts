@@ -1,0 +1,157 @@
+// What every request works with, and how a request is answered: granted or refused. Shapes, and the parts both grants share.
+
+import type { Denied, Verdict } from '../shared/decide.ts';
+import type { Code } from '../shared/errors.ts';
+import { sayDenial } from '../shared/messages.ts';
+import { type ResolvedLimits, resolveLimits } from '../shared/policy.ts';
+import type { Clock, Seconds } from '../shared/time.ts';
+import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts';
+import type { RefusalEvent } from './audit.ts';
+import { type Cluster, type Config, clusterLimits } from './config.ts';
+import { firstLiveMinute, type Proof } from './dpop.ts';
+import { admits } from './identity.ts';
+import type { Keys } from './keys.ts';
+import { signToken, type TokenClaims } from './mint.ts';
+import { randomId, type Session } from './sessions.ts';
+import type { Store, Transaction } from './store/store.ts';
+import type { IdentityProvider } from './upstream/identity_provider.ts';
+
+export interface Broker {
+  readonly config: Config;
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly identityProvider: IdentityProvider;
+  readonly now: Clock;
+}
+
+/** Who asks: the holder of a key, at an address. */
+export interface Caller {
+  readonly proof: Proof;
+  readonly address: string;
+}
+
+/** A denial as a value: what the caller is told. It stands in the record already. */
+export interface Refused {
+  readonly refused: Code;
+  readonly message: string;
+  readonly denied?: Denied | undefined;
+  /** Told to the holder of the session's key only. */
+  readonly session?: WireSession | undefined;
+}
+
+export interface Granted {
+  readonly reply: TokenReply;
+}
+
+/** A target as asked for, resolved: no cluster means the session as a whole. */
+export interface Asked {
+  readonly cluster?: Cluster | undefined;
+  readonly limits: ResolvedLimits;
+}
+
+/**
+ * Resolves the audience and the caller's own `max_age`.
+ *
+ * @param groups the person's groups by the IdP's names
+ * @returns `undefined` for an unknown cluster and for one that does not admit the person: one answer for both
+ */
+export function resolveTarget(
+  config: Config,
+  audience: string | undefined,
+  max_age: Seconds | undefined,
+  groups: readonly string[],
+): Asked | undefined {
+  if (audience === undefined) return { limits: resolveLimits(config.policy, {}, { max_age }) };
+  const cluster = config.clusters.find((candidate) => candidate.audience === audience);
+  if (!cluster || !admits(cluster.allowed_groups, groups)) return undefined;
+  return { cluster, limits: clusterLimits(config, cluster, max_age) };
+}
+
+/** Uses a proof up. @returns false when it had been used (RFC 9449 11.1) */
+export async function consumeProof({ db }: Transaction, { minute, hash }: Proof): Promise<boolean> {
+  const insert = db
+    .insertInto('proof')
+    .values({ minute, hash })
+    .onConflict((conflict) => conflict.doNothing());
+  const { numInsertedOrUpdatedRows } = await insert.executeTakeFirst();
+  return numInsertedOrUpdatedRows === 1n;
+}
+
+/** Forgets proofs that are too old to be taken anyway. */
+export async function forgetProofs({ db }: Transaction, now: Seconds): Promise<void> {
+  await db.deleteFrom('proof').where('minute', '<', firstLiveMinute(now)).execute();
+}
+
+/** Writes the refusal into the record and makes the answer of it. */
+export async function refuse(
+  transaction: Transaction,
+  event: Omit<RefusalEvent, 'event' | 'reason'>,
+  refused: Code,
+  message: string,
+): Promise<Refused> {
+  await transaction.audit({ ...event, event: 'refusal', reason: refused });
+  return { refused, message };
+}
+
+/** A refusal by the engine's verdict, with what the holder of the session may know of it. */
+export async function refuseByVerdict(
+  transaction: Transaction,
+  event: Omit<RefusalEvent, 'event' | 'reason'>,
+  denied: Denied,
+  asked: Asked,
+  session?: WireSession,
+): Promise<Refused> {
+  const { end_reason, reason } = denied;
+  const facts = { segment: asked.limits.segment, limits: asked.limits.target, end_reason };
+  const refusal = await refuse(transaction, { ...event, ...facts }, reason, sayDenial(denied));
+  return { ...refusal, denied, session };
+}
+
+export function wireSession(session: Session, limits: ResolvedLimits, session_end: Seconds, now: Seconds): WireSession {
+  const { sid, username, auth_time, acr, end_at_most } = session;
+  const groups = JSON.parse(session.groups) as string[];
+  return {
+    sid,
+    username,
+    groups,
+    auth_time,
+    ...(acr !== null && { acr }),
+    session_end,
+    end_at_most,
+    limits,
+    broker_time: now,
+  };
+}
+
+/** What is needed to sign one Kubernetes token, with its row in the record written. */
+export async function recordMint(
+  transaction: Transaction,
+  issuer: string,
+  session: Session,
+  asked: Asked & { readonly cluster: Cluster },
+  verdict: Verdict & { readonly allow: true },
+  at: { readonly now: Seconds; readonly address: string },
+): Promise<TokenClaims> {
+  const { sid, iss, sub, username, jkt, auth_time, acr } = session;
+  const { cluster, limits } = asked;
+  const { exp, session_end } = verdict;
+  const jti = randomId();
+  const mint = { cluster: cluster.name, segment: limits.segment, jti, exp, session_end, limits: limits.target };
+  await transaction.audit({ event: 'mint', at: at.now, address: at.address, sid, iss, sub, username, jkt, ...mint });
+  return {
+    ...{ iss: issuer, aud: cluster.audience, sub, username, groups: JSON.parse(session.groups) as string[], sid, jti },
+    ...{ iat: at.now, nbf: at.now, exp, auth_time, ...(acr !== null && { acr }) },
+  };
+}
+
+/** The reply that carries a Kubernetes token. Signed only now, after all that allows it is on disk. */
+export function tokenReply(keys: Keys, claims: TokenClaims, session: WireSession, handle?: string): TokenReply {
+  return {
+    access_token: signToken(keys, claims),
+    issued_token_type: TOKEN_TYPE.jwt,
+    token_type: 'N_A',
+    expires_in: (claims.exp - claims.iat) as Seconds,
+    ...(handle !== undefined && { refresh_token: handle }),
+    session,
+  };
+}

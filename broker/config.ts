@@ -1,0 +1,157 @@
+// The broker's configuration: one YAML file becomes one frozen value, or an error that lists every fault with its path.
+
+import type { KeyObject } from 'node:crypto';
+import path from 'node:path';
+import { CurfewError } from '../shared/errors.ts';
+import type { Limits } from '../shared/limits.ts';
+import { type Policy, type ResolvedLimits, resolveLimits } from '../shared/policy.ts';
+import type { Seconds } from '../shared/time.ts';
+import { type FileReader, readAll, readRegularFile } from './config/files.ts';
+import { faultsOf } from './config/rules.ts';
+import { parseSections, type Sections } from './config/schema.ts';
+import { parseYaml } from './config/yaml.ts';
+
+export interface Config {
+  /** The file it was read from, absolute. */
+  readonly file: string;
+  readonly issuer: string;
+  /** PEM; goes into the printed authn-config. Absent where the system's roots know the issuer. */
+  readonly issuer_ca?: string | undefined;
+  readonly listen: Listen;
+  /** Addresses and CIDR blocks whose `X-Forwarded-For` is believed. */
+  readonly trusted_proxies: readonly string[];
+  /** 256 bits, for what the store holds encrypted. Prints as nothing. */
+  readonly encryption_key: KeyObject;
+  readonly identity_provider: IdentityProviderSettings;
+  readonly clusters: readonly Cluster[];
+  readonly store: { readonly sqlite: { readonly file: string } };
+  readonly policy: Policy;
+}
+
+export interface Listen {
+  readonly address: string;
+  readonly port: number;
+  /** Paths, absolute: they are read again when they change. Absent only on a loopback address. */
+  readonly tls?: TlsFiles | undefined;
+}
+
+export interface TlsFiles {
+  readonly cert_file: string;
+  readonly key_file: string;
+}
+
+export interface IdentityProviderSettings {
+  readonly issuer: string;
+  readonly client_id: string;
+  /** Not secret: some IdPs give one to native apps, and the metadata serves it. */
+  readonly client_secret?: string | undefined;
+  readonly scopes: readonly string[];
+  /** PEM, added to the system's roots. */
+  readonly ca?: string | undefined;
+  readonly username_claim: string;
+  readonly groups_claim: string;
+  readonly username_prefix: string;
+  readonly groups_prefix: string;
+  /** Names as the IdP gives them; `*` is everyone. */
+  readonly allowed_groups: readonly string[];
+  readonly clock_skew: Seconds;
+  readonly device_grant: boolean;
+  readonly redirect_host: RedirectHost;
+  readonly redirect_ports: readonly number[];
+  readonly id_token_signing_algs: readonly string[];
+}
+
+export type RedirectHost = '127.0.0.1' | '[::1]' | 'localhost';
+
+export interface Cluster {
+  readonly name: string;
+  readonly server: string;
+  /** PEM. Absent where the system's roots know the API server. */
+  readonly ca?: string | undefined;
+  readonly audience: string;
+  /** Names as the IdP gives them; `*` is everyone. */
+  readonly allowed_groups: readonly string[];
+  /** What the API server enforces by itself, also a limit of this cluster. */
+  readonly ceiling?: Ceiling | undefined;
+}
+
+export interface Ceiling {
+  readonly max_age?: Seconds | undefined;
+  readonly token_ttl?: Seconds | undefined;
+}
+
+export interface ConfigSources {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly readFile?: FileReader;
+}
+
+/**
+ * Reads, parses and checks a configuration. Relative paths in it are relative to its own folder.
+ *
+ * @throws CurfewError `configuration`, naming the file and all faults, one a line.
+ */
+export async function loadConfig(file: string, { env, readFile = readRegularFile }: ConfigSources): Promise<Config> {
+  const absolute = path.resolve(file);
+  const text = await readFile(absolute).catch((cause: unknown) => {
+    throw new CurfewError('configuration', `${file}: ${cause instanceof Error ? cause.message : 'cannot be read'}`);
+  });
+  const yaml = parseYaml(text.text);
+  if ('faults' in yaml) throw refused(file, yaml.faults);
+  const { sections, faults: shape } = parseSections(yaml.value);
+  const read = await readAll(sections, { folder: path.dirname(absolute), env, readFile });
+  const faults = [...shape, ...faultsOf(sections), ...read.faults];
+  const config = assemble(absolute, sections, read);
+  if (!config || faults.length > 0) throw refused(file, faults);
+  return config;
+}
+
+type Read = Awaited<ReturnType<typeof readAll>>;
+
+/** `undefined` when a section did not parse: its fault is listed then. */
+function assemble(file: string, sections: Partial<Sections>, read: Read): Config | undefined {
+  const { issuer, listen, identity_provider, clusters, policy } = sections;
+  if (!issuer || !listen || !identity_provider || !clusters || !policy) return undefined;
+  if (!read.encryption_key || !read.store) return undefined;
+  const { ca_file: _, ...idp } = identity_provider;
+  return freeze({
+    file,
+    issuer,
+    issuer_ca: read.issuer_ca,
+    listen: { address: listen.address, port: listen.port, tls: read.tls },
+    trusted_proxies: sections.trusted_proxies ?? [],
+    encryption_key: read.encryption_key,
+    identity_provider: { ...idp, ca: read.identity_provider_ca },
+    clusters: clusters.map(({ ca_file: _, ...cluster }, i) => ({ ...cluster, ca: read.cluster_cas[i] })),
+    store: read.store,
+    policy,
+  });
+}
+
+/**
+ * The limits of one cluster: the policy, the cluster's ceiling, and what the caller asks for. The latter tighten only.
+ *
+ * @param max_age the plugin's `--max-age`, in seconds
+ */
+export function clusterLimits(config: Pick<Config, 'policy'>, cluster: Cluster, max_age?: Seconds): ResolvedLimits {
+  return resolveLimits(config.policy, { cluster: cluster.name }, ceilingOf(cluster), { max_age });
+}
+
+function ceilingOf(cluster: Pick<Cluster, 'ceiling'>): Limits {
+  return { max_age: cluster.ceiling?.max_age, token_ttl: cluster.ceiling?.token_ttl };
+}
+
+function refused(file: string, faults: readonly string[]): CurfewError {
+  const [first = 'cannot be used', ...rest] = faults;
+  const message =
+    rest.length === 0 ? `${file}: ${first}` : [`${file}: ${faults.length} faults`, ...faults].join('\n  ');
+  return new CurfewError('configuration', message);
+}
+
+/** Freezes plain objects and lists all the way down; a key object stays as it is. */
+function freeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  const proto: unknown = Object.getPrototypeOf(value);
+  if (proto !== Object.prototype && proto !== Array.prototype) return value;
+  for (const inner of Object.values(value)) freeze(inner);
+  return Object.freeze(value);
+}

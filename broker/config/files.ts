@@ -1,0 +1,152 @@
+// What the configuration names on disk or in the environment: certificates, the encryption key, the store's place.
+
+import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import path from 'node:path';
+import type { TlsFiles } from '../config.ts';
+import { faultOfPair } from '../tls.ts';
+import { formatPath } from './faults.ts';
+import type { Sections } from './schema.ts';
+
+export interface FileText {
+  readonly text: string;
+  /** Permission bits as of stat(2). */
+  readonly mode: number;
+}
+
+/** @throws Error whose message says why, without the path and without content. */
+export type FileReader = (file: string) => Promise<FileText>;
+
+const LARGEST = 1024 * 1024;
+
+/** Reads a regular file of at most 1 MiB (a FIFO would hang us); symbolic links are followed, as Kubernetes mounts Secrets so. */
+export const readRegularFile: FileReader = async (file) => {
+  const { O_RDONLY, O_NONBLOCK } = (await import('node:fs')).constants;
+  try {
+    await using handle = await open(file, O_RDONLY | O_NONBLOCK);
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw new Error('no regular file');
+    if (stat.size > LARGEST) throw new Error('larger than 1 MiB');
+    return { text: await handle.readFile('utf8'), mode: stat.mode & 0o777 };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+    if (code === undefined) throw error;
+    throw new Error(code === 'ENOENT' ? 'no such file' : `cannot be read (${code})`);
+  }
+};
+
+export interface ReadFiles {
+  readonly faults: string[];
+  readonly issuer_ca?: string | undefined;
+  readonly identity_provider_ca?: string | undefined;
+  /** By the cluster's index. */
+  readonly cluster_cas: readonly (string | undefined)[];
+  readonly tls?: TlsFiles | undefined;
+  readonly store?: { readonly sqlite: { readonly file: string } } | undefined;
+  readonly encryption_key?: KeyObject | undefined;
+}
+
+export interface Surroundings {
+  /** Relative paths start here. */
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly readFile: FileReader;
+}
+
+/** Reads all that the sections name, and lists what cannot be used. */
+export async function readAll(sections: Partial<Sections>, around: Surroundings): Promise<ReadFiles> {
+  const faults: string[] = [];
+  const { clusters = [], listen, store, keys } = sections;
+  const ca = (steps: readonly PropertyKey[], file: string | undefined) =>
+    readCa(formatPath(steps), file, around, faults);
+  const at = (file: string) => path.resolve(around.folder, file);
+  const tls = listen?.tls && { cert_file: at(listen.tls.cert_file), key_file: at(listen.tls.key_file) };
+  if (tls) await readPair(tls, around, faults);
+  return {
+    faults,
+    issuer_ca: await ca(['issuer_ca_file'], sections.issuer_ca_file),
+    identity_provider_ca: await ca(['identity_provider', 'ca_file'], sections.identity_provider?.ca_file),
+    cluster_cas: await Promise.all(clusters.map(({ ca_file }, i) => ca(['clusters', i, 'ca_file'], ca_file))),
+    tls,
+    store: store && { sqlite: { file: at(store.sqlite.file) } },
+    encryption_key: keys && (await readKey(keys, around, faults)),
+  };
+}
+
+async function readCa(setting: string, file: string | undefined, around: Surroundings, faults: string[]) {
+  if (file === undefined) return undefined;
+  const found = await readText(setting, file, around, faults);
+  const fault = found && faultOfCertificates(found.text);
+  if (fault) faults.push(`${setting}: ${file}: ${fault}`);
+  return found?.text;
+}
+
+/** These texts are handed out (authn-config, metadata), so a key beside the certificate must not slip through. */
+function faultOfCertificates(pem: string): string | undefined {
+  if (pem.includes('PRIVATE KEY')) return 'holds a private key, where only certificates may stand';
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) return 'holds no certificate in PEM';
+  try {
+    for (const block of blocks) new X509Certificate(block);
+    return undefined;
+  } catch {
+    return 'holds a certificate that cannot be parsed';
+  }
+}
+
+async function readPair(tls: TlsFiles, around: Surroundings, faults: string[]): Promise<void> {
+  const cert = await readText('listen.tls.cert_file', tls.cert_file, around, faults);
+  const key = await readText('listen.tls.key_file', tls.key_file, around, faults);
+  const fault = cert && key && faultOfPair(cert.text, key.text);
+  if (fault) faults.push(`listen.tls: ${fault}`);
+}
+
+async function readKey(keys: Sections['keys'], around: Surroundings, faults: string[]): Promise<KeyObject | undefined> {
+  const { encryption_key_file: file, encryption_key_env: variable } = keys;
+  if (file !== undefined && variable === undefined) return readKeyFile(file, around, faults);
+  if (variable === undefined || file !== undefined) return undefined;
+  const setting = 'keys.encryption_key_env';
+  const text = around.env[variable];
+  if (text === undefined || text === '') {
+    faults.push(`${setting}: the environment variable ${variable} is not set`);
+    return undefined;
+  }
+  return parseKey(setting, text, faults);
+}
+
+async function readKeyFile(file: string, around: Surroundings, faults: string[]): Promise<KeyObject | undefined> {
+  const setting = 'keys.encryption_key_file';
+  // someone may have written the key itself where its file belongs: it must not come back in the error
+  if (decodeKey(file) !== undefined) {
+    faults.push(`${setting}: expected the path of a file, not the key itself`);
+    return undefined;
+  }
+  const found = await readText(setting, file, around, faults);
+  if (found && (found.mode & 0o077) !== 0) {
+    const mode = found.mode.toString(8).padStart(4, '0');
+    faults.push(`${setting}: ${file} can be read by others (mode ${mode}): run chmod 600, or use encryption_key_env`);
+  }
+  return found && parseKey(setting, found.text, faults);
+}
+
+function parseKey(setting: string, text: string, faults: string[]): KeyObject | undefined {
+  const key = decodeKey(text.trim());
+  if (key) return key;
+  faults.push(`${setting}: expected 32 random bytes in base64 or hex, as "openssl rand -base64 32" prints them`);
+  return undefined;
+}
+
+function decodeKey(text: string): KeyObject | undefined {
+  if (/^[0-9a-fA-F]{64}$/.test(text)) return createSecretKey(text, 'hex');
+  if (/^[A-Za-z0-9+/]{43}=$/.test(text)) return createSecretKey(text, 'base64');
+  return undefined;
+}
+
+async function readText(setting: string, file: string, around: Surroundings, faults: string[]) {
+  try {
+    return await around.readFile(path.resolve(around.folder, file));
+  } catch (error) {
+    faults.push(`${setting}: ${file}: ${error instanceof Error ? error.message : 'cannot be read'}`);
+    return undefined;
+  }
+}

@@ -1,0 +1,128 @@
+// The shape of the configuration file, section by section, so that a fault in one hides no fault in another.
+
+import { z } from 'zod';
+import { seconds } from '../../shared/time.ts';
+import { formatPath, sayUnknown, sayValue } from './faults.ts';
+import * as value from './values.ts';
+
+const wholeLimits = z.strictObject({
+  max_age: value.duration,
+  inactivity_timeout: value.duration,
+  token_ttl: value.duration,
+  acr: value.acrs.optional(),
+});
+
+const limits = wholeLimits.partial().refine(saysSomething, { error: 'expected at least one limit' });
+
+const ceiling = z
+  .strictObject({ max_age: value.duration.optional(), token_ttl: value.duration.optional() })
+  .refine(saysSomething, { error: 'expected max_age, token_ttl or both' });
+
+function saysSomething(object: object): boolean {
+  return Object.values(object).some((inner) => inner !== undefined);
+}
+
+const identity_provider = z.strictObject({
+  issuer: value.upstreamIssuer,
+  client_id: value.token,
+  client_secret: value.text.optional(),
+  scopes: value.scopes,
+  ca_file: value.filePath.optional(),
+  username_claim: value.text,
+  groups_claim: value.text,
+  username_prefix: value.prefix,
+  groups_prefix: value.prefix,
+  allowed_groups: value.groups,
+  clock_skew: value.skew.optional().transform((length) => length ?? seconds(5)),
+  device_grant: value.yesOrNo.optional().transform((allowed) => allowed ?? false),
+  redirect_host: value
+    .oneOf('127.0.0.1', '[::1]', 'localhost')
+    .optional()
+    .transform((host) => host ?? '127.0.0.1'),
+  redirect_ports: value.ports.optional().transform((ports) => ports ?? []),
+  id_token_signing_algs: value.algorithms.optional().transform((algs) => algs ?? value.DEFAULT_SIGNING_ALGS),
+});
+
+const cluster = z.strictObject({
+  name: value.name,
+  server: value.server,
+  ca_file: value.filePath.optional(),
+  audience: value.token,
+  allowed_groups: value.groups,
+  ceiling: ceiling.optional(),
+});
+
+const segment = z.strictObject({
+  name: value.name,
+  match: z.strictObject({ clusters: value.globs }),
+  limits,
+});
+
+const SECTIONS = {
+  issuer: value.issuer,
+  issuer_ca_file: value.filePath.optional(),
+  listen: z.strictObject({
+    address: value.address,
+    port: value.listenPort,
+    tls: z.strictObject({ cert_file: value.filePath, key_file: value.filePath }).optional(),
+  }),
+  trusted_proxies: value.networks.optional(),
+  keys: z.strictObject({
+    encryption_key_file: value.filePath.optional(),
+    encryption_key_env: value.variable.optional(),
+  }),
+  identity_provider,
+  clusters: z.array(cluster).min(1, { error: 'expected at least one cluster' }),
+  store: z.strictObject({ sqlite: z.strictObject({ file: value.filePath }) }),
+  policy: z.strictObject({
+    limits: wholeLimits,
+    segments: z
+      .array(segment)
+      .optional()
+      .transform((segments) => segments ?? []),
+  }),
+};
+
+export type Sections = { readonly [K in keyof typeof SECTIONS]: z.infer<(typeof SECTIONS)[K]> };
+
+export interface ParsedSections {
+  /** Those without a fault. */
+  readonly sections: Partial<Sections>;
+  readonly faults: readonly string[];
+}
+
+export function parseSections(root: unknown): ParsedSections {
+  if (typeof root !== 'object' || root === null || Array.isArray(root)) {
+    return { sections: {}, faults: [`expected a mapping of settings, got ${sayValue(root)}`] };
+  }
+  const given = new Map<string, unknown>(Object.entries(root));
+  const faults = [...given.keys()].filter((key) => !Object.hasOwn(SECTIONS, key)).map((key) => sayUnknown([key]));
+  const section = <K extends keyof Sections>(key: K): Partial<Pick<Sections, K>> => {
+    const schema: z.ZodType<Sections[K]> = SECTIONS[key] as unknown as z.ZodType<Sections[K]>;
+    const parsed = schema.safeParse(given.get(key), { reportInput: true });
+    if (!parsed.success) faults.push(...parsed.error.issues.flatMap((issue) => sayIssue(key, issue)));
+    return parsed.success ? ({ [key]: parsed.data } as Pick<Sections, K>) : {};
+  };
+  const sections = {
+    ...section('issuer'),
+    ...section('issuer_ca_file'),
+    ...section('listen'),
+    ...section('trusted_proxies'),
+    ...section('keys'),
+    ...section('identity_provider'),
+    ...section('clusters'),
+    ...section('store'),
+    ...section('policy'),
+  };
+  return { sections, faults };
+}
+
+function sayIssue(section: string, issue: z.core.$ZodIssue): string[] {
+  const steps = [section, ...issue.path];
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => sayUnknown([...steps, key]));
+  if (issue.code !== 'invalid_type') return [`${formatPath(steps)}: ${issue.message}`];
+  const expected = issue.expected === 'array' ? 'a list' : 'a mapping';
+  return [
+    `${formatPath(steps)}: ${issue.input === undefined ? `required: ${expected}` : `expected ${expected}, got ${sayValue(issue.input)}`}`,
+  ];
+}

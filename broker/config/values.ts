@@ -1,0 +1,152 @@
+// Single values in settings: each parser takes anything and gives a typed value, or says what it expected.
+
+import { BlockList, isIP } from 'node:net';
+import { z } from 'zod';
+import { parseDuration } from '../../shared/duration.ts';
+import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { sayValue } from './faults.ts';
+
+/** A schema of one value whose fault reads `expected …, got …`, or `required` where nothing stands. */
+function leaf<T>(expected: string, parse: (value: unknown) => T | undefined) {
+  return z.unknown().transform((value, context): T => {
+    const parsed = parse(value);
+    if (parsed !== undefined) return parsed;
+    const message = value === undefined ? `required: ${expected}` : `expected ${expected}, got ${sayValue(value)}`;
+    context.issues.push({ code: 'custom', message, input: undefined });
+    return z.NEVER;
+  });
+}
+
+function textThat(expected: string, fits: (text: string) => boolean) {
+  return leaf<string>(expected, (value) => (typeof value === 'string' && fits(value) ? value : undefined));
+}
+
+/** A list without repetitions, of at least `least` values; its fault names the value that does not belong. */
+function listOf<T>(expected: string, is: (value: unknown) => value is T, least = 1) {
+  return z.unknown().transform((value, context): readonly T[] => {
+    if (Array.isArray(value) && value.length >= least && value.every(is) && new Set(value).size === value.length)
+      return value;
+    const message = value === undefined ? `required: ${expected}` : `expected ${expected}, got ${sayList(value, is)}`;
+    context.issues.push({ code: 'custom', message, input: undefined });
+    return z.NEVER;
+  });
+}
+
+function sayList(value: unknown, is: (value: unknown) => boolean): string {
+  if (!Array.isArray(value)) return sayValue(value);
+  if (value.length === 0) return 'an empty list';
+  const stranger: unknown = value.find((inner) => !is(inner));
+  if (stranger !== undefined) return `${sayValue(stranger)} in it`;
+  return `${sayValue(value.find((inner, i) => value.indexOf(inner) < i))} twice`;
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && PRINTABLE.test(value);
+const isPort = (value: unknown): value is number =>
+  Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536;
+
+/** No control, invisible or direction-changing characters: what is shown is what is meant. */
+const PRINTABLE = /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]{1,1024}$/u;
+const LABEL = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/;
+const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
+
+export const duration = leaf<Seconds>('a duration such as "15m"', parseDuration);
+
+export const skew = leaf<Seconds>('a duration of at most "60s"', (value) => {
+  const length = parseDuration(value);
+  return length !== undefined && length <= 60 ? length : undefined;
+});
+
+export const text = textThat('a text', (value) => PRINTABLE.test(value));
+export const prefix = textThat('a text, "" for none', (value) => value === '' || PRINTABLE.test(value));
+export const filePath = textThat('the path of a file', (value) => value.length > 0 && !value.includes('\0'));
+export const token = textThat('a text without spaces', (value) => PRINTABLE.test(value) && !/\s/.test(value));
+export const variable = textThat('the name of an environment variable', (value) => /^[A-Za-z_]\w*$/.test(value));
+
+export const name = textThat('a name of a-z, 0-9, "-" and ".", at most 63 characters', (value) => LABEL.test(value));
+
+export const issuer = textThat(
+  'an https URL without user, query, fragment and final slash',
+  (value) => faultOfUrl(value) === undefined && /^https:\/\//.test(value) && !value.endsWith('/'),
+);
+
+/** kube-apiserver serves https alone, and a token is a credential. */
+export const server = textThat(
+  'an https URL without user, query and fragment',
+  (value) => faultOfUrl(value) === undefined && /^https:\/\//.test(value),
+);
+
+export const upstreamIssuer = textThat(
+  'an https URL (http only on loopback) without user, query and fragment',
+  (value) => faultOfUrl(value) === undefined,
+);
+
+export const address = textThat('an IP address or "localhost"', (value) => isIP(value) > 0 || value === 'localhost');
+
+/** Whether only this very machine can reach an address. */
+export function isLoopbackAddress(value: string): boolean {
+  return isLoopback(isIP(value) === 6 ? `[${value}]` : value);
+}
+
+export const listenPort = leaf<number>('a port from 0 to 65535', (value) =>
+  value === 0 || isPort(value) ? Number(value) : undefined,
+);
+
+export const ports = listOf('a list of different ports from 1 to 65535', isPort, 0);
+
+export const networks = listOf('a list of IP addresses and CIDR blocks', isNetwork, 0);
+
+/** An address or a block; not a block of everything, which would let anyone say where a request came from. */
+function isNetwork(value: unknown): value is string {
+  if (typeof value !== 'string') return false;
+  const [base = '', bits, ...rest] = value.split('/');
+  const family = isIP(base);
+  if (family === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  if (!/^[1-9][0-9]{0,2}$/.test(bits)) return false;
+  try {
+    new BlockList().addSubnet(base, Number(bits), family === 6 ? 'ipv6' : 'ipv4');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export const groups = listOf('a list of group names, ["*"] for everyone', isText);
+
+export const acrs = listOf('a list of acr values', isText);
+
+export const globs = listOf(
+  'a list of cluster names, in which "*" and "?" may stand',
+  (value): value is string => typeof value === 'string' && /^[a-z0-9.*?-]{1,63}$/.test(value),
+);
+
+export const scopes = listOf(
+  'a list of scopes such as [openid, email, groups]',
+  (value): value is string => typeof value === 'string' && SCOPE.test(value),
+);
+
+/** Asymmetric alone: with HS256 whoever knows the client secret, which is not secret, could sign. */
+const SIGNING_ALGS: readonly unknown[] = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+];
+export const DEFAULT_SIGNING_ALGS: readonly string[] = ['RS256', 'PS256', 'ES256'];
+
+export const algorithms = listOf('a list of asymmetric algorithms such as "RS256"', (value): value is string =>
+  SIGNING_ALGS.includes(value),
+);
+
+export function oneOf<const T extends string>(...values: readonly T[]) {
+  const expected = values.map((value) => JSON.stringify(value)).join(' or ');
+  return leaf<T>(expected, (value) => values.find((candidate) => candidate === value));
+}
+
+export const yesOrNo = leaf<boolean>('true or false', (value) => (typeof value === 'boolean' ? value : undefined));

@@ -1,0 +1,141 @@
+// DPoP proofs (RFC 9449): that a request comes from the holder of a key. Checks all of 4.3; using a proof up is the store's.
+
+import { createHash, createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
+import { CurfewError } from '../shared/errors.ts';
+import { between, type Clock, isSeconds, type Seconds } from '../shared/time.ts';
+import { isObject } from '../shared/wire.ts';
+import { parseCompactJws } from './jws.ts';
+
+/** How far a proof's `iat`, or the age of its nonce, may be from now, in seconds. */
+export const PROOF_WINDOW = 60;
+/** Imported keys that are kept: importing one costs as much as verifying with it. */
+const MOST_KEYS = 10_000;
+
+export interface Proof {
+  /** Thumbprint of the key (RFC 7638). */
+  readonly jkt: string;
+  /** Identity of the proof, and the minute it speaks of: together they are used up once. */
+  readonly hash: Uint8Array;
+  readonly minute: number;
+}
+
+export interface ProofVerifier {
+  /**
+   * @param header the `DPoP` header as it came
+   * @param request the method and URL that the proof must speak of; of `url` neither query nor fragment counts
+   * @throws CurfewError `proof_invalid`, or `proof_nonce` when it must carry a nonce of ours
+   */
+  verify(header: string | undefined, request: { method: string; url: string }): Proof;
+  /** A nonce that is good for the next 60 seconds, on each replica that has the same secret (RFC 9449 8). */
+  nonce(): string;
+}
+
+export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifier {
+  const keys = new Map<string, KeyObject>();
+  const nonceSecret = createHmac('sha256', secret).update('dpop-nonce').digest();
+
+  const mac = (time: string) => createHmac('sha256', nonceSecret).update(time).digest().subarray(0, 16);
+  const nonce = () => {
+    const time = now().toString(36);
+    return `${time}.${mac(time).toString('base64url')}`;
+  };
+
+  /** The instant at which a nonce of ours was made. */
+  const timeOfNonce = (text: unknown): Seconds | undefined => {
+    const [time = '', tag = ''] = typeof text === 'string' ? text.split('.') : [];
+    const [given, expected] = [Buffer.from(tag, 'base64url'), mac(time)];
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+    const instant = Number.parseInt(time, 36);
+    return isSeconds(instant) ? instant : undefined;
+  };
+
+  const importKey = (jkt: string, jwk: EcJwk): KeyObject => {
+    const known = keys.get(jkt);
+    if (known) return known;
+    const key = importPublic(jwk);
+    if (keys.size >= MOST_KEYS) for (const oldest of keys.keys()) if (keys.delete(oldest)) break;
+    keys.set(jkt, key);
+    return key;
+  };
+
+  return {
+    nonce,
+    verify(header, { method, url }) {
+      const jws = parseCompactJws(header ?? '');
+      if (!jws)
+        throw invalid(header === undefined ? 'a DPoP proof is required' : 'the DPoP proof is not one compact JWS');
+      const { typ, alg, jwk, crit } = jws.header;
+      if (typ !== 'dpop+jwt') throw invalid('the DPoP proof has another typ');
+      if (alg !== 'ES256') throw invalid('the DPoP proof must be signed by ES256');
+      if (crit !== undefined) throw invalid('the DPoP proof has critical headers');
+      if (!isEcJwk(jwk)) throw invalid('the DPoP proof carries no public P-256 key');
+      const jkt = thumbprint(jwk);
+      const key = importKey(jkt, jwk);
+      const ieee = { key, dsaEncoding: 'ieee-p1363' } as const;
+      if (!verify('sha256', Buffer.from(jws.signed), ieee, jws.signature)) {
+        throw invalid("the DPoP proof's signature does not verify");
+      }
+      const { htm, htu, jti, iat, nonce: given } = jws.payload;
+      if (htm !== method) throw invalid('the DPoP proof is for another method');
+      if (!sameUrl(htu, url)) throw invalid('the DPoP proof is for another URL');
+      if (typeof jti !== 'string' || jti.length < 8 || jti.length > 256)
+        throw invalid('the DPoP proof has no proper jti');
+      if (!isSeconds(iat)) throw invalid('the DPoP proof has no proper iat');
+      const reference = given === undefined ? iat : timeOfNonce(given);
+      // With a nonce of ours `iat` is not judged: a laptop with a wrong clock can go on.
+      if (reference === undefined || apart(reference, now()) > PROOF_WINDOW) {
+        throw new CurfewError('proof_nonce', "use the broker's DPoP nonce");
+      }
+      const hash = createHash('sha256').update(jkt).update('.').update(jti).digest();
+      return { jkt, hash, minute: Math.floor(reference / 60) };
+    },
+  };
+}
+
+/** The first minute whose proofs could still be taken: proofs of earlier ones need not be remembered. */
+export function firstLiveMinute(now: Seconds): number {
+  return Math.floor((now - PROOF_WINDOW) / 60);
+}
+
+interface EcJwk {
+  readonly kty: 'EC';
+  readonly crv: 'P-256';
+  readonly x: string;
+  readonly y: string;
+}
+
+function isEcJwk(jwk: unknown): jwk is EcJwk {
+  if (!isObject(jwk) || jwk.kty !== 'EC' || jwk.crv !== 'P-256' || 'd' in jwk) return false;
+  return [jwk.x, jwk.y].every((part) => typeof part === 'string' && /^[A-Za-z0-9_-]{43}$/.test(part));
+}
+
+/** RFC 7638 3.2: the required members in lexicographic order. */
+function thumbprint({ crv, kty, x, y }: EcJwk): string {
+  return createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
+}
+
+function importPublic({ kty, crv, x, y }: EcJwk): KeyObject {
+  try {
+    return createPublicKey({ key: { kty, crv, x, y }, format: 'jwk' });
+  } catch (cause) {
+    throw invalid("the DPoP proof's key is no point of P-256", cause);
+  }
+}
+
+function sameUrl(htu: unknown, url: string): boolean {
+  if (typeof htu !== 'string' || !URL.canParse(htu)) return false;
+  return bare(htu) === bare(url);
+}
+
+function bare(text: string): string {
+  const { origin, pathname } = new URL(text);
+  return origin + pathname;
+}
+
+function apart(a: Seconds, b: Seconds): number {
+  return Math.max(between(a, b), between(b, a));
+}
+
+function invalid(message: string, cause?: unknown): CurfewError {
+  return new CurfewError('proof_invalid', message, { cause });
+}

@@ -1,0 +1,32 @@
+// How a refusal looks on the wire: RFC 6749 5.2, with our reason, and what RFC 9470 3 adds.
+
+import type { FastifyReply } from 'fastify';
+import { type CurfewError, meaning } from '../../shared/errors.ts';
+import type { Refusal } from '../../shared/wire.ts';
+import type { Refused } from '../broker.ts';
+
+/** Seconds after which a caller may ask again when something is away. */
+const RETRY_AFTER = '1';
+
+export function sendRefused(reply: FastifyReply, { refused, message, denied, session }: Refused): FastifyReply {
+  const { status, error } = meaning(refused);
+  const acr_values = denied?.acr_values?.join(' ');
+  const max_age = denied?.reason === 'acr_too_low' ? session?.limits.target.max_age : undefined;
+  const body: Refusal = {
+    error,
+    error_description: message,
+    reason: refused,
+    ...(acr_values !== undefined && { acr_values }),
+    ...(max_age !== undefined && { max_age }),
+    ...(denied?.end_reason !== undefined && { end_reason: denied.end_reason }),
+    ...(session !== undefined && { session }),
+  };
+  return reply.code(status).send(body);
+}
+
+export function sendError(reply: FastifyReply, { code, message }: CurfewError): FastifyReply {
+  const { status, error } = meaning(code);
+  if (status === 503) reply.header('Retry-After', RETRY_AFTER);
+  const body: Refusal = { error, error_description: message, reason: code };
+  return reply.code(status).send(body);
+}

@@ -1,0 +1,97 @@
+// Request bodies: one form, parsed once and strictly. What these functions return is not checked again.
+
+import { formatDuration, LONGEST } from '../../shared/duration.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { isSeconds, type Seconds } from '../../shared/time.ts';
+import { GRANT, TOKEN_TYPE } from '../../shared/wire.ts';
+import type { ExchangeRequest } from '../exchange.ts';
+import type { RenewalRequest } from '../renewal.ts';
+
+export type Form = ReadonlyMap<string, string>;
+
+/** Larger than any ID token that is taken, with all that goes with it. */
+export const LARGEST_BODY = 32_768;
+const MOST_PARAMETERS = 64;
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * Parses `application/x-www-form-urlencoded`.
+ *
+ * @throws CurfewError `request_invalid` for bad UTF-8, too many parameters, and one that is repeated (RFC 6749 3.2)
+ */
+export function parseForm(body: Uint8Array): Form {
+  const form = new Map<string, string>();
+  for (const [name, value] of new URLSearchParams(decode(body))) {
+    if (form.has(name)) throw invalid('a parameter is repeated');
+    if (name.includes('\uFFFD') || value.includes('\uFFFD')) throw invalid('a parameter is not UTF-8');
+    form.set(name, value);
+    if (form.size > MOST_PARAMETERS) throw invalid('too many parameters');
+  }
+  return form;
+}
+
+export type TokenRequest =
+  | { readonly grant: 'exchange'; readonly request: ExchangeRequest }
+  | { readonly grant: 'renewal'; readonly request: RenewalRequest };
+
+/** @throws CurfewError `request_invalid` or `grant_type`, naming the parameter */
+export function parseTokenRequest(form: Form): TokenRequest {
+  switch (required(form, 'grant_type')) {
+    case GRANT.exchange:
+      return { grant: 'exchange', request: parseExchange(form) };
+    case GRANT.renewal: {
+      const request = { refresh_token: required(form, 'refresh_token'), audience: required(form, 'audience') };
+      return { grant: 'renewal', request: { ...request, max_age: parseMaxAge(form) } };
+    }
+    default:
+      throw new CurfewError('grant_type', 'grant_type: neither token-exchange nor refresh_token');
+  }
+}
+
+function parseExchange(form: Form): ExchangeRequest {
+  if (required(form, 'subject_token_type') !== TOKEN_TYPE.id_token) {
+    throw invalid(`subject_token_type: expected ${TOKEN_TYPE.id_token}`);
+  }
+  return {
+    subject_token: required(form, 'subject_token'),
+    client_id: required(form, 'client_id'),
+    nonce_random: optional(form, 'nonce_random'),
+    audience: optional(form, 'audience'),
+    max_age: parseMaxAge(form),
+  };
+}
+
+/** @throws CurfewError `request_invalid` */
+export function required(form: Form, name: string): string {
+  const value = form.get(name);
+  if (value === undefined || value === '') throw invalid(`${name}: is required`);
+  return value;
+}
+
+/** A parameter without a value is as if it were not there (RFC 6749 3.2). */
+function optional(form: Form, name: string): string | undefined {
+  return form.get(name) || undefined;
+}
+
+/** Seconds in decimal, as OIDC Core 3.1.2.1 writes it; zero, negative and absurd are refused. */
+function parseMaxAge(form: Form): Seconds | undefined {
+  const text = optional(form, 'max_age');
+  if (text === undefined) return undefined;
+  const value = /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : undefined;
+  if (!isSeconds(value) || value > LONGEST) {
+    throw invalid(`max_age: expected seconds from 1 to ${LONGEST} (${formatDuration(LONGEST)})`);
+  }
+  return value;
+}
+
+function decode(body: Uint8Array): string {
+  try {
+    return utf8.decode(body);
+  } catch (cause) {
+    throw new CurfewError('request_invalid', 'the body is not UTF-8', { cause });
+  }
+}
+
+function invalid(message: string): CurfewError {
+  return new CurfewError('request_invalid', message);
+}

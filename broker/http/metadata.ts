@@ -1,0 +1,63 @@
+// What is public: OIDC discovery and JWKS for kube-apiserver, and what the plugin needs to know before a login.
+
+import type { FastifyInstance } from 'fastify';
+import { resolveLimits } from '../../shared/policy.ts';
+import { GRANT, type Metadata } from '../../shared/wire.ts';
+import { type Config, clusterLimits } from '../config.ts';
+import type { Keys } from '../keys.ts';
+
+/** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
+const JWKS_MAX_AGE = 'public, max-age=60';
+
+export function metadataRoutes(app: FastifyInstance, config: Config, keys: Keys): void {
+  const discovery = discoveryOf(config);
+  const metadata = metadataOf(config);
+  app.get('/.well-known/openid-configuration', async (_request, reply) =>
+    reply.header('Cache-Control', JWKS_MAX_AGE).send(discovery),
+  );
+  app.get('/jwks', async (_request, reply) => reply.header('Cache-Control', JWKS_MAX_AGE).send(keys.jwks));
+  app.get('/.well-known/curfew', async (_request, reply) => reply.header('Cache-Control', 'no-cache').send(metadata));
+}
+
+/** OpenID Connect Discovery 3, as far as a verifier of our tokens needs it; RFC 8414 2 for the rest. */
+function discoveryOf({ issuer }: Config) {
+  return {
+    issuer,
+    jwks_uri: `${issuer}/jwks`,
+    token_endpoint: `${issuer}/token`,
+    revocation_endpoint: `${issuer}/revoke`,
+    response_types_supported: ['id_token'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256'],
+    grant_types_supported: [GRANT.exchange, GRANT.renewal],
+    token_endpoint_auth_methods_supported: ['none'],
+    dpop_signing_alg_values_supported: ['ES256'],
+  };
+}
+
+function metadataOf(config: Config): Metadata {
+  const { issuer, identity_provider, clusters, policy } = config;
+  const { client_id, client_secret, scopes, redirect_host, redirect_ports } = identity_provider;
+  const secret = client_secret === undefined ? {} : { client_secret };
+  return {
+    issuer,
+    token_endpoint: `${issuer}/token`,
+    revocation_endpoint: `${issuer}/revoke`,
+    identity_provider: {
+      issuer: identity_provider.issuer,
+      client_id,
+      ...secret,
+      scopes,
+      redirect_host,
+      redirect_ports,
+    },
+    limits: resolveLimits(policy, {}).session,
+    clusters: clusters.map((cluster) => ({
+      name: cluster.name,
+      audience: cluster.audience,
+      server: cluster.server,
+      ...(cluster.ca !== undefined && { certificate_authority_data: Buffer.from(cluster.ca).toString('base64') }),
+      limits: clusterLimits(config, cluster),
+    })),
+  };
+}

@@ -1,0 +1,117 @@
+// The HTTP service: routes, limits of size and time, errors as answers, and how it stops.
+
+import { BlockList, isIPv6 } from 'node:net';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
+import type { Logger } from 'pino';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Broker } from '../broker.ts';
+import { createProofVerifier } from '../dpop.ts';
+import { type TlsPair, tlsOptions } from '../tls.ts';
+import { sendError } from './answer.ts';
+import { LARGEST_BODY } from './form.ts';
+import { metadataRoutes } from './metadata.ts';
+import { tokenRoutes } from './token.ts';
+
+/** Milliseconds; a peer that is slower than this is cut. */
+const REQUEST_MS = 8_000;
+const HEADERS_MS = 5_000;
+const KEEP_ALIVE_MS = 30_000;
+
+export interface Readiness {
+  /** False from the first word of a stop on, so that whoever routes requests sends them elsewhere. */
+  accepting: boolean;
+}
+
+export interface ServerOptions {
+  readonly log: Logger;
+  readonly readiness: Readiness;
+  /** TLS material in PEM; plain HTTP without it. */
+  readonly tls?: TlsPair | undefined;
+}
+
+export function createServer(broker: Broker, { log, readiness, tls }: ServerOptions): FastifyInstance {
+  const { config } = broker;
+  const http = { headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 };
+  const common = {
+    bodyLimit: LARGEST_BODY,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: REQUEST_MS,
+    trustProxy: trusting(config.trusted_proxies),
+    forceCloseConnections: 'idle' as const,
+  };
+  const app: FastifyInstance = tls
+    ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls) } })
+    : Fastify({ ...common, http });
+
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('X-Content-Type-Options', 'nosniff');
+    if (!readiness.accepting) reply.header('Connection', 'close');
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const failure = asFailure(error);
+    if (failure.code === 'internal')
+      log.error({ route: request.routeOptions.url, name: nameOf(error) }, 'unexpected error');
+    else if (failure.code === 'store') log.error({ route: request.routeOptions.url }, 'the store failed');
+    return sendError(reply, failure);
+  });
+  app.setNotFoundHandler((_request, reply) =>
+    reply
+      .code(404)
+      .send({ error: 'invalid_request', error_description: 'there is nothing here', reason: 'request_invalid' }),
+  );
+
+  app.register(
+    async (scope) => {
+      metadataRoutes(scope, config, broker.keys);
+      tokenRoutes(scope, broker, createProofVerifier(config.encryption_key, broker.now));
+      for (const url of ['/token', '/revoke']) {
+        scope.route({ method: ['GET', 'PUT', 'DELETE', 'PATCH'], url, handler: (_request, reply) => onlyPost(reply) });
+      }
+    },
+    { prefix: new URL(config.issuer).pathname.replace(/\/$/, '') },
+  );
+  app.get('/healthz', async () => ({ status: 'ok' }));
+  app.get('/readyz', async (_request, reply) => {
+    const ready = readiness.accepting && (await broker.store.healthy());
+    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ok' : readiness.accepting ? 'store' : 'stopping' });
+  });
+  return app;
+}
+
+/** RFC 9110 15.5.6 */
+function onlyPost(reply: FastifyReply): FastifyReply {
+  const refusal = { error: 'invalid_request', error_description: 'only POST', reason: 'request_invalid' };
+  return reply.code(405).header('Allow', 'POST').send(refusal);
+}
+
+/** `X-Forwarded-For` counts only as far as it was written by peers that are trusted by address. */
+function trusting(networks: readonly string[]): ((address: string) => boolean) | false {
+  if (networks.length === 0) return false;
+  const list = new BlockList();
+  for (const network of networks) {
+    const [address = '', prefix] = network.split('/');
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    list.addSubnet(address, prefix === undefined ? (family === 'ipv6' ? 128 : 32) : Number(prefix), family);
+  }
+  return (peer) => {
+    // On a socket for both families an IPv4 peer has an IPv6 spelling.
+    const address = peer.replace(/^::ffff:(?=[0-9.]+$)/, '');
+    return list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  };
+}
+
+/** Fastify's own refusals (size, media type) have a status below 500; all else that is not ours is our bug. */
+function asFailure(error: unknown): CurfewError {
+  if (error instanceof CurfewError) return error;
+  const { statusCode } = error as Partial<FastifyError>;
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new CurfewError('request_invalid', statusCode === 415 ? 'expected a form' : 'the request cannot be read', {
+      cause: error,
+    });
+  }
+  return new CurfewError('internal', 'unexpected error', { cause: error });
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}

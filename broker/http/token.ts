@@ -1,0 +1,75 @@
+// POST /token and POST /revoke: parse, verify the proof, and tell the story of the grant.
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { CurfewError, meaning } from '../../shared/errors.ts';
+import { type Broker, type Caller, type Granted, type Refused, refuse } from '../broker.ts';
+import type { ProofVerifier } from '../dpop.ts';
+import { exchange } from '../exchange.ts';
+import { renew } from '../renewal.ts';
+import { revoke } from '../revocation.ts';
+import { sendError, sendRefused } from './answer.ts';
+import { type Form, LARGEST_BODY, parseForm, parseTokenRequest, required } from './form.ts';
+
+export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofVerifier): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'buffer', bodyLimit: LARGEST_BODY },
+    async (_request: FastifyRequest, body: Buffer) => parseForm(body),
+  );
+  const { issuer } = broker.config;
+
+  /** @throws CurfewError `proof_invalid` or `proof_nonce` */
+  const callerOf = (request: FastifyRequest, url: string): Caller => {
+    const { dpop } = request.headers;
+    const header = typeof dpop === 'string' ? dpop : undefined;
+    return { proof: proofs.verify(header, { method: 'POST', url }), address: request.ip };
+  };
+
+  const answer = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    grant: 'exchange' | 'renewal' | 'revocation',
+    story: () => Promise<Granted | Refused | undefined>,
+  ) => {
+    reply.header('Cache-Control', 'no-store');
+    try {
+      const outcome = await story();
+      if (outcome === undefined) return reply.code(200).send();
+      return 'reply' in outcome ? reply.send(outcome.reply) : sendRefused(reply, outcome);
+    } catch (error) {
+      if (!(error instanceof CurfewError)) throw error;
+      if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
+      else if (meaning(error.code).status < 500) await record(broker, grant, error, request.ip);
+      return sendError(reply, error);
+    }
+  };
+
+  app.post<{ Body: Form | undefined }>('/token', async (request, reply) => {
+    const parsed = parseTokenRequest(request.body ?? new Map());
+    return answer(request, reply, parsed.grant, async () => {
+      const caller = callerOf(request, `${issuer}/token`);
+      return parsed.grant === 'exchange'
+        ? exchange(broker, caller, parsed.request)
+        : renew(broker, caller, parsed.request);
+    });
+  });
+
+  app.post<{ Body: Form | undefined }>('/revoke', async (request, reply) => {
+    const handle = required(request.body ?? new Map(), 'token');
+    return answer(request, reply, 'revocation', async () =>
+      revoke(broker, callerOf(request, `${issuer}/revoke`), handle),
+    );
+  });
+}
+
+/** What was refused before anything was decided stands in the record too. */
+async function record(
+  broker: Broker,
+  grant: 'exchange' | 'renewal' | 'revocation',
+  error: CurfewError,
+  address: string,
+) {
+  const event = { grant, at: broker.now(), address } as const;
+  await broker.store.transaction((transaction) => refuse(transaction, event, error.code, error.message));
+}

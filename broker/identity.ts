@@ -1,0 +1,140 @@
+// Who an ID token speaks of, in Kubernetes' words: username and groups, from the configured claims. Pure; refuses what
+// could be taken for someone or something else.
+
+import { CurfewError } from '../shared/errors.ts';
+import { isObject } from '../shared/wire.ts';
+
+export interface IdentitySettings {
+  readonly username_claim: string;
+  readonly groups_claim: string;
+  readonly username_prefix: string;
+  readonly groups_prefix: string;
+}
+
+export interface IdentityClaims {
+  readonly iss: string;
+  readonly sub: string;
+  /** All claims of the verified ID token. */
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+export interface Identity {
+  /** The person is the pair (`iss`, `sub`); all else is a label. */
+  readonly iss: string;
+  readonly sub: string;
+  /** As Kubernetes sees them, with their prefixes. */
+  readonly username: string;
+  readonly groups: readonly string[];
+  /** As the IdP gives them: settings use these. */
+  readonly idp_username: string;
+  readonly idp_groups: readonly string[];
+}
+
+const MOST_GROUPS = 500;
+const LONGEST_NAME = 256;
+
+/** Control, format (zero-width, bidi), separators other than space, lone surrogates, and all that renders as nothing. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}]/u;
+
+/**
+ * @throws CurfewError `username` or `groups`, naming the claim and the fault, without its value.
+ */
+export function identify({ iss, sub, claims }: IdentityClaims, settings: IdentitySettings): Identity {
+  const idp_username = usernameOf(claims, settings.username_claim);
+  const idp_groups = groupsOf(claims, settings.groups_claim);
+  const username = settings.username_prefix + idp_username;
+  const groups = idp_groups.map((group) => settings.groups_prefix + group);
+  if (isReserved(idp_username) || isReserved(username)) {
+    throw new CurfewError(
+      'username',
+      `the claim ${settings.username_claim} gives a username that begins with "system:"`,
+    );
+  }
+  if (idp_groups.some(isReserved) || groups.some(isReserved)) {
+    throw new CurfewError('groups', `the claim ${settings.groups_claim} has a group that begins with "system:"`);
+  }
+  return Object.freeze({
+    iss,
+    sub,
+    username,
+    groups: Object.freeze(groups),
+    idp_username,
+    idp_groups: Object.freeze(idp_groups),
+  });
+}
+
+/**
+ * Whether a list of a setting (`allowed_groups`) lets someone with these groups in. Names as the IdP gives them.
+ */
+export function admits(allowed: readonly string[], idp_groups: readonly string[]): boolean {
+  return allowed.some((group) => group === '*' || idp_groups.includes(group));
+}
+
+/** Whether a name begins with `system:` in any spelling: such names are rights in Kubernetes, and it does not refuse them. */
+export function isReserved(name: string): boolean {
+  const seen = bare(bare(name).normalize('NFKC'));
+  return seen.toUpperCase().toLowerCase().startsWith('system:');
+}
+
+function bare(name: string): string {
+  return name.replaceAll(new RegExp(INVISIBLE, 'gu'), '').replaceAll(/\p{White_Space}/gu, '');
+}
+
+function usernameOf(claims: IdentityClaims['claims'], claim: string): string {
+  const value = own(claims, claim);
+  if (value === undefined)
+    throw new CurfewError('username', `the ID token has no claim ${claim}, which gives the username`);
+  const fault = typeof value === 'string' ? faultOfName(value) : 'is not a text';
+  if (fault) throw new CurfewError('username', `the claim ${claim}, which gives the username, ${fault}`);
+  // two spellings of one name must not become two people
+  if (String(value).normalize('NFC') !== value) {
+    throw new CurfewError('username', `the claim ${claim}, which gives the username, is not in Unicode's NFC`);
+  }
+  if (claim === 'email' && own(claims, 'email_verified') !== true) {
+    throw new CurfewError(
+      'username',
+      'the e-mail address is the username, and the ID token does not say email_verified: true',
+    );
+  }
+  return String(value);
+}
+
+function groupsOf(claims: IdentityClaims['claims'], claim: string): string[] {
+  if (elsewhere(claims, claim)) {
+    throw new CurfewError(
+      'groups',
+      `group overage: the identity provider left the claim ${claim} out of the ID token (_claim_names), as there are too many groups`,
+    );
+  }
+  const value = own(claims, claim);
+  if (value === undefined) return [];
+  const list: unknown = typeof value === 'string' ? [value] : value;
+  if (!Array.isArray(list)) throw new CurfewError('groups', `the claim ${claim} is not a list of groups`);
+  const groups = new Set<string>();
+  for (const group of list) {
+    const fault = typeof group === 'string' ? faultOfName(group) : 'is not a text';
+    if (fault) throw new CurfewError('groups', `a group in the claim ${claim} ${fault}`);
+    groups.add(group);
+  }
+  if (groups.size > MOST_GROUPS) {
+    throw new CurfewError('groups', `the claim ${claim} has ${groups.size} groups, more than ${MOST_GROUPS}`);
+  }
+  return [...groups];
+}
+
+/** OIDC Core 5.6.2: the claim stands at another place. We follow no URL out of a token, and without the groups know too little. */
+function elsewhere(claims: IdentityClaims['claims'], claim: string): boolean {
+  const names = own(claims, '_claim_names');
+  if (names === undefined) return false;
+  return !isObject(names) || Object.hasOwn(names, claim);
+}
+
+function faultOfName(name: string): string | undefined {
+  if (name.trim() === '') return 'is empty';
+  if (name.length > LONGEST_NAME) return `is longer than ${LONGEST_NAME} characters`;
+  return INVISIBLE.test(name) ? 'has control or invisible characters' : undefined;
+}
+
+function own(claims: IdentityClaims['claims'], claim: string): unknown {
+  return Object.hasOwn(claims, claim) ? claims[claim] : undefined;
+}

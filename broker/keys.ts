@@ -1,0 +1,90 @@
+// The broker's signing keys: made at first start, kept in the store sealed under the configured key, published as JWKS.
+
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
+import { CurfewError } from '../shared/errors.ts';
+import type { Seconds } from '../shared/time.ts';
+import type { Store } from './store/store.ts';
+
+export interface PublicJwk {
+  readonly kty: 'EC';
+  readonly crv: 'P-256';
+  readonly x: string;
+  readonly y: string;
+  readonly kid: string;
+  readonly alg: 'ES256';
+  readonly use: 'sig';
+}
+
+export interface Keys {
+  /** What signs now. */
+  readonly signing: { readonly kid: string; readonly key: KeyObject };
+  /** What is published (RFC 7517 5). */
+  readonly jwks: { readonly keys: readonly PublicJwk[] };
+}
+
+/**
+ * Loads the keys, making the first one in the same transaction when there is none: of two brokers that start at once, one makes it.
+ *
+ * @param encryptionKey 256 bits
+ * @throws CurfewError `configuration` when a key was sealed under another encryption key
+ */
+export async function loadKeys(store: Store, encryptionKey: KeyObject, now: Seconds): Promise<Keys> {
+  const rows = await store.transaction(async ({ db }) => {
+    const found = await db.selectFrom('signing_key').selectAll().orderBy('created_at', 'desc').execute();
+    if (found.length > 0) return found;
+    const row = makeKey(encryptionKey, now);
+    await db.insertInto('signing_key').values(row).execute();
+    return [row];
+  });
+  const [newest] = rows;
+  if (!newest) throw new TypeError('no signing key after making one');
+  return {
+    signing: { kid: newest.kid, key: unseal(newest.sealed, newest.kid, encryptionKey) },
+    jwks: { keys: rows.map((row) => JSON.parse(row.public_jwk) as PublicJwk) },
+  };
+}
+
+function makeKey(encryptionKey: KeyObject, now: Seconds) {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
+  const kid = createHash('sha256')
+    .update(JSON.stringify({ crv: 'P-256', kty: 'EC', x, y }))
+    .digest('base64url');
+  const jwk: PublicJwk = { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' };
+  const sealed = seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, encryptionKey);
+  return { kid, public_jwk: JSON.stringify(jwk), sealed, created_at: now };
+}
+
+/** nonce (12) | tag (16) | ciphertext, bound to the `kid`. */
+function seal(plain: Uint8Array, kid: string, key: KeyObject): Uint8Array {
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(kid));
+  const body = Buffer.concat([cipher.update(plain), cipher.final()]);
+  return Buffer.concat([nonce, cipher.getAuthTag(), body]);
+}
+
+function unseal(sealed: Uint8Array, kid: string, key: KeyObject): KeyObject {
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12), { authTagLength: 16 });
+    decipher.setAAD(Buffer.from(kid)).setAuthTag(sealed.subarray(12, 28));
+    const plain = Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()]);
+    return createPrivateKey({ key: plain, format: 'der', type: 'pkcs8' });
+  } catch (cause) {
+    throw new CurfewError(
+      'configuration',
+      'keys: the signing key in the store was encrypted with another encryption key',
+      {
+        cause,
+        hint: 'give back the encryption key that this store was made with',
+      },
+    );
+  }
+}

@@ -1,0 +1,100 @@
+#!/usr/bin/env node
+// curfew-broker: the commands. Clock, environment and streams are made here and passed on.
+
+import { Command, CommanderError } from 'commander';
+import { pino } from 'pino';
+import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
+import { fromMilliseconds } from '../shared/time.ts';
+import { printAuthnConfig } from './authn_config.ts';
+import { check } from './check.ts';
+import { type Config, loadConfig } from './config.ts';
+import { startService } from './serve.ts';
+import { createFetchJson } from './upstream/fetch_json.ts';
+import { createIdentityProvider } from './upstream/identity_provider.ts';
+
+const now = () => fromMilliseconds(Date.now());
+const { env, stdout, stderr } = process;
+
+/** The service's own log goes to stderr; stdout carries the record (`serve`) or what was asked for. */
+const log = pino({ level: 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+
+function upstream({ identity_provider: settings }: Config) {
+  return createIdentityProvider({ settings, fetchJson: createFetchJson(settings.ca), now, log });
+}
+
+async function serve({ config: file }: { config: string }): Promise<void> {
+  const config = await loadConfig(file, { env });
+  const identityProvider = upstream(config);
+  const onAudit = (event: object) => void stdout.write(`${JSON.stringify(event)}\n`);
+  const service = await startService(config, { now, log, identityProvider, onAudit });
+  const signal = await firstOf('SIGTERM', 'SIGINT');
+  // A second signal is a person who cannot wait.
+  for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(EXIT.software));
+  log.info({ signal }, 'signal received');
+  await service.stop();
+}
+
+function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of signals) process.once(signal, () => resolve(signal));
+  });
+}
+
+async function checkConfig({ config: file }: { config: string }): Promise<void> {
+  const config = await loadConfig(file, { env });
+  const { lines, failed } = await check(config, upstream(config));
+  stdout.write(lines.map((line) => `${line}\n`).join(''));
+  if (failed) process.exitCode = EXIT.configuration;
+}
+
+function program(): Command {
+  const root = new Command('curfew-broker')
+    .description('exchanges OIDC logins for TTL-bound Kubernetes tokens, and ends sessions')
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined, outputError: () => undefined });
+  root
+    .command('serve')
+    .description('run the broker')
+    .requiredOption('--config <file>', 'its configuration')
+    .action(serve);
+  root
+    .command('check')
+    .description('check a configuration and the identity provider, without starting')
+    .requiredOption('--config <file>', 'the configuration')
+    .action(checkConfig);
+  root
+    .command('print')
+    .description('print what kube-apiserver takes')
+    .command('authn-config')
+    .description('an AuthenticationConfiguration for one cluster, for --authentication-config')
+    .requiredOption('--config <file>', 'the configuration')
+    .requiredOption('--cluster <name>', "the cluster's name")
+    .action(async ({ config, cluster }: { config: string; cluster: string }) => {
+      stdout.write(printAuthnConfig(await loadConfig(config, { env }), cluster));
+    });
+  return root;
+}
+
+function fail(error: unknown): void {
+  const failure = asFailure(error);
+  stderr.write(`curfew: error: ${failure.message}\ncurfew: hint: ${failure.hint}\n`);
+  process.exitCode = meaning(failure.code).exit;
+}
+
+function asFailure(error: unknown): CurfewError {
+  if (error instanceof CurfewError) return error;
+  if (error instanceof CommanderError) {
+    return new CurfewError('usage', error.message.replace(/^error: /, ''), { hint: 'see curfew-broker --help' });
+  }
+  return new CurfewError('internal', `unexpected ${error instanceof Error ? error.name : 'error'}`, { cause: error });
+}
+
+// A reader of the record that went away must not take the service with it: the store has every row.
+stdout.on('error', () => undefined);
+
+program()
+  .parseAsync()
+  .catch((error: unknown) => {
+    if (error instanceof CommanderError && error.exitCode === 0) return;
+    fail(error);
+  });

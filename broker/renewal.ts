@@ -1,0 +1,80 @@
+// Renewal (refresh_token, DPoP-bound): a session handle in, a Kubernetes token out. Verify, decide, consume, sign.
+
+import { decide } from '../shared/decide.ts';
+import type { Seconds } from '../shared/time.ts';
+import {
+  type Broker,
+  type Caller,
+  consumeProof,
+  type Granted,
+  type Refused,
+  recordMint,
+  refuse,
+  refuseByVerdict,
+  resolveTarget,
+  tokenReply,
+  wireSession,
+} from './broker.ts';
+import { NO_SUCH_TARGET } from './exchange.ts';
+import { admits } from './identity.ts';
+import { endSession, factsOf, findByHandle, touch } from './sessions.ts';
+import type { Transaction } from './store/store.ts';
+
+export interface RenewalRequest {
+  /** The session handle. */
+  readonly refresh_token: string;
+  readonly audience: string;
+  readonly max_age?: Seconds | undefined;
+}
+
+export function renew(broker: Broker, caller: Caller, request: RenewalRequest): Promise<Granted | Refused> {
+  return broker.store.transaction((transaction) => renewOrRefuse(transaction, broker, caller, request, broker.now()));
+}
+
+async function renewOrRefuse(
+  transaction: Transaction,
+  { config, keys }: Broker,
+  { proof, address }: Caller,
+  request: RenewalRequest,
+  now: Seconds,
+): Promise<Granted | Refused> {
+  const event = { grant: 'renewal', at: now, jkt: proof.jkt, address } as const;
+  if (!(await consumeProof(transaction, proof))) {
+    return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
+  }
+  const session = await findByHandle(transaction, request.refresh_token);
+  // A handle in the hands of another key is told no more than one that never was.
+  if (!session || session.jkt !== proof.jkt) {
+    const facts = session && { sid: session.sid, iss: session.iss, sub: session.sub, username: session.username };
+    return refuse(transaction, { ...event, ...facts }, 'unknown_session', 'there is no such session');
+  }
+  const { sid, iss, sub, username } = session;
+  const about = { ...event, sid, iss, sub, username };
+  const groups = JSON.parse(session.idp_groups) as string[];
+
+  const { identity_provider } = config;
+  if (
+    session.ended_at === null &&
+    (iss !== identity_provider.issuer || !admits(identity_provider.allowed_groups, groups))
+  ) {
+    await endSession(transaction, session, { reason: 'policy', since: now, now, address });
+    return refuse(transaction, about, 'not_admitted', `${username} may not log in any more`);
+  }
+  const asked = resolveTarget(config, request.audience, request.max_age, groups);
+  if (!asked?.cluster) return refuse(transaction, about, 'invalid_target', NO_SUCH_TARGET);
+  const target = { cluster: asked.cluster, limits: asked.limits };
+
+  const denied = decide(asked.limits, factsOf(session), now);
+  if (!denied.allow) {
+    if (denied.ends) await endSession(transaction, session, { reason: denied.ends, since: denied.since, now, address });
+    const wire = wireSession(session, asked.limits, denied.since, now);
+    return refuseByVerdict(transaction, { ...about, cluster: asked.cluster.name }, denied, asked, wire);
+  }
+  // The renewal is a use: what it mints is judged as used now.
+  const verdict = decide(asked.limits, { ...factsOf(session), last_used: now }, now);
+  if (!verdict.allow || !(await touch(transaction, session, config.policy.limits, now))) {
+    throw new TypeError('a session that is allowed could not be touched');
+  }
+  const claims = await recordMint(transaction, config.issuer, session, target, verdict, { now, address });
+  return { reply: tokenReply(keys, claims, wireSession(session, asked.limits, verdict.session_end, now)) };
+}

@@ -1,0 +1,30 @@
+// Revocation (RFC 7009): the holder of the key logs out. Ends the session durably before it is acknowledged.
+
+import { type Broker, type Caller, consumeProof, type Refused, refuse } from './broker.ts';
+import { endSession, findByHandle, settle } from './sessions.ts';
+
+/**
+ * @returns `undefined` when the session is over now: ended here, ended before, or never there (RFC 7009 2.2).
+ *   A handle presented with another key changes nothing and is told nothing; the attempt stands in the record.
+ */
+export function revoke(
+  { config, store, now }: Broker,
+  { proof, address }: Caller,
+  handle: string,
+): Promise<Refused | undefined> {
+  return store.transaction(async (transaction) => {
+    const at = now();
+    const event = { grant: 'revocation', at, jkt: proof.jkt, address } as const;
+    if (!(await consumeProof(transaction, proof))) {
+      return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
+    }
+    const session = await findByHandle(transaction, handle);
+    if (!session || session.jkt !== proof.jkt) {
+      await refuse(transaction, { ...event, sid: session?.sid }, 'unknown_session', 'there is no such session');
+      return undefined;
+    }
+    await settle(transaction, session.ended_at === null ? [session] : [], config.policy.limits, at);
+    await endSession(transaction, session, { reason: 'logout', since: at, now: at, address });
+    return undefined;
+  });
+}

@@ -1,0 +1,96 @@
+// `curfew-broker serve`: starts the service, and stops it without cutting what is in flight.
+
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { CurfewError } from '../shared/errors.ts';
+import type { Clock } from '../shared/time.ts';
+import type { AuditEvent } from './audit.ts';
+import type { Broker } from './broker.ts';
+import type { Config } from './config.ts';
+import { createServer, type Readiness } from './http/server.ts';
+import { loadKeys } from './keys.ts';
+import { openSqlite } from './store/sqlite.ts';
+import { Store } from './store/store.ts';
+import { startSweeper } from './sweeper.ts';
+import { readTlsPair, watchTls } from './tls.ts';
+import type { IdentityProvider } from './upstream/identity_provider.ts';
+
+/** How long requests are still taken after `/readyz` says no, in milliseconds: whoever routes them must have noticed. */
+const DRAIN_MS = 3_000;
+
+export interface Service {
+  /** Where it listens, as a URL. */
+  readonly url: string;
+  /** Not ready at once, then no new connections, then what is in flight ends, then the store is closed. */
+  stop(): Promise<void>;
+}
+
+export interface Surroundings {
+  readonly now: Clock;
+  readonly log: Logger;
+  readonly identityProvider: IdentityProvider;
+  /** Is told each event of the record after it is on disk. */
+  readonly onAudit: (event: AuditEvent) => void;
+  readonly drainMs?: number;
+}
+
+/** @throws CurfewError `configuration` or `store`, naming what is wrong */
+export async function startService(config: Config, around: Surroundings): Promise<Service> {
+  const { now, log, identityProvider, onAudit, drainMs = DRAIN_MS } = around;
+  const { tls: files } = config.listen;
+  const tls = files && (await readTlsPair(files));
+  const store = await openStore(config, onAudit);
+  const broker: Broker = {
+    config,
+    store,
+    keys: await loadKeys(store, config.encryption_key, now()),
+    identityProvider,
+    now,
+  };
+  const readiness: Readiness = { accepting: true };
+  const app = createServer(broker, { log, readiness, tls });
+  const stopSweeper = startSweeper(broker, log);
+  await app.listen({ host: config.listen.address, port: config.listen.port }).catch((cause: unknown) => {
+    const { address, port } = config.listen;
+    throw new CurfewError('configuration', `listen: cannot listen at ${address}:${port} (${codeOf(cause)})`, { cause });
+  });
+  const watcher =
+    tls && files && 'setSecureContext' in app.server ? watchTls(app.server as never, files, tls, { log }) : undefined;
+  const url = urlOf(app.server.address(), tls !== undefined);
+  log.info({ issuer: config.issuer, url }, 'ready');
+  return {
+    url,
+    async stop() {
+      readiness.accepting = false;
+      log.info('stopping');
+      await sleep(drainMs);
+      await app.close();
+      watcher?.close();
+      stopSweeper();
+      await store.close();
+      await identityProvider.close();
+      log.info('stopped');
+    },
+  };
+}
+
+async function openStore({ store }: Config, onAudit: (event: AuditEvent) => void): Promise<Store> {
+  const { file } = store.sqlite;
+  try {
+    return await Store.open(openSqlite(file), onAudit);
+  } catch (cause) {
+    if (cause instanceof CurfewError) throw cause;
+    throw new CurfewError('configuration', `store.sqlite.file: ${file} cannot be opened (${codeOf(cause)})`, { cause });
+  }
+}
+
+function urlOf(address: AddressInfo | string | null, secure: boolean): string {
+  if (address === null || typeof address === 'string') throw new TypeError('the server has no port');
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `${secure ? 'https' : 'http'}://${host}:${address.port}`;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+}

@@ -1,0 +1,161 @@
+// Sessions in the store: found, opened, touched, ended. Each change is conditional and says whether it happened.
+
+import { createHash, randomBytes } from 'node:crypto';
+import type { Selectable } from 'kysely';
+import { decide } from '../shared/decide.ts';
+import type { WholeLimits } from '../shared/limits.ts';
+import type { EndReason, SessionFacts } from '../shared/session.ts';
+import { earliest, plus, type Seconds } from '../shared/time.ts';
+import type { SessionTable } from './store/schema.ts';
+import type { Transaction } from './store/store.ts';
+
+export type Session = Readonly<Selectable<SessionTable>>;
+
+/** 256 random bits for a session handle, 128 for what only has to be unique. */
+export function randomHandle(): string {
+  return randomBytes(32).toString('base64url');
+}
+export function randomId(): string {
+  return randomBytes(16).toString('base64url');
+}
+
+/** Only this is stored of a handle. */
+export function hashOfHandle(handle: string): Uint8Array {
+  return createHash('sha256').update(handle).digest();
+}
+
+export function factsOf(session: Session): SessionFacts {
+  const { auth_time, last_used, end_at_most, acr, ended_at, end_reason } = session;
+  const ended = ended_at !== null && end_reason !== null ? { ended: { at: ended_at, reason: end_reason } } : {};
+  return { auth_time, last_used, end_at_most, ...(acr !== null && { acr }), ...ended };
+}
+
+export function findByHandle({ db }: Transaction, handle: string): Promise<Session | undefined> {
+  return db.selectFrom('session').selectAll().where('handle_hash', '=', hashOfHandle(handle)).executeTakeFirst();
+}
+
+export async function openSession(transaction: Transaction, session: Session): Promise<void> {
+  await transaction.db.insertInto('session').values(session).execute();
+}
+
+/**
+ * Records a use, and lowers the stored end where the policy is tighter now.
+ *
+ * @returns false when the session has ended or is idle for too long already: then nothing changed
+ */
+export async function touch(
+  { db }: Transaction,
+  session: Session,
+  limits: WholeLimits,
+  now: Seconds,
+): Promise<boolean> {
+  const end_at_most = earliest(session.end_at_most, plus(session.auth_time, limits.max_age));
+  const { numUpdatedRows } = await db
+    .updateTable('session')
+    .set({ last_used: now, end_at_most, over_at: overAt(end_at_most, now, limits) })
+    .where('sid', '=', session.sid)
+    .where('ended_at', 'is', null)
+    .where('last_used', '>', (now - limits.inactivity_timeout) as Seconds)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+export function overAt(end_at_most: Seconds, last_used: Seconds, limits: WholeLimits): Seconds {
+  return earliest(end_at_most, plus(last_used, limits.inactivity_timeout));
+}
+
+export interface End {
+  readonly reason: EndReason;
+  /** Since when it is over; `now` unless a limit struck before it was noticed. */
+  readonly since: Seconds;
+  readonly now: Seconds;
+  readonly address?: string | undefined;
+  /** The session that judges what the ended one has minted. */
+  readonly replaced_by?: string | undefined;
+}
+
+/**
+ * Ends a session, once: every cause of an end comes through here. Sets `login_after`, so that the IdP's living SSO does
+ * not bring the session back.
+ *
+ * @returns false when it had ended already: the first reason stands
+ */
+export async function endSession(transaction: Transaction, session: Session, end: End): Promise<boolean> {
+  const { db } = transaction;
+  const { reason, since, now, address, replaced_by } = end;
+  const { numUpdatedRows } = await db
+    .updateTable('session')
+    .set({ ended_at: since, end_reason: reason, replaced_by: replaced_by ?? null })
+    .where('sid', '=', session.sid)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+  if (numUpdatedRows !== 1n) return false;
+  if (needsNewLogin(reason)) await requireLoginAfter(transaction, session, since);
+  const { sid, iss, sub, username, jkt } = session;
+  await transaction.audit({
+    event: 'end',
+    at: now,
+    sid,
+    iss,
+    sub,
+    username,
+    jkt,
+    reason,
+    ended_at: since,
+    address,
+    replaced_by,
+  });
+  return true;
+}
+
+/** Whether the person must authenticate again after such an end. After `max_age` the age itself decides. */
+function needsNewLogin(reason: EndReason): boolean {
+  switch (reason) {
+    case 'inactivity_timeout':
+    case 'logout':
+    case 'owner':
+    case 'administrator':
+    case 'policy':
+      return true;
+    case 'max_age':
+    case 'replaced':
+    case 'too_many_sessions':
+      return false;
+  }
+}
+
+async function requireLoginAfter({ db }: Transaction, { iss, sub }: Session, instant: Seconds): Promise<void> {
+  await db
+    .updateTable('person')
+    .set({ login_after: instant })
+    .where('iss', '=', iss)
+    .where('sub', '=', sub)
+    .where('login_after', '<', instant)
+    .execute();
+}
+
+/** Ends what session-wide limits have ended already, as of when they did. */
+export async function settle(
+  transaction: Transaction,
+  sessions: readonly Session[],
+  limits: WholeLimits,
+  now: Seconds,
+): Promise<void> {
+  for (const session of sessions) {
+    const verdict = decide({ session: limits, target: limits }, factsOf(session), now);
+    if (!verdict.allow && verdict.ends) {
+      await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now });
+    }
+  }
+}
+
+/** The living sessions of a person. */
+export function livingOfPerson({ db }: Transaction, { iss, sub }: { iss: string; sub: string }): Promise<Session[]> {
+  const living = db.selectFrom('session').selectAll().where('ended_at', 'is', null);
+  return living.where('iss', '=', iss).where('sub', '=', sub).execute();
+}
+
+/** The living session that a key holds: at most one. */
+export function livingOfKey({ db }: Transaction, jkt: string): Promise<Session | undefined> {
+  return db.selectFrom('session').selectAll().where('ended_at', 'is', null).where('jkt', '=', jkt).executeTakeFirst();
+}

@@ -1,0 +1,126 @@
+// The tables as TypeScript sees them, and the migrations that make them. Instants are whole seconds.
+
+import { type Generated, type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
+import type { EndReason } from '../../shared/session.ts';
+import type { Seconds } from '../../shared/time.ts';
+
+/** A person is the pair (`iss`, `sub`); the username is a label that one person holds. */
+export interface PersonTable {
+  iss: string;
+  sub: string;
+  username: string;
+  /** A login with an earlier `auth_time` opens no session. */
+  login_after: Seconds;
+}
+
+export interface SessionTable {
+  sid: string;
+  iss: string;
+  sub: string;
+  username: string;
+  /** JSON array: names as Kubernetes sees them. */
+  groups: string;
+  /** JSON array: names as the IdP gave them. */
+  idp_groups: string;
+  /** Thumbprint of the key that holds the session (RFC 7638). */
+  jkt: string;
+  /** SHA-256 of the session handle. */
+  handle_hash: Uint8Array;
+  /** The ID token's own `sid`. */
+  idp_sid: string | null;
+  auth_time: Seconds;
+  acr: string | null;
+  /** JSON array. */
+  amr: string | null;
+  end_at_most: Seconds;
+  last_used: Seconds;
+  /** When session-wide limits will have ended it, if it is not used again: what the sweeper looks at. */
+  over_at: Seconds;
+  opened_at: Seconds;
+  /** The socket's address at login. */
+  address: string;
+  ended_at: Seconds | null;
+  end_reason: EndReason | null;
+  replaced_by: string | null;
+}
+
+/** ID tokens that were exchanged, until they could not be exchanged anyway. */
+export interface IdTokenUseTable {
+  /** SHA-256 of `header.payload`. */
+  hash: string;
+  jkt: string;
+  /** SHA-256 of `nonce_random`. */
+  nonce_hash: string;
+  sid: string;
+  used_at: Seconds;
+  expires_at: Seconds;
+}
+
+/** DPoP proofs that were used, by the minute they speak of (RFC 9449 11.1). */
+export interface ProofTable {
+  minute: number;
+  hash: Uint8Array;
+}
+
+export interface SigningKeyTable {
+  kid: string;
+  /** JSON of the public JWK. */
+  public_jwk: string;
+  /** The private JWK, AES-256-GCM under the configured key. */
+  sealed: Uint8Array;
+  created_at: Seconds;
+}
+
+export interface AuditTable {
+  seq: Generated<number>;
+  at: Seconds;
+  event: string;
+  sid: string | null;
+  /** JSON of the whole event. */
+  data: string;
+}
+
+export interface Schema {
+  person: PersonTable;
+  session: SessionTable;
+  id_token_use: IdTokenUseTable;
+  proof: ProofTable;
+  signing_key: SigningKeyTable;
+  audit: AuditTable;
+}
+
+async function first(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    sql`create table person (
+      iss text not null, sub text not null, username text not null unique, login_after integer not null,
+      primary key (iss, sub)) strict, without rowid`,
+    sql`create table session (
+      sid text primary key, iss text not null, sub text not null, username text not null, groups text not null,
+      idp_groups text not null, jkt text not null, handle_hash blob not null unique, idp_sid text,
+      auth_time integer not null, acr text, amr text, end_at_most integer not null, last_used integer not null,
+      over_at integer not null, opened_at integer not null, address text not null,
+      ended_at integer, end_reason text, replaced_by text,
+      check ((ended_at is null) = (end_reason is null))) strict`,
+    sql`create index session_of_person on session (iss, sub) where ended_at is null`,
+    sql`create unique index session_of_key on session (jkt) where ended_at is null`,
+    sql`create index session_of_idp on session (idp_sid) where ended_at is null and idp_sid is not null`,
+    sql`create index session_over on session (over_at) where ended_at is null`,
+    sql`create index session_ended on session (ended_at) where ended_at is not null`,
+    sql`create table id_token_use (
+      hash text primary key, jkt text not null, nonce_hash text not null, sid text not null,
+      used_at integer not null, expires_at integer not null) strict, without rowid`,
+    sql`create index id_token_use_expiry on id_token_use (expires_at)`,
+    sql`create table proof (minute integer not null, hash blob not null, primary key (minute, hash)) strict, without rowid`,
+    sql`create table signing_key (
+      kid text primary key, public_jwk text not null, sealed blob not null, created_at integer not null) strict`,
+    sql`create table audit (
+      seq integer primary key autoincrement, at integer not null, event text not null, sid text, data text not null) strict`,
+  ];
+  for (const statement of statements) await statement.execute(db);
+}
+
+/** In order; a landed migration never changes. */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001_first': { up: first },
+};

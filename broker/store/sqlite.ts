@@ -1,0 +1,46 @@
+// node:sqlite as kysely's SQLite driver wants it: one connection, WAL, every commit synced before it is acknowledged.
+
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
+
+/** Statements that the hot paths prepare again and again; bounded, as a generated statement could be new each time. */
+const MOST_STATEMENTS = 256;
+
+/**
+ * Opens the file, making it when it is not there.
+ *
+ * @throws what node:sqlite throws when the file cannot be opened, is no database, or is on a read-only file system.
+ */
+export function openSqlite(file: string): SqliteDialect {
+  const database = new DatabaseSync(file);
+  // FULL: a commit that was acknowledged survives a power cut (WAL alone would sync at checkpoints only).
+  database.exec('pragma busy_timeout = 5000');
+  database.exec('pragma journal_mode = wal');
+  database.exec('pragma synchronous = full');
+  database.exec('pragma foreign_keys = on');
+  return new SqliteDialect({ database: asKyselyWants(database) });
+}
+
+function asKyselyWants(database: DatabaseSync): SqliteDatabase {
+  const prepared = new Map<string, SqliteStatement>();
+  return {
+    close: () => database.close(),
+    prepare(text) {
+      const known = prepared.get(text);
+      if (known) return known;
+      const statement = asStatement(database.prepare(text));
+      if (prepared.size < MOST_STATEMENTS) prepared.set(text, statement);
+      return statement;
+    },
+  };
+}
+
+function asStatement(statement: StatementSync): SqliteStatement {
+  const input = (parameters: readonly unknown[]) => parameters as readonly SQLInputValue[];
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters) => statement.all(...input(parameters)),
+    run: (parameters) => statement.run(...input(parameters)),
+    iterate: (parameters) => statement.iterate(...input(parameters)) as IterableIterator<unknown>,
+  };
+}

@@ -1,0 +1,67 @@
+// Looks after time: ends what ended while nobody asked, so that the record says so, and forgets what cannot matter any more.
+
+import type { Logger } from 'pino';
+import type { WholeLimits } from '../shared/limits.ts';
+import type { Seconds } from '../shared/time.ts';
+import { type Broker, forgetProofs } from './broker.ts';
+import { overAt, type Session, settle } from './sessions.ts';
+import type { Transaction } from './store/store.ts';
+
+const EVERY_MS = 10_000;
+/** How many sessions one transaction ends at most: requests wait no longer than that. */
+const AT_ONCE = 200;
+/** How long an ended session can still be told from one that never was: 30 days. */
+const KEEP_ENDED = 30 * 86_400;
+
+/** One round. @returns how many sessions were over. */
+export async function sweep({ config, store, now }: Broker): Promise<number> {
+  let count = 0;
+  for (let more = true; more; ) {
+    const over = await store.transaction(async (transaction) => {
+      const living = transaction.db.selectFrom('session').selectAll().where('ended_at', 'is', null);
+      const due = await living.where('over_at', '<=', now()).orderBy('over_at').limit(AT_ONCE).execute();
+      await settle(transaction, due, config.policy.limits, now());
+      await postpone(transaction, due, config.policy.limits);
+      return due.length;
+    });
+    count += over;
+    more = over === AT_ONCE;
+  }
+  await store.transaction(async (transaction) => {
+    const { db } = transaction;
+    await forgetProofs(transaction, now());
+    await db.deleteFrom('id_token_use').where('expires_at', '<=', now()).execute();
+    await db
+      .deleteFrom('session')
+      .where('ended_at', '<', (now() - KEEP_ENDED) as Seconds)
+      .execute();
+  });
+  return count;
+}
+
+/** A looser policy since then lets some go on: they are due later. Those that ended are left alone. */
+async function postpone({ db }: Transaction, due: readonly Session[], limits: WholeLimits): Promise<void> {
+  for (const { sid, end_at_most, last_used } of due) {
+    const over_at = overAt(end_at_most, last_used, limits);
+    await db.updateTable('session').set({ over_at }).where('sid', '=', sid).where('ended_at', 'is', null).execute();
+  }
+}
+
+/** @returns a function that stops it. */
+export function startSweeper(broker: Broker, log: Logger): () => void {
+  let running = false;
+  const round = async () => {
+    if (running) return;
+    running = true;
+    try {
+      await sweep(broker);
+    } catch {
+      log.error('the store failed while ended sessions were swept: trying again');
+    } finally {
+      running = false;
+    }
+  };
+  const timer = setInterval(() => void round(), EVERY_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,125 @@
+// The server's certificate: read from files, and again whenever they change. A broken pair never replaces a good one.
+
+import { watch } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import type { BaseLogger } from 'pino';
+import { CurfewError } from '../shared/errors.ts';
+import type { TlsFiles } from './config.ts';
+
+export interface TlsPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** The part of `https.Server` (`tls.Server`) that a reload needs. */
+export interface SecureServer {
+  setSecureContext(options: SecureContextOptions): void;
+}
+
+export interface TlsWatch {
+  /** Reads the files now, and uses them when they changed and are good. Never throws. */
+  reload(): Promise<void>;
+  close(): void;
+}
+
+/** What `https.createServer` takes: TLS 1.2 and later. */
+export function tlsOptions({ cert, key }: TlsPair): SecureContextOptions & { readonly minVersion: 'TLSv1.2' } {
+  return { cert, key, minVersion: 'TLSv1.2' };
+}
+
+/** @throws CurfewError `configuration` when a file cannot be read or the pair cannot be used. */
+export async function readTlsPair(files: TlsFiles): Promise<TlsPair> {
+  try {
+    const [cert, key] = await Promise.all([readFile(files.cert_file, 'utf8'), readFile(files.key_file, 'utf8')]);
+    const fault = faultOfPair(cert, key);
+    if (fault) throw new CurfewError('configuration', `listen.tls: ${fault}`);
+    return { cert, key };
+  } catch (error) {
+    if (error instanceof CurfewError) throw error;
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    throw new CurfewError('configuration', `listen.tls: certificate or key cannot be read (${code})`);
+  }
+}
+
+/** Whether OpenSSL takes certificate and key, and they belong together; says what is wrong, never what stands in them. */
+export function faultOfPair(cert: string, key: string): string | undefined {
+  try {
+    createSecureContext({ cert, key });
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    return code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH'
+      ? 'the certificate in cert_file and the key in key_file do not belong together'
+      : `certificate or key cannot be used (${code})`;
+  }
+}
+
+/**
+ * Keeps a server's certificate up to date: on a change in the files' folders (Kubernetes swaps a link there), and by
+ * looking every `interval` milliseconds where the file system reports nothing. Keeps no process alive.
+ */
+export function watchTls(
+  server: SecureServer,
+  files: TlsFiles,
+  current: TlsPair,
+  { log, interval = 30_000 }: { readonly log: Pick<BaseLogger, 'info' | 'error' | 'warn'>; readonly interval?: number },
+): TlsWatch {
+  let [used, refused] = [fingerprint(current), ''];
+  const reload = async (): Promise<void> => {
+    try {
+      const pair = await readTlsPair(files);
+      if (fingerprint(pair) === used) return;
+      server.setSecureContext(tlsOptions(pair));
+      [used, refused] = [fingerprint(pair), ''];
+      log.info({ cert_file: files.cert_file }, 'certificate reloaded');
+    } catch (error) {
+      const reason = error instanceof CurfewError ? error.message : 'the certificate cannot be used';
+      // said once: a rotation that stays half done is found again at every look
+      if (reason !== refused)
+        log.error({ cert_file: files.cert_file, reason }, 'certificate not reloaded, the old one stays');
+      refused = reason;
+    }
+  };
+  const soon = debounce(reload, 200);
+  const folders = [...new Set([files.cert_file, files.key_file].map((file) => path.dirname(file)))];
+  const watchers = folders.flatMap((folder) => watchFolder(folder, soon.call, log));
+  const timer = setInterval(reload, interval).unref();
+  return {
+    reload,
+    close() {
+      clearInterval(timer);
+      soon.cancel();
+      for (const watcher of watchers) watcher.close();
+    },
+  };
+}
+
+function watchFolder(folder: string, changed: () => void, log: Pick<BaseLogger, 'warn'>) {
+  try {
+    const watcher = watch(folder, { persistent: false }, changed);
+    watcher.on('error', () =>
+      log.warn({ folder }, 'folder cannot be watched any more, certificates are looked at by the clock'),
+    );
+    return [watcher];
+  } catch {
+    log.warn({ folder }, 'folder cannot be watched, certificates are looked at by the clock');
+    return [];
+  }
+}
+
+/** Both files of a pair change one after the other: wait until it is quiet. */
+function debounce(action: () => Promise<void>, quiet: number) {
+  let timer: NodeJS.Timeout | undefined;
+  const cancel = () => clearTimeout(timer);
+  const call = () => {
+    cancel();
+    timer = setTimeout(action, quiet).unref();
+  };
+  return { call, cancel };
+}
+
+function fingerprint({ cert, key }: TlsPair): string {
+  return `${cert}\0${key}`;
+}

@@ -1,0 +1,77 @@
+// One entry of the token cache: its shape, its name, and the parser. Part of the warm path: loads nothing.
+
+import { isSeconds, type Seconds } from '../../shared/time.ts';
+import { isObject, isWireSession, type WireSession } from '../../shared/wire.ts';
+import { fileName } from '../paths.ts';
+
+export const VERSION = 1;
+/** The largest entry that is read: a token with its facts is a few KiB. */
+export const LARGEST = 64 * 1024;
+
+/** What an entry is for. All of it stands inside the entry and is compared. */
+export interface Key {
+  /** From `brokerKey`. */
+  readonly broker: string;
+  readonly cluster: string;
+  /** The plugin's own `--max-age`. */
+  readonly max_age?: Seconds | undefined;
+}
+
+/** A refusal that only a new login changes. */
+export interface Remembered {
+  readonly reason: string;
+  readonly message: string;
+  readonly end_reason?: string | undefined;
+  readonly acr_values?: string | undefined;
+}
+
+export interface Entry extends Key {
+  /** Our clock when we asked: `now - minted_local` is at least what has passed since `session.broker_time`. */
+  readonly minted_local: Seconds;
+  readonly session?: WireSession | undefined;
+  readonly token?: string | undefined;
+  readonly expires_in?: Seconds | undefined;
+  readonly refused?: Remembered | undefined;
+}
+
+export function entryName({ broker, cluster, max_age }: Key): string {
+  return `${fileName(broker, cluster, max_age === undefined ? '' : String(max_age))}.json`;
+}
+
+/** @returns the entry, or why it is none of ours. */
+export function parseEntry(text: string, key: Key): Entry | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return 'not JSON';
+  }
+  if (!isObject(value)) return 'not an object';
+  if (value.version !== VERSION) return 'another version';
+  if (value.broker !== key.broker || value.cluster !== key.cluster || (value.max_age ?? undefined) !== key.max_age) {
+    return 'for another broker, cluster or max_age';
+  }
+  const { minted_local, session, token, expires_in, refused } = value;
+  if (!isSeconds(minted_local)) return 'without minted_local';
+  if (refused !== undefined) {
+    if (!isRemembered(refused) || (session !== undefined && !isWireSession(session))) return 'not a refusal';
+    return { ...key, minted_local, session, refused };
+  }
+  if (!isWireSession(session) || typeof token !== 'string' || token === '' || !isSeconds(expires_in)) return 'incomplete';
+  return { ...key, minted_local, session, token, expires_in };
+}
+
+export function printEntry(entry: Entry): string {
+  return JSON.stringify({ version: VERSION, ...entry });
+}
+
+export function isRemembered(value: unknown): value is Remembered {
+  const optional = (text: unknown) => text === undefined || typeof text === 'string';
+  return (
+    isObject(value) &&
+    typeof value.reason === 'string' &&
+    typeof value.message === 'string' &&
+    optional(value.end_reason) &&
+    optional(value.acr_values)
+  );
+}

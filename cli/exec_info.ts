@@ -1,0 +1,50 @@
+// The exec plugin's two ends (client.authentication.k8s.io): what kubectl says, and what it reads. Loads nothing.
+
+import { CurfewError } from '../shared/errors.ts';
+import type { Seconds } from '../shared/time.ts';
+import { isObject } from '../shared/wire.ts';
+
+const VERSIONS = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1'] as const;
+const LARGEST = 1024 * 1024;
+
+export interface ExecInfo {
+  readonly apiVersion: (typeof VERSIONS)[number];
+  /** Whether a person can be asked: kubectl passed its terminal on. */
+  readonly interactive: boolean;
+}
+
+/**
+ * Parses `KUBERNETES_EXEC_INFO`.
+ *
+ * @throws CurfewError `usage` when it is absent, malformed, huge or of a version that we do not speak
+ */
+export function parseExecInfo(text: string | undefined): ExecInfo {
+  if (!text) {
+    const hint = 'kubectl calls get-token; by hand, use: kubectl curfew login, or kubectl curfew status';
+    throw new CurfewError('usage', 'KUBERNETES_EXEC_INFO is not set', { hint });
+  }
+  if (text.length > LARGEST) throw malformed('is too large');
+  let info: unknown;
+  try {
+    info = JSON.parse(text);
+  } catch {
+    throw malformed('is not JSON');
+  }
+  if (!isObject(info) || info.kind !== 'ExecCredential') throw malformed('is not an ExecCredential');
+  const apiVersion = VERSIONS.find((version) => version === info.apiVersion);
+  if (apiVersion === undefined) throw malformed('is of an unknown version: v1 and v1beta1 are known');
+  const interactive = isObject(info.spec) && info.spec.interactive === true;
+  return { apiVersion, interactive };
+}
+
+/** The ExecCredential that kubectl reads; its `apiVersion` must be the one asked for. */
+export function printCredential({ apiVersion, interactive }: ExecInfo, token: string, expires: Seconds): string {
+  const expirationTimestamp = new Date(expires * 1000).toISOString().replace('.000Z', 'Z');
+  const status = { expirationTimestamp, token };
+  return `${JSON.stringify({ kind: 'ExecCredential', apiVersion, spec: { interactive }, status })}\n`;
+}
+
+function malformed(fault: string): CurfewError {
+  const hint = "use apiVersion client.authentication.k8s.io/v1 in kubeconfig's exec section: kubectl curfew setup writes it";
+  return new CurfewError('usage', `KUBERNETES_EXEC_INFO ${fault}`, { hint });
+}

@@ -1,0 +1,58 @@
+// What a cache entry is worth now. Pure; the engine judges, this only turns its clock to the broker's.
+// Part of the warm path: loads nothing.
+
+import { decide } from '../shared/decide.ts';
+import { sayDenial } from '../shared/messages.ts';
+import { isSeconds, type Seconds, seconds } from '../shared/time.ts';
+import { factsOf, isObject } from '../shared/wire.ts';
+import type { Entry, Remembered } from './cache/entry.ts';
+
+/** A token is not served in its last seconds: it has a way to go. */
+const MARGIN = 10;
+
+export type Judgement =
+  | { readonly act: 'print'; readonly token: string; readonly expirationTimestamp: Seconds }
+  /** Final and offline: only a login changes it. */
+  | { readonly act: 'refuse'; readonly refused: Remembered }
+  /** The broker has to be asked: nothing here, nearly over, or idle as far as we know. */
+  | { readonly act: 'ask' };
+
+const ASK: Judgement = { act: 'ask' };
+
+export function judge(entry: Entry, now: Seconds): Judgement {
+  const { session, refused, minted_local } = entry;
+  if (now < minted_local) return ASK;
+  if (!session) return refused ? { act: 'refuse', refused } : ASK;
+  const verdict = decide(session.limits, factsOf(session), seconds(session.broker_time + (now - minted_local)));
+  if (!verdict.allow && verdict.reason === 'login_too_old') {
+    return { act: 'refuse', refused: { reason: verdict.reason, message: sayDenial(verdict) } };
+  }
+  if (refused) return { act: 'refuse', refused };
+  return verdict.allow ? judgeToken(entry, now) : ASK;
+}
+
+/** A token that has been edited, or that by its own `exp` is over by our clock, is never printed: the broker is asked. */
+function judgeToken({ session, token, expires_in, minted_local }: Entry, now: Seconds): Judgement {
+  if (!session || token === undefined || expires_in === undefined) return ASK;
+  if (now - minted_local >= expires_in - MARGIN) return ASK;
+  const times = timesOf(token);
+  if (!times || times.iat !== session.broker_time || expires_in > times.exp - times.iat || now >= times.exp) return ASK;
+  return { act: 'print', token, expirationTimestamp: expirationOf(minted_local, expires_in, now) };
+}
+
+/** When kubectl shall ask again: earlier than the token's `exp`, and never in the past (client-go has no margin). */
+export function expirationOf(minted_local: Seconds, expires_in: Seconds, now: Seconds): Seconds {
+  return seconds(Math.max(now + 1, minted_local + expires_in - MARGIN));
+}
+
+/** `iat` and `exp` of a JWT, unverified: to see that the cache says of it what it says itself. */
+function timesOf(token: string): { iat: Seconds; exp: Seconds } | undefined {
+  try {
+    const payload: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    if (!isObject(payload)) return undefined;
+    const { iat, exp } = payload;
+    return isSeconds(iat) && isSeconds(exp) ? { iat, exp } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,92 @@
+// The programs of the tests' control plane: built once from pinned Go modules into a cache outside the checkout.
+// Run directly, it builds what is missing and prints the paths.
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { formatSeconds, goBuild, goToolchain, type Log } from './go_build.ts';
+import { withLock } from './lock.ts';
+import { type Program, programs } from './versions.ts';
+
+/** Absolute paths of the programs. */
+export type Binaries = { readonly [name in keyof typeof programs]: string };
+
+/**
+ * Returns the programs' paths, building first what the cache lacks. Two processes may call it at once: one builds, the
+ * other waits for it.
+ *
+ * @param log takes one line at a time about what takes long
+ * @throws Error if `go` is missing, too old, or fails
+ */
+export async function ensureBinaries(log: Log = logToStderr): Promise<Binaries> {
+  const root = cacheFolder();
+  const toolchain = await goToolchain(programs.kubeApiserver.module.folder);
+  const entries = Object.entries(programs).map(([key, program]) => ({
+    key,
+    program,
+    path: join(root, cacheKey(program, toolchain), program.name),
+  }));
+  if (entries.some(({ path }) => !existsSync(path))) {
+    await mkdir(root, { recursive: true });
+    const onWait = () => log('another process is building the test cluster: waiting for it');
+    await withLock(join(root, 'lock.db'), onWait, async () => {
+      for (const { program, path } of entries) {
+        if (!existsSync(path)) await buildInto(root, program, path, log);
+      }
+    });
+  }
+  return Object.fromEntries(entries.map(({ key, path }) => [key, path])) as Binaries;
+}
+
+function cacheFolder(): string {
+  const { CURFEW_TEST_CACHE, XDG_CACHE_HOME } = process.env;
+  return join(CURFEW_TEST_CACHE || XDG_CACHE_HOME || join(homedir(), '.cache'), 'curfew-test');
+}
+
+/** Everything that decides what comes out of a build, so that a program of other pins is never taken for it. */
+function cacheKey(program: Program, toolchain: string): string {
+  const { module, variables } = program;
+  const pins = createHash('sha256').update(module.pins).update(variables.join('\n')).digest('hex').slice(0, 12);
+  return `${module.name}-${module.version}-${toolchain}-${pins}`;
+}
+
+async function buildInto(root: string, program: Program, path: string, log: Log): Promise<void> {
+  const folder = join(path, '..');
+  await mkdir(folder, { recursive: true });
+  await removeUnfinished(folder);
+  const lastTime = join(root, `${program.name}.seconds`);
+  const expected_seconds = Number(await readFile(lastTime, 'utf8').catch(() => program.usual_seconds));
+  log(`building ${program.name} ${program.module.version}, once: about ${formatSeconds(expected_seconds)}`);
+  const started = performance.now();
+  const unfinished = join(folder, `${program.name}.${process.pid}.unfinished`);
+  await goBuild(program, unfinished, expected_seconds, log);
+  await syncFile(unfinished);
+  await rename(unfinished, path);
+  const seconds = Math.round((performance.now() - started) / 1000);
+  await writeFile(lastTime, String(seconds));
+  log(`built ${program.name} in ${formatSeconds(seconds)}: ${path}`);
+}
+
+/** What a build that was killed left behind; its lock is ours now. */
+async function removeUnfinished(folder: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.unfinished'));
+  await Promise.all(names.map((name) => rm(join(folder, name), { force: true })));
+}
+
+async function syncFile(file: string): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function logToStderr(line: string): void {
+  process.stderr.write(`test cluster: ${line}\n`);
+}
+
+if (import.meta.main) {
+  for (const path of Object.values(await ensureBinaries())) console.log(path);
+}

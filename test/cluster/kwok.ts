@@ -1,0 +1,56 @@
+// kwok: nodes and pods for an API server without kubelets. Pods must name their node; there is no scheduler.
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ApiServer, logTail } from './api_server.ts';
+import type { Binaries } from './build.ts';
+import { freePort } from './ports.ts';
+import type { Processes } from './processes.ts';
+
+const LISTENS_WITHIN_MS = 30_000;
+
+/** Starts kwok for all nodes of the API server, and resolves when it answers as their kubelet. */
+export async function startKwok(
+  binaries: Binaries,
+  processes: Processes,
+  apiServer: ApiServer,
+  { folder, admin_kubeconfig }: { readonly folder: string; readonly admin_kubeconfig: string },
+): Promise<void> {
+  const log_file = join(folder, 'kwok.log');
+  for (let attempt = 1; ; attempt += 1) {
+    const port = await freePort();
+    const running = await processes.start({
+      command: binaries.kwok,
+      args: [
+        `--kubeconfig=${admin_kubeconfig}`,
+        `--config=${join(import.meta.dirname, 'kwok.yaml')}`,
+        '--manage-all-nodes=true',
+        '--node-ip=127.0.0.1',
+        `--node-port=${port}`,
+        `--server-address=127.0.0.1:${port}`,
+        `--tls-cert-file=${apiServer.cert_file}`,
+        `--tls-private-key-file=${apiServer.key_file}`,
+      ],
+      cwd: folder,
+      env: { HOME: folder, PATH: process.env.PATH ?? '' },
+      log_file,
+    });
+    const deadline = performance.now() + LISTENS_WITHIN_MS;
+    while (running.ended() === undefined && !(await isHealthy(port))) {
+      if (performance.now() > deadline) throw new Error(`kwok is not ready in time:\n${await logTail(log_file)}`);
+      await sleep(25);
+    }
+    if (running.ended() === undefined) return;
+    const said = await logTail(log_file);
+    if (!said.includes('address already in use') || attempt === 5) {
+      throw new Error(`kwok ended (${running.ended()}):\n${said}`);
+    }
+  }
+}
+
+async function isHealthy(port: number): Promise<boolean> {
+  try {
+    return (await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(2_000) })).ok;
+  } catch {
+    return false;
+  }
+}

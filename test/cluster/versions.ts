@@ -1,0 +1,61 @@
+// The parts of the tests' control plane and their exact versions. The one place where a version stands is the go.mod
+// of each part in modules/: this file reads it, so that what is named here is what gets built.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** One Go module of modules/: what it requires, and the programs built from it. */
+export type GoModule = {
+  readonly name: string;
+  readonly folder: string;
+  /** Version of the required module, without `v`: `1.37.2`. */
+  readonly version: string;
+  /** Contents of go.mod and go.sum: what decides, with the toolchain, which program comes out. */
+  readonly pins: string;
+};
+
+export type Program = {
+  readonly name: string;
+  readonly module: GoModule;
+  /** Go package path of the program. */
+  readonly package: string;
+  /** Variables set by the linker, as `-X name=value`. */
+  readonly variables: readonly string[];
+  /** How long a first build takes on two cores, in seconds. */
+  readonly usual_seconds: number;
+};
+
+const etcd = goModule('etcd', 'go.etcd.io/etcd/server/v3');
+const kubernetes = goModule('kubernetes', 'k8s.io/kubernetes');
+const kwok = goModule('kwok', 'sigs.k8s.io/kwok');
+
+/** Go release that can build all of them, as in their go.mod. */
+export const go_version = '1.26';
+
+export const programs = {
+  etcd: { name: 'etcd', module: etcd, package: 'go.etcd.io/etcd/server/v3', variables: [], usual_seconds: 60 },
+  kubeApiserver: kubernetesProgram('kube-apiserver', 330),
+  kubectl: kubernetesProgram('kubectl', 40),
+  kwok: { name: 'kwok', module: kwok, package: 'sigs.k8s.io/kwok/cmd/kwok', variables: [], usual_seconds: 110 },
+} as const satisfies Record<string, Program>;
+
+function goModule(name: string, requires: string): GoModule {
+  const folder = join(import.meta.dirname, 'modules', name);
+  const go_mod = readFileSync(join(folder, 'go.mod'), 'utf8');
+  const go_sum = readFileSync(join(folder, 'go.sum'), 'utf8');
+  const version = go_mod
+    .split('\n')
+    .map((line) => /^(?:require)?\s*(\S+) v(\S+)/.exec(line))
+    .find((line) => line?.[1] === requires)?.[2];
+  if (version === undefined) throw new TypeError(`${folder}/go.mod does not require ${requires}`);
+  return { name, folder, version, pins: `${go_mod}\n${go_sum}` };
+}
+
+function kubernetesProgram(name: string, usual_seconds: number): Program {
+  const [major = '', minor = ''] = kubernetes.version.split('.');
+  const version = { gitVersion: `v${kubernetes.version}`, gitMajor: major, gitMinor: minor, gitTreeState: 'archive' };
+  // As hack/lib/version.sh does: without these, client and server call themselves v0.0.0-master.
+  const variables = ['k8s.io/client-go/pkg/version', 'k8s.io/component-base/version'].flatMap((variablesOf) =>
+    Object.entries(version).map(([key, value]) => `${variablesOf}.${key}=${value}`),
+  );
+  return { name, module: kubernetes, package: `k8s.io/kubernetes/cmd/${name}`, variables, usual_seconds };
+}

@@ -1,0 +1,94 @@
+// The broker as a process of its own, from the bundle: started, watched, stopped, killed, started again on the same store.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, fetch } from 'undici';
+import { buildBundles } from './bundle.ts';
+import { adopt, signalGroup } from './process.ts';
+
+export interface BrokerOptions {
+  readonly configFile: string;
+  /** Where it will listen, as the config says. */
+  readonly url: string;
+  /** PEM of the CA of its certificate. */
+  readonly ca?: string | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+}
+
+export type AuditLine = Readonly<Record<string, unknown>> & { readonly event: string };
+
+export interface BrokerProcess {
+  readonly pid: number;
+  /** What it has put into the record so far, as it stands on stdout. */
+  audit(): readonly AuditLine[];
+  /** Its own log, as it stands on stderr. */
+  log(): string;
+  /** All that it wrote. */
+  output(): string;
+  stop(): Promise<number | null>;
+  kill(): Promise<void>;
+  readonly exit: Promise<number | null>;
+}
+
+/** Resolves when `/readyz` says so. @throws Error with what it wrote, when it ends instead */
+export async function startBroker({ configFile, url, ca, env = {} }: BrokerOptions): Promise<BrokerProcess> {
+  const { broker } = await buildBundles();
+  const inherited = { PATH: process.env.PATH ?? '', HOME: '/nonexistent' };
+  const child = spawn(process.execPath, [broker, 'serve', '--config', configFile], {
+    env: { ...inherited, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  const started = asProcess(child);
+  const ended = started.exit.then((code) => {
+    throw new Error(`the broker ended with ${code}\n${started.output()}`);
+  });
+  await Promise.race([untilReady(url, ca), ended]);
+  ended.catch(() => undefined);
+  return started;
+}
+
+function asProcess(child: ChildProcess): BrokerProcess {
+  const { pid } = child;
+  if (pid === undefined) throw new Error('the broker has no pid');
+  const release = adopt(pid);
+  let [stdout, stderr] = ['', ''];
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const exit = once(child, 'close').then(([code]) => {
+    release();
+    return code as number | null;
+  });
+  return {
+    pid,
+    exit,
+    audit: () => stdout.split('\n').flatMap((line) => (line.endsWith('}') ? [JSON.parse(line) as AuditLine] : [])),
+    log: () => stderr,
+    output: () => stdout + stderr,
+    stop() {
+      child.kill('SIGTERM');
+      return exit;
+    },
+    async kill() {
+      signalGroup(pid, 'SIGKILL');
+      await exit;
+    },
+  };
+}
+
+async function untilReady(url: string, ca: string | undefined): Promise<void> {
+  const dispatcher = new Agent({ connect: { ...(ca && { ca }) } });
+  const deadline = performance.now() + 20_000;
+  while (performance.now() < deadline) {
+    const response = await fetch(`${url}/readyz`, { dispatcher }).catch(() => undefined);
+    await response?.body?.cancel();
+    if (response?.ok) return dispatcher.close();
+    await sleep(50);
+  }
+  throw new Error(`the broker at ${url} did not become ready within 20 s`);
+}

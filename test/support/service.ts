@@ -1,0 +1,152 @@
+// The broker in this process, with a clock that the test sets: real HTTP, real SQLite, a static issuer.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pino } from 'pino';
+import { stringify } from 'yaml';
+import type { AuditEvent } from '../../broker/audit.ts';
+import { loadConfig } from '../../broker/config.ts';
+import { type Service, startService } from '../../broker/serve.ts';
+import { createFetchJson } from '../../broker/upstream/fetch_json.ts';
+import { createIdentityProvider } from '../../broker/upstream/identity_provider.ts';
+import { type Seconds, seconds } from '../../shared/time.ts';
+import { Holder } from './holder.ts';
+import { type StaticIssuer, startStaticIssuer } from './static_issuer.ts';
+
+export const ISSUER = 'https://curfew.example.com';
+/** Where test clocks begin. */
+export const T0 = seconds(1_800_000_000);
+
+export interface TestService {
+  readonly url: string;
+  readonly issuer: StaticIssuer;
+  readonly audit: AuditEvent[];
+  /** Everything the service logged, one JSON line each. */
+  readonly log: string[];
+  now: Seconds;
+  advance(length: number): void;
+  holder(): Holder;
+  /** Claims of a login that just happened, for this holder. */
+  claims(holder: Holder, more?: Readonly<Record<string, unknown>>): Record<string, unknown>;
+  /** A login that just happened, exchanged for a session. */
+  login(
+    holder: Holder,
+    more?: Readonly<Record<string, unknown>>,
+    fields?: Readonly<Record<string, string>>,
+  ): ReturnType<Holder['exchange']>;
+  /** Stops the service and starts it on the same store, with changes to its configuration. */
+  restart(changes?: Readonly<Record<string, unknown>>): Promise<void>;
+  readonly storeFile: string;
+  stop(): Promise<void>;
+}
+
+const LIMITS = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' };
+const SEGMENTS = [
+  {
+    name: 'prod',
+    match: { clusters: ['prod-*'] },
+    limits: { max_age: '15m', inactivity_timeout: '10m', token_ttl: '2m' },
+  },
+];
+
+/** @param changes replace whole sections of the configuration */
+export async function startTestService(changes: Readonly<Record<string, unknown>> = {}): Promise<TestService> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'curfew-service-'));
+  const issuer = await startStaticIssuer();
+  const configFile = path.join(folder, 'config.yaml');
+  await writeFile(path.join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  const defaults = {
+    issuer: ISSUER,
+    listen: { address: '127.0.0.1', port: 0 },
+    keys: { encryption_key_file: 'key' },
+    identity_provider: identityProvider(issuer.issuer),
+    clusters: [
+      { name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
+      { name: 'prod-eu', server: 'https://127.0.0.1:2', audience: 'prod-eu', allowed_groups: ['sre'] },
+    ],
+    store: { sqlite: { file: 'curfew.db' } },
+    policy: { limits: LIMITS, segments: SEGMENTS },
+  };
+  const audit: AuditEvent[] = [];
+  const log: string[] = [];
+  const state: { now: Seconds; service?: Service } = { now: T0 };
+  const now = () => state.now;
+  const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
+
+  const start = async (more: Readonly<Record<string, unknown>>) => {
+    await writeFile(configFile, stringify({ ...defaults, ...changes, ...more }));
+    const config = await loadConfig(configFile, { env: process.env });
+    const settings = config.identity_provider;
+    const upstream = createIdentityProvider({ settings, fetchJson: createFetchJson(settings.ca), now, log: logger });
+    const onAudit = (event: AuditEvent) => void audit.push(event);
+    state.service = await startService(config, { now, log: logger, identityProvider: upstream, onAudit, drainMs: 0 });
+  };
+  await start({});
+
+  const service: TestService = {
+    get url() {
+      return state.service?.url ?? '';
+    },
+    get now() {
+      return state.now;
+    },
+    set now(instant: Seconds) {
+      state.now = instant;
+    },
+    issuer,
+    audit,
+    log,
+    storeFile: path.join(folder, 'curfew.db'),
+    advance(length) {
+      state.now = seconds(state.now + length);
+    },
+    holder() {
+      return new Holder({ url: service.url, issuer: ISSUER }, now);
+    },
+    claims(holder, more = {}) {
+      const at = state.now;
+      const login = {
+        iss: issuer.issuer,
+        aud: 'curfew',
+        sub: 'alice-sub',
+        iat: at,
+        exp: at + 300,
+        auth_time: at,
+        nonce: holder.nonce,
+      };
+      return { ...login, email: 'alice@example.com', email_verified: true, groups: ['dev', 'sre'], ...more };
+    },
+    login(holder, more = {}, fields = {}) {
+      return holder.exchange(issuer.sign(service.claims(holder, more)), fields);
+    },
+    async restart(more = {}) {
+      await state.service?.stop();
+      await start(more);
+    },
+    async stop() {
+      await state.service?.stop();
+      await issuer.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return service;
+}
+
+export function identityProvider(issuer: string, more: Readonly<Record<string, unknown>> = {}) {
+  const claims = {
+    username_claim: 'email',
+    groups_claim: 'groups',
+    username_prefix: 'curfew:',
+    groups_prefix: 'curfew:',
+  };
+  return {
+    issuer,
+    client_id: 'curfew',
+    scopes: ['openid', 'email', 'groups'],
+    ...claims,
+    allowed_groups: ['*'],
+    ...more,
+  };
+}

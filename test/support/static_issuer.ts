@@ -1,0 +1,57 @@
+// An issuer whose ID tokens say whatever a test wants, at whatever time: for clocks that are bent and for hostile tokens.
+// Discovery and keys are served over real HTTP.
+
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface StaticIssuer {
+  readonly issuer: string;
+  readonly key: KeyObject;
+  /** Compact JWS, RS256 unless the header says otherwise (then the caller signs it differently). */
+  sign(claims: Readonly<Record<string, unknown>>, header?: Readonly<Record<string, unknown>>): string;
+  /** Paths that were asked for. */
+  readonly requests: string[];
+  stop(): Promise<void>;
+}
+
+export async function startStaticIssuer(): Promise<StaticIssuer> {
+  const { privateKey: key, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const kid = 'static';
+  const jwks = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'RS256' }] };
+  const requests: string[] = [];
+  const server = createServer((request, response) => {
+    requests.push(request.url ?? '');
+    const body = request.url === '/jwks' ? jwks : discovery();
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const discovery = () => ({
+    issuer,
+    jwks_uri: `${issuer}/jwks`,
+    authorization_endpoint: `${issuer}/auth`,
+    token_endpoint: `${issuer}/token`,
+    response_types_supported: ['code'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['RS256'],
+    claims_supported: ['sub', 'auth_time', 'acr', 'email', 'email_verified', 'groups'],
+    scopes_supported: ['openid', 'email', 'groups'],
+    code_challenge_methods_supported: ['S256'],
+  });
+  return {
+    issuer,
+    key,
+    requests,
+    sign(claims, header = {}) {
+      const parts = [{ alg: 'RS256', kid, ...header }, claims];
+      const signed = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+      return `${signed}.${sign('sha256', Buffer.from(signed), key).toString('base64url')}`;
+    },
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
