@@ -3,37 +3,33 @@
 
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
-import { formatDuration } from '../shared/duration.ts';
-import { type Code, CurfewError, EXIT, meaning } from '../shared/errors.ts';
+import { formatDuration, sayDuration } from '../shared/duration.ts';
+import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { globMatches, resolveLimits } from '../shared/policy.ts';
-import type { Seconds } from '../shared/time.ts';
+import { between, fromMilliseconds, over, type Seconds } from '../shared/time.ts';
 import { type Cluster, type Config, clusterLimits } from './config.ts';
+import { error, type Finding, ok, warning } from './finding.ts';
 import { readTlsPair } from './tls.ts';
 import type { Discovery } from './upstream/discovery.ts';
 import { checkDiscovery } from './upstream/discovery_check.ts';
 
-export interface Finding {
-  readonly level: 'ok' | 'warning' | 'error';
-  readonly text: string;
-  /** Of an error: gives the exit status. */
-  readonly code?: Code | undefined;
-}
-
-export const ok = (text: string): Finding => ({ level: 'ok', text });
-export const warning = (text: string): Finding => ({ level: 'warning', text });
-export const error = (text: string, code: Code = 'configuration'): Finding => ({ level: 'error', text, code });
-
 export interface Checked {
-  readonly findings: readonly Finding[];
+  /** One line each: `ok: …`, `warning: …`, `error: …`. */
+  readonly lines: readonly string[];
+  /** Whether a line is an error. */
+  readonly failed: boolean;
   /** 0 without errors; 78 for a setting to correct, 69 when only the identity provider is out of reach. */
   readonly exit: number;
 }
 
-/** @param identityProvider asked once, for its metadata and keys */
+/**
+ * @param identityProvider asked once, for its metadata and keys
+ * @param now for the server certificate's end; without it that is not looked at
+ */
 export async function check(
   config: Config,
   identityProvider: { refresh(): Promise<Discovery> },
-  now: Seconds,
+  now?: Seconds,
 ): Promise<Checked> {
   const findings = [
     ok(`${config.file}: ${count(config.clusters, 'cluster')}, ${count(config.policy.segments, 'segment')}`),
@@ -42,12 +38,8 @@ export async function check(
     ...(await checkCertificate(config, now)),
     ...(await checkIdentityProvider(config, identityProvider)),
   ];
-  return { findings, exit: exitOf(findings) };
-}
-
-/** One line each: `ok: …`, `warning: …`, `error: …`. */
-export function formatFindings(findings: readonly Finding[]): string {
-  return findings.map(({ level, text }) => `${level}: ${text}\n`).join('');
+  const exit = exitOf(findings);
+  return { lines: findings.map(({ level, text }) => `${level}: ${text}`), failed: exit !== EXIT.done, exit };
 }
 
 function exitOf(findings: readonly Finding[]): number {
@@ -91,24 +83,25 @@ function idleSegments({ policy, clusters }: Config): Finding[] {
     .map(({ name }) => warning(`policy.segments: ${name} matches no cluster`));
 }
 
-async function checkCertificate({ listen, issuer }: Config, now: Seconds): Promise<Finding[]> {
+async function checkCertificate({ listen, issuer }: Config, now: Seconds | undefined): Promise<Finding[]> {
   if (!listen.tls) return [warning('listen: plain HTTP on a loopback address: something in front must speak https')];
   try {
     const certificate = new X509Certificate((await readTlsPair(listen.tls)).cert);
-    const { hostname } = new URL(issuer);
-    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const host = new URL(issuer).hostname.replace(/^\[(.*)\]$/, '$1');
     const fits = isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host);
-    const lapse = Math.floor(certificate.validToDate.getTime() / 1000);
     return [
       ...(fits ? [] : [warning(`listen.tls: the certificate is not for ${host}, the host of issuer`)]),
-      ...(lapse <= now ? [error('listen.tls: the certificate has expired')] : []),
-      ...(lapse > now && lapse < now + 7 * 86_400
-        ? [warning('listen.tls: the certificate expires within 7 days')]
-        : []),
+      ...(now === undefined ? [] : checkLapse(fromMilliseconds(certificate.validToDate.getTime()), now)),
     ];
   } catch (fault) {
     return [error(fault instanceof CurfewError ? fault.message : 'listen.tls: the certificate cannot be parsed')];
   }
+}
+
+function checkLapse(end: Seconds, now: Seconds): Finding[] {
+  if (over(end, now)) return [error('listen.tls: the certificate has expired')];
+  const left = between(now, end);
+  return left < 7 * 86_400 ? [warning(`listen.tls: the certificate expires in ${sayDuration(left)}`)] : [];
 }
 
 async function checkIdentityProvider(

@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { printAuthnConfig } from './authn_config.ts';
-import { check } from './check.ts';
+import { check, formatFindings } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
 import { startService } from './serve.ts';
 import { createFetchJson } from './upstream/fetch_json.ts';
@@ -42,9 +42,9 @@ function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals>
 
 async function checkConfig({ config: file }: { config: string }): Promise<void> {
   const config = await loadConfig(file, { env });
-  const { lines, failed } = await check(config, upstream(config));
-  stdout.write(lines.map((line) => `${line}\n`).join(''));
-  if (failed) process.exitCode = EXIT.configuration;
+  const { findings, exit } = await check(config, upstream(config), now());
+  stdout.write(formatFindings(findings));
+  process.exitCode = exit;
 }
 
 function program(): Command {

@@ -71,7 +71,7 @@ async function renewOrRefuse(
     return refuseByVerdict(transaction, { ...about, cluster: asked.cluster.name }, denied, asked, wire);
   }
   // The renewal is a use: what it mints is judged as used now.
-  const verdict = decide(asked.limits, { ...factsOf(session), last_used: now }, now);
+  const verdict = decide(asked.limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
   if (!verdict.allow || !(await touch(transaction, session, config.policy.limits, now))) {
     throw new TypeError('a session that is allowed could not be touched');
   }

@@ -12,7 +12,7 @@ import { createServer, type Readiness } from './http/server.ts';
 import { loadKeys } from './keys.ts';
 import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
-import { startSweeper } from './sweeper.ts';
+import { startSweeper, sweep } from './sweeper.ts';
 import { readTlsPair, watchTls } from './tls.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
 
@@ -22,6 +22,8 @@ const DRAIN_MS = 3_000;
 export interface Service {
   /** Where it listens, as a URL. */
   readonly url: string;
+  /** Ends what is over now, without waiting for the next round. @returns how many sessions were over */
+  sweep(): Promise<number>;
   /** Not ready at once, then no new connections, then what is in flight ends, then the store is closed. */
   stop(): Promise<void>;
 }
@@ -61,6 +63,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   log.info({ issuer: config.issuer, url }, 'ready');
   return {
     url,
+    sweep: () => sweep(broker),
     async stop() {
       readiness.accepting = false;
       log.info('stopping');

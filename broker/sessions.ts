@@ -25,9 +25,9 @@ export function hashOfHandle(handle: string): Uint8Array {
 }
 
 export function factsOf(session: Session): SessionFacts {
-  const { auth_time, last_used, end_at_most, acr, ended_at, end_reason } = session;
+  const { auth_time, last_used, end_at_most, over_at: idle_end, acr, ended_at, end_reason } = session;
   const ended = ended_at !== null && end_reason !== null ? { ended: { at: ended_at, reason: end_reason } } : {};
-  return { auth_time, last_used, end_at_most, ...(acr !== null && { acr }), ...ended };
+  return { auth_time, last_used, end_at_most, idle_end, ...(acr !== null && { acr }), ...ended };
 }
 
 export function findByHandle({ db }: Transaction, handle: string): Promise<Session | undefined> {

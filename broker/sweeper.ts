@@ -1,11 +1,9 @@
 // Looks after time: ends what ended while nobody asked, so that the record says so, and forgets what cannot matter any more.
 
 import type { Logger } from 'pino';
-import type { WholeLimits } from '../shared/limits.ts';
 import type { Seconds } from '../shared/time.ts';
 import { type Broker, forgetProofs } from './broker.ts';
-import { overAt, type Session, settle } from './sessions.ts';
-import type { Transaction } from './store/store.ts';
+import { settle } from './sessions.ts';
 
 const EVERY_MS = 10_000;
 /** How many sessions one transaction ends at most: requests wait no longer than that. */
@@ -21,7 +19,6 @@ export async function sweep({ config, store, now }: Broker): Promise<number> {
       const living = transaction.db.selectFrom('session').selectAll().where('ended_at', 'is', null);
       const due = await living.where('over_at', '<=', now()).orderBy('over_at').limit(AT_ONCE).execute();
       await settle(transaction, due, config.policy.limits, now());
-      await postpone(transaction, due, config.policy.limits);
       return due.length;
     });
     count += over;
@@ -37,14 +34,6 @@ export async function sweep({ config, store, now }: Broker): Promise<number> {
       .execute();
   });
   return count;
-}
-
-/** A looser policy since then lets some go on: they are due later. Those that ended are left alone. */
-async function postpone({ db }: Transaction, due: readonly Session[], limits: WholeLimits): Promise<void> {
-  for (const { sid, end_at_most, last_used } of due) {
-    const over_at = overAt(end_at_most, last_used, limits);
-    await db.updateTable('session').set({ over_at }).where('sid', '=', sid).where('ended_at', 'is', null).execute();
-  }
 }
 
 /** @returns a function that stops it. */

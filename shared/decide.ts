@@ -60,14 +60,14 @@ export function decide(limits: ResolvedLimits, session: SessionFacts, now: Secon
 /** The limit of time that struck, the earlier one when both did: that is when it was over. */
 function struck(limits: WholeLimits, session: SessionFacts, now: Seconds): Struck | undefined {
   const age_end = ageEnd(limits.max_age, session);
-  const idle_end = plus(session.last_used, limits.inactivity_timeout);
+  const idle_end = idleEnd(limits.inactivity_timeout, session);
   if (over(age_end, now) && age_end <= idle_end) {
     const found = between(session.auth_time, now);
     return { allow: false, reason: 'login_too_old', since: age_end, found, limit: between(session.auth_time, age_end) };
   }
   if (!over(idle_end, now)) return undefined;
   const found = between(session.last_used, now);
-  return { allow: false, reason: 'idle_too_long', since: idle_end, found, limit: limits.inactivity_timeout };
+  return { allow: false, reason: 'idle_too_long', since: idle_end, found, limit: between(session.last_used, idle_end) };
 }
 
 function weak(limits: ResolvedLimits, session: SessionFacts, now: Seconds): Denied | undefined {
@@ -79,7 +79,7 @@ function weak(limits: ResolvedLimits, session: SessionFacts, now: Seconds): Deni
 function allowed(limits: ResolvedLimits, session: SessionFacts, now: Seconds): Allowed {
   const session_end = earliest(
     ageEnd(limits.target.max_age, session),
-    plus(session.last_used, limits.target.inactivity_timeout),
+    idleEnd(limits.target.inactivity_timeout, session),
   );
   return { allow: true, session_end, exp: earliest(plus(now, limits.target.token_ttl), session_end) };
 }
@@ -88,4 +88,9 @@ function allowed(limits: ResolvedLimits, session: SessionFacts, now: Seconds): A
 function ageEnd(max_age: Seconds, session: SessionFacts): Seconds {
   const end = plus(session.auth_time, max_age);
   return session.end_at_most === undefined ? end : earliest(end, session.end_at_most);
+}
+
+function idleEnd(inactivity_timeout: Seconds, session: SessionFacts): Seconds {
+  const end = plus(session.last_used, inactivity_timeout);
+  return session.idle_end === undefined ? end : earliest(end, session.idle_end);
 }

@@ -59,13 +59,13 @@ function named(matching: readonly Segment[], cluster: string | undefined): { seg
   let best: { name: string; weight: number } | undefined;
   for (const { name, match } of matching) {
     const globs = match.clusters.filter((glob) => globMatches(glob, cluster ?? ''));
-    const weight = Math.max(...globs.map((glob) => glob.replaceAll('*', '').length));
+    const weight = Math.max(...globs.map((glob) => glob.replaceAll(/[*?]/g, '').length));
     if (!best || weight > best.weight || (weight === best.weight && name < best.name)) best = { name, weight };
   }
   return best ? { segment: best.name } : {};
 }
 
-/** Linear-time glob match over a name (no regular expression, so no pattern can make it slow). */
+/** Glob match over a name, at worst the product of both lengths: no regular expression, so no pattern can make it slow. */
 export function globMatches(glob: string, name: string): boolean {
   let [g, n, star, mark] = [0, 0, -1, 0];
   while (n < name.length) {

@@ -22,6 +22,8 @@ export interface SessionFacts {
   readonly last_used: Seconds;
   /** The session-wide end as stored at login (`auth_time + max_age`); may only be lowered. */
   readonly end_at_most?: Seconds | undefined;
+  /** When inactivity ends it, as stored at its last use: a looser policy counts from the next use on. */
+  readonly idle_end?: Seconds | undefined;
   /** How strongly the person authenticated (OIDC Core 2). */
   readonly acr?: string | undefined;
   /** Set once, when the session ended. */

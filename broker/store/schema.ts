@@ -35,7 +35,7 @@ export interface SessionTable {
   amr: string | null;
   end_at_most: Seconds;
   last_used: Seconds;
-  /** When session-wide limits will have ended it, if it is not used again: what the sweeper looks at. */
+  /** When session-wide limits end it if it is not used again, as of its last use. May only be moved by a use. */
   over_at: Seconds;
   opened_at: Seconds;
   /** The socket's address at login. */

@@ -1,8 +1,8 @@
 // What the identity provider says of itself against what curfew needs of it. Its silence is a warning at most: many
 // support more than they list.
 
-import { error, type Finding, ok, warning } from '../check.ts';
 import type { Config } from '../config.ts';
+import { error, type Finding, ok, warning } from '../finding.ts';
 import type { Discovery } from './discovery.ts';
 
 type Check = (config: Config, discovery: Discovery) => Finding[];

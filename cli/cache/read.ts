@@ -35,7 +35,9 @@ export function faultOfDirectory(directory: string, uid: UserId): string | undef
   return (stat.mode & 0o077) === 0 ? undefined : 'is open to others: its mode must be 0700';
 }
 
-type Text = { readonly content: string; readonly fault?: undefined } | { readonly fault: string };
+type Text =
+  | { readonly content: string; readonly fault?: undefined }
+  | { readonly content?: undefined; readonly fault: string };
 
 /** A small regular file of ours that nobody else can touch. Never follows a symlink, never waits at a FIFO. */
 export function readOurs(file: string, uid: UserId): Text | undefined {

@@ -82,7 +82,10 @@ export function getAsAdmin(
 /** The last lines of a log, for an error that has to tell why. */
 export async function logTail(file: string): Promise<string> {
   const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
-  return lines.slice(-25).join('\n');
+  return lines
+    .slice(-25)
+    .map((line) => line.slice(0, 400))
+    .join('\n');
 }
 
 /** @returns the socket on which etcd serves */

@@ -88,5 +88,10 @@ function logToStderr(line: string): void {
 }
 
 if (import.meta.main) {
-  for (const path of Object.values(await ensureBinaries())) console.log(path);
+  try {
+    for (const path of Object.values(await ensureBinaries())) console.log(path);
+  } catch (error) {
+    logToStderr(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
 }

@@ -35,6 +35,8 @@ export type ControlPlane = {
   /** Kubeconfig file of a user in system:masters. */
   readonly adminKubeconfig: string;
   readonly kubectlPath: string;
+  /** Process ids of etcd, kube-apiserver and kwok. */
+  readonly pids: readonly number[];
   /** kube-apiserver's log. */
   readonly logFile: string;
   /** Runs kubectl as the administrator; a refusal is a `code`, not an exception. */
@@ -71,6 +73,7 @@ export async function startControlPlane(settings: ControlPlaneSettings = {}): Pr
       caPem: apiServer.ca_pem,
       adminKubeconfig,
       kubectlPath: binaries.kubectl,
+      pids: processes.pids(),
       logFile: apiServer.log_file,
       adminKubectl: (args, options = {}) => run(binaries.kubectl, args, env, options.input),
       setAuthenticationConfig: (yaml) => replaceAuthenticationConfig(apiServer, authentication_config_file, yaml),

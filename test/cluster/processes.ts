@@ -21,6 +21,8 @@ export type Running = {
 export type Processes = {
   /** @throws Error if the program cannot be started at all */
   start(command: Command): Promise<Running>;
+  /** Process ids of all that was started and has not ended. */
+  pids(): number[];
   /** A folder to remove when everything has ended. */
   removeAtEnd(folder: string): void;
   /** From now on a test that forgets to end its programs may exit all the same; they end with it. */
@@ -39,10 +41,11 @@ export function superviseProcesses(): Processes {
   });
   const pids = new Map<number, number>();
   const ended = new Map<number, string>();
+  const runningPids = () => [...pids].filter(([id]) => !ended.has(id)).map(([, pid]) => pid);
   const gone = new Promise<void>((resolve) => {
     supervisor.once('exit', (_code, signal) => {
       // Killed before it could do its work (by the kernel, out of memory): then it is ours.
-      if (signal !== null) for (const [id, pid] of pids) if (!ended.has(id)) kill(pid);
+      if (signal !== null) for (const pid of runningPids()) kill(pid);
       resolve();
     });
   });
@@ -64,6 +67,7 @@ export function superviseProcesses(): Processes {
       pids.set(id, pid);
       return { pid, ended: () => ended.get(id) };
     },
+    pids: runningPids,
     removeAtEnd(folder) {
       send(supervisor, { order: 'remove_at_end', folder });
     },

@@ -38,6 +38,8 @@ export interface TestService {
   ): ReturnType<Holder['exchange']>;
   /** Stops the service and starts it on the same store, with changes to its configuration. */
   restart(changes?: Readonly<Record<string, unknown>>): Promise<void>;
+  /** One round of the sweeper. */
+  sweep(): Promise<number>;
   readonly storeFile: string;
   stop(): Promise<void>;
 }
@@ -85,6 +87,13 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
   };
   await start({});
 
+  // The port changes with a restart.
+  const target = {
+    issuer: ISSUER,
+    get url() {
+      return state.service?.url ?? '';
+    },
+  };
   const service: TestService = {
     get url() {
       return state.service?.url ?? '';
@@ -103,7 +112,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
       state.now = seconds(state.now + length);
     },
     holder() {
-      return new Holder({ url: service.url, issuer: ISSUER }, now);
+      return new Holder(target, now);
     },
     claims(holder, more = {}) {
       const at = state.now;
@@ -125,6 +134,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
       await state.service?.stop();
       await start(more);
     },
+    sweep: async () => (await state.service?.sweep()) ?? 0,
     async stop() {
       await state.service?.stop();
       await issuer.stop();

@@ -10,6 +10,8 @@ export interface StaticIssuer {
   readonly key: KeyObject;
   /** Compact JWS, RS256 unless the header says otherwise (then the caller signs it differently). */
   sign(claims: Readonly<Record<string, unknown>>, header?: Readonly<Record<string, unknown>>): string;
+  /** Signs a payload as it stands, byte for byte. */
+  resign(header: string, payload: string): string;
   /** Paths that were asked for. */
   readonly requests: string[];
   stop(): Promise<void>;
@@ -39,15 +41,17 @@ export async function startStaticIssuer(): Promise<StaticIssuer> {
     scopes_supported: ['openid', 'email', 'groups'],
     code_challenge_methods_supported: ['S256'],
   });
+  const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const resign = (header: string, payload: string) => {
+    const signed = `${header}.${Buffer.from(payload).toString('base64url')}`;
+    return `${signed}.${sign('sha256', Buffer.from(signed), key).toString('base64url')}`;
+  };
   return {
     issuer,
     key,
     requests,
-    sign(claims, header = {}) {
-      const parts = [{ alg: 'RS256', kid, ...header }, claims];
-      const signed = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
-      return `${signed}.${sign('sha256', Buffer.from(signed), key).toString('base64url')}`;
-    },
+    sign: (claims, header = {}) => resign(encode({ alg: 'RS256', kid, ...header }), JSON.stringify(claims)),
+    resign,
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

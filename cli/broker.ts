@@ -1,0 +1,175 @@
+// The broker as the plugin sees it: its metadata, POST /token, POST /revoke. A refusal is a value, a failure an exception.
+
+import { CurfewError } from '../shared/errors.ts';
+import { faultOfUrl } from '../shared/origin.ts';
+import type { Seconds } from '../shared/time.ts';
+import { GRANT, isMetadata, isRefusal, isTokenReply, type Metadata, type Refusal, TOKEN_TYPE, type TokenReply } from '../shared/wire.ts';
+import { type PrivateJwk, prove } from './dpop.ts';
+import { type Host, oneLine } from './host.ts';
+import { type HttpAnswer, HttpFault, type Send } from './http.ts';
+
+/** The addresses of one broker; kept with the session, so that a renewal is one round trip. */
+export interface Endpoints {
+  readonly token_endpoint: string;
+  readonly revocation_endpoint: string;
+}
+
+/** The broker's answer. `asked_at` is our clock before the request: nothing in the answer is younger. */
+export type Answer =
+  | { readonly reply: TokenReply; readonly refusal?: undefined; readonly asked_at: Seconds }
+  | { readonly reply?: undefined; readonly refusal: Refusal; readonly asked_at: Seconds };
+
+export interface Exchange {
+  readonly id_token: string;
+  readonly nonce_random: string;
+  readonly client_id: string;
+  readonly audience?: string | undefined;
+  readonly max_age?: Seconds | undefined;
+}
+
+export interface Renewal {
+  readonly handle: string;
+  readonly audience: string;
+  readonly max_age?: Seconds | undefined;
+}
+
+export interface Broker {
+  /** `date` is the broker's clock, when it tells. */
+  metadata(deadline?: number): Promise<{ readonly metadata: Metadata; readonly date: Seconds | undefined }>;
+  exchange(endpoints: Endpoints, key: PrivateJwk, exchange: Exchange): Promise<Answer>;
+  renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<Answer>;
+  /** RFC 7009: whether the broker took it. */
+  revoke(endpoints: Endpoints, key: PrivateJwk, handle: string): Promise<void>;
+}
+
+/**
+ * @param url from `brokerKey`
+ * @throws CurfewError `insecure` when the URL may not carry secrets
+ */
+export function createBroker(url: string, send: Send, host: Host): Broker {
+  refuseInsecure(url, host);
+  const name = new URL(url).host;
+
+  /** Sends, and once more when the answer got lost: the broker takes the same request again (it is not theft). */
+  const ask = async (to: string, form: Form, key: PrivateJwk, nonce?: string): Promise<HttpAnswer> => {
+    const request = () => {
+      const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
+      const body = new URLSearchParams(Object.entries(form).filter(isGiven)).toString();
+      return send(to, { method: 'POST', headers: { ...headers, dpop: prove(key, to, host, nonce) }, body });
+    };
+    const answer = await reach(name, request, true);
+    const wanted = answer.headers['dpop-nonce'];
+    if (nonce === undefined && typeof wanted === 'string' && errorOf(answer) === 'use_dpop_nonce') {
+      return await ask(to, form, key, wanted);
+    }
+    return answer;
+  };
+
+  const token = async (endpoints: Endpoints, key: PrivateJwk, form: Form): Promise<Answer> => {
+    let asked_at = host.now();
+    let answer = await ask(endpoints.token_endpoint, form, key);
+    const wait = answer.status === 503 ? Number(answer.headers['retry-after'] ?? Number.NaN) : Number.NaN;
+    if (wait <= 2) {
+      await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+      asked_at = host.now();
+      answer = await ask(endpoints.token_endpoint, form, key);
+    }
+    const body = parse(answer.body);
+    if (answer.status === 200 && isTokenReply(body)) return { reply: body, asked_at };
+    if (isRefusal(body) && answer.status < 500) return { refusal: body, asked_at };
+    throw unexpected(name, answer);
+  };
+
+  return {
+    async metadata(deadline) {
+      const answer = await reach(name, () => send(`${url}/.well-known/curfew`, { method: 'GET', deadline }), true);
+      const metadata = parse(answer.body);
+      if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(name, answer);
+      for (const endpoint of [metadata.token_endpoint, metadata.revocation_endpoint]) sameOrigin(url, endpoint);
+      const date = Date.parse(answer.headers.date ?? '');
+      return { metadata, date: Number.isNaN(date) ? undefined : ((date / 1000) as Seconds) };
+    },
+    exchange: (endpoints, key, { id_token, nonce_random, client_id, audience, max_age }) =>
+      token(endpoints, key, {
+        grant_type: GRANT.exchange,
+        subject_token: id_token,
+        subject_token_type: TOKEN_TYPE.id_token,
+        client_id,
+        nonce_random,
+        audience,
+        max_age: max_age?.toString(),
+      }),
+    renew: (endpoints, key, { handle, audience, max_age }) =>
+      token(endpoints, key, { grant_type: GRANT.renewal, refresh_token: handle, audience, max_age: max_age?.toString() }),
+    async revoke(endpoints, key, handle) {
+      const form = { token: handle, token_type_hint: 'refresh_token' };
+      const answer = await ask(endpoints.revocation_endpoint, form, key);
+      // A handle that the broker does not know, or no longer, is as revoked as can be (RFC 7009 2.2).
+      if (answer.status !== 200 && errorOf(answer) !== 'invalid_grant') throw unexpected(name, answer);
+    },
+  };
+}
+
+type Form = Readonly<Record<string, string | undefined>>;
+
+function isGiven(field: [string, string | undefined]): field is [string, string] {
+  return field[1] !== undefined;
+}
+
+function refuseInsecure(url: string, { env }: Host): void {
+  if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0') {
+    const hint = 'unset NODE_TLS_REJECT_UNAUTHORIZED; --ca-file adds a root that you trust';
+    throw new CurfewError('insecure', 'NODE_TLS_REJECT_UNAUTHORIZED=0 turns certificate checks off', { hint });
+  }
+  const fault = faultOfUrl(url);
+  if (fault !== undefined) throw new CurfewError('insecure', `the broker's URL ${oneLine(url)} ${sayFault(fault)}`);
+}
+
+function sayFault(fault: ReturnType<typeof faultOfUrl>): string {
+  return fault === 'not a URL' ? 'is not a URL' : fault === 'not https' ? 'is not https' : `${fault}`;
+}
+
+/** The handle goes to the origin that the person named, whatever the metadata says. */
+function sameOrigin(url: string, endpoint: string): void {
+  if (URL.canParse(endpoint) && new URL(endpoint).origin === new URL(url).origin) return;
+  const there = URL.canParse(endpoint) ? new URL(endpoint).origin : 'no URL';
+  const hint = `ask who runs the broker for its address, or use: --broker ${oneLine(there)}`;
+  throw new CurfewError('insecure', `the broker at ${url} names an endpoint at ${oneLine(there)}`, { hint });
+}
+
+/** @throws CurfewError `broker_unreachable` that names the host */
+async function reach(name: string, request: () => Promise<HttpAnswer>, again: boolean): Promise<HttpAnswer> {
+  try {
+    const answer = await request();
+    if (answer.status >= 300 && answer.status < 400) {
+      throw new CurfewError('insecure', `the broker at ${name} redirects elsewhere`, { hint: "correct the broker's URL" });
+    }
+    return answer;
+  } catch (error) {
+    if (!(error instanceof HttpFault)) throw error;
+    if (again && error.broken) return await reach(name, request, false);
+    throw new CurfewError('broker_unreachable', `the broker at ${name} is out of reach: ${error.message}`);
+  }
+}
+
+function unexpected(name: string, answer: HttpAnswer): CurfewError {
+  const body = parse(answer.body);
+  if (!isRefusal(body)) {
+    return new CurfewError('broker_unreachable', `the broker at ${name} answered HTTP ${answer.status}, not as a broker does`);
+  }
+  const code = answer.status === 429 ? 'busy' : 'unavailable';
+  return new CurfewError(code, `the broker at ${name} answered: ${oneLine(body.error_description)}`);
+}
+
+function errorOf(answer: HttpAnswer): string | undefined {
+  const body = parse(answer.body);
+  return isRefusal(body) ? body.error : undefined;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

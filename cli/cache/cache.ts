@@ -1,0 +1,78 @@
+// The token cache as the slow path uses it: reads with a word about what is wrong, writes whole, forgets at a login.
+
+import { readdirSync } from 'node:fs';
+import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../files.ts';
+import { cacheDirectoryOf, type Host } from '../host.ts';
+import { fileName } from '../paths.ts';
+import { type Entry, entryName, type Key, parseEntry, printEntry } from './entry.ts';
+import { readEntry, readOurs } from './read.ts';
+
+export interface Cache {
+  /** Set when the directory must not be used: everything works without it, only slower. */
+  readonly directory: string | undefined;
+  read(key: Key): Entry | undefined;
+  /** Never fails: a cache that cannot be written costs a round trip, not the call. */
+  write(entry: Entry): void;
+  /** Deletes all entries of a broker: none outlives its login. */
+  forget(broker: string): void;
+  /** All entries of a broker that can be read. */
+  list(broker: string): readonly Entry[];
+}
+
+/** Opens the cache; what is wrong with it is said once. */
+export function openCache(host: Host): Cache {
+  const path = cacheDirectoryOf(host);
+  const said = new Set<string>();
+  const say = (fault: string) => {
+    if (!said.has(fault)) host.say(`cache: ${fault}; going on without`);
+    said.add(fault);
+  };
+  const fault = makePrivateDirectory(path, host);
+  if (fault !== undefined) say(`${path} ${fault}`);
+  const directory = fault === undefined ? path : undefined;
+  const names = (broker: string) =>
+    directory === undefined ? [] : readdirSync(directory).filter((name) => name.startsWith(`${fileName(broker)},`));
+
+  return {
+    directory,
+    read(key) {
+      if (directory === undefined) return undefined;
+      const { entry, fault } = readEntry(directory, key, host.uid);
+      if (fault !== undefined) say(fault);
+      return entry;
+    },
+    write(entry) {
+      if (directory === undefined) return;
+      try {
+        sweep(directory, host);
+        writeWhole(`${directory}/${entryName(entry)}`, printEntry(entry), host);
+      } catch (error) {
+        say(`${directory} cannot be written (${codeOf(error)})`);
+      }
+    },
+    forget(broker) {
+      for (const name of names(broker)) {
+        if (!removeFile(`${directory}/${name}`)) say(`${directory}/${name} cannot be removed`);
+      }
+    },
+    list(broker) {
+      return names(broker)
+        .filter((name) => name.endsWith('.json'))
+        .flatMap((name) => {
+          const text = readOurs(`${directory}/${name}`, host.uid);
+          const key = text?.content === undefined ? undefined : keyInside(text.content, broker);
+          const entry = key && text?.content !== undefined ? parseEntry(text.content, key) : undefined;
+          return entry === undefined || typeof entry === 'string' ? [] : [entry];
+        });
+    },
+  };
+}
+
+function keyInside(text: string, broker: string): Key | undefined {
+  try {
+    const { cluster, max_age } = JSON.parse(text);
+    return typeof cluster === 'string' ? { broker, cluster, max_age } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,61 @@
+// The client's key and what it proves: DPoP proofs (RFC 9449 4.2), its thumbprint (RFC 7638), the ID token's nonce.
+
+import { createHash, createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
+import { isObject } from '../shared/wire.ts';
+import type { Host } from './host.ts';
+
+/** A private P-256 key as it is kept in the keychain. */
+export interface PrivateJwk {
+  readonly kty: 'EC';
+  readonly crv: 'P-256';
+  readonly x: string;
+  readonly y: string;
+  readonly d: string;
+}
+
+export function isPrivateJwk(value: unknown): value is PrivateJwk {
+  if (!isObject(value) || value.kty !== 'EC' || value.crv !== 'P-256') return false;
+  return [value.x, value.y, value.d].every((part) => typeof part === 'string' && /^[A-Za-z0-9_-]{43}$/.test(part));
+}
+
+export function generateKey(): PrivateJwk {
+  const jwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+  const { kty, crv, x, y, d } = jwk;
+  const key = { kty, crv, x, y, d };
+  if (!isPrivateJwk(key)) throw new TypeError('a generated key is no P-256 key');
+  return key;
+}
+
+export function thumbprint({ crv, kty, x, y }: PrivateJwk): string {
+  return sha256(JSON.stringify({ crv, kty, x, y }));
+}
+
+/** `base64url(SHA-256(jkt "." nonce_random))`: the ID token that carries it is worth nothing without the key. */
+export function commit(key: PrivateJwk, nonce_random: string): string {
+  return sha256(`${thumbprint(key)}.${nonce_random}`);
+}
+
+/**
+ * A proof for one POST.
+ *
+ * @param url its query and fragment are not part of `htu`
+ * @param nonce the broker's `DPoP-Nonce`, when it asked for one
+ */
+export function prove(key: PrivateJwk, url: string, host: Host, nonce?: string): string {
+  const { kty, crv, x, y } = key;
+  const { origin, pathname } = new URL(url);
+  const jti = host.random(16).toString('base64url');
+  const header = encode({ typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } });
+  const payload = encode({ htm: 'POST', htu: origin + pathname, jti, iat: host.now(), ...(nonce && { nonce }) });
+  const signing = { key: createPrivateKey({ key: { ...key }, format: 'jwk' }), dsaEncoding: 'ieee-p1363' } as const;
+  const signature = sign('sha256', Buffer.from(`${header}.${payload}`), signing);
+  return `${header}.${payload}.${signature.toString('base64url')}`;
+}
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
+}

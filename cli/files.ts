@@ -1,0 +1,68 @@
+// Small private files that others read at any moment: written beside, synced, renamed; directories made for us alone.
+
+import { closeSync, constants, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { faultOfDirectory } from './cache/read.ts';
+import type { Host } from './host.ts';
+
+/** A temporary file this old was left by a process that was killed, in milliseconds. */
+const LEFT_OVER = 60_000;
+
+/** Makes the directory with mode 0700 when it is absent. @returns why it must not be written to, as words after its name */
+export function makePrivateDirectory(directory: string, host: Host): string | undefined {
+  try {
+    mkdirSync(dirname(directory), { recursive: true, mode: 0o700 });
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') return `cannot be made (${codeOf(error)})`;
+  }
+  return faultOfDirectory(directory, host.uid);
+}
+
+/**
+ * Replaces a file as a whole: whoever reads it sees the old content or the new, also after kill -9.
+ *
+ * @param mode of the new file
+ * @throws the system's error; nothing of the temporary file is left then
+ */
+export function writeWhole(file: string, content: string, host: Host, mode = 0o600): void {
+  const temporary = `${file}.${host.random(6).toString('hex')}.tmp`;
+  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+  try {
+    try {
+      const bytes = Buffer.from(content);
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, file);
+  } catch (error) {
+    removeFile(temporary);
+    throw error;
+  }
+}
+
+/** Whether the file is gone now. */
+export function removeFile(file: string): boolean {
+  try {
+    unlinkSync(file);
+    return true;
+  } catch (error) {
+    return codeOf(error) === 'ENOENT';
+  }
+}
+
+/** Removes what killed processes left of `writeWhole`. */
+export function sweep(directory: string, host: Host): void {
+  for (const name of readdirSync(directory)) {
+    if (!name.endsWith('.tmp')) continue;
+    const stat = lstatSync(`${directory}/${name}`, { throwIfNoEntry: false });
+    if (stat && stat.mtimeMs < host.now() * 1000 - LEFT_OVER) removeFile(`${directory}/${name}`);
+  }
+}
+
+/** The system's name of an error, such as `ENOENT`: all of it that is fit to be shown. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown error';
+}

@@ -1,0 +1,46 @@
+// What the machine gives to the program, made in main.ts and passed on: clock, randomness, environment, the two outputs.
+
+import { CurfewError } from '../shared/errors.ts';
+import type { Clock, Seconds } from '../shared/time.ts';
+import { cacheDirectory, configDirectory, type Environment, type UserId } from './paths.ts';
+
+export interface Host {
+  readonly now: Clock;
+  readonly random: (bytes: number) => Buffer;
+  readonly env: Environment;
+  readonly uid: UserId;
+  readonly platform: NodeJS.Platform;
+  /** Absolute paths of what is running: Node, and the folder of the bundles. */
+  readonly node: string;
+  readonly bundles: string;
+  /** stdout: only an ExecCredential or the output that was asked for. */
+  readonly print: (text: string) => void;
+  /** stderr: one line for the person, as `curfew: …`. */
+  readonly say: (line: string) => void;
+}
+
+export function configDirectoryOf(host: Host): string {
+  return configDirectory(host.env) ?? lost('CURFEW_CONFIG_DIR');
+}
+
+export function cacheDirectoryOf(host: Host): string {
+  return cacheDirectory(host.env, host.uid) ?? lost('CURFEW_CACHE_DIR');
+}
+
+function lost(name: string): never {
+  throw new CurfewError('configuration', `neither ${name} nor HOME is an absolute path`, { hint: `set HOME, or ${name}` });
+}
+
+/** An instant of our clock as a person reads it: `14:05`, with the date when it is another day's. */
+export function sayInstant(instant: Seconds, now: Seconds): string {
+  const [then, today] = [new Date(instant * 1000), new Date(now * 1000)];
+  const two = (part: number) => String(part).padStart(2, '0');
+  const time = `${two(then.getHours())}:${two(then.getMinutes())}`;
+  if (then.toDateString() === today.toDateString()) return time;
+  return `${then.getFullYear()}-${two(then.getMonth() + 1)}-${two(then.getDate())} ${time}`;
+}
+
+/** A single line without control characters: what others wrote (a broker, an IdP) must not draw on the terminal. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim().slice(0, 500);
+}

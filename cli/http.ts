@@ -1,0 +1,160 @@
+// One HTTP request to broker or IdP: own roots, proxy of the environment, deadlines, no redirects, small answers only.
+// node:https does all of it, and is loaded in a tenth of the time of a client library.
+
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import tls from 'node:tls';
+import { CurfewError } from '../shared/errors.ts';
+import { isLoopback } from '../shared/origin.ts';
+import { codeOf } from './files.ts';
+import type { Environment } from './paths.ts';
+
+/** Deadlines in milliseconds: for a connection, and for the whole answer. */
+const CONNECT = 3_000;
+const ANSWER = 8_000;
+const LARGEST = 1024 * 1024;
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST';
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body?: string | undefined;
+  /** Milliseconds for the whole answer, when less than usual. */
+  readonly deadline?: number | undefined;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** @throws HttpFault */
+export type Send = (url: string, request: HttpRequest) => Promise<HttpAnswer>;
+
+/** Why no answer came. `broken`: the connection was there and broke, so the same request may be sent again. */
+export class HttpFault extends Error {
+  readonly broken: boolean;
+  constructor(message: string, broken = false) {
+    super(message);
+    this.broken = broken;
+  }
+}
+
+/** @param ca_file adds to the system's roots */
+export function createSend(env: Environment, ca_file?: string): Send {
+  const own = ca_file === undefined ? undefined : readCertificates(ca_file);
+  // The few roots first: reading all of the system's costs more than the request. Nothing is sent before they agree.
+  const few = new https.Agent({ proxyEnv: env, ...(own && { ca: own }) });
+  let all: https.Agent | undefined;
+  const plain = new http.Agent({ proxyEnv: env });
+  const direct = { http: new http.Agent(), https: few };
+  return async (url, request) => {
+    const { protocol, hostname } = new URL(url);
+    if (protocol === 'http:') return await send(http.request, url, request, isLoopback(hostname) ? direct.http : plain);
+    try {
+      return await send(https.request, url, request, few);
+    } catch (error) {
+      if (!(error instanceof Untrusted)) throw error;
+      all ??= new https.Agent({ proxyEnv: env, ca: everyRoot(own) });
+      return await send(https.request, url, request, all);
+    }
+  };
+}
+
+class Untrusted extends HttpFault {}
+
+function send(
+  request: typeof http.request,
+  url: string,
+  { method, headers, body, deadline = ANSWER }: HttpRequest,
+  agent: http.Agent,
+): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    let connected = false;
+    const fail = (fault: HttpFault) => {
+      clearTimeout(connecting);
+      clearTimeout(answering);
+      outgoing.destroy();
+      reject(fault);
+    };
+    const outgoing = request(url, { method, agent, headers: { ...headers, 'content-length': Buffer.byteLength(body ?? '') } });
+    const connecting = setTimeout(() => fail(new HttpFault('no connection in time')), Math.min(CONNECT, deadline));
+    const answering = setTimeout(() => fail(new HttpFault('no answer in time')), deadline);
+    const ready = () => {
+      connected = true;
+      clearTimeout(connecting);
+    };
+    outgoing.on('socket', (socket) => {
+      // Through a proxy the socket may come with its handshake done.
+      const secure = 'secureConnecting' in socket ? socket.secureConnecting === false : url.startsWith('http:');
+      if (!socket.connecting && secure) ready();
+      else socket.once(url.startsWith('https:') ? 'secureConnect' : 'connect', ready);
+    });
+    outgoing.on('error', (error) => {
+      const Fault = !connected && isUntrusted(error) ? Untrusted : HttpFault;
+      fail(new Fault(sayFault(error), connected));
+    });
+    outgoing.on('response', (incoming) => {
+      ready();
+      const chunks: Buffer[] = [];
+      let length = 0;
+      incoming.on('data', (chunk: Buffer) => {
+        length += chunk.length;
+        if (length > LARGEST) fail(new HttpFault('the answer is too large'));
+        else chunks.push(chunk);
+      });
+      incoming.on('error', () => fail(new HttpFault('the answer broke off', true)));
+      incoming.on('end', () => {
+        clearTimeout(answering);
+        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(chunks).toString() });
+      });
+    });
+    outgoing.end(body);
+  });
+}
+
+function readCertificates(file: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new CurfewError('configuration', `--ca-file ${file} cannot be read (${codeOf(cause)})`, { cause });
+  }
+  const found = text.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g);
+  if (!found) throw new CurfewError('configuration', `--ca-file ${file} has no PEM certificate`);
+  return found;
+}
+
+function everyRoot(own: readonly string[] = []): string[] {
+  return [...new Set([...own, ...tls.getCACertificates('default'), ...tls.getCACertificates('system')])];
+}
+
+const TRUST: readonly string[] = [
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+];
+
+function isUntrusted(error: unknown): boolean {
+  return TRUST.includes(codeOf(error));
+}
+
+function sayFault(error: unknown): string {
+  const code = codeOf(error);
+  if (isUntrusted(error)) return `its certificate is not trusted (${code}): --ca-file adds a root`;
+  switch (code) {
+    case 'ECONNREFUSED':
+      return 'connection refused';
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'its name cannot be resolved';
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return 'the connection broke';
+    default:
+      return code;
+  }
+}

@@ -1,0 +1,74 @@
+// One process at a time for one thing: a lock that the kernel frees with its holder, however that ended.
+
+import { CurfewError } from '../shared/errors.ts';
+import { makePrivateDirectory } from './files.ts';
+import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
+import { fileName } from './paths.ts';
+
+/** Milliseconds between two looks. */
+const FIRST_LOOK = 20;
+const LAST_LOOK = 100;
+/** Milliseconds after which a person is told why nothing happens. */
+const SAY_AFTER = 1_000;
+
+export interface Wait {
+  /** Milliseconds to wait for the holder. */
+  readonly longest: number;
+  /** What to tell a person who waits. */
+  readonly say: string;
+  /** What the failure says when the wait was in vain. */
+  readonly busy: string;
+}
+
+/**
+ * Runs `work` while no other process holds the lock of this name.
+ *
+ * @param work is told whether it had to wait: then the world may have changed
+ * @throws CurfewError `busy` when the holder took longer than `wait.longest`
+ */
+export async function withLock<T>(
+  host: Host,
+  name: readonly string[],
+  wait: Wait,
+  work: (waited: boolean) => Promise<T>,
+): Promise<T> {
+  const directory = lockDirectory(host);
+  if (directory === undefined) return await work(false);
+  const { DatabaseSync } = await import('node:sqlite');
+  const database = new DatabaseSync(`${directory}/${fileName(...name)}.lock`, { timeout: 0 });
+  try {
+    let waited = false;
+    for (let spent = 0, look = FIRST_LOOK; !take(database); look = Math.min(look * 1.5, LAST_LOOK)) {
+      if (spent >= wait.longest) throw new CurfewError('busy', wait.busy);
+      if (spent < SAY_AFTER && spent + look >= SAY_AFTER) host.say(wait.say);
+      waited = true;
+      await new Promise((resolve) => setTimeout(resolve, look));
+      spent += look;
+    }
+    return await work(waited);
+  } finally {
+    // Closing rolls back: the lock is free. Nothing is ever written into the file.
+    database.close();
+  }
+}
+
+interface Database {
+  exec(sql: string): void;
+}
+
+function take(database: Database): boolean {
+  try {
+    database.exec('BEGIN EXCLUSIVE');
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === SQLITE_BUSY) return false;
+    throw error;
+  }
+}
+
+const SQLITE_BUSY = 5;
+
+/** The cache directory, or where that must not be used the one for settings. Without either there is no lock. */
+function lockDirectory(host: Host): string | undefined {
+  return [cacheDirectoryOf(host), configDirectoryOf(host)].find((path) => makePrivateDirectory(path, host) === undefined);
+}

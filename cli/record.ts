@@ -1,0 +1,70 @@
+// What is remembered of a login beside its secrets: who, where, since when, and where the secrets are. No secret stands here.
+
+import { isSeconds, type Seconds } from '../shared/time.ts';
+import { isObject, isWireSession, type WireSession } from '../shared/wire.ts';
+import type { Endpoints } from './broker.ts';
+import { isRemembered, type Remembered } from './cache/entry.ts';
+import { readOurs } from './cache/read.ts';
+import { makePrivateDirectory, removeFile, writeWhole } from './files.ts';
+import { configDirectoryOf, type Host } from './host.ts';
+import { fileName } from './paths.ts';
+
+const VERSION = 1;
+
+export interface SessionRecord {
+  readonly broker: string;
+  readonly endpoints: Endpoints;
+  readonly kept_in: 'keychain' | 'file';
+  /** The login's session; absent after a logout. */
+  readonly session?: WireSession | undefined;
+  /** Our clock when the broker told of the session. */
+  readonly minted_local: Seconds;
+  /** Why the session is over, once the broker has said so. */
+  readonly ended?: Remembered | undefined;
+}
+
+function recordFile(host: Host, broker: string): string {
+  return `${configDirectoryOf(host)}/sessions/${fileName(broker)}.json`;
+}
+
+/** @returns `undefined` when there is none that can be used: then nobody is logged in. */
+export function readRecord(host: Host, broker: string): SessionRecord | undefined {
+  const text = readOurs(recordFile(host, broker), host.uid);
+  if (text === undefined) return undefined;
+  const record = text.fault === undefined ? parseRecord(text.content, broker) : undefined;
+  if (!record) host.say(`${recordFile(host, broker)} ${text.fault ?? 'is not a record of a login'}; going on without`);
+  return record;
+}
+
+/** @throws the system's error when it cannot be written */
+export function writeRecord(host: Host, record: SessionRecord): void {
+  const directory = `${configDirectoryOf(host)}/sessions`;
+  const fault = makePrivateDirectory(directory, host);
+  if (fault !== undefined) throw new Error(`${directory} ${fault}`);
+  writeWhole(recordFile(host, record.broker), JSON.stringify({ version: VERSION, ...record }), host);
+}
+
+export function removeRecord(host: Host, broker: string): void {
+  removeFile(recordFile(host, broker));
+}
+
+function parseRecord(text: string, broker: string): SessionRecord | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isObject(value) || value.version !== VERSION || value.broker !== broker) return undefined;
+  const { endpoints, kept_in, session, minted_local, ended } = value;
+  if (!isEndpoints(endpoints) || (kept_in !== 'keychain' && kept_in !== 'file') || !isSeconds(minted_local)) return undefined;
+  if (session !== undefined && !isWireSession(session)) return undefined;
+  if (ended !== undefined && !isRemembered(ended)) return undefined;
+  return { broker, endpoints, kept_in, session, minted_local, ended };
+}
+
+function isEndpoints(value: unknown): value is Endpoints {
+  return (
+    isObject(value) && typeof value.token_endpoint === 'string' && typeof value.revocation_endpoint === 'string'
+  );
+}

@@ -1,0 +1,77 @@
+// Secrets in the OS keychain, asked through a child process that is killed when it hangs.
+
+import { spawn } from 'node:child_process';
+import { isObject } from '../../shared/wire.ts';
+import { configDirectoryOf, type Host } from '../host.ts';
+import { beneathHome } from '../paths.ts';
+import { parseSecret, printSecret, SecretFault, type SecretStore } from './secret.ts';
+
+/** Milliseconds: no keychain that a person can use takes longer. */
+const LONGEST = 3_000;
+const SERVICE = 'curfew';
+
+type Request = { readonly action: 'load' | 'erase' } | { readonly action: 'save'; readonly password: string };
+
+export function createKeychain(host: Host): SecretStore {
+  const call = (broker: string, request: Request) => ask(host, { ...request, service: SERVICE, account: accountOf(host, broker) });
+  return {
+    async load(broker) {
+      const text = await call(broker, { action: 'load' });
+      return text === null ? undefined : parseSecret(text);
+    },
+    async save(broker, secret) {
+      const password = printSecret(secret);
+      await call(broker, { action: 'save', password });
+      // A keychain may take a value and not give it back (locked, or too small for it): seen now, not at the next renewal.
+      if ((await call(broker, { action: 'load' })) !== password) throw new SecretFault('the keychain did not keep the value');
+    },
+    async erase(broker) {
+      await call(broker, { action: 'erase' });
+    },
+  };
+}
+
+/** Whether asking makes sense at all: on Linux a keychain is a service on the session's bus. */
+export function hasKeychain({ platform, env }: Host, busExists: (path: string) => boolean): boolean {
+  if (platform !== 'linux') return platform === 'darwin' || platform === 'win32';
+  if (env.DBUS_SESSION_BUS_ADDRESS) return true;
+  return env.XDG_RUNTIME_DIR !== undefined && busExists(`${env.XDG_RUNTIME_DIR}/bus`);
+}
+
+/** Two configurations of one person do not share a login. */
+function accountOf(host: Host, broker: string): string {
+  const directory = configDirectoryOf(host);
+  return directory === beneathHome(host.env, '.config/curfew') ? broker : `${broker} ${directory}`;
+}
+
+function ask({ node, bundles, env }: Host, request: object): Promise<string | null> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(node, [`${bundles}/keychain.cjs`], { env: { ...env }, stdio: ['pipe', 'pipe', 'ignore'] });
+    const chunks: Buffer[] = [];
+    const deadline = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new SecretFault(`the keychain did not answer within ${LONGEST / 1000}s`));
+    }, LONGEST);
+    child.on('error', () => finish());
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(JSON.stringify(request));
+    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+    child.on('close', () => finish());
+    const finish = () => {
+      clearTimeout(deadline);
+      const value = parse(Buffer.concat(chunks).toString());
+      if (value === undefined) reject(new SecretFault('there is no working keychain'));
+      else resolve(value);
+    };
+  });
+}
+
+function parse(text: string): string | null | undefined {
+  try {
+    const reply: unknown = JSON.parse(text);
+    if (!isObject(reply)) return undefined;
+    return typeof reply.value === 'string' || reply.value === null ? reply.value : undefined;
+  } catch {
+    return undefined;
+  }
+}

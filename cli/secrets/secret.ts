@@ -1,0 +1,39 @@
+// The two small secrets of one broker, and what a place that keeps them must do.
+
+import { isObject } from '../../shared/wire.ts';
+import { isPrivateJwk, type PrivateJwk } from '../dpop.ts';
+
+export interface Secret {
+  /** Outlives logins. */
+  readonly dpop_private_jwk: PrivateJwk;
+  /** The session handle, while there is a session. */
+  readonly handle?: string | undefined;
+}
+
+/** The OS keychain, or a file. Each call names the broker by its key. */
+export interface SecretStore {
+  /** @returns `undefined` when it has none. @throws SecretFault */
+  load(broker: string): Promise<Secret | undefined>;
+  /** @throws SecretFault */
+  save(broker: string, secret: Secret): Promise<void>;
+  /** @throws SecretFault */
+  erase(broker: string): Promise<void>;
+}
+
+/** A place for secrets that does not work here and now. Its message may be shown. */
+export class SecretFault extends Error {}
+
+export function parseSecret(text: string): Secret | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!isObject(value) || !isPrivateJwk(value.dpop_private_jwk)) return undefined;
+    const { dpop_private_jwk, handle } = value;
+    return { dpop_private_jwk, ...(typeof handle === 'string' && handle !== '' && { handle }) };
+  } catch {
+    return undefined;
+  }
+}
+
+export function printSecret({ dpop_private_jwk, handle }: Secret): string {
+  return JSON.stringify({ dpop_private_jwk, handle });
+}

@@ -1,0 +1,186 @@
+// The rooms and their doors: cli and broker meet only on the wire, shared/ is pure, nothing imports test/, and clocks
+// are read in main.ts alone.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { basename, dirname, join, relative, sep } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ROOMS = ['cli', 'broker', 'shared'] as const;
+type Room = (typeof ROOMS)[number];
+
+/** Which rooms a room may import from besides npm packages and node: modules. */
+const DOORS: Readonly<Record<Room, readonly Room[]>> = {
+  cli: ['cli', 'shared'],
+  broker: ['broker', 'shared'],
+  shared: ['shared'],
+};
+
+/** Programs that read the clock besides the two main.ts, each with its reason. */
+const CLOCKS: Readonly<Record<string, string>> = {
+  'cli/kubectl_curfew.ts': 'where the bundle begins: the warm path of get-token, which must load nothing else',
+};
+
+/** Files that may make a `Date` of an instant that they are given, each with its reason. They read no clock. */
+const DATES: Readonly<Record<string, string>> = {
+  'cli/exec_info.ts': 'expirationTimestamp is RFC 3339',
+  'cli/host.ts': 'a time of day as the person at the terminal reads it, in the local time zone',
+};
+
+interface Source {
+  readonly path: string;
+  readonly text: string;
+}
+
+const sources = new Map(ROOMS.map((room) => [room, read(room)]));
+
+for (const room of ROOMS) {
+  test(`${room} has files, and each can be read for what it imports`, () => {
+    const files = of(room);
+    assert.ok(files.length > 0, `no .ts files under ${room}`);
+    for (const { path, text } of files) {
+      assert.equal(importsOf(text).length, statements(text), `${path}: an import was not understood`);
+    }
+  });
+
+  test(`${room} imports only ${DOORS[room].join(', ')}${room === 'shared' ? '' : ', its own packages and node:'}`, () => {
+    const packages = new Set(room === 'shared' ? [] : dependencies(room));
+    for (const { path, text } of of(room)) {
+      for (const name of importsOf(text)) assertDoor(room, path, name, packages);
+    }
+  });
+}
+
+test('shared reads no clock, no environment, no randomness, no network', () => {
+  const impure =
+    /\b(Date|Temporal|performance|process|fetch|crypto|console|setTimeout|setInterval|Math\.random|globalThis)\b/;
+  for (const { path, text } of of('shared')) {
+    assert.equal(impure.exec(code(text))?.[0], undefined, path);
+  }
+});
+
+test('the clock is read in main.ts alone, and where it is said why', () => {
+  const reads = /\bDate\.now\b|\bnew Date\b(?!\s*\(\s*[^\s)])|\bDate\(\)/;
+  assert.deepEqual(besideMain(reads), Object.keys(CLOCKS).sort());
+});
+
+test('a Date is made in main.ts alone, and where it is said why', () => {
+  assert.deepEqual(besideMain(/\bnew Date\b|\bDate\.now\b/), [...Object.keys(CLOCKS), ...Object.keys(DATES)].sort());
+});
+
+test('the reader of imports finds every form of import, and no comment', () => {
+  const text = [
+    `import fc from 'a';`,
+    `import type { B } from 'b';`,
+    `import {`,
+    `  c,`,
+    `  type C,`,
+    `} from "c";`,
+    `import 'd';`,
+    `export * from 'e';`,
+    `export { f } from 'f';`,
+    `import json from 'g' with { type: 'json' };`,
+    `const h = await import('h');`,
+    `const i = require('i');`,
+    `type J = import('j').J;`,
+    `// import z from 'z'; import('z')`,
+    `/* import('y') */`,
+    `export const from = 'x';`,
+    `const url = 'https://example.com'; await import('k');`,
+  ].join('\n');
+  assert.deepEqual(importsOf(text).sort(), [...'abcdefghijk']);
+  assert.equal(statements(text), 11);
+});
+
+test('the check of doors can fail', () => {
+  const fails = (room: Room, name: string) =>
+    assert.throws(() => assertDoor(room, join(room, 'x.ts'), name, new Set(['jose'])), assert.AssertionError, name);
+  for (const name of [
+    '../broker/x.ts',
+    '../test/x.ts',
+    '../x.ts',
+    'pg',
+    'josephine',
+    'fs',
+    '/etc/x',
+    'curfew-broker',
+  ]) {
+    fails('cli', name);
+  }
+  for (const name of ['node:fs', '../cli/x.ts', 'node:crypto']) fails('shared', name);
+  for (const name of ['./y.ts', './deep/y.ts', '../shared/time.ts', 'jose', 'jose/x', 'node:fs']) {
+    assertDoor('cli', join('cli', 'x.ts'), name, new Set(['jose']));
+  }
+});
+
+function assertDoor(room: Room, path: string, name: string, packages: ReadonlySet<string>): void {
+  const fault = `${path} imports ${name}`;
+  assert.ok(mayImport(room, path, name, packages), fault);
+}
+
+function mayImport(room: Room, path: string, name: string, packages: ReadonlySet<string>): boolean {
+  if (name.startsWith('node:')) return room !== 'shared';
+  if (name.startsWith('.')) {
+    const [to] = relative(ROOT, join(ROOT, dirname(path), name)).split(sep);
+    return DOORS[room].some((door) => door === to);
+  }
+  const [scope = '', inner = ''] = name.split('/');
+  return packages.has(scope.startsWith('@') ? `${scope}/${inner}` : scope);
+}
+
+/** The specifiers of every static import and export, and of every `import()` and `require()`. */
+function importsOf(text: string): string[] {
+  const bare = code(text);
+  const forms = [
+    /^(?:import|export)\b[^;'"`]*?\bfrom\s*['"]([^'"]+)['"]/gm,
+    /^import\s*['"]([^'"]+)['"]/gm,
+    /\b(?:import|require)\s*\(\s*['"]([^'"]+)['"]/g,
+  ];
+  return forms.flatMap((form) => [...bare.matchAll(form)].map(([, name = '']) => name));
+}
+
+/** How many imports there seem to be, counted another way: an import of something computed is one that is not understood. */
+function statements(text: string): number {
+  const bare = code(text);
+  const all = [/^import\b(?!\s*\(|\.)/gm, /^export\b[^;'"`=(]*?\bfrom\s*['"]/gm, /(?<![.\w])(?:import|require)\s*\(/g];
+  return all.reduce((sum, form) => sum + [...bare.matchAll(form)].length, 0);
+}
+
+/** Files of cli and broker, main.ts aside, whose code has this. */
+function besideMain(form: RegExp): string[] {
+  return [...of('cli'), ...of('broker')]
+    .filter(({ path, text }) => basename(path) !== 'main.ts' && form.test(code(text)))
+    .map(({ path }) => path)
+    .sort();
+}
+
+/** The text without its comments. Strings are stepped over whole, so that a `//` in one is none. */
+function code(text: string): string {
+  const tokens = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
+  return text.replace(tokens, (token) => (token.startsWith('//') || token.startsWith('/*') ? '' : token));
+}
+
+function dependencies(room: Room): string[] {
+  const manifest = JSON.parse(readFileSync(join(ROOT, room, 'package.json'), 'utf8')) as {
+    readonly dependencies?: Readonly<Record<string, string>>;
+    readonly optionalDependencies?: Readonly<Record<string, string>>;
+  };
+  const names = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
+  assert.ok(names.every((name) => !builtinModules.includes(name)));
+  return names;
+}
+
+function of(room: Room): readonly Source[] {
+  return sources.get(room) ?? [];
+}
+
+function read(room: Room): Source[] {
+  return readdirSync(join(ROOT, room), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
+    .filter((path) => !path.split(sep).some((part) => part === 'node_modules' || part === 'dist'))
+    .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
+}

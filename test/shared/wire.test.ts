@@ -1,0 +1,237 @@
+// The guards of the wire: they take what they should, ignore what they do not know, and never throw.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { decide } from '../../shared/decide.ts';
+import { resolveLimits } from '../../shared/policy.ts';
+import { END_REASONS } from '../../shared/session.ts';
+import { seconds } from '../../shared/time.ts';
+import {
+  factsOf,
+  isEndReason,
+  isMetadata,
+  isObject,
+  isRefusal,
+  isResolvedLimits,
+  isTokenReply,
+  isWholeLimits,
+  isWireSession,
+} from '../../shared/wire.ts';
+
+const limits = { max_age: 43_200, inactivity_timeout: 1800, token_ttl: 300 };
+const prod = { max_age: 900, inactivity_timeout: 600, token_ttl: 120, acr: ['mfa'] };
+const resolved = { session: limits, target: prod, segment: 'prod' };
+const session = {
+  sid: 's-1',
+  username: 'curfew:alice@example.com',
+  groups: ['curfew:sre'],
+  auth_time: 1_000_000,
+  acr: 'mfa',
+  session_end: 1_000_900,
+  end_at_most: 1_043_200,
+  limits: resolved,
+  broker_time: 1_000_100,
+};
+const reply = {
+  access_token: 'token',
+  issued_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+  token_type: 'N_A',
+  expires_in: 120,
+  refresh_token: 'handle',
+  session,
+};
+const refusal = {
+  error: 'insufficient_user_authentication',
+  error_description: 'login is too weak',
+  reason: 'acr_too_low',
+  acr_values: 'mfa hwk',
+  max_age: 900,
+  end_reason: 'logout',
+  session,
+};
+const cluster = {
+  name: 'prod-eu',
+  audience: 'prod-eu',
+  server: 'https://10.0.0.1:6443',
+  certificate_authority_data: 'LS0t',
+  limits: resolved,
+};
+const metadata = {
+  issuer: 'https://curfew.example.com',
+  token_endpoint: 'https://curfew.example.com/token',
+  revocation_endpoint: 'https://curfew.example.com/revoke',
+  identity_provider: {
+    issuer: 'https://idp.example.com',
+    client_id: 'curfew',
+    client_secret: 'not secret',
+    scopes: ['openid', 'email'],
+    redirect_host: '127.0.0.1',
+    redirect_ports: [8000, 18_000],
+  },
+  limits,
+  clusters: [cluster],
+};
+
+type Path = readonly string[];
+
+/** Each guard with a whole example, and the paths of it that may be absent; all others are required. */
+const GUARDS = [
+  { guard: isWholeLimits, example: prod, optional: ['acr'] },
+  { guard: isResolvedLimits, example: resolved, optional: ['segment', 'target.acr'] },
+  { guard: isWireSession, example: session, optional: ['acr', 'limits.segment', 'limits.target.acr'] },
+  {
+    guard: isTokenReply,
+    example: reply,
+    optional: ['refresh_token', 'session.acr', 'session.limits.segment', 'session.limits.target.acr'],
+  },
+  {
+    guard: isRefusal,
+    example: refusal,
+    optional: [
+      'acr_values',
+      'max_age',
+      'end_reason',
+      'session',
+      'session.acr',
+      'session.limits.segment',
+      'session.limits.target.acr',
+    ],
+  },
+  {
+    guard: isMetadata,
+    example: metadata,
+    optional: [
+      'identity_provider.client_secret',
+      'clusters.0.certificate_authority_data',
+      'clusters.0.limits.segment',
+      'clusters.0.limits.target.acr',
+    ],
+  },
+] as const;
+
+const json = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
+for (const { guard, example, optional } of GUARDS) {
+  const paths = pathsOf(example);
+  const isOptional = (path: Path) => (optional as readonly string[]).includes(path.join('.'));
+  const isItem = (path: Path) => /^\d+$/.test(path.at(-1) ?? '');
+
+  test(`${guard.name} takes a whole example, and one with every optional member absent`, () => {
+    assert.ok(guard(json(example)));
+    const bare = paths.filter(isOptional).reduceRight<unknown>((sum, path) => changed(sum, path, undefined), example);
+    assert.ok(guard(json(bare)));
+  });
+
+  test(`${guard.name} wants every other member`, () => {
+    assert.ok(paths.length > 0);
+    for (const path of paths.filter((path) => !isItem(path))) {
+      assert.equal(guard(json(changed(example, path, undefined))), isOptional(path), path.join('.'));
+    }
+  });
+
+  test(`${guard.name} refuses any member of another kind`, () => {
+    for (const path of paths) {
+      for (const wrong of [null, true, '', -1, 0.5, 2 ** 53, [[]], [0], [''], [null], { x: 1 }]) {
+        assert.ok(!guard(json(changed(example, path, wrong))), `${path.join('.')} = ${JSON.stringify(wrong)}`);
+      }
+    }
+  });
+
+  test(`${guard.name} ignores members it does not know`, () => {
+    const known = Object.keys(example);
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (more) => {
+        const unknown = Object.entries(more).filter(([name]) => !known.includes(name) && !OPTIONAL.has(name));
+        assert.ok(guard({ ...Object.fromEntries(unknown), ...example }));
+      }),
+    );
+  });
+
+  test(`${guard.name} never throws on JSON, nor on an example with JSON put in`, () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.constantFrom(...paths), (value, path) => {
+        assert.equal(typeof guard(value), 'boolean');
+        assert.equal(typeof guard(changed(example, path, value)), 'boolean');
+      }),
+      { numRuns: 500 },
+    );
+    for (const value of [null, undefined, true, 1, 'text', [], {}, [example]]) assert.ok(!guard(value));
+    assert.ok(!guard(JSON.parse(`${'['.repeat(5000)}${']'.repeat(5000)}`)));
+    assert.ok(!guard(JSON.parse(`{"__proto__":${JSON.stringify(example)}}`)));
+  });
+}
+
+test('a session without groups and metadata without clusters or fixed ports are whole', () => {
+  assert.ok(isWireSession({ ...session, groups: [] }));
+  const identity_provider = { ...metadata.identity_provider, redirect_ports: [] };
+  assert.ok(isMetadata({ ...metadata, identity_provider, clusters: [] }));
+});
+
+test('a redirect port is a port', () => {
+  for (const port of [0, 65_536, -1, 80.5, '8000', null]) {
+    const identity_provider = { ...metadata.identity_provider, redirect_ports: [8000, port] };
+    assert.ok(!isMetadata({ ...metadata, identity_provider }), String(port));
+  }
+});
+
+test('S4 an auth_time that is a string, fractional, negative or past the safe integers is refused', () => {
+  for (const auth_time of ['1000000', 1000000.5, -1, Number.POSITIVE_INFINITY, 2 ** 53, null]) {
+    assert.ok(!isWireSession({ ...session, auth_time }), String(auth_time));
+  }
+});
+
+test('isEndReason takes the end reasons and nothing else', () => {
+  for (const reason of END_REASONS) assert.ok(isEndReason(reason));
+  const ours: readonly unknown[] = END_REASONS;
+  fc.assert(fc.property(fc.anything(), (value) => assert.equal(isEndReason(value), ours.includes(value))));
+  for (const text of ['', 'toString', '0', 'length', 'MAX_AGE']) assert.ok(!isEndReason(text));
+});
+
+test('isObject takes objects, not arrays and not null', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      assert.equal(isObject(value), value !== null && typeof value === 'object' && !Array.isArray(value));
+    }),
+  );
+});
+
+test('the facts that the holder judges by carry the broker_time as last_used and give the same session_end', () => {
+  const parsed = json({ ...session, session_end: 1_000_700 });
+  assert.ok(isWireSession(parsed));
+  const facts = factsOf(parsed);
+  assert.deepEqual(facts, { auth_time: 1_000_000, acr: 'mfa', end_at_most: 1_043_200, last_used: 1_000_100 });
+  const verdict = decide(parsed.limits, facts, parsed.broker_time);
+  assert.ok(verdict.allow && verdict.session_end === parsed.session_end);
+});
+
+test('limits that were resolved survive the wire', () => {
+  const whole = { max_age: seconds(9), inactivity_timeout: seconds(8), token_ttl: seconds(7), acr: ['a', 'b'] };
+  const segments = [{ name: 'all', match: { clusters: ['*'] }, limits: { acr: ['b', 'c'] } }];
+  for (const target of [{}, { cluster: 'any' }]) {
+    const before = resolveLimits({ limits: whole, segments }, target);
+    const after = json(before);
+    assert.ok(isResolvedLimits(after));
+    assert.deepEqual(after, before);
+  }
+});
+
+/** Names that some guard judges where the example at hand leaves them out. */
+const OPTIONAL = new Set(['acr', 'segment']);
+
+/** Every member and item inside `value`, innermost last. */
+function pathsOf(value: unknown, base: Path = []): Path[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) => {
+    const path = [...base, name];
+    return [path, ...pathsOf(inner, path)];
+  });
+}
+
+/** A copy with another value at `path`; `undefined` leaves it out. */
+function changed(value: unknown, [name, ...rest]: Path, to: unknown): unknown {
+  if (name === undefined) return to;
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item, at) => (String(at) === name ? changed(item, rest, to) : item));
+  return { ...value, [name]: changed((value as Record<string, unknown>)[name], rest, to) };
+}

@@ -1,0 +1,116 @@
+// Bundles what is published and what every test and the demo run: the plugin's files side by side, and the broker's one.
+
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { build, type Plugin } from 'esbuild';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+
+export interface Bundles {
+  /** Absolute path of the plugin, to be run by Node. */
+  readonly cli: string;
+  readonly broker: string;
+}
+
+interface Bundle {
+  readonly entry: string;
+  readonly out: string;
+  readonly executable: boolean;
+}
+
+const PLUGIN: readonly Bundle[] = [
+  // What the first one loads on demand stands before it.
+  { entry: 'cli/main.ts', out: 'cli/dist/full.cjs', executable: false },
+  { entry: 'cli/secrets/keychain_child.ts', out: 'cli/dist/keychain.cjs', executable: false },
+  { entry: 'cli/kubectl_curfew.ts', out: 'cli/dist/kubectl-curfew.cjs', executable: true },
+];
+const BROKER: readonly Bundle[] = [{ entry: 'broker/main.ts', out: 'broker/dist/curfew-broker.cjs', executable: true }];
+
+/** Builds what is older than its sources. Safe when several processes do so at once: each file is replaced as a whole. */
+export async function buildBundles(): Promise<Bundles> {
+  await Promise.all([buildOne('cli', PLUGIN), buildOne('broker', BROKER)]);
+  const [cli, broker] = ['cli/dist/kubectl-curfew.cjs', 'broker/dist/curfew-broker.cjs'];
+  return { cli: path.join(ROOT, cli), broker: path.join(ROOT, broker) };
+}
+
+async function buildOne(workspace: string, bundles: readonly Bundle[]): Promise<void> {
+  const present = bundles.filter(({ entry }) => existsSync(path.join(ROOT, entry)));
+  if (present.length === 0) return;
+  const stamp = path.join(ROOT, workspace, 'dist', '.stamp');
+  const inputs = await stateOfInputs(workspace);
+  const built = present.every(({ out }) => existsSync(path.join(ROOT, out)));
+  if (built && (await readFile(stamp, 'utf8').catch(() => '')) === inputs) return;
+  await mkdir(path.dirname(stamp), { recursive: true });
+  for (const bundle of present) await writeBundle(bundle);
+  await replace(stamp, inputs, 0o644);
+}
+
+/** Name, size and time of every source that a bundle can hold. */
+async function stateOfInputs(workspace: string): Promise<string> {
+  const files = [path.join(ROOT, 'package-lock.json'), import.meta.filename];
+  for (const folder of [workspace, 'shared']) {
+    for await (const file of glob('**/*.{ts,json,sql}', {
+      cwd: path.join(ROOT, folder),
+      exclude: ['node_modules', 'dist'],
+    })) {
+      files.push(path.join(ROOT, folder, file));
+    }
+  }
+  const states = files.sort().map(async (file) => {
+    const { size, mtimeMs } = await stat(file);
+    return `${path.relative(ROOT, file)} ${size} ${mtimeMs}\n`;
+  });
+  return (await Promise.all(states)).join('');
+}
+
+async function writeBundle({ entry, out, executable }: Bundle): Promise<void> {
+  const { outputFiles } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: [entry],
+    outfile: out,
+    write: false,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'cjs',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    external: ['keytar', 'pg-native'],
+    // Without ESM's loader: `import()` of a bundled part is then a call, of another bundle a `require`.
+    supported: { 'dynamic-import': false },
+    define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
+    banner: executable ? { js: '#!/usr/bin/env node' } : {},
+    plugins: entry === 'cli/kubectl_curfew.ts' ? [fullProgramStaysOutside] : [],
+    logLevel: 'error',
+  });
+  const [file] = outputFiles;
+  if (!file) throw new Error(`esbuild made nothing of ${entry}`);
+  await replace(path.join(ROOT, out), file.text, executable ? 0o755 : 0o644);
+}
+
+/** The warm path must not even parse the full program: it is another bundle, loaded when it is needed. */
+const fullProgramStaysOutside: Plugin = {
+  name: 'full-program-stays-outside',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/main\.ts$/ }, () => ({ path: './full.cjs', external: true }));
+  },
+};
+
+async function replace(file: string, content: string, mode: number): Promise<void> {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    await writeFile(temporary, content, { mode });
+    await chmod(temporary, mode);
+    await rename(temporary, file);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+if (import.meta.main) {
+  const { cli, broker } = await buildBundles();
+  for (const file of [cli, broker]) if (existsSync(file)) console.log(path.relative(process.cwd(), file));
+}
