@@ -338,7 +338,7 @@ describe('a file', () => {
 
 describe('YAML', () => {
   test('with duplicate keys, tags, several documents or broken syntax is refused with line and column', async () => {
-    for (const text of ['a: 1\na: 2', 'a: !foo 1', 'a: 1\n---\nb: 2', 'a: [', '\ta: 1', 'a: *b', '? [a]\n: 1']) {
+    for (const text of ['a: 1\na: 2', 'a: !foo 1', 'a: 1\n---\nb: 2', 'a: [', '\ta: 1', '? [a]\n: 1']) {
       const faults = await config.faultsOfText(text);
       assert.ok(
         faults.length > 0 && faults.some((fault) => /^line \d+, column \d+: /.test(fault)),
@@ -351,6 +351,7 @@ describe('YAML', () => {
     for (const text of ['', 'a', '[]', '1', 'null']) {
       assert.match((await config.faultsOfText(text))[0] ?? '', /expected a mapping of settings/);
     }
+    assert.match((await config.faultsOfText('a: *b'))[0] ?? '', /Unresolved alias/);
     const bomb = ['a0: &a0 [x, x]', ...Array.from({ length: 30 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}, *a${i}]`)];
     assert.equal((await config.faultsOfText(bomb.join('\n'))).length, 1);
   });
