@@ -35,7 +35,7 @@ export async function withLock<T>(
   const directory = lockDirectory(host);
   if (directory === undefined) return await work(false);
   const { DatabaseSync } = await import('node:sqlite');
-  const database = new DatabaseSync(`${directory}/${fileName(...name)}.lock`, { timeout: 0 });
+  const database = new DatabaseSync(`${directory}/${fileName('lock', ...name)}`, { timeout: 0 });
   try {
     let waited = false;
     for (let spent = 0, look = FIRST_LOOK; !take(database); look = Math.min(look * 1.5, LAST_LOOK)) {
@@ -70,5 +70,6 @@ const SQLITE_BUSY = 5;
 
 /** The cache directory, or where that must not be used the one for settings. Without either there is no lock. */
 function lockDirectory(host: Host): string | undefined {
-  return [cacheDirectoryOf(host), configDirectoryOf(host)].find((path) => makePrivateDirectory(path, host) === undefined);
+  const candidates = [cacheDirectoryOf(host), `${configDirectoryOf(host)}/locks`];
+  return candidates.find((path) => makePrivateDirectory(path, host) === undefined);
 }

@@ -14,6 +14,8 @@ const VERSION = 1;
 export interface SessionRecord {
   readonly broker: string;
   readonly endpoints: Endpoints;
+  /** Of each cluster, by name, as the metadata told. */
+  readonly audiences: Readonly<Record<string, string>>;
   readonly kept_in: 'keychain' | 'file';
   /** The login's session; absent after a logout. */
   readonly session?: WireSession | undefined;
@@ -56,11 +58,16 @@ function parseRecord(text: string, broker: string): SessionRecord | undefined {
     return undefined;
   }
   if (!isObject(value) || value.version !== VERSION || value.broker !== broker) return undefined;
-  const { endpoints, kept_in, session, minted_local, ended } = value;
+  const { endpoints, audiences, kept_in, session, minted_local, ended } = value;
   if (!isEndpoints(endpoints) || (kept_in !== 'keychain' && kept_in !== 'file') || !isSeconds(minted_local)) return undefined;
+  if (!isAudiences(audiences)) return undefined;
   if (session !== undefined && !isWireSession(session)) return undefined;
   if (ended !== undefined && !isRemembered(ended)) return undefined;
-  return { broker, endpoints, kept_in, session, minted_local, ended };
+  return { broker, endpoints, audiences, kept_in, session, minted_local, ended };
+}
+
+function isAudiences(value: unknown): value is Readonly<Record<string, string>> {
+  return isObject(value) && Object.values(value).every((audience) => typeof audience === 'string');
 }
 
 function isEndpoints(value: unknown): value is Endpoints {

@@ -77,7 +77,8 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
     const { keys, at } = known ?? (await refresh());
     if (!isWithin(STALE, at, now()) && !paused()) refreshBehind();
     const fitting = candidates(keys, signed);
-    if (fitting.length > 0 || paused()) return fitting;
+    // one that is under way may bring the key: whoever needs it waits along
+    if (fitting.length > 0 || (paused() && !flight)) return fitting;
     return candidates((await refresh()).keys, signed);
   };
 

@@ -21,9 +21,9 @@ export function createKeychain(host: Host): SecretStore {
     },
     async save(broker, secret) {
       const password = printSecret(secret);
-      await call(broker, { action: 'save', password });
       // A keychain may take a value and not give it back (locked, or too small for it): seen now, not at the next renewal.
-      if ((await call(broker, { action: 'load' })) !== password) throw new SecretFault('the keychain did not keep the value');
+      const kept = await call(broker, { action: 'save', password });
+      if (kept !== password) throw new SecretFault('the keychain did not keep the value');
     },
     async erase(broker) {
       await call(broker, { action: 'erase' });

@@ -12,11 +12,12 @@ async function answer(request: unknown): Promise<string | null> {
   const { action, service, account, password } = request;
   if (typeof service !== 'string' || typeof account !== 'string') throw new TypeError('no name');
   const { default: keytar } = await import('keytar');
-  if (action === 'load') return await keytar.getPassword(service, account);
-  if (action === 'erase') await keytar.deletePassword(service, account);
-  else if (action === 'save' && typeof password === 'string') await keytar.setPassword(service, account, password);
-  else throw new TypeError('no action');
-  return null;
+  if (action === 'erase') {
+    await keytar.deletePassword(service, account);
+    return null;
+  }
+  if (action === 'save' && typeof password === 'string') await keytar.setPassword(service, account, password);
+  return await keytar.getPassword(service, account);
 }
 
 setTimeout(() => process.kill(process.pid, 'SIGKILL'), LONGEST);

@@ -13,14 +13,7 @@ import { createIdentityProvider, type IdentityProvider } from '../../broker/upst
 import { type Code, CurfewError, isCode } from '../../shared/errors.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
-import {
-  type Answer,
-  makeKey,
-  type SigningKey,
-  signJws,
-  startUpstreamHost,
-  type UpstreamHost,
-} from './upstream_host.ts';
+import { type Answer, makeKey, signJws, startUpstreamHost, type UpstreamHost } from './upstream_host.ts';
 
 const T0 = seconds(1_800_000_000);
 const SHORT = { connect: 200, total: 400 };

@@ -73,35 +73,25 @@ function answer(upstream: UpstreamHost, how: Answer, response: ServerResponse, i
     const timer = setInterval(() => response.write(text[at++ % text.length] ?? ' '), every);
     response.on('close', () => clearInterval(timer));
   };
-  switch (how) {
-    case 'good':
-      return void response.setHeader('content-type', 'application/json').end(body);
-    case 'hang':
-      return;
-    case 'drip':
-      return drip(' ', 20);
-    case 'slow_drip_of_json':
-      return drip(body, 20);
-    case '500':
-      return void response.writeHead(500).end(body);
-    case 'html':
-      return void response.setHeader('content-type', 'text/html').end('<html>sign in</html>');
-    case 'redirect':
-      return void response.writeHead(302, { location: `${issuer}/elsewhere` }).end();
-    case 'large':
-      return void response.end(JSON.stringify({ padding: 'x'.repeat(1024 * 1024) }));
-    case 'list':
-      return void response.end('[]');
-    case 'wrong_issuer':
-      return void response.end(JSON.stringify({ issuer: `${issuer}/`, jwks_uri: `${issuer}/jwks` }));
-    case 'unsafe_jwks_uri':
-      return void response.end(JSON.stringify({ issuer, jwks_uri: 'http://192.0.2.1/jwks' }));
-    case 'no_keys':
-      return void response.end('{"keys":[]}');
-    case 'cut':
+  const answers: Record<Answer, () => unknown> = {
+    good: () => response.setHeader('content-type', 'application/json').end(body),
+    hang: () => undefined,
+    drip: () => drip(' ', 20),
+    slow_drip_of_json: () => drip(body, 20),
+    '500': () => response.writeHead(500).end(body),
+    html: () => response.setHeader('content-type', 'text/html').end('<html>sign in</html>'),
+    redirect: () => response.writeHead(302, { location: `${issuer}/elsewhere` }).end(),
+    large: () => response.end(JSON.stringify({ padding: 'x'.repeat(1024 * 1024) })),
+    list: () => response.end('[]'),
+    wrong_issuer: () => response.end(JSON.stringify({ issuer: `${issuer}/`, jwks_uri: `${issuer}/jwks` })),
+    unsafe_jwks_uri: () => response.end(JSON.stringify({ issuer, jwks_uri: 'http://192.0.2.1/jwks' })),
+    no_keys: () => response.end('{"keys":[]}'),
+    cut: () => {
       response.write(body.slice(0, 10));
-      return void response.destroy();
-  }
+      response.destroy();
+    },
+  };
+  answers[how]();
 }
 
 export interface SigningKey {

@@ -5,16 +5,19 @@ import { runInPty } from './pty.ts';
 
 const node = process.execPath;
 const ask = `
-  const { createInterface } = require('node:readline');
-  console.log('terminal', process.stdin.isTTY, process.stdout.isTTY, process.stderr.isTTY, process.stdout.columns);
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
-  lines.question('who? ', (first) => lines.question('who? ', (second) => {
-    console.log('hello ' + first + ' and ' + second);
+  const { stdin, stdout, stderr } = process;
+  console.log(['terminal', stdin.isTTY, stdout.isTTY, stderr.isTTY, stdout.columns].join(' '));
+  const names = [];
+  stdout.write('who? ');
+  stdin.setEncoding('utf8').on('data', (line) => {
+    names.push(line.trim());
+    if (names.length < 2) return stdout.write('who? ');
+    console.log('hello ' + names.join(' and '));
     process.exit(5);
-  }));`;
+  });`;
 
 test('a program in a pty sees a terminal, reads typed lines, and its code comes back', async () => {
-  const pty = runInPty(node, ['-e', ask], { cols: 91 });
+  using pty = runInPty(node, ['-e', ask], { cols: 91 });
   await pty.waitFor('terminal true true true 91');
   await pty.waitFor(/who\? $/);
   pty.write('alice\r');
@@ -26,7 +29,7 @@ test('a program in a pty sees a terminal, reads typed lines, and its code comes 
 });
 
 test('a wait looks only at what came after the one before', async () => {
-  const pty = runInPty(node, ['-e', `console.log('once'); setTimeout(() => {}, 60000)`]);
+  using pty = runInPty(node, ['-e', `console.log('once'); setTimeout(() => {}, 60000)`]);
   await pty.waitFor('once');
   await assert.rejects(pty.waitFor('once', 200), /has not appeared within 200 ms; the terminal shows:\nonce/);
   pty.kill();
@@ -34,19 +37,19 @@ test('a wait looks only at what came after the one before', async () => {
 });
 
 test('a wait ends when the command does', async () => {
-  const pty = runInPty(node, ['-e', `console.log('short')`]);
+  using pty = runInPty(node, ['-e', `console.log('short')`]);
   await assert.rejects(pty.waitFor('long', 60_000), /had not appeared when the command ended/);
   assert.equal((await pty.exit).code, 0);
 });
 
 test('all that a program printed is there once it has ended', async () => {
-  const pty = runInPty(node, ['-e', `process.stdout.write('x'.repeat(200000) + 'LAST')`]);
+  using pty = runInPty(node, ['-e', `process.stdout.write('x'.repeat(200000) + 'LAST')`]);
   await pty.exit;
   assert.ok(pty.output().endsWith('LAST'));
 });
 
 test('Ctrl-C typed at the terminal interrupts the program', async () => {
-  const pty = runInPty(node, ['-e', `console.log('up'); setTimeout(() => {}, 60000)`]);
+  using pty = runInPty(node, ['-e', `console.log('up'); setTimeout(() => {}, 60000)`]);
   await pty.waitFor('up');
   pty.write('\x03');
   assert.equal((await pty.exit).signal, 2);

@@ -29,6 +29,8 @@ export interface Pty {
   readonly exit: Promise<PtyExit>;
   /** Ends the whole process group. */
   kill(signal?: NodeJS.Signals): void;
+  /** For `using pty = runInPty(...)`: a failed test leaves nothing behind. */
+  [Symbol.dispose](): void;
 }
 
 function find(text: string, from: number, pattern: RegExp | string): { match: string; end: number } | undefined {
@@ -84,12 +86,14 @@ export function runInPty(command: string, args: readonly string[] = [], options:
     return wait.promise.finally(stop);
   }
 
+  const kill = (signal: NodeJS.Signals = 'SIGKILL') => (ended ? undefined : signalGroup(pty.pid, signal));
   return {
     pid: pty.pid,
     write: (data) => pty.write(data),
     output: () => text,
     waitFor,
     exit,
-    kill: (signal = 'SIGKILL') => (ended ? undefined : signalGroup(pty.pid, signal)),
+    kill,
+    [Symbol.dispose]: () => kill(),
   };
 }

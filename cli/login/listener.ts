@@ -1,0 +1,124 @@
+// The one-shot listener on loopback that the IdP sends the browser back to (RFC 8252 7.3). What does not carry the
+// expected state is none of ours and changes nothing.
+
+import { timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { CurfewError } from '../../shared/errors.ts';
+import { codeOf } from '../files.ts';
+
+const PATH = '/callback';
+/** Milliseconds: for a stray connection to say something, and for the last page to get out. */
+const REQUEST = 5_000;
+const LAST_PAGE = 2_000;
+
+const HEADERS = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cache-control': 'no-store',
+  connection: 'close',
+} as const;
+
+/** The browser, back from the IdP and waiting for an answer. */
+export interface Visit {
+  /** As it came, with `code` and `state`, or with `error`. */
+  readonly query: string;
+  /** Shows a page. */
+  answer(status: number, html: string): Promise<void>;
+  /** Sends the same tab on. */
+  redirect(url: string): Promise<void>;
+}
+
+export interface Listener extends AsyncDisposable {
+  readonly redirect_uri: string;
+  /**
+   * Waits for the visit that carries this state; each state is taken once.
+   *
+   * @param deadline milliseconds
+   * @throws CurfewError `login_failed` when nobody came in time
+   */
+  wait(state: string, deadline: number): Promise<Visit>;
+}
+
+/**
+ * @param redirect_host as the IdP has it registered: `127.0.0.1`, `[::1]` or `localhost`
+ * @param redirect_ports tried in their order; empty for any free port
+ */
+export async function openListener(redirect_host: string, redirect_ports: readonly number[]): Promise<Listener> {
+  let waiting: { readonly state: string; readonly take: (visit: Visit) => void } | undefined;
+
+  const server = createServer((request, response) => {
+    const query = queryOf(request);
+    const state = query === undefined ? undefined : new URLSearchParams(query).get('state');
+    if (query === undefined || !waiting || !state || !same(state, waiting.state)) return void end(response, 404, 'not found');
+    const { take } = waiting;
+    waiting = undefined;
+    take({
+      query,
+      answer: (status, html) => end(response, status, html),
+      redirect: (url) => end(response, 303, '', { location: url }),
+    });
+  });
+  server.headersTimeout = REQUEST;
+  server.requestTimeout = REQUEST;
+  server.maxConnections = 64;
+  const port = await listen(server, redirect_host === '[::1]' ? '::1' : '127.0.0.1', redirect_ports);
+
+  return {
+    redirect_uri: `http://${redirect_host}:${port}${PATH}`,
+    wait: (state, deadline) =>
+      new Promise((resolve, reject) => {
+        const late = () => reject(new CurfewError('login_failed', `nobody logged in within ${deadline / 60_000}m`));
+        const timer = setTimeout(late, deadline);
+        waiting = {
+          state,
+          take: (visit) => {
+            clearTimeout(timer);
+            resolve(visit);
+          },
+        };
+      }),
+    async [Symbol.asyncDispose]() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function queryOf({ method, url = '' }: IncomingMessage): string | undefined {
+  const [path, query] = url.split('?', 2);
+  return method === 'GET' && path === PATH ? query : undefined;
+}
+
+function end(response: ServerResponse, status: number, body: string, more: { location?: string } = {}): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, LAST_PAGE).unref();
+    response.on('close', resolve);
+    response.writeHead(status, { ...HEADERS, ...more }).end(body);
+  });
+}
+
+function same(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+async function listen(server: Server, address: string, ports: readonly number[]): Promise<number> {
+  const faults: string[] = [];
+  for (const port of ports.length > 0 ? ports : [0]) {
+    const fault = await new Promise<string | undefined>((resolve) => {
+      const failed = (error: Error) => resolve(codeOf(error));
+      server.once('error', failed);
+      server.listen(port, address, () => {
+        server.off('error', failed);
+        resolve(undefined);
+      });
+    });
+    if (fault === undefined) return (server.address() as AddressInfo).port;
+    faults.push(`${port} (${fault})`);
+  }
+  const hint = 'end the program that uses the port, then try again';
+  throw new CurfewError('busy', `no redirect port of ${address} can be used: ${faults.join(', ')}`, { hint });
+}

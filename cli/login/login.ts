@@ -1,0 +1,199 @@
+// One login: the person at the IdP, the exchange at the broker, and what is kept of it. The browser's page tells the
+// truth, so it comes last.
+
+import { sayDuration } from '../../shared/duration.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { between, earliest, type Seconds, seconds } from '../../shared/time.ts';
+import { type Metadata, type MetadataCluster, TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
+import type { Answer } from '../broker.ts';
+import type { Entry, Key, Remembered } from '../cache/entry.ts';
+import { type Client, findCluster } from '../client.ts';
+import { commit, generateKey, type PrivateJwk } from '../dpop.ts';
+import { codeOf } from '../files.ts';
+import { sayInstant } from '../host.ts';
+import { withLock } from '../lock.ts';
+import { readRecord, writeRecord } from '../record.ts';
+import { asRemembered, entryOf, RENEWING } from '../renew.ts';
+import { discover, type IdentityProvider } from './identity_provider.ts';
+import { type Listener, openListener, type Visit } from './listener.ts';
+import { openBrowser } from './open_browser.ts';
+import { page } from './page.ts';
+
+/** Milliseconds that a person has. */
+export const LOGIN_DEADLINE = 180_000;
+
+export interface Wish {
+  /** Without a cluster the login is judged by the session's limits, and brings no token. */
+  readonly cluster?: string | undefined;
+  readonly max_age?: Seconds | undefined;
+  readonly acr_values?: string | undefined;
+  /** The IdP's living SSO is not enough: the person has to authenticate now. */
+  readonly in_person?: boolean | undefined;
+  readonly no_browser?: boolean | undefined;
+}
+
+export type LoginOutcome =
+  | { readonly session: WireSession; readonly until: string; readonly entry?: Entry | undefined; readonly refused?: undefined }
+  | { readonly session?: undefined; readonly entry?: undefined; readonly refused: Remembered };
+
+/** @throws CurfewError `login_failed`, `identity_provider`, `broker_unreachable`, `invalid_target`, `busy`, `insecure` */
+export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
+  const before = readRecord(client.host, client.url);
+  const [{ metadata, date }, key] = await Promise.all([client.broker.metadata(), loadKey(client, before?.kept_in)]);
+  const cluster = wish.cluster === undefined ? undefined : findCluster(metadata.clusters, wish.cluster);
+  const provider = await discover(metadata.identity_provider, client.send, client.host, date);
+  const { redirect_host, redirect_ports } = metadata.identity_provider;
+  await using listener = await openListener(redirect_host, redirect_ports);
+  const scene = { client, metadata, cluster, provider, listener, key };
+
+  let attempt: Attempt = { wish, acr_values: wish.acr_values ?? cluster?.limits.target.acr?.join(' ') };
+  for (;;) {
+    const tried = await attemptLogin(scene, attempt);
+    const next = tried.refused && remedy(attempt, tried.refused);
+    if (!next) return await conclude(scene, tried);
+    client.host.say(`${tried.refused.message}: once more`);
+    attempt = { ...next, visit: tried.visit };
+  }
+}
+
+interface Scene {
+  readonly client: Client;
+  readonly metadata: Metadata;
+  readonly cluster: MetadataCluster | undefined;
+  readonly provider: IdentityProvider;
+  readonly listener: Listener;
+  readonly key: PrivateJwk;
+}
+
+interface Attempt {
+  readonly wish: Wish;
+  readonly acr_values: string | undefined;
+  /** The browser of the attempt before: it is sent on in the same tab. */
+  readonly visit?: Visit | undefined;
+}
+
+type Tried =
+  | { readonly visit: Visit; readonly done: Done; readonly refused?: undefined }
+  | { readonly visit: Visit; readonly refused: Remembered };
+
+interface Done {
+  readonly session: WireSession;
+  readonly asked_at: Seconds;
+  readonly entry: Entry | undefined;
+}
+
+async function loadKey(client: Client, kept_in: 'keychain' | 'file' | undefined): Promise<PrivateJwk> {
+  const secret = kept_in && (await client.secrets.load(client.url, kept_in));
+  if (typeof secret === 'string') client.host.say(`${secret}; making a new key`);
+  return typeof secret === 'object' ? secret.dpop_private_jwk : generateKey();
+}
+
+async function attemptLogin(scene: Scene, { wish, acr_values, visit: before }: Attempt): Promise<Tried> {
+  const { client, provider, listener, key, metadata, cluster } = scene;
+  const nonce_random = client.host.random(32).toString('base64url');
+  const authorization = await provider.authorize({
+    redirect_uri: listener.redirect_uri,
+    nonce: commit(key, nonce_random),
+    max_age: longestAge(scene, wish),
+    acr_values,
+    prompt: wish.in_person ? 'login' : undefined,
+  });
+  const waiting = listener.wait(authorization.state, LOGIN_DEADLINE);
+  if (before) await before.redirect(authorization.url);
+  else await show(client, authorization.url, wish);
+  const visit = await waiting;
+  try {
+    const id_token = await authorization.finish(visit.query);
+    const { client_id } = metadata.identity_provider;
+    const exchange = { id_token, nonce_random, client_id, audience: cluster?.audience, max_age: cluster && wish.max_age };
+    // Not while a renewal is under way: the exchange makes the old handle void.
+    const tried = await withLock(client.host, [client.url, 'renew'], RENEWING, async () => {
+      const answer = await client.broker.exchange(metadata, key, exchange);
+      return answer.reply ? await keep(scene, wish, answer) : asRemembered(answer.refusal);
+    });
+    return 'session' in tried ? { visit, done: tried } : { visit, refused: tried };
+  } catch (error) {
+    const message = error instanceof CurfewError ? error.message : 'something unexpected happened';
+    await visit.answer(400, page('Not logged in', [sentence(message), 'Look at the terminal for what to do.']));
+    throw error;
+  }
+}
+
+/** What is asked of the IdP: the smallest age that applies. */
+function longestAge({ metadata, cluster }: Scene, { max_age }: Wish): Seconds {
+  const limit = cluster?.limits.target.max_age ?? metadata.limits.max_age;
+  return max_age === undefined ? limit : earliest(limit, max_age);
+}
+
+async function show({ host }: Client, url: string, { no_browser }: Wish): Promise<void> {
+  host.say(`log in at: ${url}`);
+  if (no_browser) return;
+  if (!(await openBrowser(host, url))) host.say('no browser could be opened: open the address above in yours');
+}
+
+/** Each remedy once: coming in person where the age of the login was refused, a stronger login where its `acr` was. */
+function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
+  const { wish, acr_values } = attempt;
+  const { reason } = refused;
+  if ((reason === 'login_after' || reason === 'login_too_old') && !wish.in_person) {
+    return { acr_values, wish: { ...wish, in_person: true } };
+  }
+  if (reason === 'acr_too_low' && acr_values === undefined && refused.acr_values) {
+    return { wish, acr_values: refused.acr_values };
+  }
+  return undefined;
+}
+
+/** Nothing of an earlier login is left after this, and nothing here can fail the login that succeeded. */
+async function keep({ client, metadata, key, cluster }: Scene, wish: Wish, answer: Answer & { reply: TokenReply }): Promise<Done> {
+  const { host, url, cache, secrets } = client;
+  const { reply, asked_at } = answer;
+  cache.forget(url);
+  const before = readRecord(host, url)?.kept_in;
+  const kept_in = await secrets.save(url, { dpop_private_jwk: key, handle: handleOf(reply) }, before);
+  const { token_endpoint, revocation_endpoint } = metadata;
+  const audiences = Object.fromEntries(metadata.clusters.map(({ name, audience }) => [name, audience]));
+  if (kept_in) {
+    const endpoints = { token_endpoint, revocation_endpoint };
+    const record = { broker: url, endpoints, audiences, kept_in, session: reply.session, minted_local: asked_at };
+    try {
+      writeRecord(host, record);
+    } catch (error) {
+      host.say(`the login cannot be kept (${codeOf(error)})`);
+    }
+  }
+  const target: Key | undefined = cluster && { broker: url, cluster: cluster.name, max_age: wish.max_age };
+  const entry = target && entryOf(target, reply, asked_at);
+  if (entry) cache.write(entry);
+  return { session: reply.session, asked_at, entry };
+}
+
+function handleOf(reply: TokenReply): string {
+  if (reply.refresh_token !== undefined) return reply.refresh_token;
+  if (reply.issued_token_type === TOKEN_TYPE.refresh_token) return reply.access_token;
+  throw new CurfewError('login_failed', 'the broker gave no session handle');
+}
+
+async function conclude({ client, cluster }: Scene, tried: Tried): Promise<LoginOutcome> {
+  if (tried.refused) {
+    const lines = [sentence(tried.refused.message), 'Look at the terminal for what to do.'];
+    await tried.visit.answer(403, page('Not logged in', lines));
+    return { refused: tried.refused };
+  }
+  const { session, asked_at, entry } = tried.done;
+  const until = sayUntil(session, asked_at);
+  const what = cluster ? `for the cluster ${cluster.name}, ` : '';
+  const lines = [`${session.username} is logged in ${what}${until}.`, 'You can close this page and go back to the terminal.'];
+  await tried.visit.answer(200, page('Logged in', lines));
+  return { session, until, entry };
+}
+
+/** `for 15m, until 14:05`, by our clock. */
+function sayUntil({ session_end, broker_time }: WireSession, asked_at: Seconds): string {
+  const rest = between(broker_time, session_end);
+  return `for ${sayDuration(rest)}, until ${sayInstant(seconds(asked_at + rest), asked_at)}`;
+}
+
+function sentence(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+}

@@ -1,0 +1,87 @@
+// A login at the terminal because a call needs one: one process asks the person, the others wait and use what it brings.
+
+import { CurfewError, isCode } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { isObject } from '../../shared/wire.ts';
+import type { Entry, Key, Remembered } from '../cache/entry.ts';
+import { readOurs } from '../cache/read.ts';
+import { asError, type Client } from '../client.ts';
+import { writeWhole } from '../files.ts';
+import { withLock } from '../lock.ts';
+import { fileName } from '../paths.ts';
+import { renew } from '../renew.ts';
+import { LOGIN_DEADLINE, login } from './login.ts';
+
+/** How long a call waits for another's login: its deadline, and the time for what comes around it. */
+export const LOGGING_IN = {
+  longest: LOGIN_DEADLINE + 20_000,
+  say: 'waiting for the login that another kubectl-curfew has begun',
+  busy: 'another kubectl-curfew waits for a login for too long',
+} as const;
+
+/** Ends after which the IdP's living SSO must not bring the session back: the person has to come in person. */
+const IN_PERSON: readonly (string | undefined)[] = ['logout', 'owner', 'administrator', 'inactivity_timeout'];
+
+/**
+ * Logs in for a cluster, or finds that another process just did.
+ *
+ * @throws CurfewError when that brings no token
+ */
+export async function loginFor(client: Client, key: Key): Promise<Entry> {
+  const { host } = client;
+  const since = host.now();
+  return await withLock(host, [client.url, 'login'], LOGGING_IN, async (waited) => {
+    const failure = waited ? readFailure(client) : undefined;
+    if (failure && failure.at >= since) throw asError(client, failure, key.cluster);
+    const { entry, refused } = await renew(client, key);
+    if (entry) return entry;
+    host.say(`${refused.message}: logging in`);
+    return await loginOrRemember(client, key, refused);
+  });
+}
+
+async function loginOrRemember(client: Client, key: Key, why: Remembered): Promise<Entry> {
+  try {
+    const { entry, refused } = await login(client, { ...key, in_person: needsPerson(why), acr_values: why.acr_values });
+    if (entry) return entry;
+    throw asError(client, refused ?? why, key.cluster);
+  } catch (error) {
+    if (error instanceof CurfewError) writeFailure(client, { reason: error.code, message: error.message });
+    throw error;
+  }
+}
+
+function needsPerson({ reason, end_reason }: Remembered): boolean {
+  return reason === 'idle_too_long' || reason === 'login_after' || IN_PERSON.includes(end_reason);
+}
+
+interface Failure extends Remembered {
+  readonly at: Seconds;
+}
+
+function failureFile({ cache, url }: Client): string | undefined {
+  return cache.directory && `${cache.directory}/${fileName('failed', url)}`;
+}
+
+/** Those who wait must not open a tab each for a login that just failed. */
+function writeFailure(client: Client, failure: Remembered): void {
+  const file = failureFile(client);
+  try {
+    if (file) writeWhole(file, JSON.stringify({ ...failure, at: client.host.now() }), client.host);
+  } catch {
+    // Without it they only try for themselves.
+  }
+}
+
+function readFailure(client: Client): Failure | undefined {
+  const file = failureFile(client);
+  const text = file && readOurs(file, client.host.uid);
+  if (!text || text.content === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text.content);
+    if (!isObject(value) || typeof value.message !== 'string' || !isCode(value.reason)) return undefined;
+    return { reason: value.reason, message: value.message, at: value.at as Seconds };
+  } catch {
+    return undefined;
+  }
+}
