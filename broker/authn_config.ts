@@ -42,6 +42,7 @@ function authnConfig(config: Config, cluster: Cluster) {
         claimMappings: {
           username: { claim: 'username', prefix: '' },
           groups: { claim: 'groups', prefix: '' },
+          uid: { claim: 'sub' },
           extra: [{ key: SESSION_ID_KEY, valueExpression: 'claims.sid' }],
         },
         userValidationRules,

@@ -16,20 +16,18 @@ import { checkDiscovery } from './upstream/discovery_check.ts';
 export interface Checked {
   /** One line each: `ok: …`, `warning: …`, `error: …`. */
   readonly lines: readonly string[];
-  /** Whether a line is an error. */
-  readonly failed: boolean;
   /** 0 without errors; 78 for a setting to correct, 69 when only the identity provider is out of reach. */
   readonly exit: number;
 }
 
 /**
  * @param identityProvider asked once, for its metadata and keys
- * @param now for the server certificate's end; without it that is not looked at
+ * @param now for the server certificate's end
  */
 export async function check(
   config: Config,
   identityProvider: { refresh(): Promise<Discovery> },
-  now?: Seconds,
+  now: Seconds,
 ): Promise<Checked> {
   const findings = [
     ok(`${config.file}: ${count(config.clusters, 'cluster')}, ${count(config.policy.segments, 'segment')}`),
@@ -38,8 +36,7 @@ export async function check(
     ...(await checkCertificate(config, now)),
     ...(await checkIdentityProvider(config, identityProvider)),
   ];
-  const exit = exitOf(findings);
-  return { lines: findings.map(({ level, text }) => `${level}: ${text}`), failed: exit !== EXIT.done, exit };
+  return { lines: findings.map(({ level, text }) => `${level}: ${text}`), exit: exitOf(findings) };
 }
 
 function exitOf(findings: readonly Finding[]): number {
@@ -83,7 +80,7 @@ function idleSegments({ policy, clusters }: Config): Finding[] {
     .map(({ name }) => warning(`policy.segments: ${name} matches no cluster`));
 }
 
-async function checkCertificate({ listen, issuer }: Config, now: Seconds | undefined): Promise<Finding[]> {
+async function checkCertificate({ listen, issuer }: Config, now: Seconds): Promise<Finding[]> {
   if (!listen.tls) return [warning('listen: plain HTTP on a loopback address: something in front must speak https')];
   try {
     const certificate = new X509Certificate((await readTlsPair(listen.tls)).cert);
@@ -91,7 +88,7 @@ async function checkCertificate({ listen, issuer }: Config, now: Seconds | undef
     const fits = isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host);
     return [
       ...(fits ? [] : [warning(`listen.tls: the certificate is not for ${host}, the host of issuer`)]),
-      ...(now === undefined ? [] : checkLapse(fromMilliseconds(certificate.validToDate.getTime()), now)),
+      ...checkLapse(fromMilliseconds(certificate.validToDate.getTime()), now),
     ];
   } catch (fault) {
     return [error(fault instanceof CurfewError ? fault.message : 'listen.tls: the certificate cannot be parsed')];

@@ -33,8 +33,12 @@ export interface Identity {
 const MOST_GROUPS = 500;
 const LONGEST_NAME = 256;
 
-/** Control, format (zero-width, bidi), separators other than space, lone surrogates, and all that renders as nothing. */
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}]/u;
+/**
+ * Control, format (zero-width, bidi), separators other than space, private use, lone surrogates, and all that renders as
+ * nothing. At least what the printed authn-config refuses.
+ */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+const UNSEEN = new RegExp(`${INVISIBLE.source}|\\p{White_Space}`, 'gu');
 
 /**
  * @throws CurfewError `username` or `groups`, naming the claim and the fault, without its value.
@@ -77,7 +81,7 @@ export function isReserved(name: string): boolean {
 }
 
 function bare(name: string): string {
-  return name.replaceAll(new RegExp(INVISIBLE, 'gu'), '').replaceAll(/\p{White_Space}/gu, '');
+  return name.replaceAll(UNSEEN, '');
 }
 
 function usernameOf(claims: IdentityClaims['claims'], claim: string): string {

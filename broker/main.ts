@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // curfew-broker: the commands. Clock, environment and streams are made here and passed on.
 
 import { Command, CommanderError } from 'commander';
@@ -6,7 +5,7 @@ import { pino } from 'pino';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { printAuthnConfig } from './authn_config.ts';
-import { check, formatFindings } from './check.ts';
+import { check } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
 import { startService } from './serve.ts';
 import { createFetchJson } from './upstream/fetch_json.ts';
@@ -42,8 +41,8 @@ function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals>
 
 async function checkConfig({ config: file }: { config: string }): Promise<void> {
   const config = await loadConfig(file, { env });
-  const { findings, exit } = await check(config, upstream(config), now());
-  stdout.write(formatFindings(findings));
+  const { lines, exit } = await check(config, upstream(config), now());
+  stdout.write(lines.map((line) => `${line}\n`).join(''));
   process.exitCode = exit;
 }
 
@@ -84,7 +83,8 @@ function fail(error: unknown): void {
 function asFailure(error: unknown): CurfewError {
   if (error instanceof CurfewError) return error;
   if (error instanceof CommanderError) {
-    return new CurfewError('usage', error.message.replace(/^error: /, ''), { hint: 'see curfew-broker --help' });
+    const message = error.code === 'commander.help' ? 'no command was given' : error.message.replace(/^error: /, '');
+    return new CurfewError('usage', message, { hint: 'see curfew-broker --help' });
   }
   return new CurfewError('internal', `unexpected ${error instanceof Error ? error.name : 'error'}`, { cause: error });
 }

@@ -45,6 +45,9 @@ export async function readTlsPair(files: TlsFiles): Promise<TlsPair> {
 
 /** Whether OpenSSL takes certificate and key, and they belong together; says what is wrong, never what stands in them. */
 export function faultOfPair(cert: string, key: string): string | undefined {
+  // OpenSSL takes an empty text for none at all, and then every handshake fails
+  if (!cert.includes('BEGIN CERTIFICATE')) return 'cert_file holds no certificate in PEM';
+  if (!key.includes('PRIVATE KEY')) return 'key_file holds no private key in PEM';
   try {
     createSecureContext({ cert, key });
     return undefined;

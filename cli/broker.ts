@@ -3,7 +3,16 @@
 import { CurfewError } from '../shared/errors.ts';
 import { faultOfUrl } from '../shared/origin.ts';
 import type { Seconds } from '../shared/time.ts';
-import { GRANT, isMetadata, isRefusal, isTokenReply, type Metadata, type Refusal, TOKEN_TYPE, type TokenReply } from '../shared/wire.ts';
+import {
+  GRANT,
+  isMetadata,
+  isRefusal,
+  isTokenReply,
+  type Metadata,
+  type Refusal,
+  TOKEN_TYPE,
+  type TokenReply,
+} from '../shared/wire.ts';
 import { type PrivateJwk, prove } from './dpop.ts';
 import { type Host, oneLine } from './host.ts';
 import { type HttpAnswer, HttpFault, type Send } from './http.ts';
@@ -100,7 +109,12 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
         max_age: max_age?.toString(),
       }),
     renew: (endpoints, key, { handle, audience, max_age }) =>
-      token(endpoints, key, { grant_type: GRANT.renewal, refresh_token: handle, audience, max_age: max_age?.toString() }),
+      token(endpoints, key, {
+        grant_type: GRANT.renewal,
+        refresh_token: handle,
+        audience,
+        max_age: max_age?.toString(),
+      }),
     async revoke(endpoints, key, handle) {
       const form = { token: handle, token_type_hint: 'refresh_token' };
       const answer = await ask(endpoints.revocation_endpoint, form, key);
@@ -142,7 +156,9 @@ async function reach(name: string, request: () => Promise<HttpAnswer>, again: bo
   try {
     const answer = await request();
     if (answer.status >= 300 && answer.status < 400) {
-      throw new CurfewError('insecure', `the broker at ${name} redirects elsewhere`, { hint: "correct the broker's URL" });
+      throw new CurfewError('insecure', `the broker at ${name} redirects elsewhere`, {
+        hint: "correct the broker's URL",
+      });
     }
     return answer;
   } catch (error) {
@@ -155,7 +171,10 @@ async function reach(name: string, request: () => Promise<HttpAnswer>, again: bo
 function unexpected(name: string, answer: HttpAnswer): CurfewError {
   const body = parse(answer.body);
   if (!isRefusal(body)) {
-    return new CurfewError('broker_unreachable', `the broker at ${name} answered HTTP ${answer.status}, not as a broker does`);
+    return new CurfewError(
+      'broker_unreachable',
+      `the broker at ${name} answered HTTP ${answer.status}, not as a broker does`,
+    );
   }
   const code = answer.status === 429 ? 'busy' : 'unavailable';
   return new CurfewError(code, `the broker at ${name} answered: ${oneLine(body.error_description)}`);

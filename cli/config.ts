@@ -40,7 +40,9 @@ export function writeConfig(host: Host, config: Config): void {
   try {
     writeWhole(configFile(host), `${JSON.stringify(config, null, 2)}\n`, host);
   } catch (cause) {
-    throw new CurfewError('configuration', `${directory} ${fault ?? `cannot be written (${codeOf(cause)})`}`, { cause });
+    throw new CurfewError('configuration', `${directory} ${fault ?? `cannot be written (${codeOf(cause)})`}`, {
+      cause,
+    });
   }
 }
 

@@ -45,6 +45,7 @@ export function printCredential({ apiVersion, interactive }: ExecInfo, token: st
 }
 
 function malformed(fault: string): CurfewError {
-  const hint = "use apiVersion client.authentication.k8s.io/v1 in kubeconfig's exec section: kubectl curfew setup writes it";
+  const hint =
+    "use apiVersion client.authentication.k8s.io/v1 in kubeconfig's exec section: kubectl curfew setup writes it";
   return new CurfewError('usage', `KUBERNETES_EXEC_INFO ${fault}`, { hint });
 }

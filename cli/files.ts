@@ -1,6 +1,17 @@
 // Small private files that others read at any moment: written beside, synced, renamed; directories made for us alone.
 
-import { closeSync, constants, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { faultOfDirectory } from './cache/read.ts';
 import type { Host } from './host.ts';

@@ -28,7 +28,9 @@ export function cacheDirectoryOf(host: Host): string {
 }
 
 function lost(name: string): never {
-  throw new CurfewError('configuration', `neither ${name} nor HOME is an absolute path`, { hint: `set HOME, or ${name}` });
+  throw new CurfewError('configuration', `neither ${name} nor HOME is an absolute path`, {
+    hint: `set HOME, or ${name}`,
+  });
 }
 
 /** An instant of our clock as a person reads it: `14:05`, with the date when it is another day's. */
@@ -42,5 +44,8 @@ export function sayInstant(instant: Seconds, now: Seconds): string {
 
 /** A single line without control characters: what others wrote (a broker, an IdP) must not draw on the terminal. */
 export function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim().slice(0, 500);
+  return text
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+    .trim()
+    .slice(0, 500);
 }

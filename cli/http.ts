@@ -78,7 +78,11 @@ function send(
       outgoing.destroy();
       reject(fault);
     };
-    const outgoing = request(url, { method, agent, headers: { ...headers, 'content-length': Buffer.byteLength(body ?? '') } });
+    const outgoing = request(url, {
+      method,
+      agent,
+      headers: { ...headers, 'content-length': Buffer.byteLength(body ?? '') },
+    });
     const connecting = setTimeout(() => fail(new HttpFault('no connection in time')), Math.min(CONNECT, deadline));
     const answering = setTimeout(() => fail(new HttpFault('no answer in time')), deadline);
     const ready = () => {
@@ -107,7 +111,11 @@ function send(
       incoming.on('error', () => fail(new HttpFault('the answer broke off', true)));
       incoming.on('end', () => {
         clearTimeout(answering);
-        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(chunks).toString() });
+        resolve({
+          status: incoming.statusCode ?? 0,
+          headers: incoming.headers,
+          body: Buffer.concat(chunks).toString(),
+        });
       });
     });
     outgoing.end(body);

@@ -1,11 +1,12 @@
 // What is remembered of a login beside its secrets: who, where, since when, and where the secrets are. No secret stands here.
 
+import { existsSync, readdirSync } from 'node:fs';
 import { isSeconds, type Seconds } from '../shared/time.ts';
 import { isObject, isWireSession, type WireSession } from '../shared/wire.ts';
 import type { Endpoints } from './broker.ts';
 import { isRemembered, type Remembered } from './cache/entry.ts';
 import { readOurs } from './cache/read.ts';
-import { makePrivateDirectory, removeFile, writeWhole } from './files.ts';
+import { makePrivateDirectory, writeWhole } from './files.ts';
 import { configDirectoryOf, type Host } from './host.ts';
 import { fileName } from './paths.ts';
 
@@ -33,9 +34,10 @@ function recordFile(host: Host, broker: string): string {
 export function readRecord(host: Host, broker: string): SessionRecord | undefined {
   const text = readOurs(recordFile(host, broker), host.uid);
   if (text === undefined) return undefined;
-  const record = text.fault === undefined ? parseRecord(text.content, broker) : undefined;
-  if (!record) host.say(`${recordFile(host, broker)} ${text.fault ?? 'is not a record of a login'}; going on without`);
-  return record;
+  const record = text.fault === undefined ? parseRecord(text.content) : undefined;
+  if (record?.broker === broker) return record;
+  host.say(`${recordFile(host, broker)} ${text.fault ?? 'is not a record of a login here'}; going on without`);
+  return undefined;
 }
 
 /** @throws the system's error when it cannot be written */
@@ -46,21 +48,30 @@ export function writeRecord(host: Host, record: SessionRecord): void {
   writeWhole(recordFile(host, record.broker), JSON.stringify({ version: VERSION, ...record }), host);
 }
 
-export function removeRecord(host: Host, broker: string): void {
-  removeFile(recordFile(host, broker));
+/** The records of all brokers that can be read. */
+export function listRecords(host: Host): readonly SessionRecord[] {
+  const directory = `${configDirectoryOf(host)}/sessions`;
+  if (!existsSync(directory)) return [];
+  const names = readdirSync(directory).filter((name) => name.endsWith('.json'));
+  return names.flatMap((name) => {
+    const text = readOurs(`${directory}/${name}`, host.uid);
+    const record = text?.content === undefined ? undefined : parseRecord(text.content);
+    return record ? [record] : [];
+  });
 }
 
-function parseRecord(text: string, broker: string): SessionRecord | undefined {
+function parseRecord(text: string): SessionRecord | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     return undefined;
   }
-  if (!isObject(value) || value.version !== VERSION || value.broker !== broker) return undefined;
-  const { endpoints, audiences, kept_in, session, minted_local, ended } = value;
-  if (!isEndpoints(endpoints) || (kept_in !== 'keychain' && kept_in !== 'file') || !isSeconds(minted_local)) return undefined;
-  if (!isAudiences(audiences)) return undefined;
+  if (!isObject(value) || value.version !== VERSION) return undefined;
+  const { broker, endpoints, audiences, kept_in, session, minted_local, ended } = value;
+  if (!isEndpoints(endpoints) || (kept_in !== 'keychain' && kept_in !== 'file') || !isSeconds(minted_local))
+    return undefined;
+  if (typeof broker !== 'string' || !isAudiences(audiences)) return undefined;
   if (session !== undefined && !isWireSession(session)) return undefined;
   if (ended !== undefined && !isRemembered(ended)) return undefined;
   return { broker, endpoints, audiences, kept_in, session, minted_local, ended };
@@ -71,7 +82,5 @@ function isAudiences(value: unknown): value is Readonly<Record<string, string>> 
 }
 
 function isEndpoints(value: unknown): value is Endpoints {
-  return (
-    isObject(value) && typeof value.token_endpoint === 'string' && typeof value.revocation_endpoint === 'string'
-  );
+  return isObject(value) && typeof value.token_endpoint === 'string' && typeof value.revocation_endpoint === 'string';
 }

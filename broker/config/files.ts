@@ -1,7 +1,7 @@
 // What the configuration names on disk or in the environment: certificates, the encryption key, the store's place.
 
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import path from 'node:path';
 import type { TlsFiles } from '../config.ts';
 import { faultOfPair } from '../tls.ts';
@@ -21,9 +21,8 @@ const LARGEST = 1024 * 1024;
 
 /** Reads a regular file of at most 1 MiB (a FIFO would hang us); symbolic links are followed, as Kubernetes mounts Secrets so. */
 export const readRegularFile: FileReader = async (file) => {
-  const { O_RDONLY, O_NONBLOCK } = (await import('node:fs')).constants;
   try {
-    await using handle = await open(file, O_RDONLY | O_NONBLOCK);
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     const stat = await handle.stat();
     if (!stat.isFile()) throw new Error('no regular file');
     if (stat.size > LARGEST) throw new Error('larger than 1 MiB');

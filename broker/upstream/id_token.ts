@@ -89,7 +89,7 @@ export function checkClaims(
     acr: isText(acr) ? acr : undefined,
     amr: Array.isArray(amr) && amr.every(isText) ? amr : undefined,
     sid: isText(sid) && sid.length <= 256 ? sid : undefined,
-    claims: payload,
+    claims: Object.freeze(payload),
   };
 }
 

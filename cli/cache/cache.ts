@@ -31,7 +31,9 @@ export function openCache(host: Host): Cache {
   if (fault !== undefined) say(`${path} ${fault}`);
   const directory = fault === undefined ? path : undefined;
   const names = (broker: string) =>
-    directory === undefined ? [] : readdirSync(directory).filter((name) => name.startsWith(`${fileName(broker)},`.slice(0, 160)));
+    directory === undefined
+      ? []
+      : readdirSync(directory).filter((name) => name.startsWith(`${fileName(broker)},`.slice(0, 160)));
 
   return {
     directory,

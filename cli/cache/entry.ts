@@ -57,7 +57,8 @@ export function parseEntry(text: string, key: Key): Entry | string {
     if (!isRemembered(refused) || (session !== undefined && !isWireSession(session))) return 'not a refusal';
     return { ...key, minted_local, session, refused };
   }
-  if (!isWireSession(session) || typeof token !== 'string' || token === '' || !isSeconds(expires_in)) return 'incomplete';
+  if (!isWireSession(session) || typeof token !== 'string' || token === '' || !isSeconds(expires_in))
+    return 'incomplete';
   return { ...key, minted_local, session, token, expires_in };
 }
 

@@ -114,7 +114,10 @@ async function naming<T>(issuer: string, work: () => Promise<T>): Promise<T> {
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
       if (cause instanceof CurfewError) throw cause;
       if (cause instanceof HttpFault) {
-        throw new CurfewError('identity_provider', `the identity provider at ${host} is out of reach: ${cause.message}`);
+        throw new CurfewError(
+          'identity_provider',
+          `the identity provider at ${host} is out of reach: ${cause.message}`,
+        );
       }
     }
     if (error instanceof oidc.AuthorizationResponseError || error instanceof oidc.ResponseBodyError) {

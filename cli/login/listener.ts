@@ -14,7 +14,8 @@ const LAST_PAGE = 2_000;
 
 const HEADERS = {
   'content-type': 'text/html; charset=utf-8',
-  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
+  'content-security-policy':
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-store',
@@ -52,7 +53,8 @@ export async function openListener(redirect_host: string, redirect_ports: readon
   const server = createServer((request, response) => {
     const query = queryOf(request);
     const state = query === undefined ? undefined : new URLSearchParams(query).get('state');
-    if (query === undefined || !waiting || !state || !same(state, waiting.state)) return void end(response, 404, 'not found');
+    if (query === undefined || !waiting || !state || !same(state, waiting.state))
+      return void end(response, 404, 'not found');
     const { take } = waiting;
     waiting = undefined;
     take({

@@ -1,19 +1,24 @@
 // One login: the person at the IdP, the exchange at the broker, and what is kept of it. The browser's page tells the
 // truth, so it comes last.
 
-import { sayDuration } from '../../shared/duration.ts';
 import { CurfewError } from '../../shared/errors.ts';
-import { between, earliest, type Seconds, seconds } from '../../shared/time.ts';
-import { type Metadata, type MetadataCluster, TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
+import { earliest, type Seconds } from '../../shared/time.ts';
+import {
+  type Metadata,
+  type MetadataCluster,
+  TOKEN_TYPE,
+  type TokenReply,
+  type WireSession,
+} from '../../shared/wire.ts';
 import type { Answer } from '../broker.ts';
 import type { Entry, Key, Remembered } from '../cache/entry.ts';
 import { type Client, findCluster } from '../client.ts';
 import { commit, generateKey, type PrivateJwk } from '../dpop.ts';
 import { codeOf } from '../files.ts';
-import { sayInstant } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { readRecord, writeRecord } from '../record.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';
+import { sayUntil } from '../strikes.ts';
 import { discover, type IdentityProvider } from './identity_provider.ts';
 import { type Listener, openListener, type Visit } from './listener.ts';
 import { openBrowser } from './open_browser.ts';
@@ -33,8 +38,18 @@ export interface Wish {
 }
 
 export type LoginOutcome =
-  | { readonly session: WireSession; readonly until: string; readonly entry?: Entry | undefined; readonly refused?: undefined }
-  | { readonly session?: undefined; readonly entry?: undefined; readonly refused: Remembered };
+  | {
+      readonly session: WireSession;
+      readonly until: string;
+      readonly entry?: Entry | undefined;
+      readonly refused?: undefined;
+    }
+  | {
+      readonly refused: Remembered;
+      readonly session?: undefined;
+      readonly until?: undefined;
+      readonly entry?: undefined;
+    };
 
 /** @throws CurfewError `login_failed`, `identity_provider`, `broker_unreachable`, `invalid_target`, `busy`, `insecure` */
 export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
@@ -105,7 +120,13 @@ async function attemptLogin(scene: Scene, { wish, acr_values, visit: before }: A
   try {
     const id_token = await authorization.finish(visit.query);
     const { client_id } = metadata.identity_provider;
-    const exchange = { id_token, nonce_random, client_id, audience: cluster?.audience, max_age: cluster && wish.max_age };
+    const exchange = {
+      id_token,
+      nonce_random,
+      client_id,
+      audience: cluster?.audience,
+      max_age: cluster && wish.max_age,
+    };
     // Not while a renewal is under way: the exchange makes the old handle void.
     const tried = await withLock(client.host, [client.url, 'renew'], RENEWING, async () => {
       const answer = await client.broker.exchange(metadata, key, exchange);
@@ -145,7 +166,11 @@ function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
 }
 
 /** Nothing of an earlier login is left after this, and nothing here can fail the login that succeeded. */
-async function keep({ client, metadata, key, cluster }: Scene, wish: Wish, answer: Answer & { reply: TokenReply }): Promise<Done> {
+async function keep(
+  { client, metadata, key, cluster }: Scene,
+  wish: Wish,
+  answer: Answer & { reply: TokenReply },
+): Promise<Done> {
   const { host, url, cache, secrets } = client;
   const { reply, asked_at } = answer;
   cache.forget(url);
@@ -174,7 +199,7 @@ function handleOf(reply: TokenReply): string {
   throw new CurfewError('login_failed', 'the broker gave no session handle');
 }
 
-async function conclude({ client, cluster }: Scene, tried: Tried): Promise<LoginOutcome> {
+async function conclude({ cluster }: Scene, tried: Tried): Promise<LoginOutcome> {
   if (tried.refused) {
     const lines = [sentence(tried.refused.message), 'Look at the terminal for what to do.'];
     await tried.visit.answer(403, page('Not logged in', lines));
@@ -183,15 +208,12 @@ async function conclude({ client, cluster }: Scene, tried: Tried): Promise<Login
   const { session, asked_at, entry } = tried.done;
   const until = sayUntil(session, asked_at);
   const what = cluster ? `for the cluster ${cluster.name}, ` : '';
-  const lines = [`${session.username} is logged in ${what}${until}.`, 'You can close this page and go back to the terminal.'];
+  const lines = [
+    `${session.username} is logged in ${what}${until}.`,
+    'You can close this page and go back to the terminal.',
+  ];
   await tried.visit.answer(200, page('Logged in', lines));
   return { session, until, entry };
-}
-
-/** `for 15m, until 14:05`, by our clock. */
-function sayUntil({ session_end, broker_time }: WireSession, asked_at: Seconds): string {
-  const rest = between(broker_time, session_end);
-  return `for ${sayDuration(rest)}, until ${sayInstant(seconds(asked_at + rest), asked_at)}`;
 }
 
 function sentence(message: string): string {

@@ -13,7 +13,8 @@ const SERVICE = 'curfew';
 type Request = { readonly action: 'load' | 'erase' } | { readonly action: 'save'; readonly password: string };
 
 export function createKeychain(host: Host): SecretStore {
-  const call = (broker: string, request: Request) => ask(host, { ...request, service: SERVICE, account: accountOf(host, broker) });
+  const call = (broker: string, request: Request) =>
+    ask(host, { ...request, service: SERVICE, account: accountOf(host, broker) });
   return {
     async load(broker) {
       const text = await call(broker, { action: 'load' });

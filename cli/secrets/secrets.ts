@@ -40,7 +40,9 @@ export function createSecrets(host: Host): Secrets {
       }
     },
     async save(broker, secret, before) {
-      const kept = hasKeychain(host, existsSync) ? await attempt(places.keychain, broker, secret) : 'there is no keychain';
+      const kept = hasKeychain(host, existsSync)
+        ? await attempt(places.keychain, broker, secret)
+        : 'there is no keychain';
       if (kept === true) {
         if (before === 'file') await quietly(places.file.erase(broker));
         return 'keychain';
@@ -50,7 +52,8 @@ export function createSecrets(host: Host): Secrets {
         host.say(`the login cannot be kept: ${kept}, and ${filed}`);
         return undefined;
       }
-      if (before !== 'file') host.say(`${kept}: the login is kept in ${secretFile(host, broker)}, readable by you alone`);
+      if (before !== 'file')
+        host.say(`${kept}: the login is kept in ${secretFile(host, broker)}, readable by you alone`);
       return 'file';
     },
     async erase(broker, place) {

@@ -54,3 +54,10 @@ test('Ctrl-C typed at the terminal interrupts the program', async () => {
   pty.write('\x03');
   assert.equal((await pty.exit).signal, 2);
 });
+
+test('a program killed right after its start ends, and killing it again is no error', async () => {
+  const pty = runInPty('sleep', ['600']);
+  pty.kill();
+  assert.equal((await pty.exit).signal, 9);
+  pty.kill();
+});

@@ -86,7 +86,12 @@ export function runInPty(command: string, args: readonly string[] = [], options:
     return wait.promise.finally(stop);
   }
 
-  const kill = (signal: NodeJS.Signals = 'SIGKILL') => (ended ? undefined : signalGroup(pty.pid, signal));
+  function kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    if (ended) return;
+    // the process itself too: just after the fork it leads no group yet
+    pty.kill(signal);
+    signalGroup(pty.pid, signal);
+  }
   return {
     pid: pty.pid,
     write: (data) => pty.write(data),

@@ -2,8 +2,11 @@
 // Discovery and keys are served over real HTTP.
 
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+
+/** How it answers: rightly, or in one of the ways in which identity providers fail. */
+export type Fault = 'hang' | 'drip' | '500' | 'html' | 'redirect' | 'other issuer' | 'other keys' | 'refuse';
 
 export interface StaticIssuer {
   readonly issuer: string;
@@ -12,6 +15,7 @@ export interface StaticIssuer {
   sign(claims: Readonly<Record<string, unknown>>, header?: Readonly<Record<string, unknown>>): string;
   /** Signs a payload as it stands, byte for byte. */
   resign(header: string, payload: string): string;
+  fault: Fault | undefined;
   /** Paths that were asked for. */
   readonly requests: string[];
   stop(): Promise<void>;
@@ -24,7 +28,18 @@ export async function startStaticIssuer(): Promise<StaticIssuer> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
     requests.push(request.url ?? '');
-    const body = request.url === '/jwks' ? jwks : discovery();
+    const { fault } = self;
+    if (fault === 'hang') return;
+    if (fault === 'refuse') return request.socket.destroy();
+    if (fault === '500') return response.writeHead(500).end('broken');
+    if (fault === 'html') return response.setHeader('content-type', 'text/html').end('<h1>maintenance</h1>');
+    if (fault === 'redirect') return response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end();
+    const others = fault === 'other keys' ? { keys: [{ ...otherKey(), kid, use: 'sig', alg: 'RS256' }] } : jwks;
+    const body =
+      request.url === '/jwks'
+        ? others
+        : { ...discovery(), ...(fault === 'other issuer' && { issuer: 'https://other.example.com' }) };
+    if (fault === 'drip') return drip(response, JSON.stringify(body));
     response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -46,7 +61,8 @@ export async function startStaticIssuer(): Promise<StaticIssuer> {
     const signed = `${header}.${Buffer.from(payload).toString('base64url')}`;
     return `${signed}.${sign('sha256', Buffer.from(signed), key).toString('base64url')}`;
   };
-  return {
+  const self: StaticIssuer = {
+    fault: undefined,
     issuer,
     key,
     requests,
@@ -58,4 +74,19 @@ export async function startStaticIssuer(): Promise<StaticIssuer> {
         server.closeAllConnections();
       }),
   };
+  return self;
+}
+
+function otherKey() {
+  return generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
+}
+
+/** One byte a second. */
+function drip(response: ServerResponse, text: string): void {
+  let at = 0;
+  const timer = setInterval(() => {
+    response.write(text[at++] ?? ' ');
+    if (response.destroyed) clearInterval(timer);
+  }, 1000);
+  timer.unref();
 }

@@ -8,8 +8,8 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { type ControlPlane, startControlPlane } from '../cluster/control_plane.ts';
 import { freePort } from '../cluster/ports.ts';
-import { type Browser, type BrowserSettings, makeBrowser } from './browser.ts';
 import { type BrokerProcess, startBroker } from './broker_process.ts';
+import { type Browser, type BrowserSettings, makeBrowser } from './browser.ts';
 import { buildBundles } from './bundle.ts';
 import { type CertificateAuthority, createCertificateAuthority } from './certificates.ts';
 import { type Idp, startIdp } from './idp.ts';
@@ -57,25 +57,36 @@ export interface Person {
   readonly browser: Browser;
   /** `kubectl-curfew setup` for this world's broker. */
   setup(...more: readonly string[]): Promise<RunResult>;
-  curfew(args: readonly string[], options?: { readonly env?: Readonly<Record<string, string>>; readonly input?: string; readonly timeout?: number }): Promise<RunResult>;
-  kubectl(args: readonly string[], options?: { readonly env?: Readonly<Record<string, string>>; readonly input?: string }): Promise<RunResult>;
+  curfew(
+    args: readonly string[],
+    options?: { readonly env?: Readonly<Record<string, string>>; readonly input?: string; readonly timeout?: number },
+  ): Promise<RunResult>;
+  kubectl(
+    args: readonly string[],
+    options?: { readonly env?: Readonly<Record<string, string>>; readonly input?: string },
+  ): Promise<RunResult>;
   /** The same at a terminal. */
   kubectlAtTerminal(...args: readonly string[]): Pty;
   curfewAtTerminal(...args: readonly string[]): Pty;
 }
 
 export const USERS = {
-  alice: { password: 'wonderland', email: 'alice@example.com', email_verified: true, groups: ['dev', 'sre'], name: 'Alice' },
+  alice: {
+    password: 'wonderland',
+    email: 'alice@example.com',
+    email_verified: true,
+    groups: ['dev', 'sre'],
+    name: 'Alice',
+  },
   bob: { password: 'builder', email: 'bob@example.com', email_verified: true, groups: ['dev'], name: 'Bob' },
 } as const;
 
 export const POLICY = { limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' }, segments: [] };
 
 /** RBAC of the world: `curfew:dev` may read everything that the API server itself keeps, `curfew:sre` may change it. */
-const RBAC = [
-  role('curfew-dev', ['get', 'list', 'watch'], 'curfew:dev'),
-  role('curfew-sre', ['*'], 'curfew:sre'),
-].join('---\n');
+const RBAC = [role('curfew-dev', ['get', 'list', 'watch'], 'curfew:dev'), role('curfew-sre', ['*'], 'curfew:sre')].join(
+  '---\n',
+);
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const dir = options.dir ?? (await mkdtemp(path.join(tmpdir(), 'curfew-world-')));
@@ -118,7 +129,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     // kube-apiserver asks a new issuer at once only if it is there when it starts.
     const authenticationConfig = await printAuthnConfig(configFile);
     const kwok = options.kwok === undefined ? {} : { kwok: options.kwok };
-    const plane = await startControlPlane({ authenticationConfig, dir, ...kwok, ...(options.log && { log: options.log }) });
+    const plane = await startControlPlane({
+      authenticationConfig,
+      dir,
+      ...kwok,
+      ...(options.log && { log: options.log }),
+    });
     stops.push(() => plane.stop());
     await must(plane.adminKubectl(['apply', '-f', '-'], { input: RBAC }));
     api = { server: plane.server, ca_file: plane.caFile };
@@ -145,7 +161,15 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
 
 export async function printAuthnConfig(configFile: string, cluster = 'dev'): Promise<string> {
   const { broker } = await buildBundles();
-  const printed = await run(process.execPath, [broker, 'print', 'authn-config', '--config', configFile, '--cluster', cluster]);
+  const printed = await run(process.execPath, [
+    broker,
+    'print',
+    'authn-config',
+    '--config',
+    configFile,
+    '--cluster',
+    cluster,
+  ]);
   if (printed.code !== 0) throw new Error(`print authn-config: ${printed.stderr}`);
   return printed.stdout;
 }
@@ -154,7 +178,11 @@ async function makePerson(world: World, name: string, settings: Partial<BrowserS
   const dir = await mkdtemp(path.join(world.dir, `${name}-`));
   const { cli } = await buildBundles();
   const user = (USERS as Readonly<Record<string, { password: string }>>)[name];
-  const browser = await makeBrowser(path.join(dir, 'browser'), { user: name, password: user?.password ?? '', ...settings });
+  const browser = await makeBrowser(path.join(dir, 'browser'), {
+    user: name,
+    password: user?.password ?? '',
+    ...settings,
+  });
   const runtime = path.join(dir, 'run');
   await mkdir(runtime, { mode: 0o700 });
   const env = {
@@ -172,7 +200,8 @@ async function makePerson(world: World, name: string, settings: Partial<BrowserS
   return {
     ...{ dir, env, browser, curfew },
     setup: (...more) => curfew(['setup', '--broker', world.brokerUrl, '--ca-file', world.authority.caFile, ...more]),
-    kubectl: (args, { env: more, ...options } = {}) => run(world.plane.kubectlPath, args, { env: { ...env, ...more }, ...options }),
+    kubectl: (args, { env: more, ...options } = {}) =>
+      run(world.plane.kubectlPath, args, { env: { ...env, ...more }, ...options }),
     kubectlAtTerminal: (...args) => runInPty(world.plane.kubectlPath, args, { env, cols: 200 }),
     curfewAtTerminal: (...args) => runInPty(process.execPath, [cli, ...args], { env, cols: 200 }),
   };

@@ -1,0 +1,76 @@
+// `logout`: ends the session at the broker and forgets it here. What is local goes in any case; the key stays.
+
+import { CurfewError } from '../../shared/errors.ts';
+import { seconds } from '../../shared/time.ts';
+import { type Client, createClient } from '../client.ts';
+import { chooseBroker } from '../config.ts';
+import { type Host, sayInstant } from '../host.ts';
+import { withLock } from '../lock.ts';
+import { listRecords, readRecord, type SessionRecord, writeRecord } from '../record.ts';
+import { RENEWING } from '../renew.ts';
+
+export interface LogoutOptions {
+  readonly broker?: string;
+  readonly all?: boolean;
+  readonly caFile?: string;
+}
+
+/** @throws CurfewError `broker_unreachable` that says until when the session lives there; it is erased here all the same */
+export async function logoutCommand(host: Host, { broker, all, caFile }: LogoutOptions): Promise<void> {
+  const urls = all ? listRecords(host).map((record) => record.broker) : [chooseBroker(host, broker)];
+  let failure: unknown;
+  for (const url of urls) {
+    try {
+      await logout(createClient(host, url, caFile));
+    } catch (error) {
+      // The others are ended all the same; the first failure is the one that is told.
+      failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw failure;
+  if (urls.length === 0) host.print('not logged in anywhere\n');
+}
+
+async function logout(client: Client): Promise<void> {
+  const { host, url, broker, cache } = client;
+  await withLock(host, [url, 'renew'], RENEWING, async () => {
+    const record = readRecord(host, url);
+    cache.forget(url);
+    if (!record?.session) return host.print(`not logged in at ${url}\n`);
+    const handle = await takeHandle(client, record);
+    if (record.ended || handle === undefined) return host.print(`logged out of ${url}\n`);
+    try {
+      await broker.revoke(record.endpoints, handle.key, handle.text);
+    } catch (error) {
+      throw error instanceof CurfewError ? stillThere(client, record, error) : error;
+    }
+    host.print(`logged out of ${url}\n`);
+  });
+}
+
+/** Erases what is here of the session, and returns what it takes to end it there. The key outlives it. */
+async function takeHandle(client: Client, record: SessionRecord) {
+  const { host, url, secrets } = client;
+  const secret = await secrets.load(url, record.kept_in);
+  const { session: _, ...rest } = record;
+  const ended = { reason: 'session_ended', message: 'logged out', end_reason: 'logout' };
+  writeRecord(host, { ...rest, ended });
+  if (typeof secret === 'string') {
+    if (record.ended) return undefined;
+    throw stillThere(
+      client,
+      record,
+      new CurfewError('unavailable', `${secret}: the session cannot be ended at the broker`),
+    );
+  }
+  const { dpop_private_jwk: key, handle: text } = secret;
+  await secrets.save(url, { dpop_private_jwk: key }, record.kept_in);
+  return text === undefined ? undefined : { key, text };
+}
+
+function stillThere({ host, url }: Client, { session, minted_local }: SessionRecord, error: CurfewError): CurfewError {
+  const end = session && seconds(minted_local + Math.max(0, session.end_at_most - session.broker_time));
+  const until = end === undefined ? '' : `; the session lives there until ${sayInstant(end, host.now())}`;
+  const hint = `it is erased here; an administrator of ${new URL(url).host} can end it there`;
+  return new CurfewError(error.code, `${error.message}${until}`, { hint });
+}

@@ -1,0 +1,154 @@
+// `status`: who is logged in where, until when, and where secrets are kept. Works without network.
+
+import { decide } from '../../shared/decide.ts';
+import { sayDuration } from '../../shared/duration.ts';
+import type { WholeLimits } from '../../shared/limits.ts';
+import { sayDenial } from '../../shared/messages.ts';
+import type { ResolvedLimits } from '../../shared/policy.ts';
+import { between, plus, type Seconds } from '../../shared/time.ts';
+import { factsOf, type WireSession } from '../../shared/wire.ts';
+import { createClient } from '../client.ts';
+import { readConfig } from '../config.ts';
+import { type Host, oneLine, sayInstant } from '../host.ts';
+import { listRecords, type SessionRecord } from '../record.ts';
+import { secretFile } from '../secrets/file.ts';
+import { strikesOf } from '../strikes.ts';
+
+/** Milliseconds: the limits of clusters are worth asking for, but not worth waiting for. */
+const DEADLINE = 2_000;
+
+interface ClusterStatus {
+  readonly name: string;
+  readonly allowed: boolean;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly limits: WholeLimits;
+  /** When each strikes, as instants of this machine's clock. */
+  readonly strikes: { readonly max_age: Seconds; readonly inactivity_timeout: Seconds };
+}
+
+interface BrokerStatus {
+  readonly broker: string;
+  readonly default: boolean;
+  readonly logged_in: boolean;
+  readonly ended?: { readonly reason: string; readonly message: string };
+  readonly session?: {
+    readonly sid: string;
+    readonly username: string;
+    readonly groups: readonly string[];
+    readonly auth_time: Seconds;
+    readonly acr?: string;
+  };
+  readonly secrets?: { readonly kept_in: 'keychain' | 'file'; readonly file?: string };
+  readonly clusters: readonly ClusterStatus[];
+}
+
+export async function statusCommand(host: Host, { output }: { readonly output?: string }): Promise<void> {
+  const config = readConfig(host);
+  const records = listRecords(host);
+  const urls = [...new Set([...Object.keys(config.brokers), ...records.map((record) => record.broker)])];
+  const statuses = await Promise.all(
+    urls.map((url) =>
+      statusOf(
+        host,
+        url,
+        url === config.default,
+        records.find((record) => record.broker === url),
+      ),
+    ),
+  );
+  if (output === 'json') host.print(`${JSON.stringify({ now: host.now(), brokers: statuses }, null, 2)}\n`);
+  else if (statuses.length === 0) host.print('no broker is set up: kubectl curfew setup --broker URL\n');
+  else host.print(`${statuses.map((status) => say(status, host.now())).join('\n\n')}\n`);
+}
+
+async function statusOf(host: Host, url: string, is_default: boolean, record?: SessionRecord): Promise<BrokerStatus> {
+  const common = { broker: url, default: is_default };
+  if (!record?.session) return { ...common, logged_in: false, clusters: [], ...(record && placeOf(host, record)) };
+  const { session, ended, minted_local } = record;
+  const { sid, username, groups, auth_time, acr } = session;
+  const view = { session, minted_local };
+  const clusters = (await clusterLimits(host, url)).map(({ name, limits, last_used }) =>
+    judgeCluster(view, name, limits, last_used, host.now()),
+  );
+  return {
+    ...common,
+    logged_in: ended === undefined,
+    ...(ended && { ended: { reason: ended.reason, message: ended.message } }),
+    session: { sid, username, groups, auth_time, ...(acr !== undefined && { acr }) },
+    ...placeOf(host, record),
+    clusters,
+  };
+}
+
+function placeOf(host: Host, { broker, kept_in }: SessionRecord): Pick<BrokerStatus, 'secrets'> {
+  return { secrets: kept_in === 'file' ? { kept_in, file: secretFile(host, broker) } : { kept_in } };
+}
+
+interface Known {
+  readonly name: string;
+  readonly limits: ResolvedLimits;
+  /** By the broker's clock, as far as this machine knows. */
+  readonly last_used?: Seconds | undefined;
+}
+
+/** From the broker when it answers at once, else from what the cache holds. */
+async function clusterLimits(host: Host, url: string): Promise<readonly Known[]> {
+  const client = createClient(host, url);
+  const entries = client.cache.list(url);
+  const used = entries.flatMap(({ session, token }) => (session && token !== undefined ? [session.broker_time] : []));
+  const last_used = used.length === 0 ? undefined : (Math.max(...used) as Seconds);
+  try {
+    const { metadata } = await client.broker.metadata(DEADLINE);
+    return metadata.clusters.map(({ name, limits }) => ({ name, limits, last_used }));
+  } catch {
+    const known = new Map(
+      entries.flatMap(({ cluster, session }) => (session ? [[cluster, session.limits] as const] : [])),
+    );
+    return [...known].map(([name, limits]) => ({ name, limits, last_used }));
+  }
+}
+
+interface View {
+  readonly session: WireSession;
+  readonly minted_local: Seconds;
+}
+
+function judgeCluster(
+  { session, minted_local }: View,
+  name: string,
+  limits: ResolvedLimits,
+  used: Seconds | undefined,
+  now: Seconds,
+): ClusterStatus {
+  const last_used = used === undefined || used < session.broker_time ? session.broker_time : used;
+  const broker_now = plus(session.broker_time, between(minted_local, now));
+  const verdict = decide(limits, { ...factsOf(session), last_used }, broker_now);
+  const strikes = strikesOf(session, limits.target, last_used, minted_local);
+  const common = { name, limits: limits.target, strikes };
+  if (verdict.allow) return { ...common, allowed: true };
+  return { ...common, allowed: false, reason: verdict.reason, message: sayDenial(verdict) };
+}
+
+function say(status: BrokerStatus, now: Seconds): string {
+  const lines = [`broker   ${status.broker}${status.default ? ' (default)' : ''}`];
+  const { session, ended, secrets } = status;
+  if (!session) lines.push('login    not logged in');
+  else {
+    const groups = session.groups.length === 0 ? '' : `, groups ${session.groups.join(' ')}`;
+    lines.push(`person   ${oneLine(session.username)}${oneLine(groups)}`);
+    lines.push(`login    ${ended ? oneLine(ended.message) : `session ${session.sid}`}`);
+  }
+  if (secrets) lines.push(`secrets  ${secrets.kept_in === 'file' ? `in the file ${secrets.file}` : 'in the keychain'}`);
+  const width = Math.max(0, ...status.clusters.map(({ name }) => name.length));
+  for (const cluster of status.clusters)
+    lines.push(`cluster  ${cluster.name.padEnd(width)}  ${ended ? 'login required' : sayCluster(cluster, now)}`);
+  return lines.join('\n');
+}
+
+function sayCluster({ allowed, message, strikes, limits }: ClusterStatus, now: Seconds): string {
+  if (!allowed) return `refused: ${message}`;
+  const at = (instant: Seconds) => `${sayInstant(instant, now)} (in ${sayDuration(between(now, instant))})`;
+  const age = `max_age ${sayDuration(limits.max_age)} strikes at ${at(strikes.max_age)}`;
+  return `${age}; inactivity_timeout ${sayDuration(limits.inactivity_timeout)} at ${at(strikes.inactivity_timeout)}`;
+}

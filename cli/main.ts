@@ -1,0 +1,74 @@
+// The full program: makes what the machine gives (clock, randomness, outputs), runs one command, and turns what it throws
+// into one error line, one hint line and an exit status.
+
+import { randomBytes } from 'node:crypto';
+import { writeSync } from 'node:fs';
+import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
+import { fromMilliseconds } from '../shared/time.ts';
+import { parseGetToken } from './arguments.ts';
+import { getToken } from './get_token.ts';
+import { type Host, oneLine } from './host.ts';
+
+export async function main(): Promise<void> {
+  process.exitCode = await run(hostOf(process), process.argv.slice(2));
+  // A request that was given up may hold a socket for a while: nothing is left to wait for.
+  process.exit();
+}
+
+async function run(host: Host, words: readonly string[]): Promise<number> {
+  try {
+    const parsed = parseGetToken(words);
+    if (parsed) {
+      host.print(await getToken(host, parsed));
+      return EXIT.done;
+    }
+    const { runProgram } = await import('./program.ts');
+    return await runProgram(host, words);
+  } catch (error) {
+    return sayError(host, error);
+  }
+}
+
+/** Message, code and hint: never a cause, which may carry tokens, and never a stack. */
+function sayError(host: Host, error: unknown): number {
+  const known =
+    error instanceof CurfewError ? error : new CurfewError('internal', `unexpected error (${nameOf(error)})`);
+  host.say(`error: ${oneLine(known.message)}`);
+  host.say(`hint: ${oneLine(known.hint)}`);
+  return meaning(known.code).exit;
+}
+
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'no error';
+  return 'code' in error && typeof error.code === 'string' ? `${error.name} ${error.code}` : error.name;
+}
+
+function hostOf({ env, platform, execPath }: NodeJS.Process): Host {
+  return {
+    now: () => fromMilliseconds(Date.now()),
+    random: randomBytes,
+    env,
+    uid: process.getuid?.(),
+    platform,
+    node: execPath,
+    bundles: import.meta.dirname,
+    print: (text) => writeAll(1, text),
+    say: (line) => writeAll(2, `curfew: ${line}\n`),
+  };
+}
+
+/** All of it, at once: nothing is lost at exit, whatever the other end is. */
+function writeAll(fd: number, text: string): void {
+  let rest = Buffer.from(text);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === 'EAGAIN') continue;
+      // Nobody reads our words any more: that is no reason to fail.
+      if (fd === 2 || code === 'EPIPE') return;
+      throw error;
+    }
+  }
+}

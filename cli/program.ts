@@ -1,0 +1,95 @@
+// The commands and their flags, as a person types them.
+
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { parseDuration } from '../shared/duration.ts';
+import { CurfewError, EXIT } from '../shared/errors.ts';
+import type { Seconds } from '../shared/time.ts';
+import { loginCommand } from './commands/login.ts';
+import { logoutCommand } from './commands/logout.ts';
+import { setupCommand } from './commands/setup.ts';
+import { statusCommand } from './commands/status.ts';
+import { getToken } from './get_token.ts';
+import type { Host } from './host.ts';
+import { brokerKey } from './paths.ts';
+
+const BROKER = ['--broker <url>', 'the broker; without it, the one set up last'] as const;
+const CA_FILE = ['--ca-file <file>', "PEM certificates that are trusted beside the system's"] as const;
+const MAX_AGE = ['--max-age <duration>', 'tightens max_age, as in 15m or 8h', duration] as const;
+
+/** @returns the exit status. @throws CurfewError */
+export async function runProgram(host: Host, words: readonly string[]): Promise<number> {
+  const program = commands(host);
+  if (words.length === 0) {
+    host.print(program.helpInformation());
+    return EXIT.done;
+  }
+  try {
+    await program.parseAsync(words, { from: 'user' });
+    return EXIT.done;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return EXIT.done;
+    const command = program.commands.find((candidate) => candidate.name() === words[0]);
+    const hint = `see: kubectl curfew ${command ? `${command.name()} ` : ''}--help`;
+    throw new CurfewError('usage', error.message.replace(/^error: /, ''), { hint });
+  }
+}
+
+function commands(host: Host): Command {
+  const program = new Command('kubectl-curfew')
+    .description('Kubernetes sessions that end on time: the plugin of kubectl, and your own session')
+    .usage('<command>, also as: kubectl curfew <command>')
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({ writeOut: host.print, writeErr: () => undefined });
+
+  const add = (name: string, description: string): Command =>
+    program.command(name).description(description).allowExcessArguments(false);
+
+  add('setup', "reads the broker's clusters into kubeconfig")
+    .requiredOption('--broker <url>', 'the broker')
+    .option('--cluster <name>', 'only this cluster; may be repeated', several, [])
+    .option('--kubeconfig <file>', 'the file to write; without it, the one that kubectl config would write')
+    .option(...CA_FILE)
+    .option(...MAX_AGE)
+    .action((options) => setupCommand(host, { ...options, broker: brokerKey(options.broker) }));
+
+  add('get-token', 'what kubectl runs: prints an ExecCredential')
+    .requiredOption('--broker <url>', 'the broker')
+    .requiredOption('--cluster <name>', 'the cluster')
+    .option(...MAX_AGE)
+    .option(...CA_FILE)
+    .action(async ({ broker, cluster, maxAge, caFile }) => {
+      const key = { broker: brokerKey(broker), cluster, max_age: maxAge };
+      host.print(await getToken(host, { key, ca_file: caFile }));
+    });
+
+  add('login', 'logs in anew')
+    .option(...BROKER)
+    .option('--cluster <name>', 'for this cluster, with all that it requires')
+    .addOption(new Option('--flow <flow>', 'how').choices(['browser']).default('browser'))
+    .option('--no-browser', 'only print the address')
+    .option(...CA_FILE)
+    .action((options) => loginCommand(host, options));
+
+  add('logout', 'ends the session')
+    .option(...BROKER)
+    .option('--all', 'the sessions at all brokers')
+    .option(...CA_FILE)
+    .action((options) => logoutCommand(host, options));
+
+  add('status', 'shows the session, and when which limit strikes')
+    .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
+    .action((options) => statusCommand(host, options));
+  return program;
+}
+
+function several(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+function duration(text: string): Seconds {
+  const length = parseDuration(text);
+  if (length === undefined) throw new InvalidArgumentError('Expected a duration such as 15m or 8h.');
+  return length;
+}

@@ -1,0 +1,126 @@
+// The benchmark program: it runs, and prints what it promises. No test here says how fast anything is.
+
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { run } from '../support/run.ts';
+import { BENCHES } from './benches.ts';
+import { isMet, sayAim, table } from './figure.ts';
+import { median, quantile } from './statistics.ts';
+
+const program = path.join(import.meta.dirname, 'main.ts');
+const bench = (...args: readonly string[]) => run(process.execPath, [program, ...args]);
+const figures = BENCHES.flatMap((one) => one.figures);
+
+interface Line {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly aim: string | null;
+  readonly command: string;
+}
+
+function linesOf(stdout: string): Line[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line);
+}
+
+describe('npm run bench', () => {
+  test('--help lists every figure that there is, each once', async () => {
+    const { code, stdout } = await bench('--help');
+    assert.equal(code, 0);
+    assert.equal(new Set(figures.map(({ name }) => name)).size, figures.length);
+    const listed = [...stdout.matchAll(/^ {2}([a-z][a-z0-9_.]+) /gm)].map(([, name]) => name);
+    assert.deepEqual(
+      listed,
+      figures.map(({ name }) => name),
+    );
+  });
+
+  test('the figures that the project promises are there, with their aims', () => {
+    const aims = new Map(figures.map(({ name, aim }) => [name, aim ? sayAim(aim) : null]));
+    const promised = {
+      'get_token.warm_vs_node': '<= 1.15',
+      'kubectl.warm_vs_static': null,
+      'renew.sqlite.c1.per_second': null,
+      'renew.sqlite.c8.per_second': '>= 1500',
+      'renew.sqlite.c8.p50_ms': null,
+      'renew.sqlite.c8.p99_ms': null,
+      'renew.sqlite.c32.per_second': null,
+      'renew.sqlite.100k_vs_1k': '>= 0.8',
+      'broker.rss_mib.100k': null,
+      'renew.cli_vs_warm': null,
+    };
+    for (const [name, aim] of Object.entries(promised)) assert.equal(aims.get(name), aim, name);
+  });
+
+  test('an unknown name is refused with the names there are', async () => {
+    const { code, stdout, stderr } = await bench('renew.sqlite.c8', 'renew.sqlite.c9');
+    assert.equal(code, 64);
+    assert.equal(stdout, '');
+    assert.match(stderr, /there is no renew\.sqlite\.c9$/m);
+    for (const { name } of figures) assert.ok(stderr.includes(name), name);
+  });
+
+  test('an unknown option is refused', async () => {
+    const { code, stdout, stderr } = await bench('--jsno');
+    assert.equal(code, 64);
+    assert.equal(stdout, '');
+    assert.match(stderr, /--jsno/);
+  });
+
+  test('--json prints one object a line for each figure asked for, and nothing else', async () => {
+    const { code, stdout, stderr } = await bench('--json', '--quick', 'get_token.warm_vs_node');
+    assert.equal(code, 0, stderr);
+    const [line, ...more] = linesOf(stdout);
+    assert.deepEqual(more, []);
+    assert.deepEqual(line && { ...line, value: typeof line.value }, {
+      name: 'get_token.warm_vs_node',
+      value: 'number',
+      unit: 'ratio',
+      aim: '<= 1.15',
+      command: 'npm run bench -- get_token.warm_vs_node',
+    });
+    assert.ok(line && line.value > 0);
+  });
+
+  test('renewals are measured against a broker of its own, and the beginning of a name chooses all that follow', async () => {
+    const { code, stdout, stderr } = await bench('--json', '--quick', 'renew.sqlite.c1');
+    assert.equal(code, 0, stderr);
+    const lines = linesOf(stdout);
+    const names = ['renew.sqlite.c1.per_second', 'renew.sqlite.c1.p50_ms', 'renew.sqlite.c1.p99_ms'];
+    assert.deepEqual(
+      lines.map(({ name }) => name),
+      names,
+    );
+    assert.ok(lines.every(({ value, aim }) => value > 0 && aim === null));
+  });
+});
+
+describe('figures', () => {
+  test('an aim is met at its own value', () => {
+    assert.equal(isMet({ at_least: 1500 }, 1500), true);
+    assert.equal(isMet({ at_least: 1500 }, 1499.9), false);
+    assert.equal(isMet({ at_most: 1.15 }, 1.15), true);
+    assert.equal(isMet({ at_most: 1.15 }, 1.151), false);
+  });
+
+  test('the table says of each aim whether it is met', () => {
+    const aim = { at_most: 2 };
+    const figure = (name: string) => ({ name, unit: 'ratio', aim, says: '' });
+    const lines = table([
+      { figure: figure('slow'), value: 3 },
+      { figure: figure('fast'), value: 1 },
+    ]).split('\n');
+    assert.match(lines[1] ?? '', /^slow +3 +ratio +<= 2 +NOT MET$/);
+    assert.match(lines[2] ?? '', /^fast +1 +ratio +<= 2 +met$/);
+  });
+
+  test('quantiles do not depend on the order, and nothing measured has none', () => {
+    assert.equal(median([9, 1, 5]), 5);
+    assert.equal(quantile([3, 1, 2, 4], 0.99), 4);
+    assert.throws(() => median([]), RangeError);
+  });
+});

@@ -1,0 +1,19 @@
+// All benchmarks, in the order in which they run.
+
+import type { Bench } from './figure.ts';
+import { getTokenWarm } from './get_token.ts';
+import { kubectlWarm } from './kubectl.ts';
+import { renewBench } from './renew.ts';
+import { renewCli } from './renew_cli.ts';
+import { renewScale } from './renew_scale.ts';
+
+export const BENCHES: readonly Bench[] = [
+  getTokenWarm,
+  kubectlWarm,
+  renewBench({ name: 'renew.sqlite.c1', connections: 1 }),
+  renewBench({ name: 'renew.sqlite.c8', connections: 8, aim: { at_least: 1500 } }),
+  renewBench({ name: 'renew.sqlite.c32', connections: 32 }),
+  renewBench({ name: 'renew.sqlite.c8.tls', connections: 8, tls: true }),
+  renewScale,
+  renewCli,
+];

@@ -1,0 +1,100 @@
+// A broker from its bundle, with sessions in its store and a load client that holds them.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { seconds } from '../../shared/time.ts';
+import { freePort } from '../cluster/ports.ts';
+import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
+import { ISSUER, identityProvider } from '../support/service.ts';
+import { startStaticIssuer } from '../support/static_issuer.ts';
+import type { Settings } from './figure.ts';
+import type { Load, LoadClient } from './load.ts';
+import { median } from './statistics.ts';
+import { fillStore } from './store.ts';
+
+export interface LoadedBroker {
+  /** Warms up, makes proofs for the window, and measures. */
+  measure(connections: number, window_seconds: number): Promise<Load>;
+  /** Resident memory of the broker's process, in MiB. */
+  rss(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export interface LoadedBrokerOptions {
+  readonly sessions: number;
+  /** How many of the sessions are used. */
+  readonly used: number;
+  readonly tls?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const AUDIENCE = 'dev';
+
+export async function startLoadedBroker(
+  { folder: parent, log, quick }: Settings,
+  client: LoadClient,
+  { sessions, used, tls = false, env = {} }: LoadedBrokerOptions,
+): Promise<LoadedBroker> {
+  const folder = await mkdtemp(path.join(parent, 'broker-'));
+  const issuer = await startStaticIssuer();
+  const port = await freePort();
+  const url = `${tls ? 'https' : 'http'}://127.0.0.1:${port}`;
+  const configFile = path.join(folder, 'config.yaml');
+  const certificate = tls ? await certificateIn(folder) : undefined;
+  await writeFile(path.join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  const config = {
+    issuer: ISSUER,
+    listen: { address: '127.0.0.1', port, ...(certificate && { tls: certificate.files }) },
+    keys: { encryption_key_file: 'key' },
+    identity_provider: identityProvider(issuer.issuer),
+    clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: AUDIENCE, allowed_groups: ['*'] }],
+    store: { sqlite: { file: 'curfew.db' } },
+    policy: { limits: { max_age: '12h', inactivity_timeout: '30m', token_ttl: '5m' } },
+  };
+  await writeFile(configFile, stringify(config));
+
+  log(`${sessions} sessions into ${path.join(folder, 'curfew.db')}, ${used} of them with keys`);
+  const limits = { max_age: seconds(43_200), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };
+  const held = await client.keys({ set: folder, count: used, issuer: ISSUER });
+  await fillStore({ file: path.join(folder, 'curfew.db'), iss: issuer.issuer, limits, sessions, held });
+  const broker = await startBroker({ configFile, url, ca: certificate?.ca, env });
+
+  const run = (connections: number, window_seconds: number, proofs: number) =>
+    client.load({
+      ...{ set: folder, url, ca: certificate?.ca, audience: AUDIENCE },
+      ...{ connections, seconds: window_seconds, proofs },
+    });
+  return {
+    async measure(connections, window_seconds) {
+      const warm = await run(connections, quick ? 0.2 : 1.5, 0);
+      const load = await run(connections, window_seconds, Math.ceil(warm.per_second * window_seconds * 1.5));
+      log(
+        `${sessions} sessions, ${connections} connections${tls ? ', TLS' : ''}: ${Math.round(load.per_second)}/s, ` +
+          `p50 ${median(load.latencies).toFixed(2)} ms, load client at ${Math.round(load.client_cpu * 100)} % of a core` +
+          (load.late_proofs > 0 ? `, ${load.late_proofs} proofs made within the window` : ''),
+      );
+      return load;
+    },
+    rss: () => residentMemory(broker),
+    async stop() {
+      await broker.stop();
+      await issuer.stop();
+    },
+  };
+}
+
+async function certificateIn(folder: string) {
+  const authority = await createCertificateAuthority(path.join(folder, 'ca'));
+  const { certFile, keyFile } = await authority.issue({ name: 'broker', hosts: ['127.0.0.1'] });
+  return { ca: authority.caPem, files: { cert_file: certFile, key_file: keyFile } };
+}
+
+async function residentMemory({ pid }: BrokerProcess): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
+  if (kib === undefined) throw new Error('the kernel does not tell VmRSS');
+  return Number(kib) / 1024;
+}

@@ -1,0 +1,80 @@
+// A store with living sessions in it, made by the broker's own schema before the broker starts.
+
+import { hashOfHandle, overAt, randomHandle, randomId, type Session } from '../../broker/sessions.ts';
+import { openSqlite } from '../../broker/store/sqlite.ts';
+import { Store } from '../../broker/store/store.ts';
+import type { WholeLimits } from '../../shared/limits.ts';
+import { fromMilliseconds, plus, type Seconds } from '../../shared/time.ts';
+import type { HeldSession } from './load.ts';
+
+export interface Filling {
+  readonly file: string;
+  /** Issuer of the persons. */
+  readonly iss: string;
+  readonly limits: WholeLimits;
+  /** How many sessions there are in all, one person each. */
+  readonly sessions: number;
+  /** Those among them that will be used, spread evenly. */
+  readonly held: readonly HeldSession[];
+}
+
+/** Rows in one statement: SQLite takes 32,766 parameters. */
+const AT_ONCE = 500;
+
+export async function fillStore({ file, iss, limits, sessions, held }: Filling): Promise<void> {
+  const store = await Store.open(openSqlite(file), () => undefined);
+  const now = fromMilliseconds(Date.now());
+  const every = Math.floor(sessions / held.length);
+  try {
+    for (let from = 0; from < sessions; from += AT_ONCE) {
+      const numbers = Array.from({ length: Math.min(AT_ONCE, sessions - from) }, (_, index) => from + index);
+      const rows = numbers.map((number) => {
+        const ours = number % every === 0 ? held[number / every] : undefined;
+        return sessionOf(number, ours ?? nobodys(), { iss, limits, now });
+      });
+      const persons = rows.map(({ iss, sub, username }) => ({ iss, sub, username, login_after: 0 as Seconds }));
+      await store.transaction(async ({ db }) => {
+        await db.insertInto('person').values(persons).execute();
+        await db.insertInto('session').values(rows).execute();
+      });
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+/** Nobody has this key and this handle. */
+function nobodys(): HeldSession {
+  return { jkt: randomHandle(), handle_hash: hashOfHandle(randomHandle()) };
+}
+
+function sessionOf(
+  number: number,
+  { jkt, handle_hash }: HeldSession,
+  { iss, limits, now }: { readonly iss: string; readonly limits: WholeLimits; readonly now: Seconds },
+): Session {
+  const groups = ['dev', 'sre', 'on-call', 'payments-readers', 'vpn-users'];
+  const end_at_most = plus(now, limits.max_age);
+  return {
+    sid: randomId(),
+    iss,
+    sub: `subject-${number}`,
+    username: `curfew:person-${number}@example.com`,
+    groups: JSON.stringify(groups.map((group) => `curfew:${group}`)),
+    idp_groups: JSON.stringify(groups),
+    jkt,
+    handle_hash,
+    idp_sid: randomId(),
+    auth_time: now,
+    acr: null,
+    amr: JSON.stringify(['pwd', 'otp']),
+    end_at_most,
+    last_used: now,
+    over_at: overAt(end_at_most, now, limits),
+    opened_at: now,
+    address: '127.0.0.1',
+    ended_at: null,
+    end_reason: null,
+    replaced_by: null,
+  };
+}

@@ -1,0 +1,79 @@
+// The printed AuthenticationConfiguration: what it says, for which cluster. That a real API server obeys it is tested there.
+
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { printAuthnConfig } from '../../broker/authn_config.ts';
+import { type ConfigFiles, makeConfigFiles, SETTINGS } from './config_files.ts';
+
+let config: ConfigFiles;
+before(async () => {
+  config = await makeConfigFiles();
+});
+
+interface Rule {
+  readonly expression: string;
+  readonly message: string;
+}
+
+interface Printed {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly jwt: readonly [
+    {
+      readonly issuer: Readonly<Record<string, unknown>>;
+      readonly claimValidationRules: readonly Rule[];
+      readonly claimMappings: Readonly<Record<string, unknown>>;
+      readonly userValidationRules: readonly Rule[];
+    },
+  ];
+}
+
+async function print(cluster: string, changes = {}): Promise<Printed['jwt'][0]> {
+  const { apiVersion, kind, jwt }: Printed = parse(printAuthnConfig(await config.load(changes), cluster));
+  assert.deepEqual([apiVersion, kind, jwt.length], ['apiserver.config.k8s.io/v1', 'AuthenticationConfiguration', 1]);
+  return jwt[0];
+}
+
+describe('the authn-config', () => {
+  test('trusts the issuer by its CA, for the audience of one cluster', async () => {
+    const { issuer } = await print('prod-eu');
+    const certificateAuthority = config.files['ca.crt'];
+    assert.deepEqual(issuer, { url: 'https://curfew.example.com', audiences: ['prod-eu'], certificateAuthority });
+    const { issuer: public_issuer } = await print('dev', { issuer_ca_file: undefined });
+    assert.deepEqual(public_issuer, { url: 'https://curfew.example.com', audiences: ['dev'] });
+  });
+
+  test('takes names as they are, and the session id as extra', async () => {
+    const { claimMappings } = await print('dev');
+    assert.deepEqual(claimMappings, {
+      username: { claim: 'username', prefix: '' },
+      groups: { claim: 'groups', prefix: '' },
+      uid: { claim: 'sub' },
+      extra: [{ key: 'curfew.internal/session-id', valueExpression: 'claims.sid' }],
+    });
+  });
+
+  test('caps token_ttl and max_age by the ceiling, else by the limits of the cluster', async () => {
+    const caps = async (cluster: string, changes = {}) => {
+      const expressions = (await print(cluster, changes)).claimValidationRules.map(({ expression }) => expression);
+      return expressions.flatMap((expression) => /<= (\d+)$/.exec(expression)?.[1] ?? []).map(Number);
+    };
+    assert.deepEqual(await caps('prod-eu'), [120, 900]);
+    assert.deepEqual(await caps('dev'), [300, 43_200]);
+    const ceiling = (value: object) => ({ clusters: [{ ...SETTINGS.clusters[0], ceiling: value }] });
+    assert.deepEqual(await caps('prod-eu', ceiling({ max_age: '1h', token_ttl: '10m' })), [600, 3600]);
+    assert.deepEqual(await caps('prod-eu', ceiling({ token_ttl: '1m' })), [60, 900]);
+  });
+
+  test('has a message of its own for each rule', async () => {
+    const { claimValidationRules, userValidationRules } = await print('dev');
+    const messages = [...claimValidationRules, ...userValidationRules].map(({ message }) => message);
+    assert.equal(new Set(messages).size, 6);
+    for (const message of messages) assert.match(message, /^curfew: [a-z]/);
+  });
+
+  test('for a cluster that there is not is refused, with those there are', async () => {
+    await assert.rejects(print('prod'), { code: 'usage', message: /"prod".*prod-eu, dev/ });
+  });
+});

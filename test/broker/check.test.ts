@@ -1,0 +1,182 @@
+// `check`: each thing that is wrong or may be is said in one line, and the exit status says the worst.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { check } from '../../broker/check.ts';
+import type { Config } from '../../broker/config.ts';
+import type { Discovery } from '../../broker/upstream/discovery.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
+import { type ConfigFiles, makeConfigFiles, SETTINGS, type Settings } from './config_files.ts';
+
+const NOW = fromMilliseconds(Date.now());
+const DISCOVERY: Discovery = {
+  issuer: 'https://idp.example.com',
+  jwks_uri: 'https://idp.example.com/jwks',
+  authorization_endpoint: 'https://idp.example.com/auth',
+  token_endpoint: 'https://idp.example.com/token',
+  claims_supported: ['sub', 'auth_time', 'email', 'email_verified', 'groups'],
+  scopes_supported: ['openid', 'email', 'groups'],
+  response_types_supported: ['code'],
+  code_challenge_methods_supported: ['S256'],
+  id_token_signing_alg_values_supported: ['RS256'],
+  acr_values_supported: ['pwd', 'mfa'],
+};
+
+let folder: string;
+let files: ConfigFiles;
+let tls: { cert_file: string; key_file: string };
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'curfew-check-'));
+  files = await makeConfigFiles();
+  const ca = await createCertificateAuthority(folder);
+  const issued = await ca.issue({ name: 'tls', hosts: ['curfew.example.com'], days: 20 });
+  tls = { cert_file: issued.certFile, key_file: issued.keyFile };
+});
+after(() => rm(folder, { recursive: true }));
+
+interface Case {
+  readonly settings?: Settings;
+  readonly discovery?: Partial<Discovery> | CurfewError;
+  readonly now?: Seconds;
+  readonly config?: Partial<Config>;
+}
+
+async function checked({ settings, discovery = {}, now = NOW, config = {} }: Case = {}) {
+  const loaded = await files.load(settings);
+  const refresh = async () => {
+    if (discovery instanceof Error) throw discovery;
+    return { ...DISCOVERY, ...discovery };
+  };
+  const { lines, exit } = await check({ ...loaded, listen: { ...loaded.listen, tls }, ...config }, { refresh }, now);
+  return { exit, lines, trouble: lines.filter((line) => !line.startsWith('ok: ')) };
+}
+
+const idp = (changes: Settings) => ({ settings: { identity_provider: { ...SETTINGS.identity_provider, ...changes } } });
+const [prod, dev] = SETTINGS.clusters;
+const segments = (...list: Settings[]) => ({ settings: { policy: { ...SETTINGS.policy, segments: list } } });
+
+test('a sound configuration and provider bring ok lines alone, and exit 0', async () => {
+  const { exit, lines, trouble } = await checked();
+  assert.deepEqual(trouble, []);
+  assert.equal(exit, 0);
+  assert.ok(
+    lines.includes('ok: cluster prod-eu: max_age 15m, inactivity_timeout 10m, token_ttl 2m, acr mfa'),
+    lines.join('\n'),
+  );
+});
+
+test('a provider that lists nothing is asked to be looked at, for auth_time above all', async () => {
+  const silent = Object.fromEntries(
+    Object.keys(DISCOVERY).flatMap((key) => (/supported$/.test(key) ? [[key, undefined]] : [])),
+  );
+  const { exit, trouble } = await checked({ discovery: silent });
+  assert.equal(exit, 0);
+  assert.equal(trouble.length, 2);
+  assert.match(trouble[0] ?? '', /auth_time.*require_auth_time/);
+  assert.match(trouble[1] ?? '', /S256/);
+});
+
+const CASES: readonly (readonly [string, () => Case, RegExp])[] = [
+  [
+    'no auth_time',
+    () => ({ discovery: { claims_supported: ['email', 'email_verified', 'groups'] } }),
+    /^warning: .*does not list auth_time.*README/,
+  ],
+  [
+    'no groups claim',
+    () => ({ discovery: { claims_supported: ['auth_time', 'email', 'email_verified'] } }),
+    /^warning: .*claim groups/,
+  ],
+  [
+    'no email_verified',
+    () => ({ discovery: { claims_supported: ['auth_time', 'email', 'groups'] } }),
+    /^warning: .*claim email_verified/,
+  ],
+  [
+    'a scope that is not listed',
+    () => ({ discovery: { scopes_supported: ['openid', 'email'] } }),
+    /^warning: .*scope groups/,
+  ],
+  ['no PKCE', () => ({ discovery: { code_challenge_methods_supported: ['plain'] } }), /^warning: .*S256/],
+  ['no code flow', () => ({ discovery: { response_types_supported: ['id_token'] } }), /^error: .*code/],
+  ['no token endpoint', () => ({ discovery: { token_endpoint: undefined } }), /^error: .*token_endpoint/],
+  [
+    'no common algorithm',
+    () => ({ discovery: { id_token_signing_alg_values_supported: ['HS256'] } }),
+    /^error: .*RS256/,
+  ],
+  ['an acr that is not listed', () => ({ discovery: { acr_values_supported: ['pwd'] } }), /^warning: .*acr mfa/],
+  [
+    'a refresh token asked for',
+    () => ({ ...idp({ scopes: ['openid', 'offline_access'] }), discovery: { scopes_supported: undefined } }),
+    /^warning: .*offline_access/,
+  ],
+  ['the device grant', () => idp({ device_grant: true }), /^warning: identity_provider\.device_grant/],
+  [
+    'an IdP over plain HTTP',
+    () => idp({ issuer: 'http://127.0.0.1:1' }),
+    /^warning: identity_provider\.issuer: plain HTTP/,
+  ],
+  [
+    'a policy that exceeds the ceiling',
+    () => ({ settings: { clusters: [{ ...prod, ceiling: { max_age: '10m', token_ttl: '2m' } }, dev] } }),
+    /^warning: cluster prod-eu: the policy's max_age 15m exceeds the ceiling 10m/,
+  ],
+  [
+    'a segment that matches nothing',
+    () =>
+      segments(...SETTINGS.policy.segments, {
+        name: 'typo',
+        match: { clusters: ['prd-*'] },
+        limits: { max_age: '1m' },
+      }),
+    /^warning: policy\.segments: typo matches no cluster/,
+  ],
+  [
+    'a token_ttl near the margin of the cache',
+    () =>
+      segments(...SETTINGS.policy.segments, {
+        name: 'short',
+        match: { clusters: ['dev'] },
+        limits: { token_ttl: '20s' },
+      }),
+    /^warning: cluster dev: token_ttl 20s is short/,
+  ],
+  [
+    'an issuer that the certificate is not for',
+    () => ({ settings: { issuer: 'https://other.example.com' } }),
+    /^warning: .*not for other\.example\.com/,
+  ],
+  ['an expired certificate', () => ({ now: seconds(NOW + 21 * 86_400) }), /^error: .*expired/],
+  ['a certificate near its end', () => ({ now: seconds(NOW + 15 * 86_400) }), /^warning: .*expires in/],
+  ['plain HTTP', () => ({ config: { listen: { address: '127.0.0.1', port: 0 } } }), /^warning: listen: plain HTTP/],
+];
+
+describe('check says', () => {
+  for (const [what, given, line] of CASES) {
+    test(what, async () => {
+      const { trouble, exit } = await checked(given());
+      assert.equal(trouble.length, 1, trouble.join('\n'));
+      assert.match(trouble[0] ?? '', line);
+      assert.equal(exit, line.source.startsWith('^error') ? 78 : 0);
+    });
+  }
+
+  test('that the provider is out of reach, with 69, unless a setting is at fault too', async () => {
+    const discovery = new CurfewError('identity_provider', 'identity provider idp.example.com refused the connection');
+    const away = await checked({ discovery });
+    assert.deepEqual(away.trouble, ['error: identity provider idp.example.com refused the connection']);
+    assert.equal(away.exit, 69);
+    assert.equal((await checked({ discovery, now: seconds(NOW + 21 * 86_400) })).exit, 78);
+  });
+
+  test('nothing about clusters without a segment', async () => {
+    const settings = { ...segments().settings, clusters: [dev] };
+    assert.deepEqual((await checked({ settings })).trouble, []);
+  });
+});

@@ -1,0 +1,200 @@
+// The identity provider's keys over time, and what happens while it misbehaves (F4, P11).
+
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { createFetchJson } from '../../broker/upstream/fetch_json.ts';
+import { seconds } from '../../shared/time.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
+import { type Answer, makeKey, startUpstreamHost } from './upstream_host.ts';
+import { rsa, SHORT, startUpstreamWorld, T0, type UpstreamWorld } from './upstream_world.ts';
+
+let world: UpstreamWorld;
+beforeEach(async () => {
+  world = await startUpstreamWorld();
+});
+afterEach(() => world.stop());
+
+describe('keys', () => {
+  const reads = () => world.upstream.requests.filter((url) => url === '/jwks').length;
+
+  test('are read once for many logins at once', async () => {
+    await Promise.all(Array.from({ length: 50 }, () => world.verify(world.token())));
+    assert.equal(reads(), 1);
+  });
+
+  test('are read again for an unknown kid, at most once in 30 s', async () => {
+    const next = makeKey('RS256', 'next');
+    await world.verify(world.token());
+    world.upstream.keys = [next.jwk];
+    await world.refused('id_token_signature', world.token({}, {}, next), /does not publish/);
+    assert.equal(reads(), 1);
+    world.now = seconds(T0 + 30);
+    const both = await Promise.all([1, 2, 3].map(() => world.verify(world.token({}, {}, next))));
+    assert.equal(both.length, 3);
+    assert.equal(reads(), 2);
+    world.now = seconds(T0 + 59);
+    await world.refused('id_token_signature', world.token());
+    assert.equal(reads(), 2);
+  });
+
+  test('are not read again for a bad signature by a known kid', async () => {
+    await world.verify(world.token());
+    world.now = seconds(T0 + 60);
+    await world.refused('id_token_signature', world.token({}, {}, makeKey('RS256', 'rsa')));
+    assert.equal(reads(), 1);
+  });
+
+  test('are read again behind a login when they are old, and one removed is no longer taken', async () => {
+    const next = makeKey('RS256', 'next');
+    await world.verify(world.token());
+    world.upstream.keys = [next.jwk];
+    world.now = seconds(T0 + 600);
+    const long = { exp: T0 + 9999 };
+    assert.ok(await world.verify(world.token(long)));
+    await world.idp.refresh();
+    await world.refused('id_token_signature', world.token(long));
+    assert.ok(await world.verify(world.token(long, {}, next)));
+  });
+
+  test('a clock set back by hours does not keep them from being read', async () => {
+    const next = makeKey('RS256', 'next');
+    world.now = seconds(T0 + 7200);
+    await world.verify(world.token({ exp: T0 + 9999 }));
+    world.upstream.keys = [next.jwk];
+    world.now = T0;
+    assert.ok(await world.verify(world.token({}, {}, next)));
+  });
+});
+
+const MISBEHAVIOUR: readonly (readonly [Answer, RegExp])[] = [
+  ['hang', /did not answer in time/],
+  ['drip', /did not answer in time/],
+  ['slow_drip_of_json', /did not answer in time/],
+  ['500', /answered 500/],
+  ['html', /not a JSON object/],
+  ['list', /not a JSON object/],
+  ['redirect', /redirect \(302\)/],
+  ['large', /more than 1 MiB/],
+  ['cut', /cannot be reached/],
+];
+
+describe('F4', () => {
+  const away = async (words: RegExp) => {
+    const start = performance.now();
+    await world.refused('identity_provider', world.token(), words);
+    await world.refused('identity_provider', world.token(), new RegExp(world.upstream.host.replaceAll('.', '\\.')));
+    return (performance.now() - start) / 2;
+  };
+
+  for (const place of ['discovery', 'jwks'] as const) {
+    for (const [how, words] of MISBEHAVIOUR) {
+      test(`a login fails in time and says why: ${place} ${how}`, async () => {
+        world.upstream[place] = how;
+        assert.ok((await away(words)) < 2000);
+      });
+    }
+  }
+
+  test('a login fails and says why: another issuer, an unsafe jwks_uri, no keys', async () => {
+    world.upstream.discovery = 'wrong_issuer';
+    await away(/names another issuer/);
+    world.upstream.discovery = 'unsafe_jwks_uri';
+    await away(/no jwks_uri that is a safe URL/);
+    world.upstream.discovery = 'good';
+    world.upstream.jwks = 'no_keys';
+    await away(/publishes no key/);
+    world.upstream.jwks = 'good';
+    assert.ok(await world.verify(world.token()));
+  });
+
+  test('a redirect is not followed', async () => {
+    world.upstream.discovery = 'redirect';
+    await away(/redirect/);
+    assert.ok(!world.upstream.requests.includes('/elsewhere'));
+  });
+
+  test('a host that refuses connections, or whose name nobody knows, is said so', async () => {
+    const { host } = world.upstream;
+    await world.upstream.stop();
+    await world.refused(
+      'identity_provider',
+      world.token(),
+      new RegExp(`${host.replaceAll('.', '\\.')} refused the connection`),
+    );
+    const unknown = createFetchJson(undefined, SHORT);
+    await assert.rejects(unknown.get('https://world.idp.invalid/x'), /idp\.invalid (has no address|did not answer)/);
+    await unknown.close();
+  });
+
+  test('with the waits that are shipped, a hanging IdP is given up within 8 s', async () => {
+    world.upstream.discovery = 'good';
+    world.upstream.jwks = 'hang';
+    const real = createFetchJson(undefined);
+    const start = performance.now();
+    await assert.rejects(real.get(`${world.upstream.issuer}/jwks`), { code: 'identity_provider' });
+    assert.ok(performance.now() - start < 8000);
+    await real.close();
+  });
+
+  test('what was read before stays in use while the IdP is away, for known keys', async () => {
+    await world.verify(world.token());
+    const long = { exp: T0 + 99_999 };
+    for (const [i, how] of (['hang', '500', 'html', 'wrong_issuer', 'no_keys'] as const).entries()) {
+      [world.upstream.discovery, world.upstream.jwks] = [how, how];
+      world.now = seconds(T0 + 700 * (i + 1));
+      assert.ok(await world.verify(world.token(long)));
+      await assert.rejects(world.idp.refresh(), { code: 'identity_provider' });
+    }
+    assert.ok(world.logged.some((line) => line.includes('last answers stay in use')));
+    world.now = seconds(world.now + 60);
+    await world.refused('identity_provider', world.token(long, {}, makeKey('RS256', 'next')));
+  });
+
+  test('the IdP with other keys: tokens by the old ones go on, others are refused as not published', async () => {
+    world.upstream.keys = [makeKey('RS256', 'unrelated').jwk];
+    await world.refused('id_token_signature', world.token(), /does not publish/);
+  });
+
+  test('an IdP that comes back is used at the next login', async () => {
+    world.upstream.discovery = '500';
+    await world.refused('identity_provider', world.token());
+    world.upstream.discovery = 'good';
+    assert.ok(await world.verify(world.token()));
+  });
+});
+
+describe('over https', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'curfew-upstream-'));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  test('P11: an IdP is trusted by its CA file alone, whatever NODE_TLS_REJECT_UNAUTHORIZED says', async () => {
+    const ca = await createCertificateAuthority(folder);
+    const { certFile, keyFile } = await ca.issue({ name: 'idp', hosts: ['127.0.0.1'] });
+    await world.upstream.stop();
+    world.upstream = await startUpstreamHost({
+      cert: await readFile(certFile, 'utf8'),
+      key: await readFile(keyFile, 'utf8'),
+    });
+    world.upstream.keys = [rsa.jwk];
+    const waits = { connect: 3000, total: 5000 };
+    const trusting = world.connect(waits, ca.caPem);
+    assert.equal((await trusting.verifyIdToken(world.token(), world.now)).sub, 'alice');
+    world.upstream.metadata = { jwks_uri: 'http://127.0.0.1:1/jwks' };
+    await assert.rejects(trusting.refresh(), /safe URL/);
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+    const doubting = world.connect(waits);
+    try {
+      await assert.rejects(doubting.refresh(), { code: 'identity_provider', message: /not trusted .*ca_file/ });
+    } finally {
+      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+      await trusting.close();
+      await doubting.close();
+    }
+  });
+});

@@ -1,0 +1,173 @@
+// A person's desk without a cluster: the plugin's bundle, a real broker and IdP, a browser, and what kubectl would say.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { freePort } from '../cluster/ports.ts';
+import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
+import { type Browser, type BrowserSettings, makeBrowser } from '../support/browser.ts';
+import { buildBundles } from '../support/bundle.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
+import { type Idp, startIdp } from '../support/idp.ts';
+import { type RunResult, run } from '../support/run.ts';
+
+type Settings = Readonly<Record<string, unknown>>;
+type Env = Readonly<Record<string, string | undefined>>;
+
+export const V1 = 'client.authentication.k8s.io/v1';
+
+export function execInfo(interactive: boolean, apiVersion: string = V1): string {
+  return JSON.stringify({ kind: 'ExecCredential', apiVersion, spec: { interactive } });
+}
+
+export interface Desk {
+  readonly dir: string;
+  readonly idp: Idp;
+  readonly url: string;
+  readonly ca_file: string;
+  readonly browser: Browser;
+  readonly env: Readonly<Record<string, string>>;
+  readonly broker: BrokerProcess;
+  curfew(args: readonly string[], env?: Env): Promise<RunResult>;
+  /** As kubectl calls it. */
+  getToken(cluster: string, interactive: boolean, options?: { env?: Env; more?: readonly string[] }): Promise<RunResult>;
+  /** Names in the cache that are entries. */
+  entries(): Promise<readonly string[]>;
+  /** Another browser from now on. */
+  withBrowser(settings: Partial<BrowserSettings>): Promise<Browser>;
+  restartBroker(changes?: Settings): Promise<void>;
+  stopBroker(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const USERS = {
+  alice: {
+    password: 'wonderland',
+    email: 'alice@example.com',
+    email_verified: true,
+    groups: ['dev', 'sre'],
+    name: 'Alice',
+    otp: '123456',
+  },
+} as const;
+
+const POLICY = {
+  limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' },
+  segments: [
+    { name: 'prod', match: { clusters: ['prod'] }, limits: { max_age: '15m' } },
+    { name: 'vault', match: { clusters: ['vault'] }, limits: { acr: ['mfa'] } },
+  ],
+};
+
+export async function openDesk(changes: Settings = {}): Promise<Desk> {
+  const dir = await mkdtemp(path.join(tmpdir(), 'curfew-desk-'));
+  const { cli } = await buildBundles();
+  const authority = await createCertificateAuthority(path.join(dir, 'ca'));
+  const idp = await startIdp({ users: USERS });
+  const port = await freePort();
+  const url = `https://127.0.0.1:${port}`;
+  const tls = await authority.issue({ name: 'broker', hosts: ['127.0.0.1'] });
+  await writeFile(path.join(dir, 'key'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  const configFile = path.join(dir, 'broker.yaml');
+  const write = (more: Settings) => {
+    const cluster = { server: 'https://127.0.0.1:6443', ca_file: authority.caFile, allowed_groups: ['*'] };
+    const config = {
+      issuer: url,
+      issuer_ca_file: authority.caFile,
+      listen: { address: '127.0.0.1', port, tls: { cert_file: tls.certFile, key_file: tls.keyFile } },
+      keys: { encryption_key_file: 'key' },
+      identity_provider: {
+        issuer: idp.issuer,
+        client_id: idp.clientId,
+        scopes: ['openid', 'email', 'groups'],
+        username_claim: 'email',
+        groups_claim: 'groups',
+        username_prefix: 'curfew:',
+        groups_prefix: 'curfew:',
+        allowed_groups: ['*'],
+      },
+      clusters: ['dev', 'prod', 'vault'].map((name) => ({ ...cluster, name, audience: `${name}-audience` })),
+      store: { sqlite: { file: 'curfew.db' } },
+      policy: POLICY,
+      ...changes,
+      ...more,
+    };
+    return writeFile(configFile, stringify(config));
+  };
+  await write({});
+  const start = () => startBroker({ configFile, url, ca: authority.caPem });
+  let broker = await start();
+  let browser = await makeBrowser(path.join(dir, 'browser'), { user: 'alice', password: 'wonderland' });
+  let browsers = 1;
+  const env = {
+    PATH: process.env.PATH ?? '',
+    HOME: dir,
+    KUBECONFIG: path.join(dir, 'kubeconfig'),
+    CURFEW_CONFIG_DIR: path.join(dir, 'config'),
+    CURFEW_CACHE_DIR: path.join(dir, 'cache'),
+    BROWSER: browser.command,
+  };
+  const curfew: Desk['curfew'] = (args, more = {}) =>
+    run(process.execPath, [cli, ...args], { env: { ...env, BROWSER: browser.command, ...more } });
+  return {
+    ...{ dir, idp, url, env, curfew, ca_file: authority.caFile },
+    get broker() {
+      return broker;
+    },
+    get browser() {
+      return browser;
+    },
+    getToken: (cluster, interactive, { env: more = {}, more: flags = [] } = {}) => {
+      const args = ['get-token', '--broker', url, '--cluster', cluster, '--ca-file', authority.caFile, ...flags];
+      return curfew(args, { KUBERNETES_EXEC_INFO: execInfo(interactive), ...more });
+    },
+    async entries() {
+      const names = await readdir(path.join(dir, 'cache'));
+      return names.filter((name) => name.endsWith('.json') && name.startsWith('https'));
+    },
+    async withBrowser(settings) {
+      browsers += 1;
+      const login = { user: 'alice', password: 'wonderland' };
+      browser = await makeBrowser(path.join(dir, `browser${browsers}`), { ...login, ...settings });
+      return browser;
+    },
+    async restartBroker(more = {}) {
+      await broker.kill();
+      await write(more);
+      broker = await start();
+    },
+    stopBroker: () => broker.kill(),
+    async stop() {
+      await broker.kill();
+      await idp.stop();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What kubectl reads: throws unless stdout is exactly one ExecCredential. */
+export function credentialOf({ stdout, stderr, code }: RunResult): { token: string; expires: number; apiVersion: string } {
+  if (code !== 0) throw new Error(`ended with ${code}: ${stderr}`);
+  const { kind, apiVersion, status } = JSON.parse(stdout);
+  if (kind !== 'ExecCredential' || stdout.indexOf('\n') !== stdout.length - 1) throw new Error(`not a credential: ${stdout}`);
+  return { apiVersion, token: status.token, expires: Date.parse(status.expirationTimestamp) / 1000 };
+}
+
+/** The lines of a refusal: exactly one error and one hint, and nothing on stdout. */
+export function refusalOf({ stdout, stderr }: RunResult): { error: string; hint: string; before: readonly string[] } {
+  if (stdout !== '') throw new Error(`stdout is not empty: ${stdout}`);
+  const lines = stderr.trimEnd().split('\n');
+  const [error = '', hint = ''] = lines.slice(-2);
+  const before = lines.slice(0, -2);
+  const strays = before.filter((line) => /^curfew: (error|hint):/.test(line));
+  if (!error.startsWith('curfew: error: ') || !hint.startsWith('curfew: hint: ') || strays.length > 0) {
+    throw new Error(`not one error and one hint: ${stderr}`);
+  }
+  return { error: error.slice(15), hint: hint.slice(14), before };
+}
+
+export async function readJson(file: string): Promise<Record<string, unknown>> {
+  return JSON.parse(await readFile(file, 'utf8'));
+}

@@ -1,0 +1,171 @@
+// THREATS.md, faults of the broker and of what is behind it (F): the IdP's, and a stop under load.
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
+import { freePort } from '../cluster/ports.ts';
+import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
+import { Holder } from '../support/holder.ts';
+import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
+import { type Fault, type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
+
+describe('F4 the identity provider fails', () => {
+  let service: TestService;
+  before(async () => {
+    service = await startTestService();
+  });
+  after(() => service.stop());
+
+  const faults: readonly Fault[] = ['refuse', 'hang', '500', 'html', 'drip', 'redirect', 'other issuer'];
+  for (const fault of faults) {
+    test(`${fault}: a login fails within 10 s and names the host, living sessions go on`, async () => {
+      service.issuer.fault = undefined;
+      const who = { sub: fault, email: `${fault.replace(' ', '-')}@example.com` };
+      const holder = service.holder();
+      const { refresh_token = '' } = (await service.login(holder, who)).granted;
+      // A broker that never reached the IdP has no keys to go on with.
+      await service.restart();
+      service.issuer.fault = fault;
+      const begin = performance.now();
+      const { status, headers, refused } = await service.login(service.holder(), who);
+      assert.ok(performance.now() - begin < 10_000);
+      assert.deepEqual([status, refused.error, refused.reason], [503, 'temporarily_unavailable', 'identity_provider']);
+      assert.ok(refused.error_description.includes(new URL(service.issuer.issuer).host), refused.error_description);
+      assert.ok(headers.has('retry-after'));
+      assert.equal((await holder.renew(refresh_token, 'dev')).status, 200);
+      service.issuer.fault = undefined;
+      service.advance(31);
+      assert.equal((await service.login(service.holder(), who)).status, 200, 'it heals by itself');
+    });
+  }
+
+  test('away after its keys were read once: logins go on with the last good keys', async () => {
+    assert.equal((await service.login(service.holder(), { sub: 'k', email: 'k@example.com' })).status, 200);
+    service.issuer.fault = 'hang';
+    service.advance(3600);
+    assert.equal((await service.login(service.holder(), { sub: 'k', email: 'k@example.com', jti: '2' })).status, 200);
+    service.issuer.fault = undefined;
+  });
+
+  test('other keys: a login signed by none of them is refused, not served', async () => {
+    await service.restart();
+    service.issuer.fault = 'other keys';
+    const { refused } = await service.login(service.holder(), { sub: 'o', email: 'o@example.com' });
+    assert.equal(refused.reason, 'id_token_signature');
+    service.issuer.fault = undefined;
+  });
+});
+
+describe('the broker as a process', () => {
+  let folder: string;
+  let issuer: StaticIssuer;
+  let broker: BrokerProcess;
+  let url: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'curfew-faults-'));
+    issuer = await startStaticIssuer();
+    url = `http://127.0.0.1:${await freePort()}`;
+    await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
+    const config = {
+      issuer: ISSUER,
+      listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
+      keys: { encryption_key_file: 'key' },
+      identity_provider: identityProvider(issuer.issuer),
+      clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] }],
+      store: { sqlite: { file: 'curfew.db' } },
+      policy: { limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' }, segments: [] },
+    };
+    await writeFile(path.join(folder, 'config.yaml'), stringify(config));
+    broker = await startBroker({ configFile: path.join(folder, 'config.yaml'), url });
+  });
+  after(async () => {
+    await broker.kill();
+    await issuer.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function login(sub: string): Promise<{ holder: Holder; handle: string; sid: string }> {
+    const holder = new Holder({ url, issuer: ISSUER });
+    const now = holder.now();
+    const claims = {
+      iss: issuer.issuer,
+      aud: 'curfew',
+      sub,
+      iat: now,
+      exp: now + 300,
+      auth_time: now,
+      nonce: holder.nonce,
+    };
+    const { granted } = await holder.exchange(
+      issuer.sign({ ...claims, email: `${sub}@example.com`, email_verified: true }),
+    );
+    return { holder, handle: granted.refresh_token ?? '', sid: granted.session.sid };
+  }
+
+  test('H1 memory stays flat under 11 MB bodies and 10,000 parameters', async () => {
+    const rss = async () =>
+      Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${broker.pid}/status`, 'utf8'))?.[1]) / 1024;
+    const body = new Uint8Array(11 << 20).fill(97);
+    const many = Array.from({ length: 10_000 }, (_, i) => `a${i}=1`).join('&');
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const send = (content: string | Uint8Array<ArrayBuffer>) =>
+      fetch(`${url}/token`, { method: 'POST', headers, body: content }).then(
+        ({ status }) => assert.ok(status >= 400 && status < 500),
+        () => undefined,
+      );
+    await Promise.all([send(body), send(many)]);
+    const before = await rss();
+    for (let round = 0; round < 20; round++) await Promise.all([send(body), send(many), send(body)]);
+    assert.ok((await rss()) - before < 64, `${before} MiB, then ${await rss()} MiB`);
+  });
+
+  test('I2 what was acknowledged before a kill -9 stands after it: the end of a session, and the record', async () => {
+    const [ended, living] = [await login('i2-ended'), await login('i2-living')];
+    assert.equal((await ended.holder.revoke(ended.handle)).status, 200);
+    await broker.kill();
+    broker = await startBroker({ configFile: path.join(folder, 'config.yaml'), url });
+    assert.equal((await ended.holder.renew(ended.handle, 'dev')).refused.end_reason, 'logout');
+    assert.equal((await living.holder.renew(living.handle, 'dev')).status, 200);
+  });
+
+  test('F3 SIGTERM under load: not ready first, what is in flight ends, no request fails before that is known, exit 0', async () => {
+    const people = await Promise.all(Array.from({ length: 8 }, (_, i) => login(`f3-${i}`)));
+    let sending = true;
+    const failed: unknown[] = [];
+    let answered = 0;
+    const load = people.map(async ({ holder, handle }) => {
+      while (sending) {
+        await holder.renew(handle, 'dev').then(
+          ({ status }) => (status === 200 ? answered++ : failed.push(status)),
+          (error: unknown) => failed.push(error),
+        );
+      }
+    });
+    try {
+      await sleep(500);
+      const before = answered;
+      process.kill(broker.pid, 'SIGTERM');
+      // Whoever routes requests here asks /readyz, and stops sending when it says no.
+      let status = 200;
+      while (status === 200) {
+        await sleep(50);
+        status = (await fetch(`${url}/readyz`)).status;
+      }
+      const atNotReady = answered;
+      assert.equal(status, 503);
+      await sleep(1000);
+      assert.ok(before > 0 && answered > atNotReady, 'requests were answered before and after');
+    } finally {
+      sending = false;
+    }
+    await Promise.all(load);
+    assert.deepEqual(failed, []);
+    assert.equal(await broker.exit, 0);
+    assert.ok(broker.log().includes('"stopped"'));
+  });
+});
