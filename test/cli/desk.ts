@@ -1,7 +1,7 @@
 // A person's desk without a cluster: the plugin's bundle, a real broker and IdP, a browser, and what kubectl would say.
 
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -99,8 +99,14 @@ export async function openDesk(changes: Settings = {}): Promise<Desk> {
   await write({});
   const start = () => startBroker({ configFile, url, ca: authority.caPem });
   let broker = await start();
-  let browser = await makeBrowser(path.join(dir, 'browser'), { user: 'alice', password: 'wonderland' });
-  let browsers = 1;
+  let browsers = 0;
+  const newBrowser = async (settings: Partial<BrowserSettings> = {}) => {
+    browsers += 1;
+    const folder = path.join(dir, `browser${browsers}`);
+    await mkdir(folder);
+    return makeBrowser(folder, { user: 'alice', password: 'wonderland', ...settings });
+  };
+  let browser = await newBrowser();
   const env = {
     PATH: process.env.PATH ?? '',
     HOME: dir,
@@ -128,9 +134,7 @@ export async function openDesk(changes: Settings = {}): Promise<Desk> {
       return names.filter((name) => name.endsWith('.json') && name.startsWith('https'));
     },
     async withBrowser(settings) {
-      browsers += 1;
-      const login = { user: 'alice', password: 'wonderland' };
-      browser = await makeBrowser(path.join(dir, `browser${browsers}`), { ...login, ...settings });
+      browser = await newBrowser(settings);
       return browser;
     },
     async restartBroker(more = {}) {

@@ -178,11 +178,8 @@ async function makePerson(world: World, name: string, settings: Partial<BrowserS
   const dir = await mkdtemp(path.join(world.dir, `${name}-`));
   const { cli } = await buildBundles();
   const user = (USERS as Readonly<Record<string, { password: string }>>)[name];
-  const browser = await makeBrowser(path.join(dir, 'browser'), {
-    user: name,
-    password: user?.password ?? '',
-    ...settings,
-  });
+  await mkdir(path.join(dir, 'browser'));
+  const browser = makeBrowser(path.join(dir, 'browser'), { user: name, password: user?.password ?? '', ...settings });
   const runtime = path.join(dir, 'run');
   await mkdir(runtime, { mode: 0o700 });
   const env = {
