@@ -15,7 +15,10 @@ import {
 } from '../shared/wire.ts';
 import { type PrivateJwk, prove } from './dpop.ts';
 import { type Host, oneLine } from './host.ts';
-import { type HttpAnswer, HttpFault, type Send } from './http.ts';
+import { ANSWER, type HttpAnswer, HttpFault, type Send } from './http.ts';
+
+/** Milliseconds for one request with all its repetitions. */
+const WHOLE = 9_000;
 
 /** The addresses of one broker; kept with the session, so that a renewal is one round trip. */
 export interface Endpoints {
@@ -60,28 +63,30 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
   const name = new URL(url).host;
 
   /** Sends, and once more when the answer got lost: the broker takes the same request again (it is not theft). */
-  const ask = async (to: string, form: Form, key: PrivateJwk, nonce?: string): Promise<HttpAnswer> => {
+  const ask = async (to: string, form: Form, key: PrivateJwk, until: number, nonce?: string): Promise<HttpAnswer> => {
     const request = () => {
       const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
       const body = new URLSearchParams(Object.entries(form).filter(isGiven)).toString();
-      return send(to, { method: 'POST', headers: { ...headers, dpop: prove(key, to, host, nonce) }, body });
+      const deadline = Math.max(1, Math.min(ANSWER, until - performance.now()));
+      return send(to, { method: 'POST', headers: { ...headers, dpop: prove(key, to, host, nonce) }, body, deadline });
     };
     const answer = await reach(name, request, true);
     const wanted = answer.headers['dpop-nonce'];
     if (nonce === undefined && typeof wanted === 'string' && errorOf(answer) === 'use_dpop_nonce') {
-      return await ask(to, form, key, wanted);
+      return await ask(to, form, key, until, wanted);
     }
     return answer;
   };
 
   const token = async (endpoints: Endpoints, key: PrivateJwk, form: Form): Promise<Answer> => {
+    const until = performance.now() + WHOLE;
     let asked_at = host.now();
-    let answer = await ask(endpoints.token_endpoint, form, key);
+    let answer = await ask(endpoints.token_endpoint, form, key, until);
     const wait = answer.status === 503 ? Number(answer.headers['retry-after'] ?? Number.NaN) : Number.NaN;
     if (wait <= 2) {
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
       asked_at = host.now();
-      answer = await ask(endpoints.token_endpoint, form, key);
+      answer = await ask(endpoints.token_endpoint, form, key, until);
     }
     const body = parse(answer.body);
     if (answer.status === 200 && isTokenReply(body)) return { reply: body, asked_at };
@@ -117,7 +122,7 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
       }),
     async revoke(endpoints, key, handle) {
       const form = { token: handle, token_type_hint: 'refresh_token' };
-      const answer = await ask(endpoints.revocation_endpoint, form, key);
+      const answer = await ask(endpoints.revocation_endpoint, form, key, performance.now() + WHOLE);
       // A handle that the broker does not know, or no longer, is as revoked as can be (RFC 7009 2.2).
       if (answer.status !== 200 && errorOf(answer) !== 'invalid_grant') throw unexpected(name, answer);
     },

@@ -8,6 +8,7 @@ import type { Remembered } from './cache/entry.ts';
 import { readConfig } from './config.ts';
 import { type Host, oneLine } from './host.ts';
 import { createSend, type Send } from './http.ts';
+import { brokerKey } from './paths.ts';
 import { createSecrets, type Secrets } from './secrets/secrets.ts';
 
 export interface Client {
@@ -27,7 +28,7 @@ export function createClient(host: Host, url: string, ca_file?: string): Client 
   const config = readConfig(host);
   const send = createSend(host.env, ca_file ?? config.brokers[url]?.ca_file);
   const broker = createBroker(url, send, host);
-  const is_default = url === config.default;
+  const is_default = url === (host.env.CURFEW_BROKER ? brokerKey(host.env.CURFEW_BROKER) : config.default);
   return { host, url, broker, send, cache: openCache(host), secrets: createSecrets(host), is_default };
 }
 

@@ -12,7 +12,7 @@ import type { Environment } from './paths.ts';
 
 /** Deadlines in milliseconds: for a connection, and for the whole answer. */
 const CONNECT = 3_000;
-const ANSWER = 8_000;
+export const ANSWER = 8_000;
 const LARGEST = 1024 * 1024;
 
 export interface HttpRequest {
@@ -44,21 +44,28 @@ export class HttpFault extends Error {
 /** @param ca_file adds to the system's roots */
 export function createSend(env: Environment, ca_file?: string): Send {
   const own = ca_file === undefined ? undefined : readCertificates(ca_file);
-  // The few roots first: reading all of the system's costs more than the request. Nothing is sent before they agree.
-  const few = new https.Agent({ proxyEnv: env, ...(own && { ca: own }) });
-  let all: https.Agent | undefined;
-  const plain = new http.Agent({ proxyEnv: env });
-  const direct = { http: new http.Agent(), https: few };
+  // What goes to this very machine goes to no proxy.
+  const [near, far] = [createAgents({}, own), createAgents(env, own)];
   return async (url, request) => {
     const { protocol, hostname } = new URL(url);
-    if (protocol === 'http:') return await send(http.request, url, request, isLoopback(hostname) ? direct.http : plain);
+    const agents = isLoopback(hostname) ? near : far;
+    if (protocol === 'http:') return await send(http.request, url, request, agents.plain);
     try {
-      return await send(https.request, url, request, few);
+      return await send(https.request, url, request, agents.few);
     } catch (error) {
       if (!(error instanceof Untrusted)) throw error;
-      all ??= new https.Agent({ proxyEnv: env, ca: everyRoot(own) });
-      return await send(https.request, url, request, all);
+      return await send(https.request, url, request, agents.all());
     }
+  };
+}
+
+/** The few roots are tried first: reading all of the system's costs more than the request. Nothing is sent before one fits. */
+function createAgents(proxyEnv: Environment, own: readonly string[] | undefined) {
+  let all: https.Agent | undefined;
+  return {
+    plain: new http.Agent({ proxyEnv }),
+    few: new https.Agent({ proxyEnv, ...(own && { ca: [...own] }) }),
+    all: () => (all ??= new https.Agent({ proxyEnv, ca: everyRoot(own) })),
   };
 }
 

@@ -39,7 +39,7 @@ export async function editKubeconfig<T>(host: Host, file: string, edit: (config:
     const config = parse(text, file);
     const result = edit(config);
     // kubectl writes lists without indentation: a file keeps the way it has.
-    const indentSeq = !/^[a-z]+:\n- /m.test(text);
+    const indentSeq = /^[a-z]+:\n +- /m.test(text);
     const after = config.toString({ lineWidth: 0, indentSeq });
     if (after !== text) writeWhole(target, after, host, stat ? stat.mode & 0o777 : 0o600);
     return result;

@@ -12,7 +12,7 @@ import { cacheDirectory } from './paths.ts';
 /** The ExecCredential of a cache hit. Anything unusual is no hit. */
 function warm(): string | undefined {
   const { env } = process;
-  if (env.NODE_TLS_REJECT_UNAUTHORIZED !== undefined) return undefined;
+  if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0') return undefined;
   const parsed = parseGetToken(process.argv.slice(2));
   const uid = process.getuid?.();
   const directory = parsed && cacheDirectory(env, uid);

@@ -37,6 +37,6 @@ export function sayUntil(session: WireSession, minted_local: Seconds): string {
   const { max_age, inactivity_timeout } = strikesOf(session, limits, session.broker_time, minted_local);
   const whole = `for ${sayDuration(between(minted_local, max_age))}, until ${sayInstant(max_age, minted_local)}`;
   return inactivity_timeout < max_age
-    ? `${whole}, or until ${sayDuration(limits.inactivity_timeout)} without use`
+    ? `${whole}; ${sayDuration(limits.inactivity_timeout)} without use end it earlier`
     : whole;
 }

@@ -36,7 +36,10 @@ interface BrokerStatus {
     readonly sid: string;
     readonly username: string;
     readonly groups: readonly string[];
+    /** By the IdP's clock. */
     readonly auth_time: Seconds;
+    /** The same by this machine's. */
+    readonly logged_in_at: Seconds;
     readonly acr?: string;
   };
   readonly secrets?: { readonly kept_in: 'keychain' | 'file'; readonly file?: string };
@@ -75,7 +78,10 @@ async function statusOf(host: Host, url: string, is_default: boolean, record?: S
     ...common,
     logged_in: ended === undefined,
     ...(ended && { ended: { reason: ended.reason, message: ended.message } }),
-    session: { sid, username, groups, auth_time, ...(acr !== undefined && { acr }) },
+    session: {
+      ...{ sid, username, groups, auth_time, logged_in_at: between(between(auth_time, session.broker_time), minted_local) },
+      ...(acr !== undefined && { acr }),
+    },
     ...placeOf(host, record),
     clusters,
   };
@@ -137,7 +143,8 @@ function say(status: BrokerStatus, now: Seconds): string {
   else {
     const groups = session.groups.length === 0 ? '' : `, groups ${session.groups.join(' ')}`;
     lines.push(`person   ${oneLine(session.username)}${oneLine(groups)}`);
-    lines.push(`login    ${ended ? oneLine(ended.message) : `session ${session.sid}`}`);
+    const since = `${sayInstant(session.logged_in_at, now)} (${sayDuration(between(session.logged_in_at, now))} ago)`;
+    lines.push(`login    ${since}, ${ended ? oneLine(ended.message) : `session ${session.sid}`}`);
   }
   if (secrets) lines.push(`secrets  ${secrets.kept_in === 'file' ? `in the file ${secrets.file}` : 'in the keychain'}`);
   const width = Math.max(0, ...status.clusters.map(({ name }) => name.length));

@@ -65,7 +65,7 @@ export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
   for (;;) {
     const tried = await attemptLogin(scene, attempt);
     const next = tried.refused && remedy(attempt, tried.refused);
-    if (!next) return await conclude(scene, tried);
+    if (!next) return await conclude(scene, attempt, tried);
     client.host.say(`${tried.refused.message}: once more`);
     attempt = { ...next, visit: tried.visit };
   }
@@ -199,11 +199,12 @@ function handleOf(reply: TokenReply): string {
   throw new CurfewError('login_failed', 'the broker gave no session handle');
 }
 
-async function conclude({ cluster }: Scene, tried: Tried): Promise<LoginOutcome> {
+async function conclude({ cluster }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
   if (tried.refused) {
-    const lines = [sentence(tried.refused.message), 'Look at the terminal for what to do.'];
+    const refused = blame(tried.refused, attempt);
+    const lines = [sentence(refused.message), 'Look at the terminal for what to do.'];
     await tried.visit.answer(403, page('Not logged in', lines));
-    return { refused: tried.refused };
+    return { refused };
   }
   const { session, asked_at, entry } = tried.done;
   const until = sayUntil(session, asked_at);
@@ -214,6 +215,15 @@ async function conclude({ cluster }: Scene, tried: Tried): Promise<LoginOutcome>
   ];
   await tried.visit.answer(200, page('Logged in', lines));
   return { session, until, entry };
+}
+
+/** A refusal that the person can do nothing about: they came, and the IdP said otherwise. */
+function blame(refused: Remembered, { wish, acr_values }: Attempt): Remembered {
+  const { reason, message } = refused;
+  const age = wish.in_person && (reason === 'login_too_old' || reason === 'login_after');
+  if (age) return { ...refused, message: `${message}; the identity provider did not ask for a new login` };
+  if (reason !== 'acr_too_low' || acr_values === undefined) return refused;
+  return { ...refused, message: `${message}; the identity provider was asked for it and did not give it` };
 }
 
 function sentence(message: string): string {

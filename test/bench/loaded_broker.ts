@@ -72,7 +72,7 @@ export async function startLoadedBroker(
       const warm = await run(connections, quick ? 0.2 : 1.5, 0);
       const load = await run(connections, window_seconds, Math.ceil(warm.per_second * window_seconds * 1.5));
       log(
-        `${sessions} sessions, ${connections} connections${tls ? ', TLS' : ''}: ${Math.round(load.per_second)}/s, ` +
+        `${sessions} sessions, ${connections === 1 ? '1 connection' : `${connections} connections`}${tls ? ', TLS' : ''}: ${Math.round(load.per_second)}/s, ` +
           `p50 ${median(load.latencies).toFixed(2)} ms, load client at ${Math.round(load.client_cpu * 100)} % of a core` +
           (load.late_proofs > 0 ? `, ${load.late_proofs} proofs made within the window` : ''),
       );

@@ -32,7 +32,11 @@ export interface Desk {
   readonly broker: BrokerProcess;
   curfew(args: readonly string[], env?: Env): Promise<RunResult>;
   /** As kubectl calls it. */
-  getToken(cluster: string, interactive: boolean, options?: { env?: Env; more?: readonly string[] }): Promise<RunResult>;
+  getToken(
+    cluster: string,
+    interactive: boolean,
+    options?: { env?: Env; more?: readonly string[] },
+  ): Promise<RunResult>;
   /** Names in the cache that are entries. */
   entries(): Promise<readonly string[]>;
   /** Another browser from now on. */
@@ -152,10 +156,15 @@ export async function openDesk(changes: Settings = {}): Promise<Desk> {
 }
 
 /** What kubectl reads: throws unless stdout is exactly one ExecCredential. */
-export function credentialOf({ stdout, stderr, code }: RunResult): { token: string; expires: number; apiVersion: string } {
+export function credentialOf({ stdout, stderr, code }: RunResult): {
+  token: string;
+  expires: number;
+  apiVersion: string;
+} {
   if (code !== 0) throw new Error(`ended with ${code}: ${stderr}`);
   const { kind, apiVersion, status } = JSON.parse(stdout);
-  if (kind !== 'ExecCredential' || stdout.indexOf('\n') !== stdout.length - 1) throw new Error(`not a credential: ${stdout}`);
+  if (kind !== 'ExecCredential' || stdout.indexOf('\n') !== stdout.length - 1)
+    throw new Error(`not a credential: ${stdout}`);
   return { apiVersion, token: status.token, expires: Date.parse(status.expirationTimestamp) / 1000 };
 }
 

@@ -5,7 +5,8 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditLine } from '../support/broker_process.ts';
 import { claimsOf } from '../support/holder.ts';
-import { type Person, startWorld, type World } from '../support/world.ts';
+import type { Person } from '../support/person.ts';
+import { startWorld, type World } from '../support/world.ts';
 
 const SECOND_CLUSTER = { name: 'prod', audience: 'prod' };
 const POLICY = {
@@ -208,7 +209,7 @@ describe('the end', () => {
     await world.restartBroker();
     assert.equal(logout.code, 69);
     assert.equal(logout.stdout, '');
-    assert.match(logout.stderr, /curfew: error: .*127\.0\.0\.1.*\ncurfew: hint: .*\d\d:\d\d/s);
+    assert.match(logout.stderr, /^curfew: error: .*127\.0\.0\.1.* until \d\d:\d\d\ncurfew: hint: .*\n$/);
     assert.equal((await getToken(alice)).code, 77);
   });
 

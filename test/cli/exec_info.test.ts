@@ -1,0 +1,79 @@
+// What kubectl says to the plugin, rightly and wrongly (P10), by the shipped bundle.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { parseExecInfo, printCredential } from '../../cli/exec_info.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { seconds } from '../../shared/time.ts';
+import { buildBundles } from '../support/bundle.ts';
+import { run } from '../support/run.ts';
+import { execInfo, refusalOf } from './desk.ts';
+
+const { cli } = await buildBundles();
+const home = mkdtempSync(`${tmpdir()}/curfew-home-`);
+const getToken = (info: string | undefined) =>
+  run(process.execPath, [cli, 'get-token', '--broker', 'https://127.0.0.1:1', '--cluster', 'dev'], {
+    env: { HOME: home, KUBERNETES_EXEC_INFO: info },
+  });
+
+describe('KUBERNETES_EXEC_INFO', () => {
+  const wrong: Readonly<Record<string, string | undefined>> = {
+    absent: undefined,
+    empty: '',
+    'not JSON': '{',
+    'not an object': '[]',
+    null: 'null',
+    'of another kind': JSON.stringify({ kind: 'TokenReview', apiVersion: 'client.authentication.k8s.io/v1' }),
+    'without a version': JSON.stringify({ kind: 'ExecCredential', spec: {} }),
+    'of an unknown version': execInfo(false, 'client.authentication.k8s.io/v2'),
+    'of the dead v1alpha1': execInfo(false, 'client.authentication.k8s.io/v1alpha1'),
+    huge: JSON.stringify({ kind: 'ExecCredential', padding: 'x'.repeat(120_000) }),
+  };
+  for (const [what, info] of Object.entries(wrong)) {
+    it(`${what}: exit 64 and empty stdout (P10)`, async () => {
+      const result = await getToken(info);
+      assert.equal(result.code, 64);
+      assert.match(refusalOf(result).error, /^KUBERNETES_EXEC_INFO /);
+    });
+  }
+
+  it('larger than 1 MiB is not even parsed (P10)', () => {
+    const text = JSON.stringify({ kind: 'ExecCredential', padding: 'x'.repeat(1024 * 1024) });
+    assert.throws(() => parseExecInfo(text), { code: 'usage', message: /too large/ });
+  });
+
+  it('whatever it is: parsed or refused as usage, never another failure', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json(), fc.constant(execInfo(true))), (text) => {
+        try {
+          parseExecInfo(text);
+        } catch (error) {
+          assert.ok(error instanceof CurfewError && error.code === 'usage');
+        }
+      }),
+    );
+  });
+
+  it('is answered in the version it is in', () => {
+    for (const version of ['v1', 'v1beta1']) {
+      const info = parseExecInfo(execInfo(true, `client.authentication.k8s.io/${version}`));
+      const credential = JSON.parse(printCredential(info, 'token', seconds(1_800_000_000)));
+      assert.deepEqual(credential, {
+        kind: 'ExecCredential',
+        apiVersion: `client.authentication.k8s.io/${version}`,
+        spec: { interactive: true },
+        status: { expirationTimestamp: '2027-01-15T08:00:00Z', token: 'token' },
+      });
+    }
+  });
+
+  it('counts as interactive only when it says exactly so', () => {
+    for (const spec of [undefined, {}, { interactive: 'true' }, { interactive: 1 }, { interactive: false }]) {
+      const text = JSON.stringify({ kind: 'ExecCredential', apiVersion: 'client.authentication.k8s.io/v1', spec });
+      assert.equal(parseExecInfo(text).interactive, false);
+    }
+  });
+});

@@ -1,0 +1,83 @@
+// Somebody with a machine of their own: home, kubeconfig, browser, and the plugin as shipped.
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { type Browser, type BrowserSettings, makeBrowser } from './browser.ts';
+import { buildBundles } from './bundle.ts';
+import { type Pty, runInPty } from './pty.ts';
+import { type RunResult, run } from './run.ts';
+
+type Env = Readonly<Record<string, string>>;
+
+export interface PersonOptions {
+  readonly dir: string;
+  readonly brokerUrl: string;
+  /** Of the broker's certificate. */
+  readonly caFile: string;
+  readonly kubectl: string;
+  readonly browser: BrowserSettings;
+}
+
+interface CallOptions {
+  readonly env?: Env;
+  readonly input?: string;
+  readonly timeout?: number;
+}
+
+export interface Person {
+  readonly dir: string;
+  readonly env: Env;
+  readonly browser: Browser;
+  /** `kubectl-curfew setup` for this world's broker. */
+  setup(...more: readonly string[]): Promise<RunResult>;
+  curfew(args: readonly string[], options?: CallOptions): Promise<RunResult>;
+  kubectl(args: readonly string[], options?: CallOptions): Promise<RunResult>;
+  /** The same at a terminal. */
+  kubectlAtTerminal(...args: readonly string[]): Pty;
+  curfewAtTerminal(...args: readonly string[]): Pty;
+}
+
+/** @param options `dir` is made, and everything of the person goes there */
+export async function makePerson({
+  dir,
+  brokerUrl,
+  caFile,
+  kubectl,
+  browser: settings,
+}: PersonOptions): Promise<Person> {
+  const [bin, runtime, tabs] = ['bin', 'run', 'browser'].map((name) => path.join(dir, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const folder of [bin, runtime, tabs]) await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { cli } = await buildBundles();
+  // On the PATH, so that `kubectl curfew` finds its plugin as it does on a person's machine.
+  await writeLauncher(path.join(bin, 'kubectl-curfew'), [process.execPath, cli]);
+  await writeLauncher(path.join(bin, 'kubectl'), [kubectl]);
+  const browser = makeBrowser(tabs, settings);
+  const env = {
+    PATH: `${bin}:${process.env.PATH ?? ''}`,
+    HOME: dir,
+    TERM: 'xterm-256color',
+    XDG_RUNTIME_DIR: runtime,
+    KUBECONFIG: path.join(dir, 'kubeconfig'),
+    CURFEW_CONFIG_DIR: path.join(dir, 'config'),
+    CURFEW_CACHE_DIR: path.join(dir, 'cache'),
+    BROWSER: browser.command,
+  };
+  const curfew: Person['curfew'] = (args, { env: more, ...options } = {}) =>
+    run(process.execPath, [cli, ...args], { env: { ...env, ...more }, ...options });
+  return {
+    ...{ dir, env, browser, curfew },
+    setup: (...more) => curfew(['setup', '--broker', brokerUrl, '--ca-file', caFile, ...more]),
+    kubectl: (args, { env: more, ...options } = {}) => run(kubectl, args, { env: { ...env, ...more }, ...options }),
+    kubectlAtTerminal: (...args) => runInPty(kubectl, args, { env, cols: 200 }),
+    curfewAtTerminal: (...args) => runInPty(process.execPath, [cli, ...args], { env, cols: 200 }),
+  };
+}
+
+async function writeLauncher(file: string, command: readonly string[]): Promise<void> {
+  const words = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
+  await writeFile(file, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
+}

@@ -1,0 +1,92 @@
+// The broker's side of a world: a folder with its keys, certificate and configuration, and the process that runs on it.
+
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { type BrokerProcess, startBroker } from './broker_process.ts';
+import { buildBundles } from './bundle.ts';
+import type { CertificateAuthority } from './certificates.ts';
+import type { Idp } from './idp.ts';
+import { run } from './run.ts';
+
+export type Settings = Readonly<Record<string, unknown>>;
+
+export interface SiteOptions {
+  readonly dir: string;
+  readonly authority: CertificateAuthority;
+  readonly idp: Idp;
+  /** Its origin as kube-apiserver reaches it: `https://host:port`. */
+  readonly issuer: string;
+  /** Where it listens; a loopback address unless kube-apiserver is elsewhere. */
+  readonly address?: string;
+  readonly policy: Settings;
+  readonly identityProvider?: Settings | undefined;
+}
+
+export interface Site {
+  readonly url: string;
+  readonly configFile: string;
+  /** The process that runs now. */
+  readonly broker: BrokerProcess;
+  /** Ends the process at once, writes its configuration with these sections changed, and starts it on the same store. */
+  restart(changes: Settings): Promise<void>;
+  /** What `print authn-config` prints. */
+  authenticationConfig(cluster: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export async function startSite(options: SiteOptions, clusters: readonly Settings[]): Promise<Site> {
+  const { dir, authority, idp, issuer, address = '127.0.0.1', policy, identityProvider } = options;
+  const { hostname, port } = new URL(issuer);
+  const tls = await authority.issue({ name: 'broker', hosts: [...new Set([hostname, '127.0.0.1', 'localhost'])] });
+  const keyFile = path.join(dir, 'encryption-key');
+  if (!existsSync(keyFile)) await writeFile(keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  const configFile = path.join(dir, 'curfew-broker.yaml');
+  const settings = {
+    issuer,
+    issuer_ca_file: authority.caFile,
+    listen: { address, port: Number(port), tls: { cert_file: tls.certFile, key_file: tls.keyFile } },
+    keys: { encryption_key_file: keyFile },
+    identity_provider: { ...identityProviderOf(idp), ...identityProvider },
+    clusters,
+    store: { sqlite: { file: 'curfew.db' } },
+    policy,
+  };
+  const local = `https://127.0.0.1:${port}`;
+  const start = async (changes: Settings) => {
+    await writeFile(configFile, stringify({ ...settings, ...changes }));
+    return startBroker({ configFile, url: local, ca: authority.caPem });
+  };
+  let broker = await start({});
+  return {
+    url: issuer,
+    configFile,
+    get broker() {
+      return broker;
+    },
+    async restart(changes) {
+      await broker.kill();
+      broker = await start(changes);
+    },
+    authenticationConfig: (cluster) => printAuthnConfig(configFile, cluster),
+    stop: () => broker.kill(),
+  };
+}
+
+async function printAuthnConfig(configFile: string, cluster: string): Promise<string> {
+  const { broker } = await buildBundles();
+  const args = [broker, 'print', 'authn-config', '--config', configFile, '--cluster', cluster];
+  const { code, stdout, stderr } = await run(process.execPath, args);
+  if (code !== 0) throw new Error(`print authn-config: ${stderr}`);
+  return stdout;
+}
+
+function identityProviderOf({ issuer, clientId }: Idp): Settings {
+  return {
+    ...{ issuer, client_id: clientId, scopes: ['openid', 'email', 'groups'] },
+    ...{ username_claim: 'email', groups_claim: 'groups', username_prefix: 'curfew:', groups_prefix: 'curfew:' },
+    allowed_groups: ['*'],
+  };
+}
