@@ -23,12 +23,14 @@ export function judge(entry: Entry, now: Seconds): Judgement {
   const { session, refused, minted_local } = entry;
   if (now < minted_local) return ASK;
   if (!session) return refused ? { act: 'refuse', refused } : ASK;
-  const verdict = decide(session.limits, factsOf(session), seconds(session.broker_time + (now - minted_local)));
-  if (!verdict.allow && verdict.reason === 'login_too_old') {
-    return { act: 'refuse', refused: { reason: verdict.reason, message: sayDenial(verdict) } };
+  const instant = seconds(session.broker_time + (now - minted_local));
+  // By age alone: that is final, whether the session is idle as well or not.
+  const used_now = decide(session.limits, { ...factsOf(session), last_used: instant }, instant);
+  if (!used_now.allow && used_now.reason === 'login_too_old') {
+    return { act: 'refuse', refused: { reason: used_now.reason, message: sayDenial(used_now) } };
   }
   if (refused) return { act: 'refuse', refused };
-  return verdict.allow ? judgeToken(entry, now) : ASK;
+  return decide(session.limits, factsOf(session), instant).allow ? judgeToken(entry, now) : ASK;
 }
 
 /** A token that has been edited, or that by its own `exp` is over by our clock, is never printed: the broker is asked. */

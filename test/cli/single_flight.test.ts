@@ -61,6 +61,7 @@ describe('many calls at once', () => {
 
   it('when the login fails, those who waited fail with it and open no tab of their own', async () => {
     desk.browser.set({ mode: 'deny' });
+    desk.idp.endSessions(null);
     const tabs = desk.browser.visits().length;
     const results = await Promise.all(Array.from({ length: 8 }, () => desk.getToken('dev', true)));
     desk.browser.set({ mode: 'login' });
@@ -81,12 +82,16 @@ describe('a login under way', () => {
   });
   after(() => desk.stop());
 
+  /** With a living SSO the IdP's first page would send the browser back at once. */
   const begin = async (): Promise<Pty> => {
+    desk.idp.endSessions(null);
+    const visits = desk.browser.visits().length;
     const { cli } = await buildBundles();
     const args = [cli, 'get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
     const env = { ...desk.env, KUBERNETES_EXEC_INFO: execInfo(true) };
     const pty = runInPty(process.execPath, args, { env, cols: 2_000 });
     await pty.waitFor('log in at: ', 10_000);
+    await desk.browser.waitForVisits(visits + 1);
     return pty;
   };
   const listening = async (pid: number): Promise<string> =>
@@ -120,6 +125,7 @@ describe('a login under way', () => {
 
   it('keeps no other cluster from renewing: its session goes on', async () => {
     const { cli } = await buildBundles();
+    desk.idp.endSessions(null);
     const env = { ...desk.env, BROWSER: desk.browser.command };
     const login = spawn(process.execPath, [cli, 'login', '--broker', desk.url, '--ca-file', desk.ca_file], { env });
     await once(login.stderr, 'data');

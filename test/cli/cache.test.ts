@@ -1,0 +1,220 @@
+// The token cache among hostile things (P6), under kill -9 (P7), and its keys.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { entryName, type Key, parseEntry } from '../../cli/cache/entry.ts';
+import { readEntry } from '../../cli/cache/read.ts';
+import { cacheDirectory, fileName } from '../../cli/paths.ts';
+import { seconds } from '../../shared/time.ts';
+import { credentialOf, type Desk, openDesk } from './desk.ts';
+
+describe('a cache entry', () => {
+  let desk: Desk;
+  let file: string;
+  let good: string;
+  before(async () => {
+    desk = await openDesk();
+    credentialOf(await desk.getToken('dev', true));
+    const [name = ''] = await desk.entries();
+    file = `${desk.dir}/cache/${name}`;
+    good = readFileSync(file, 'utf8');
+  });
+  beforeEach(() => {
+    rmSync(file, { recursive: true, force: true });
+  });
+  after(() => desk.stop());
+
+  /** What is there is a miss with this reason; the call succeeds, and afterwards the entry is good again. */
+  const isMissAndHeals = async (reason: RegExp) => {
+    const result = await desk.getToken('dev', false);
+    credentialOf(result);
+    assert.match(result.stderr, reason);
+    assert.equal(result.stderr.split('\n').length, 2, result.stderr);
+    assert.ok(lstatSync(file).isFile());
+    assert.equal(lstatSync(file).mode & 0o777, 0o600);
+    const again = await desk.getToken('dev', false);
+    credentialOf(again);
+    assert.equal(again.stderr, '');
+  };
+  const write = (content: string | Uint8Array) => writeFileSync(file, content, { mode: 0o600 });
+
+  it('that is empty, truncated or random is a miss with a reason, and heals (P6)', async () => {
+    for (const content of ['', good.slice(0, good.length / 2), '\0\x01ÿ not json', '[]', 'null', '{}']) {
+      write(content);
+      await isMissAndHeals(/^curfew: cache: .* is (not JSON|not an object|another version); going on without$/m);
+    }
+  });
+
+  it('of a later version is a miss with a reason, and heals (P6)', async () => {
+    write(JSON.stringify({ ...JSON.parse(good), version: 2 }));
+    await isMissAndHeals(/is another version/);
+  });
+
+  it('that was copied from another cluster, broker or max_age is a miss (P6)', async () => {
+    for (const other of [{ cluster: 'prod' }, { broker: 'https://other.example.com' }, { max_age: 60 }]) {
+      write(JSON.stringify({ ...JSON.parse(good), ...other }));
+      await isMissAndHeals(/is for another broker, cluster or max_age/);
+    }
+  });
+
+  it('of 100 MB is a miss, read at no length (P6)', async () => {
+    write(Buffer.alloc(100 * 1024 * 1024, 0x20));
+    await isMissAndHeals(/is too large/);
+  });
+
+  it('that is a symbolic link is a miss, and what it points to is not written (P6)', async () => {
+    const target = `${desk.dir}/target`;
+    writeFileSync(target, good, { mode: 0o600 });
+    symlinkSync(target, file);
+    await isMissAndHeals(/is a symbolic link/);
+    assert.equal(readFileSync(target, 'utf8'), good);
+  });
+
+  it('that is a FIFO is a miss, at once (P6)', async () => {
+    execFileSync('mkfifo', [file]);
+    await isMissAndHeals(/is not a regular file/);
+  });
+
+  it('that is open to others is a miss, and heals (P6)', async () => {
+    write(good);
+    chmodSync(file, 0o644);
+    await isMissAndHeals(/is open to others/);
+  });
+
+  it('that is a directory is a miss; the call goes on without (P6)', async () => {
+    mkdirSync(file);
+    const result = await desk.getToken('dev', false);
+    credentialOf(result);
+    assert.match(result.stderr, /is not a regular file/);
+  });
+
+  it('that belongs to another user is a miss (P6)', { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
+    write(good);
+    chownSync(file, 65_534, 65_534);
+    await isMissAndHeals(/belongs to another user/);
+  });
+
+  it('in a directory that is open to others is a miss, and nothing is written there (P6)', async () => {
+    const cache = `${desk.dir}/open`;
+    mkdirSync(cache);
+    chmodSync(cache, 0o777);
+    const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: cache } });
+    credentialOf(result);
+    assert.match(result.stderr, /^curfew: cache: \S+ is open to others: its mode must be 0700; going on without\n$/);
+    assert.deepEqual(readdirSync(cache), []);
+  });
+
+  it('in a directory that is a symbolic link, a file or somebody else’s is a miss, and nothing is written there (P6)', async () => {
+    const [real, link, plain] = [`${desk.dir}/real`, `${desk.dir}/link`, `${desk.dir}/plain`];
+    mkdirSync(real, { mode: 0o700 });
+    symlinkSync(real, link);
+    writeFileSync(plain, '');
+    for (const cache of [link, plain]) {
+      const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: cache } });
+      credentialOf(result);
+      assert.match(result.stderr, /is not a directory; going on without/);
+    }
+    assert.deepEqual(readdirSync(real), []);
+  });
+
+  it('cannot be where the environment names no absolute path: exit 78', async () => {
+    const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: 'relative' } });
+    assert.equal(result.code, 78);
+  });
+});
+
+describe('the cache under kill -9', () => {
+  it('holds the old content or the new, never torn, 500 times (P7)', { timeout: 60_000 }, async () => {
+    const dir = mkdtempSync(`${tmpdir()}/curfew-torn-`);
+    const writer = `${import.meta.dirname}/cache_writer.ts`;
+    const key: Key = { broker: 'https://broker.example.com', cluster: 'dev' };
+    let kills = 0;
+    let [seen, last] = [0, -1];
+    const round = async (): Promise<void> => {
+      const child: ChildProcess = spawn(process.execPath, [writer, dir, '25'], { stdio: ['pipe', 'pipe', 'inherit'] });
+      const closed = once(child, 'close');
+      // The writer forks 25 times; each child writes as fast as it can until it is killed.
+      child.stdout?.on('data', (chunk: Buffer) => {
+        for (const _ of chunk.toString().matchAll(/killed/g)) {
+          kills += 1;
+          const { entry, fault } = readEntry(`${dir}/cache`, key, process.getuid?.());
+          assert.equal(fault, undefined);
+          if (!entry) continue;
+          seen += 1;
+          assert.equal(entry.token?.length, 20_000);
+          assert.match(entry.token ?? '', /^(.)\1+$/s);
+          last = entry.minted_local;
+        }
+      });
+      await closed;
+    };
+    while (kills < 500) await round();
+    assert.ok(seen > 400, `${seen}`);
+    assert.ok(last >= 0);
+    await sleep(0);
+    rmSync(dir, { recursive: true });
+  });
+});
+
+describe('names', () => {
+  it('of entries are one part of a path, and differ when keys differ', () => {
+    const key = fc.record({ broker: fc.string(), cluster: fc.string(), max_age: fc.option(fc.nat(), { nil: undefined }) });
+    fc.assert(
+      fc.property(key, key, (a, b) => {
+        const [left, right] = [a, b].map(({ max_age, ...rest }) =>
+          entryName({ ...rest, max_age: max_age === undefined ? undefined : seconds(max_age) }),
+        );
+        assert.match(left ?? '', /^[^/\\:\0]+\.json$/);
+        assert.ok((left ?? '').length < 200);
+        assert.equal(left === right, JSON.stringify(a) === JSON.stringify(b));
+      }),
+    );
+  });
+
+  it('that are too long are cut, and still differ', () => {
+    const names = Array.from({ length: 1_000 }, (_, i) => fileName('x'.repeat(300), `cluster-${i}`));
+    assert.equal(new Set(names).size, names.length);
+  });
+
+  it('an entry of any text is parsed or refused, never thrown', () => {
+    fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => void parseEntry(text, { broker: 'b', cluster: 'c' })));
+  });
+});
+
+describe('the cache directory', () => {
+  const dir = mkdtempSync(`${tmpdir()}/curfew-dirs-`);
+  const uid = process.getuid?.();
+  const env = { HOME: dir };
+
+  it('is the one named, else beside the login session, else the XDG cache', () => {
+    assert.equal(cacheDirectory({ ...env, CURFEW_CACHE_DIR: '/x/', XDG_RUNTIME_DIR: dir }, uid), '/x');
+    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: dir, XDG_CACHE_HOME: '/c' }, uid), `${dir}/curfew`);
+    assert.equal(cacheDirectory({ ...env, XDG_CACHE_HOME: '/c' }, uid), '/c/curfew');
+    assert.equal(cacheDirectory(env, uid), `${dir}/.cache/curfew`);
+    assert.equal(cacheDirectory({ HOME: 'relative' }, uid), undefined);
+  });
+
+  it("is not in another person's runtime directory, or in one that is gone", () => {
+    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: `${dir}/gone` }, uid), `${dir}/.cache/curfew`);
+    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: dir }, (uid ?? 0) + 1), `${dir}/.cache/curfew`);
+    assert.ok(!existsSync(`${dir}/.cache`));
+  });
+});

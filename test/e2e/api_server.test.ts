@@ -1,0 +1,123 @@
+// What kube-apiserver refuses by itself, with the configuration that `print authn-config` prints, though well signed.
+
+import assert from 'node:assert/strict';
+import { createSecretKey } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type Keys, loadKeys } from '../../broker/keys.ts';
+import { signToken, type TokenClaims } from '../../broker/mint.ts';
+import { openSqlite } from '../../broker/store/sqlite.ts';
+import { Store } from '../../broker/store/store.ts';
+import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';
+import { run } from '../support/run.ts';
+import { startWorld, type World } from '../support/world.ts';
+
+const CEILING = { max_age: '15m', token_ttl: '2m' };
+
+let world: World;
+let keys: Keys;
+
+/** The broker's own key, as if the broker had been made to sign what it should not. */
+async function signingKeys(): Promise<Keys> {
+  const secret = await readFile(path.join(world.dir, 'encryption-key'), 'utf8');
+  const store = await Store.open(openSqlite(path.join(world.dir, 'curfew.db')), () => undefined);
+  try {
+    return await loadKeys(store, createSecretKey(Buffer.from(secret.trim(), 'base64')), seconds(0));
+  } finally {
+    await store.close();
+  }
+}
+
+const now = () => fromMilliseconds(Date.now());
+const later = (instant: Seconds, length: number) => (instant + length) as Seconds;
+
+function claims(changes: Partial<TokenClaims> = {}): TokenClaims {
+  const iat = now();
+  const names = { sub: 'sub-alice', username: 'curfew:alice@example.com', groups: ['curfew:dev'] };
+  const times = { iat, nbf: iat, exp: later(iat, 120), auth_time: iat };
+  return {
+    iss: world.brokerUrl,
+    aud: 'dev',
+    ...names,
+    sid: 'a-session',
+    jti: crypto.randomUUID(),
+    ...times,
+    ...changes,
+  };
+}
+
+async function use(token: string): Promise<{ code: number | null; stderr: string; stdout: string }> {
+  const server = [
+    '--server',
+    world.plane.server,
+    '--certificate-authority',
+    world.plane.caFile,
+    '--kubeconfig',
+    '/dev/null',
+  ];
+  return run(world.plane.kubectlPath, [...server, '--token', token, 'auth', 'whoami', '-o', 'json']);
+}
+
+async function refused(token: string): Promise<void> {
+  const { code, stderr } = await use(token);
+  assert.equal(code, 1);
+  assert.match(stderr, /Unauthorized|logged in|provide credentials/);
+}
+
+before(async () => {
+  world = await startWorld({ cluster: { ceiling: CEILING } });
+  keys = await signingKeys();
+});
+after(() => world?.stop());
+
+describe('kube-apiserver with the printed configuration', () => {
+  test('takes a token of the broker, also exactly at both caps', async () => {
+    const { code, stdout, stderr } = await use(signToken(keys, claims()));
+    assert.equal(code, 0, stderr);
+    assert.ok(stdout.includes('curfew:alice@example.com'));
+    const iat = now();
+    const atCaps = { iat, exp: later(iat, 120), auth_time: later(iat, 120 - 900) };
+    assert.equal((await use(signToken(keys, claims(atCaps)))).code, 0);
+  });
+
+  test('refuses a token one second over the cap of token_ttl, and one over the cap of max_age', async () => {
+    const iat = now();
+    await refused(signToken(keys, claims({ iat, exp: later(iat, 121) })));
+    await refused(signToken(keys, claims({ iat, exp: later(iat, 60), auth_time: later(iat, 60 - 901) })));
+  });
+
+  test('T3 refuses a token for another audience or from another issuer', async () => {
+    await refused(signToken(keys, claims({ aud: 'prod' })));
+    await refused(signToken(keys, claims({ iss: `${world.brokerUrl}/` })));
+  });
+
+  test('T10 refuses system: in any spelling, as username and as group', async () => {
+    for (const username of ['system:admin', 'System:admin', 'SYSTEM:kube-scheduler', '']) {
+      await refused(signToken(keys, claims({ username })));
+    }
+    for (const group of ['system:masters', 'SYSTEM:MASTERS', 'System:nodes']) {
+      await refused(signToken(keys, claims({ groups: ['curfew:dev', group] })));
+    }
+  });
+
+  test('refuses a token without a session, or without auth_time', async () => {
+    for (const name of ['sid', 'auth_time'] as const) {
+      const { [name]: _, ...rest } = claims();
+      await refused(signToken(keys, rest as TokenClaims));
+    }
+    await refused(signToken(keys, claims({ sid: '' })));
+  });
+
+  test('S7 refuses a token after its exp', async () => {
+    const iat = later(now(), -200);
+    await refused(signToken(keys, claims({ iat, nbf: iat, exp: later(iat, 100), auth_time: iat })));
+  });
+
+  test('T1 refuses a token signed by a key that the broker does not publish, under the same kid', async () => {
+    const [head = '', body = ''] = signToken(keys, claims()).split('.');
+    await refused(`${head}.${body}.${Buffer.alloc(64, 7).toString('base64url')}`);
+    const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'curfew+jwt' })).toString('base64url');
+    await refused(`${none}.${body}.`);
+  });
+});
