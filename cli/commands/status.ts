@@ -79,7 +79,13 @@ async function statusOf(host: Host, url: string, is_default: boolean, record?: S
     logged_in: ended === undefined,
     ...(ended && { ended: { reason: ended.reason, message: ended.message } }),
     session: {
-      ...{ sid, username, groups, auth_time, logged_in_at: between(between(auth_time, session.broker_time), minted_local) },
+      ...{
+        sid,
+        username,
+        groups,
+        auth_time,
+        logged_in_at: between(between(auth_time, session.broker_time), minted_local),
+      },
       ...(acr !== undefined && { acr }),
     },
     ...placeOf(host, record),

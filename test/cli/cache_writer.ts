@@ -1,48 +1,32 @@
-// Writes one cache entry over and over until it is killed; and kills such writers at random moments, as often as told.
-// usage: cache_writer.ts DIRECTORY COUNT
+// Writes one cache entry over and over until it is killed.
+// usage: cache_writer DIRECTORY
 
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { openCache } from '../../cli/cache/cache.ts';
 import type { Host } from '../../cli/host.ts';
 import { seconds } from '../../shared/time.ts';
 
-const [directory = '', count] = process.argv.slice(2);
-
-function writeForever(): never {
-  const host: Host = {
-    now: () => seconds(Math.floor(Date.now() / 1000)),
-    random: randomBytes,
-    env: { CURFEW_CACHE_DIR: `${directory}/cache` },
-    uid: process.getuid?.(),
-    platform: process.platform,
-    node: process.execPath,
-    bundles: '',
-    print: () => undefined,
-    say: (line) => console.error(line),
-  };
-  const cache = openCache(host);
-  const limits = { max_age: seconds(900), inactivity_timeout: seconds(600), token_ttl: seconds(300) };
-  const session = {
-    ...{ sid: 'sid', username: 'alice', groups: [], limits: { session: limits, target: limits } },
-    ...{ auth_time: seconds(1), session_end: seconds(901), end_at_most: seconds(901), broker_time: seconds(1) },
-  };
-  const key = { broker: 'https://broker.example.com', cluster: 'dev' };
-  for (let i = 0; ; i++) {
-    const token = String.fromCharCode(97 + (i % 26)).repeat(20_000);
-    cache.write({ ...key, minted_local: seconds(i), session, token, expires_in: seconds(300) });
-    if (i === 0) process.stdout.write('writing\n');
-  }
-}
-
-if (count === undefined) writeForever();
-for (let i = 0; i < Number(count); i++) {
-  const child = spawn(process.execPath, [import.meta.filename, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(child.stdout, 'data');
-  await sleep(Math.random() * 4);
-  child.kill('SIGKILL');
-  await once(child, 'close');
-  console.log('killed');
+const [directory = ''] = process.argv.slice(2);
+const host: Host = {
+  now: () => seconds(Math.floor(Date.now() / 1000)),
+  random: randomBytes,
+  env: { CURFEW_CACHE_DIR: `${directory}/cache` },
+  uid: process.getuid?.(),
+  platform: process.platform,
+  node: process.execPath,
+  bundles: '',
+  print: () => undefined,
+  say: (line) => console.error(line),
+};
+const cache = openCache(host);
+const limits = { max_age: seconds(900), inactivity_timeout: seconds(600), token_ttl: seconds(300) };
+const session = {
+  ...{ sid: 'sid', username: 'alice', groups: [], limits: { session: limits, target: limits } },
+  ...{ auth_time: seconds(1), session_end: seconds(901), end_at_most: seconds(901), broker_time: seconds(1) },
+};
+const key = { broker: 'https://broker.example.com', cluster: 'dev' };
+for (let i = 0; ; i++) {
+  const token = String.fromCharCode(97 + (i % 26)).repeat(20_000);
+  cache.write({ ...key, minted_local: seconds(i), session, token, expires_in: seconds(300) });
+  if (i === 0) process.stdout.write('writing\n');
 }

@@ -54,7 +54,10 @@ describe('a first call', () => {
 
   it('leaves a page in the browser that says who, for which cluster, how long', async () => {
     const [visit] = await desk.browser.waitForVisits(1);
-    assert.match(JSON.stringify(visit), /curfew:alice@example.com is logged in for the cluster dev, for 1h, until \d\d:\d\d/);
+    assert.match(
+      JSON.stringify(visit),
+      /curfew:alice@example.com is logged in for the cluster dev, for 1h, until \d\d:\d\d/,
+    );
   });
 
   it('is followed by calls that touch neither broker nor IdP', async () => {
@@ -149,7 +152,12 @@ describe('a login that is too old for a cluster', () => {
     desk.idp.setAuthTimeOffset('alice', 0);
     assert.equal(result.code, 77);
     assert.match(refusalOf(result).error, /^login is too old: .*; the identity provider did not ask for a new login$/);
-    assert.deepEqual(promptsOf(desk).slice(prompts).filter((prompt, i, all) => i === 0 || prompt !== all[i - 1]), ['', 'login']);
+    assert.deepEqual(
+      promptsOf(desk)
+        .slice(prompts)
+        .filter((prompt, i, all) => i === 0 || prompt !== all[i - 1]),
+      ['', 'login'],
+    );
     assert.equal(desk.browser.visits().length, tabs + 1);
   });
 });
@@ -207,7 +215,10 @@ describe('a session that has ended', () => {
     await desk.stopBroker();
     const result = await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file]);
     assert.equal(result.code, 69);
-    assert.match(refusalOf(result).error, /127\.0\.0\.1:\d+ is out of reach: connection refused; the session lives there until (\d{4}-\d\d-\d\d )?\d\d:\d\d$/);
+    assert.match(
+      refusalOf(result).error,
+      /127\.0\.0\.1:\d+ is out of reach: connection refused; the session lives there until (\d{4}-\d\d-\d\d )?\d\d:\d\d$/,
+    );
     const [name = ''] = await readdir(`${desk.dir}/config/secrets`);
     const secret: unknown = JSON.parse(await readFile(`${desk.dir}/config/secrets/${name}`, 'utf8'));
     assert.ok(isObject(secret) && !('handle' in secret) && 'dpop_private_jwk' in secret);
@@ -236,7 +247,10 @@ describe('a cluster that requires an acr', () => {
     const prompts = promptsOf(desk).length;
     const result = await desk.getToken('vault', true);
     assert.equal(result.code, 77);
-    assert.match(refusalOf(result).error, /acr mfa is required; the identity provider was asked for it and did not give it/);
+    assert.match(
+      refusalOf(result).error,
+      /acr mfa is required; the identity provider was asked for it and did not give it/,
+    );
     const asked = desk.idp.requests.filter(({ path }) => path === '/auth').slice(prompts);
     assert.ok(asked.length >= 1 && asked.every(({ query }) => query.acr_values === 'mfa'));
   });
@@ -264,7 +278,10 @@ describe('a broker that is away', () => {
   it('fails a renewal with 69, naming the host, and remembers nothing', async () => {
     const result = await desk.getToken('prod', false);
     assert.equal(result.code, 69);
-    assert.match(refusalOf(result).error, new RegExp(`^the broker at ${new URL(desk.url).host} is out of reach: connection refused$`));
+    assert.match(
+      refusalOf(result).error,
+      new RegExp(`^the broker at ${new URL(desk.url).host} is out of reach: connection refused$`),
+    );
     await desk.restartBroker();
     credentialOf(await desk.getToken('prod', false));
   });

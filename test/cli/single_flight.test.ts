@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildBundles } from '../support/bundle.ts';
-import { run } from '../support/run.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
+import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 
 const cold = (desk: Desk) => run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);

@@ -121,7 +121,10 @@ describe('an edited or old entry (S8, P12)', () => {
   it('with a later auth_time prints no token beyond its own exp', () => {
     const { session } = good;
     assert.ok(session);
-    const edited: Entry = { ...good, session: { ...session, auth_time: seconds(at + 100_000), end_at_most: seconds(at + 100_900) } };
+    const edited: Entry = {
+      ...good,
+      session: { ...session, auth_time: seconds(at + 100_000), end_at_most: seconds(at + 100_900) },
+    };
     for (const later of [0, 200, 289]) assert.equal(judge(edited, seconds(at + later)).act, 'print');
     for (const later of [290, 300, 10_000]) assert.notEqual(judge(edited, seconds(at + later)).act, 'print');
   });
@@ -166,7 +169,10 @@ describe('the judgement of an entry', () => {
         const ours = judge(entry, seconds(at + elapsed)).act;
         const theirs = act(entryAt(at), elapsed);
         // A token that is over by our clock is asked for anew: a round trip, never an extra minute.
-        assert.ok(ours === theirs || (theirs === 'print' && ours === 'ask' && skew < 0), `${skew} ${elapsed} ${ours} ${theirs}`);
+        assert.ok(
+          ours === theirs || (theirs === 'print' && ours === 'ask' && skew < 0),
+          `${skew} ${elapsed} ${ours} ${theirs}`,
+        );
       }
     }
   });
@@ -174,15 +180,22 @@ describe('the judgement of an entry', () => {
   it('prints no token at or after its exp, its session_end, or before its time, whatever the entry says', () => {
     const small = fc.integer({ min: 0, max: 2_000 });
     fc.assert(
-      fc.property(small, small, small, small, fc.integer({ min: -1_000, max: 1_000 }), (age, ttl, expires_in, elapsed, skew) => {
-        const entry = { ...entryAt(at, { age, ttl, skew }), expires_in: seconds(expires_in) };
-        const instant = seconds(at + elapsed);
-        const judgement = judge(entry, instant);
-        if (judgement.act !== 'print') return;
-        assert.ok(elapsed < ttl && elapsed + age < 900 && elapsed < 600);
-        assert.ok(judgement.expirationTimestamp > instant);
-        assert.ok(judgement.expirationTimestamp <= Math.max(instant + 1, at + ttl - 10));
-      }),
+      fc.property(
+        small,
+        small,
+        small,
+        small,
+        fc.integer({ min: -1_000, max: 1_000 }),
+        (age, ttl, expires_in, elapsed, skew) => {
+          const entry = { ...entryAt(at, { age, ttl, skew }), expires_in: seconds(expires_in) };
+          const instant = seconds(at + elapsed);
+          const judgement = judge(entry, instant);
+          if (judgement.act !== 'print') return;
+          assert.ok(elapsed < ttl && elapsed + age < 900 && elapsed < 600);
+          assert.ok(judgement.expirationTimestamp > instant);
+          assert.ok(judgement.expirationTimestamp <= Math.max(instant + 1, at + ttl - 10));
+        },
+      ),
     );
   });
 });
