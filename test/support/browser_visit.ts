@@ -93,6 +93,8 @@ export async function visit(
 ): Promise<Outcome> {
   const steps: string[] = [];
   let form = false;
+  /** The same form once more means that it was refused; after the program sent us back, it is a new one. */
+  let sent = false;
   let patience = mode.startsWith('slow:') ? Number(mode.slice(5)) * 1000 : 0;
   const hesitate = async () => {
     await sleep(patience);
@@ -118,6 +120,7 @@ export async function visit(
       if (leaves) {
         await hesitate();
         leaving();
+        sent = false;
       }
       step = onward;
       continue;
@@ -131,12 +134,13 @@ export async function visit(
     if (mode === 'abandon') return outcome('abandoned', response.status, text);
     const login = loginForm(page);
     if (!login) return outcome('page', response.status, text);
-    if (form) return outcome('refused', response.status, text);
+    if (sent) return outcome('refused', response.status, text);
     await hesitate();
     if (mode === 'deny') {
       step = cancelled(page, step.url);
     } else {
       form = true;
+      sent = true;
       step = filled(login, step.url, person);
     }
   }

@@ -1,0 +1,109 @@
+// The listener on loopback (P9): what it takes, what it does not mind, and that it closes.
+
+import assert from 'node:assert/strict';
+import { createServer, connect } from 'node:net';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { describe, it } from 'node:test';
+import { openListener } from '../../cli/login/listener.ts';
+import { splitWords } from '../../cli/login/open_browser.ts';
+import { page } from '../../cli/login/page.ts';
+
+const get = (url: string) => fetch(url, { redirect: 'manual' });
+
+describe('the listener', () => {
+  it('takes the visit with its state once, and ignores wrong states, other paths and other methods (P9)', async () => {
+    await using listener = await openListener('127.0.0.1', []);
+    const { redirect_uri } = listener;
+    const waiting = listener.wait('right', 10_000);
+    const { origin } = new URL(redirect_uri);
+    for (const stray of ['', '?state=wrong&code=x', '?code=x', '?state=', '?state=right2', `?state=${'x'.repeat(5_000)}`]) {
+      assert.equal((await get(redirect_uri + stray)).status, 404);
+    }
+    assert.equal((await get(`${origin}/favicon.ico`)).status, 404);
+    assert.equal((await get(`${origin}/?state=right`)).status, 404);
+    assert.equal((await fetch(`${redirect_uri}?state=right`, { method: 'POST' })).status, 404);
+
+    const answer = get(`${redirect_uri}?code=abc&state=right`);
+    const visit = await waiting;
+    assert.equal(visit.query, 'code=abc&state=right');
+    assert.equal((await get(`${redirect_uri}?code=abc&state=right`)).status, 404);
+    await visit.answer(200, page('Logged in', ['done']));
+    const response = await answer;
+    assert.equal(response.status, 200);
+    assert.match(response.headers.get('content-security-policy') ?? '', /^default-src 'none'/);
+    assert.match(await response.text(), /<h1>Logged in<\/h1>/);
+  });
+
+  it("is not disturbed by another process's connections that say nothing, or nonsense (P9)", async () => {
+    await using listener = await openListener('127.0.0.1', []);
+    const port = Number(new URL(listener.redirect_uri).port);
+    const sockets = Array.from({ length: 20 }, () => connect(port, '127.0.0.1'));
+    for (const [i, socket] of sockets.entries()) {
+      socket.on('error', () => undefined);
+      if (i % 2 === 0) socket.write('\0\x16\x03\x01 nonsense\r\n\r\n');
+    }
+    const waiting = listener.wait('right', 10_000);
+    const answer = get(`${listener.redirect_uri}?state=right`);
+    await (await waiting).answer(200, '');
+    assert.equal((await answer).status, 200);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('sends the same tab on to a second request with a state of its own', async () => {
+    await using listener = await openListener('127.0.0.1', []);
+    const first = listener.wait('one', 10_000);
+    const answer = get(`${listener.redirect_uri}?state=one`);
+    const visit = await first;
+    const second = listener.wait('two', 10_000);
+    await visit.redirect('https://idp.example.com/auth?state=two');
+    assert.equal((await answer).headers.get('location'), 'https://idp.example.com/auth?state=two');
+    assert.equal((await get(`${listener.redirect_uri}?state=one`)).status, 404);
+    void get(`${listener.redirect_uri}?state=two`).catch(() => undefined);
+    assert.equal((await second).query, 'state=two');
+  });
+
+  it('closes: at its deadline, and with all connections (P9)', async () => {
+    let url = '';
+    const login = async () => {
+      await using listener = await openListener('127.0.0.1', []);
+      url = listener.redirect_uri;
+      await listener.wait('right', 60);
+    };
+    await assert.rejects(login(), { code: 'login_failed', message: /^nobody logged in within/ });
+    await assert.rejects(get(url), TypeError);
+  });
+
+  it('takes the next port when one is taken, and says which were when all are (P9)', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const free = createServer().listen(0, '127.0.0.1');
+    await once(free, 'listening');
+    const next = (free.address() as AddressInfo).port;
+    free.close();
+    await once(free, 'close');
+    {
+      await using listener = await openListener('localhost', [port, next]);
+      assert.equal(listener.redirect_uri, `http://localhost:${next}/callback`);
+    }
+    await assert.rejects(openListener('127.0.0.1', [port]), { code: 'busy', message: new RegExp(`${port} \\(EADDRINUSE\\)`) });
+    taken.close();
+  });
+});
+
+describe('BROWSER', () => {
+  it('is split into words as a shell does, and nothing is expanded', () => {
+    assert.deepEqual(splitWords(`firefox --new-window`), ['firefox', '--new-window']);
+    assert.deepEqual(splitWords(`'/a b/browser' "x \\" y" z\\ z '' $HOME $(id)`), ['/a b/browser', 'x " y', 'z z', '', '$HOME', '$(id)']);
+    assert.deepEqual(splitWords('  '), []);
+  });
+});
+
+describe('the page', () => {
+  it('escapes all that others wrote', () => {
+    const html = page('Logged in', [`<script>alert("1")</script> & 'x'`]);
+    assert.ok(!html.includes('<script') && html.includes('&#60;script&#62;alert(&#34;1&#34;)'));
+    assert.ok(!/(src|href|url\()/.test(html));
+  });
+});
