@@ -38,9 +38,7 @@ export async function editKubeconfig<T>(host: Host, file: string, edit: (config:
     const text = stat ? readFileSync(target, 'utf8') : '';
     const config = parse(text, file);
     const result = edit(config);
-    // kubectl writes lists without indentation: a file keeps the way it has.
-    const indentSeq = /^[a-z]+:\n +- /m.test(text);
-    const after = config.toString({ lineWidth: 0, indentSeq });
+    const after = print(config, text);
     if (after !== text) writeWhole(target, after, host, stat ? stat.mode & 0o777 : 0o600);
     return result;
   } catch (cause) {
@@ -103,6 +101,22 @@ function parse(text: string, file: string): Document {
     if (isSeq(entries) && entries.items.length === 0) entries.flow = false;
   }
   return config;
+}
+
+/** In the way that the file has: JSON, or YAML with its kind of lists (kubectl does not indent them) and braces. */
+function print(config: Document, before: string): string {
+  if (isJson(before)) return `${JSON.stringify(config.toJS(), null, 2)}\n`;
+  const indentSeq = /^[a-z]+:\n +- /m.test(before);
+  return config.toString({ lineWidth: 0, indentSeq, flowCollectionPadding: /[[{] /.test(before) });
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** As client-go does it: the file must not be there, and is gone afterwards. */

@@ -67,7 +67,7 @@ export async function statusCommand(host: Host, { output }: { readonly output?: 
 
 async function statusOf(host: Host, url: string, is_default: boolean, record?: SessionRecord): Promise<BrokerStatus> {
   const common = { broker: url, default: is_default };
-  if (!record?.session) return { ...common, logged_in: false, clusters: [], ...(record && placeOf(host, record)) };
+  if (!record?.session) return { ...common, logged_in: false, clusters: [] };
   const { session, ended, minted_local } = record;
   const { sid, username, groups, auth_time, acr } = session;
   const view = { session, minted_local };

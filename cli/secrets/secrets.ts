@@ -27,6 +27,9 @@ export interface Secrets {
 export function createSecrets(host: Host): Secrets {
   const places: Readonly<Record<Place, SecretStore>> = { keychain: createKeychain(host), file: createSecretFile(host) };
 
+  /** Once it failed it is not asked again by this process: a hanging one costs its deadline once. */
+  let fault = hasKeychain(host, existsSync) ? undefined : 'there is no keychain';
+
   return {
     async load(broker, place) {
       try {
@@ -35,14 +38,13 @@ export function createSecrets(host: Host): Secrets {
         // A locked keyring answers as if it had nothing.
         return place === 'keychain' ? 'the keychain is locked, or lost the login' : 'the file with the login is gone';
       } catch (error) {
-        if (error instanceof SecretFault) return error.message;
-        throw error;
+        if (!(error instanceof SecretFault)) throw error;
+        if (place === 'keychain') fault = error.message;
+        return error.message;
       }
     },
     async save(broker, secret, before) {
-      const kept = hasKeychain(host, existsSync)
-        ? await attempt(places.keychain, broker, secret)
-        : 'there is no keychain';
+      const kept = fault ?? (await attempt(places.keychain, broker, secret));
       if (kept === true) {
         if (before === 'file') await quietly(places.file.erase(broker));
         return 'keychain';

@@ -1,9 +1,9 @@
 // The listener on loopback (P9): what it takes, what it does not mind, and that it closes.
 
 import assert from 'node:assert/strict';
-import { createServer, connect } from 'node:net';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { describe, it } from 'node:test';
 import { openListener } from '../../cli/login/listener.ts';
 import { splitWords } from '../../cli/login/open_browser.ts';
@@ -17,7 +17,14 @@ describe('the listener', () => {
     const { redirect_uri } = listener;
     const waiting = listener.wait('right', 10_000);
     const { origin } = new URL(redirect_uri);
-    for (const stray of ['', '?state=wrong&code=x', '?code=x', '?state=', '?state=right2', `?state=${'x'.repeat(5_000)}`]) {
+    for (const stray of [
+      '',
+      '?state=wrong&code=x',
+      '?code=x',
+      '?state=',
+      '?state=right2',
+      `?state=${'x'.repeat(5_000)}`,
+    ]) {
       assert.equal((await get(redirect_uri + stray)).status, 404);
     }
     assert.equal((await get(`${origin}/favicon.ico`)).status, 404);
@@ -87,7 +94,10 @@ describe('the listener', () => {
       await using listener = await openListener('localhost', [port, next]);
       assert.equal(listener.redirect_uri, `http://localhost:${next}/callback`);
     }
-    await assert.rejects(openListener('127.0.0.1', [port]), { code: 'busy', message: new RegExp(`${port} \\(EADDRINUSE\\)`) });
+    await assert.rejects(openListener('127.0.0.1', [port]), {
+      code: 'busy',
+      message: new RegExp(`${port} \\(EADDRINUSE\\)`),
+    });
     taken.close();
   });
 });
@@ -95,7 +105,14 @@ describe('the listener', () => {
 describe('BROWSER', () => {
   it('is split into words as a shell does, and nothing is expanded', () => {
     assert.deepEqual(splitWords(`firefox --new-window`), ['firefox', '--new-window']);
-    assert.deepEqual(splitWords(`'/a b/browser' "x \\" y" z\\ z '' $HOME $(id)`), ['/a b/browser', 'x " y', 'z z', '', '$HOME', '$(id)']);
+    assert.deepEqual(splitWords(`'/a b/browser' "x \\" y" z\\ z '' $HOME $(id)`), [
+      '/a b/browser',
+      'x " y',
+      'z z',
+      '',
+      '$HOME',
+      '$(id)',
+    ]);
     assert.deepEqual(splitWords('  '), []);
   });
 });

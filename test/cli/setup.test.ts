@@ -67,7 +67,10 @@ describe('setup', () => {
     assert.equal(result.code, 0, result.stderr);
     const config = read();
     assert.equal(statSync(file).mode & 0o777, 0o600);
-    assert.deepEqual(config.contexts.map(({ name }: { name: string }) => name), ['dev', 'prod', 'vault']);
+    assert.deepEqual(
+      config.contexts.map(({ name }: { name: string }) => name),
+      ['dev', 'prod', 'vault'],
+    );
     assert.equal(config['current-context'], 'dev');
     const { exec } = config.users[0].user;
     assert.equal(exec.apiVersion, 'client.authentication.k8s.io/v1');
@@ -93,7 +96,10 @@ describe('setup', () => {
     const lines = text.split('\n');
     for (const line of EXISTING.split('\n')) assert.ok(lines.includes(line), line);
     const kept = lines.filter((line) => EXISTING.split('\n').includes(line) && line.trim() !== '');
-    assert.deepEqual(kept.filter((line) => /^[a-z#]/.test(line)), EXISTING.split('\n').filter((line) => /^[a-z#]/.test(line)));
+    assert.deepEqual(
+      kept.filter((line) => /^[a-z#]/.test(line)),
+      EXISTING.split('\n').filter((line) => /^[a-z#]/.test(line)),
+    );
     assert.equal(statSync(file).mode & 0o777, 0o640);
     const config = read();
     assert.equal(config['current-context'], 'dev');
@@ -102,13 +108,19 @@ describe('setup', () => {
       config.contexts.map(({ name }: { name: string }) => name),
       ['dev', 'curfew-dev', 'prod', 'vault'],
     );
-    assert.match(result.stdout, /context curfew-dev for the cluster dev: the name dev is used there for something else/);
+    assert.match(
+      result.stdout,
+      /context curfew-dev for the cluster dev: the name dev is used there for something else/,
+    );
     assert.match(result.stdout, /kubectl config use-context curfew-dev/);
   });
 
   it('keeps what the person added to our own entries', async () => {
     await setup();
-    const added = readFileSync(file, 'utf8').replace('    cluster: dev\n', '    cluster: dev\n    namespace: team-a # mine\n');
+    const added = readFileSync(file, 'utf8').replace(
+      '    cluster: dev\n',
+      '    cluster: dev\n    namespace: team-a # mine\n',
+    );
     writeFileSync(file, added);
     assert.equal((await setup(['--max-age', '10m'])).code, 0);
     assert.match(readFileSync(file, 'utf8'), /namespace: team-a # mine/);
@@ -117,7 +129,10 @@ describe('setup', () => {
 
   it('takes only the clusters named, and refuses one that the broker does not have', async () => {
     assert.equal((await setup(['--cluster', 'prod'])).code, 0);
-    assert.deepEqual(read().contexts.map(({ name }: { name: string }) => name), ['prod']);
+    assert.deepEqual(
+      read().contexts.map(({ name }: { name: string }) => name),
+      ['prod'],
+    );
     const result = await setup(['--cluster', 'nowhere']);
     assert.equal(result.code, 78);
     assert.match(refusalOf(result).hint, /dev, prod, vault/);
@@ -143,7 +158,12 @@ describe('setup', () => {
     mkdirSync(dir);
     assert.equal((await setup([], { CURFEW_CONFIG_DIR: dir })).code, 0);
     const { command, args } = read().users[0].user.exec;
-    const env = { HOME: desk.dir, CURFEW_CONFIG_DIR: dir, KUBERNETES_EXEC_INFO: execInfo(true), BROWSER: desk.browser.command };
+    const env = {
+      HOME: desk.dir,
+      CURFEW_CONFIG_DIR: dir,
+      KUBERNETES_EXEC_INFO: execInfo(true),
+      BROWSER: desk.browser.command,
+    };
     credentialOf(await run(command, args, { env, cwd: '/' }));
     const { stdout } = await run('sh', ['-c', `printf %s ${quote("it's $HOME `x` \\")}`]);
     assert.equal(stdout, "it's $HOME `x` \\");
@@ -153,7 +173,10 @@ describe('setup', () => {
     await setup();
     const result = await desk.curfew(['login']);
     assert.equal(result.code, 0, result.stderr);
-    assert.match(result.stdout, /^logged in as curfew:alice@example.com for 1h, until \d\d:\d\d; 30m without use end it earlier\n$/);
+    assert.match(
+      result.stdout,
+      /^logged in as curfew:alice@example.com for 1h, until \d\d:\d\d; 30m without use end it earlier\n$/,
+    );
     const refused = await desk.getToken('vault', false);
     assert.equal(refusalOf(refused).hint, 'run: kubectl curfew login --cluster vault');
   });
@@ -165,7 +188,10 @@ describe('setup', () => {
       assert.equal(result.code, 78);
       assert.match(refusalOf(result).error, /kubeconfig/);
       assert.equal(readFileSync(file, 'utf8'), text);
-      assert.deepEqual(readdirSync(desk.dir).filter((name) => /lock$|tmp$/.test(name)), []);
+      assert.deepEqual(
+        readdirSync(desk.dir).filter((name) => /lock$|tmp$/.test(name)),
+        [],
+      );
     }
   });
 });

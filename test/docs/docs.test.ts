@@ -1,0 +1,254 @@
+// The documents against the code, both ways: what one names the other must have.
+
+import assert from 'node:assert/strict';
+import { existsSync, globSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { printAuthnConfig } from '../../broker/authn_config.ts';
+import { REASONS } from '../../shared/decide.ts';
+import { CODES, EXIT } from '../../shared/errors.ts';
+import { END_REASONS } from '../../shared/session.ts';
+import { BENCHES } from '../bench/benches.ts';
+import { sayAim } from '../bench/figure.ts';
+import { makeConfigFiles } from '../broker/config_files.ts';
+import { go_version, programs } from '../cluster/versions.ts';
+import { run } from '../support/run.ts';
+import { blocks, firstNames, namesIn, ROOT, read, rowsOf, sectionsByName } from './documents.ts';
+import {
+  commandsOf,
+  environmentVariables,
+  filesOf,
+  settingPaths,
+  settingsNotAvailable,
+  threatTests,
+} from './sources.ts';
+
+const README = read('README.md');
+const DOCUMENTS = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  ...globSync('docs/*.md', { cwd: ROOT }),
+];
+
+/** Equal as sets, each named once, and not empty: a comparison of nothing with nothing would always hold. */
+function sameNames(documented: readonly string[], real: readonly string[], what: string): void {
+  assert.ok(real.length > 0, `no ${what} were found in the code`);
+  assert.equal(new Set(documented).size, documented.length, `${what} are documented twice`);
+  assert.deepEqual([...documented].sort(), [...new Set(real)].sort(), what);
+}
+
+describe('commands', async () => {
+  const found = await Promise.all([
+    commandsOf('cli/kubectl_curfew.ts', ['kubectl-curfew']),
+    commandsOf('broker/main.ts', ['curfew-broker']),
+  ]);
+  const commands = new Map(found.flatMap((one) => [...one]));
+
+  test('each command and each of its flags is documented, and no other', () => {
+    const sections = sectionsByName(read('docs/commands.md'), '###');
+    sameNames([...sections.keys()], [...commands.keys()], 'commands');
+    for (const [command, flags] of commands) {
+      const rows = rowsOf(sections.get(command) ?? '', 'flag', 'meaning');
+      const documented = firstNames(rows).map((name) => /--[\w-]+/.exec(name)?.[0] ?? name);
+      sameNames(documented, flags, `flags of ${command}`);
+    }
+  });
+
+  test('the README names each command', () => {
+    const documented = firstNames(rowsOf(README, 'command', 'does')).filter((name) => !name.startsWith('npm '));
+    sameNames(
+      documented.map((name) => name.replace(/^kubectl curfew /, 'kubectl-curfew ')),
+      [...commands.keys()],
+      'commands',
+    );
+  });
+});
+
+test('each setting is documented, and no other', () => {
+  const documented = firstNames(rowsOf(read('docs/settings.md'), 'setting', 'type, default', 'meaning'));
+  sameNames(documented, settingPaths(), 'settings');
+});
+
+test('each setting that is not available yet is documented as that', () => {
+  const [, text = ''] = read('docs/settings.md').split('## Not available in this version');
+  sameNames(namesIn(text), settingsNotAvailable(), 'settings that are not available');
+});
+
+test('each code is documented with its exit status, HTTP status and OAuth error', () => {
+  const rows = rowsOf(read('docs/codes.md'), 'code', 'exit', 'HTTP', '`error`', 'when');
+  sameNames(firstNames(rows), Object.keys(CODES), 'codes');
+  const documented = Object.fromEntries(
+    rows.map(([code = '', exit, status, error = '', when]) => {
+      assert.ok(when, `${code} says nothing of when`);
+      return [namesIn(code)[0], { exit: Number(exit), status: Number(status), error: namesIn(error)[0] }];
+    }),
+  );
+  const real = Object.entries(CODES).map(([code, { exit, status, error }]) => [code, { exit, status, error }]);
+  assert.deepEqual(documented, Object.fromEntries(real));
+});
+
+test('each reason of the engine and each end reason is documented', () => {
+  const codes = read('docs/codes.md');
+  sameNames(firstNames(rowsOf(codes, 'reason', 'denies', 'ends the session')), REASONS, 'reasons');
+  sameNames(firstNames(rowsOf(codes, '`end_reason`', 'when', 'new login')), END_REASONS, 'end reasons');
+});
+
+test('each audit event is documented, with its own fields', () => {
+  const rows = rowsOf(read('docs/codes.md'), 'event', 'when', 'also');
+  const events = read('broker/audit.ts')
+    .split(/^export interface /m)
+    .slice(1);
+  const real = new Map(
+    events.flatMap((text): [string, string[]][] => {
+      const [, event] = /readonly event: '(\w+)'/.exec(text) ?? [];
+      const fields = [...text.matchAll(/^ {2}readonly (\w+)/gm)].map(([, field = '']) => field);
+      return event === undefined ? [] : [[event, fields.filter((field) => field !== 'event')]];
+    }),
+  );
+  sameNames(firstNames(rows), [...real.keys()], 'audit events');
+  for (const [event = '', , also = ''] of rows) {
+    const fields = real.get(namesIn(event)[0] ?? '') ?? [];
+    const outside = also.replaceAll(/\([^()]*\)/g, '');
+    sameNames(namesIn(outside.split(';')[0] ?? ''), fields, `fields of ${event}`);
+  }
+});
+
+test('each exit status is documented', () => {
+  const rows = rowsOf(README, 'exit', 'when');
+  sameNames(
+    rows.map(([exit = '']) => exit),
+    Object.values(EXIT).map(String),
+    'exit statuses',
+  );
+});
+
+test('each environment variable that is read is documented, and no other', () => {
+  const rows = rowsOf(read('docs/commands.md'), 'variable', 'read by', 'meaning');
+  sameNames(firstNames(rows), environmentVariables(), 'environment variables');
+});
+
+test('each figure of the bench is documented, with its aim', () => {
+  const rows = rowsOf(README, 'figure', 'what', 'aim');
+  const figures = BENCHES.flatMap((bench) => bench.figures);
+  sameNames(
+    firstNames(rows),
+    figures.map(({ name }) => name),
+    'figures',
+  );
+  const aims = new Set(
+    figures.flatMap(({ name, aim }) => (aim ? [`${name.replace(/\.per_second$/, '')} ${sayAim(aim)}`] : [])),
+  );
+  const documented = rows.flatMap(([names = '', , aim = '']) =>
+    aim === '' ? [] : [`${(namesIn(names)[0] ?? '').replace(/\.per_second$/, '')} ${aim}`],
+  );
+  sameNames(documented, [...aims], 'aims');
+});
+
+test('the options of demo and bench are documented, and no other', async () => {
+  const lines = README.split('\n').filter((line) => line.includes('`npm run demo'));
+  const [, bench = ''] = /^`npm run bench` measures([\s\S]*?)\n\n/m.exec(README) ?? [];
+  for (const [name, text] of Object.entries({ demo: lines.join('\n'), bench })) {
+    const { code, stdout, stderr } = await run(process.execPath, [path.join(ROOT, 'test', name, 'main.ts'), '--help']);
+    assert.equal(code, 0, stderr);
+    const real = [...stdout.matchAll(/(?<=[\s[])--\w+/g)].map(([flag]) => flag);
+    const documented = [...text.matchAll(/(?<=[\s`])--\w+/g)].map(([flag]) => flag);
+    sameNames([...new Set(documented)], real, `options of npm run ${name}`);
+  }
+});
+
+test('each npm script is documented, and no other', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const typed = [...README.matchAll(/npm (?:run (\w+)|(test))\b/g)].map(([, script, test = '']) => script ?? test);
+  sameNames([...new Set(typed)], Object.keys(scripts), 'npm scripts');
+});
+
+test('the two commands of a new machine stand in the README, and .ci/run runs the second', () => {
+  const lines = blocks(README, 'sh').flatMap((block) => block.split('\n'));
+  assert.ok(lines.includes('npm ci && npm run demo'));
+  assert.ok(lines.includes('npm ci && npm test'));
+  assert.ok(read('.ci/run').split('\n').includes('npm ci && npm test'));
+});
+
+test('the README asks for the Debian packages that tests need, and no other', () => {
+  const lines = blocks(README, 'sh').flatMap((block) => block.split('\n'));
+  const [line = ''] = lines.filter((candidate) => candidate.startsWith('apt-get install '));
+  const quoted = line
+    .split(' ')
+    .slice(2)
+    .filter((word) => !word.startsWith('-'));
+  const real = read('test/debian-packages.txt')
+    .split('\n')
+    .map((text) => text.replace(/#.*/, '').trim());
+  sameNames(
+    quoted,
+    real.filter((name) => name !== ''),
+    'Debian packages',
+  );
+});
+
+test('the README names the versions that are meant', () => {
+  const root = JSON.parse(read('package.json')) as { engines: { node: string; npm: string } };
+  const cli = JSON.parse(read('cli/package.json')) as { engines: { node: string } };
+  const number = (range: string) => range.replace('>=', '');
+  assert.ok(
+    README.includes(`Node.js ${number(root.engines.node)} or later with npm ${number(root.engines.npm)} or later`),
+  );
+  assert.ok(README.includes(`Node.js ${number(cli.engines.node)} or later`));
+  assert.ok(README.includes(`Go ${go_version} or later`));
+  assert.ok(README.includes(`tested with ${programs.kubeApiserver.module.version}`));
+});
+
+test("the README's configuration loads, and gives each of its clusters an authn-config", async () => {
+  const [text = '', ...more] = blocks(README, 'yaml');
+  assert.deepEqual(more, [], 'one configuration in the README');
+  const { files, loadText } = await makeConfigFiles();
+  const named = [...text.matchAll(/\bca_file: ([\w.-]+)/g)].map(([, file = '']) => file);
+  named.push(/issuer_ca_file: (\S+)/.exec(text)?.[1] ?? '');
+  assert.ok(named.length >= 3);
+  const config = await loadText(text, Object.fromEntries(named.map((file) => [file, files['ca.crt'] ?? ''])));
+  assert.ok(config.clusters.length > 0);
+  for (const { name } of config.clusters) assert.match(printAuthnConfig(config, name), /AuthenticationConfiguration/);
+});
+
+test('each threat that is tested stands in SECURITY.md, and what stands there is tested where it says', () => {
+  const rows = rowsOf(read('SECURITY.md'), 'ID', 'what must hold', 'tests');
+  const tests = threatTests();
+  sameNames(
+    rows.map(([id = '']) => id),
+    [...tests.keys()],
+    'threats',
+  );
+  for (const [id = '', , places = ''] of rows) {
+    for (const place of namesIn(places)) assert.ok(tests.get(id)?.includes(place), `no test ${id} in test/${place}`);
+  }
+});
+
+test('each source file stands in ARCHITECTURE.md by its name or its folder, and no other', () => {
+  const names = namesIn(read('ARCHITECTURE.md'));
+  const files = filesOf('cli', 'broker', 'shared');
+  assert.ok(files.length > 50);
+  const missing = files.filter((file) => {
+    const folder = path.basename(path.dirname(file));
+    return !names.includes(path.basename(file)) && !(file.split('/').length > 2 && names.includes(`${folder}/`));
+  });
+  assert.deepEqual(missing, []);
+  const real = new Set(files.map((file) => path.basename(file)));
+  const gone = names.filter((name) => name.endsWith('.ts') && !real.has(path.basename(name)));
+  assert.deepEqual(gone, []);
+});
+
+test('every link between the documents leads somewhere', () => {
+  const links = DOCUMENTS.flatMap((file) =>
+    [...read(file).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => ({ file, link })),
+  );
+  assert.ok(links.length > 10);
+  for (const { file, link } of links) {
+    const [target = '', anchor] = link.split('#');
+    const resolved = target === '' ? file : path.join(path.dirname(file), target);
+    assert.ok(existsSync(path.join(ROOT, resolved)), `${file}: ${link}`);
+    const headings = [...read(resolved).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading.toLowerCase());
+    if (anchor !== undefined) assert.ok(headings.includes(anchor), `${file}: ${link}`);
+  }
+});

@@ -1,0 +1,66 @@
+// A real keychain for tests: gnome-keyring on a session bus of its own, unlocked by a password.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { run } from '../support/run.ts';
+
+export interface Keyring {
+  /** For the program under test. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The keyring is locked, and nobody is there to unlock it. */
+  lock(): Promise<void>;
+  /** It answers no more, and again. */
+  hang(): void;
+  resume(): void;
+  stop(): Promise<void>;
+}
+
+const COLLECTION = '/org/freedesktop/secrets/collection/login';
+
+export async function startKeyring(dir: string): Promise<Keyring> {
+  const runtime = `${dir}/runtime`;
+  mkdirSync(runtime, { recursive: true, mode: 0o700 });
+  const home = { HOME: dir, XDG_RUNTIME_DIR: runtime, XDG_DATA_HOME: `${dir}/data`, PATH: process.env.PATH ?? '' };
+  const bus = spawn('dbus-daemon', ['--session', '--nofork', '--nopidfile', '--print-address=1'], {
+    env: home,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const [address] = await once(bus.stdout, 'data');
+  const env = { XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: String(address).trim() };
+  const daemon = spawn('gnome-keyring-daemon', ['--foreground', '--unlock', '--components=secrets'], {
+    env: { ...home, ...env },
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  daemon.stdin.end('password');
+  const call = (...args: readonly string[]) =>
+    run('dbus-send', ['--session', '--dest=org.freedesktop.secrets', '--print-reply', ...args], {
+      env: { ...home, ...env },
+    });
+  for (let i = 0; ; i++) {
+    const { code, stdout } = await call('/org/freedesktop/secrets', 'org.freedesktop.DBus.Introspectable.Introspect');
+    if (code === 0 && stdout.includes('collection')) break;
+    if (i === 100) throw new Error('gnome-keyring did not start');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return {
+    env,
+    async lock() {
+      const method = 'org.freedesktop.Secret.Service.Lock';
+      const { code, stderr } = await call('/org/freedesktop/secrets', method, `array:objpath:${COLLECTION}`);
+      if (code !== 0) throw new Error(`not locked: ${stderr}`);
+    },
+    hang: () => void daemon.kill('SIGSTOP'),
+    resume: () => void daemon.kill('SIGCONT'),
+    async stop() {
+      for (const child of [daemon, bus]) await end(child);
+    },
+  };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const closed = once(child, 'exit');
+  child.kill('SIGKILL');
+  await closed;
+}

@@ -1,0 +1,94 @@
+// The sources of truth that documents are compared with: commands, settings, environment, test names.
+
+import assert from 'node:assert/strict';
+import { globSync } from 'node:fs';
+import path from 'node:path';
+import { parseSections } from '../../broker/config/schema.ts';
+import { run } from '../support/run.ts';
+import { ROOT, read } from './documents.ts';
+
+/** Every command of a program that does something, as typed, with its long flags; from what `--help` says. */
+export async function commandsOf(entry: string, words: readonly string[]): Promise<Map<string, string[]>> {
+  const [name = '', ...rest] = words;
+  const { code, stdout, stderr } = await run(process.execPath, [path.join(ROOT, entry), ...rest, '--help']);
+  assert.equal(code, 0, `${words.join(' ')} --help: ${stderr}`);
+  const [options = '', commands] = stdout.split(/^Commands:$/m);
+  if (commands === undefined) {
+    const flags = [...options.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag = '']) => flag);
+    return new Map([[words.join(' '), flags.filter((flag) => flag !== '--help')]]);
+  }
+  const inner = [...commands.matchAll(/^ {2}([\w-]+)/gm)].map(([, command = '']) => command);
+  const found = await Promise.all(
+    inner.filter((word) => word !== 'help').map((word) => commandsOf(entry, [name, ...rest, word])),
+  );
+  return new Map(found.flatMap((commandsInside) => [...commandsInside]));
+}
+
+/** The path of every single setting: the schema reads what it knows of anything, and then names what is wrong with it. */
+export function settingPaths(): string[] {
+  const sections = [...read('broker/config/schema.ts').matchAll(/\.\.\.section\('(\w+)'\)/g)].map(
+    ([, name = '']) => name,
+  );
+  const lists: readonly string[] = ['clusters', 'policy.segments'];
+  const anything = (at: string): unknown => {
+    if (lists.includes(at)) return [anything(`${at}[]`)];
+    return new Proxy({}, { get: (_, key) => anything(`${at}.${String(key)}`), has: () => true, ownKeys: () => [] });
+  };
+  const { faults } = parseSections(Object.fromEntries(sections.map((name) => [name, anything(name)])));
+  return faults.map((fault) => (fault.split(': ', 1)[0] ?? '').replaceAll('[0]', '[]'));
+}
+
+/** Names of settings that are refused as not available yet. */
+export function settingsNotAvailable(): string[] {
+  const [, body = ''] = /NOT_AVAILABLE[^[]*\[([^\]]*)\]/.exec(read('broker/config/faults.ts')) ?? [];
+  return [...body.matchAll(/'([^']+)'/g)].map(([, name = '']) => name.replaceAll('.*', '[]'));
+}
+
+/** Files of a room, without what is installed or built. */
+export function filesOf(...rooms: readonly string[]): string[] {
+  const files = rooms.flatMap((room) => globSync(`${room}/**/*.ts`, { cwd: ROOT }));
+  return files.filter((file) => !/(^|\/)(node_modules|dist)\//.test(file)).sort();
+}
+
+/** Environment variables that the programs read, and those of our own that demo, tests and bench read. */
+export function environmentVariables(): string[] {
+  const names = (file: string) => {
+    const text = read(file);
+    const direct = [...text.matchAll(/\benv\.([A-Z][A-Z0-9_]+)/g)].map(([, name = '']) => name);
+    const taken = [...text.matchAll(/\{([^{}]*)\} = (?:process\.)?env\b/g)].flatMap(
+      ([, list = '']) => list.match(/\b[A-Z][A-Z0-9_]+\b/g) ?? [],
+    );
+    // Node's agents read these themselves.
+    const proxies = /\bproxyEnv\b/.test(text) ? ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] : [];
+    return [...direct, ...taken, ...proxies];
+  };
+  const ours = filesOf('test')
+    .flatMap(names)
+    .filter((name) => name.startsWith('CURFEW_'));
+  return [...new Set([...filesOf('cli', 'broker', 'shared').flatMap(names), ...ours])].sort();
+}
+
+/** The IDs in the names of tests (`S1 …`, or `… (P2, P3)` at the end), with the files they stand in: `threats/sessions`. */
+export function threatTests(): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const file of globSync('test/**/*.test.ts', { cwd: ROOT }).sort()) {
+    const place = file.slice('test/'.length, -'.test.ts'.length);
+    for (const [, , name = ''] of read(file).matchAll(
+      /\b(?:test|it|describe)\(\s*(['"`])((?:\\.|(?!\1)[\s\S])*?)\1/g,
+    )) {
+      for (const id of idsIn(name)) {
+        const places = found.get(id) ?? [];
+        found.set(id, places.includes(place) ? places : [...places, place]);
+      }
+    }
+  }
+  return found;
+}
+
+const ID = '[A-Z]\\d+b?';
+
+function idsIn(name: string): readonly string[] {
+  const [, first] = new RegExp(`^(${ID}) `).exec(name) ?? [];
+  const [, last = ''] = new RegExp(`\\((${ID}(?:, ${ID})*)\\)$`).exec(name) ?? [];
+  return [...(first === undefined ? [] : [first]), ...last.split(', ').filter((id) => id !== '')];
+}
