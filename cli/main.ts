@@ -10,7 +10,10 @@ import { getToken } from './get_token.ts';
 import { type Host, oneLine } from './host.ts';
 
 export async function main(): Promise<void> {
-  process.exitCode = await run(hostOf(process), process.argv.slice(2));
+  const host = hostOf(process);
+  // Nor does what nobody awaited show a stack: it is our bug, told as every other failure.
+  process.on('uncaughtException', (error) => process.exit(sayError(host, error)));
+  process.exitCode = await run(host, process.argv.slice(2));
   // A request that was given up may hold a socket for a while: nothing is left to wait for.
   process.exit();
 }

@@ -1,6 +1,8 @@
 // The token cache as the slow path uses it: reads with a word about what is wrong, writes whole, forgets at a login.
 
 import { readdirSync } from 'node:fs';
+import { isSeconds } from '../../shared/time.ts';
+import { isObject } from '../../shared/wire.ts';
 import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../files.ts';
 import { cacheDirectoryOf, type Host } from '../host.ts';
 import { fileName } from '../paths.ts';
@@ -72,8 +74,9 @@ export function openCache(host: Host): Cache {
 
 function keyInside(text: string, broker: string): Key | undefined {
   try {
-    const { cluster, max_age } = JSON.parse(text);
-    return typeof cluster === 'string' ? { broker, cluster, max_age } : undefined;
+    const value: unknown = JSON.parse(text);
+    if (!isObject(value) || typeof value.cluster !== 'string') return undefined;
+    return { broker, cluster: value.cluster, max_age: isSeconds(value.max_age) ? value.max_age : undefined };
   } catch {
     return undefined;
   }

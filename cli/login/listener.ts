@@ -50,7 +50,7 @@ export interface Listener extends AsyncDisposable {
 export async function openListener(redirect_host: string, redirect_ports: readonly number[]): Promise<Listener> {
   let waiting: { readonly state: string; readonly take: (visit: Visit) => void } | undefined;
 
-  const server = createServer((request, response) => {
+  const server = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => {
     const query = queryOf(request);
     const state = query === undefined ? undefined : new URLSearchParams(query).get('state');
     if (query === undefined || !waiting || !state || !same(state, waiting.state))

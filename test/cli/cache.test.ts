@@ -9,14 +9,12 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
@@ -26,6 +24,7 @@ import { readEntry } from '../../cli/cache/read.ts';
 import { cacheDirectory, fileName } from '../../cli/paths.ts';
 import { seconds } from '../../shared/time.ts';
 import { credentialOf, type Desk, openDesk } from './desk.ts';
+import { temporaryFolder } from './host.ts';
 
 describe('a cache entry', () => {
   let desk: Desk;
@@ -144,7 +143,7 @@ describe('a cache entry', () => {
 
 describe('the cache under kill -9', () => {
   it('holds the old content or the new, never torn, 500 times (P7)', { timeout: 120_000 }, async () => {
-    const dir = mkdtempSync(`${tmpdir()}/curfew-torn-`);
+    const dir = temporaryFolder('torn');
     const writer = `${dir}/writer.cjs`;
     await build({
       entryPoints: [`${import.meta.dirname}/cache_writer.ts`],
@@ -169,7 +168,6 @@ describe('the cache under kill -9', () => {
     };
     await Promise.all(['a', 'b', 'c', 'd'].map((name) => lane(`${dir}/${name}`)));
     assert.equal(seen, 500);
-    rmSync(dir, { recursive: true });
   });
 });
 
@@ -205,7 +203,7 @@ describe('names', () => {
 });
 
 describe('the cache directory', () => {
-  const dir = mkdtempSync(`${tmpdir()}/curfew-dirs-`);
+  const dir = temporaryFolder('dirs');
   const uid = process.getuid?.();
   const env = { HOME: dir };
 

@@ -1,8 +1,7 @@
 // A person's desk without a cluster: the plugin's bundle, a real broker and IdP, a browser, and what kubectl would say.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { freePort } from '../cluster/ports.ts';
@@ -12,6 +11,7 @@ import { buildBundles } from '../support/bundle.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { type Idp, startIdp } from '../support/idp.ts';
 import { type RunResult, run } from '../support/run.ts';
+import { temporaryFolder } from './host.ts';
 
 type Settings = Readonly<Record<string, unknown>>;
 type Env = Readonly<Record<string, string | undefined>>;
@@ -66,7 +66,7 @@ const POLICY = {
 };
 
 export async function openDesk(changes: Settings = {}): Promise<Desk> {
-  const dir = await mkdtemp(path.join(tmpdir(), 'curfew-desk-'));
+  const dir = temporaryFolder('desk');
   const { cli } = await buildBundles();
   const authority = await createCertificateAuthority(path.join(dir, 'ca'));
   const idp = await startIdp({ users: USERS });
@@ -102,7 +102,10 @@ export async function openDesk(changes: Settings = {}): Promise<Desk> {
   };
   await write({});
   const start = () => startBroker({ configFile, url, ca: authority.caPem });
-  let broker = await start();
+  let broker = await start().catch(async (error: unknown) => {
+    await idp.stop();
+    throw error;
+  });
   let browsers = 0;
   const newBrowser = async (settings: Partial<BrowserSettings> = {}) => {
     browsers += 1;
@@ -150,7 +153,6 @@ export async function openDesk(changes: Settings = {}): Promise<Desk> {
     async stop() {
       await broker.kill();
       await idp.stop();
-      await rm(dir, { recursive: true, force: true });
     },
   };
 }

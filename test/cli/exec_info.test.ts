@@ -1,8 +1,6 @@
 // What kubectl says to the plugin, rightly and wrongly (P10), by the shipped bundle.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseExecInfo, printCredential } from '../../cli/exec_info.ts';
@@ -11,9 +9,10 @@ import { seconds } from '../../shared/time.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';
 import { execInfo, refusalOf } from './desk.ts';
+import { temporaryFolder } from './host.ts';
 
 const { cli } = await buildBundles();
-const home = mkdtempSync(`${tmpdir()}/curfew-home-`);
+const home = temporaryFolder('home');
 const getToken = (info: string | undefined) =>
   run(process.execPath, [cli, 'get-token', '--broker', 'https://127.0.0.1:1', '--cluster', 'dev'], {
     env: { HOME: home, KUBERNETES_EXEC_INFO: info },

@@ -1,7 +1,7 @@
 // A host for tests in this process: its own home, a clock that may be wrong, and all that was said.
 
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Host } from '../../cli/host.ts';
@@ -14,9 +14,21 @@ export interface TestHost extends Host {
   readonly printed: string[];
 }
 
+const folders: string[] = [];
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder of mode 0700 that is gone when this process ends. */
+export function temporaryFolder(name: string): string {
+  const folder = mkdtempSync(path.join(tmpdir(), `curfew-${name}-`));
+  folders.push(folder);
+  return folder;
+}
+
 /** @param ahead how far its clock is ahead of the true one, in seconds */
 export function testHost(env: Environment = {}, ahead = 0): TestHost {
-  const home = mkdtempSync(path.join(tmpdir(), 'curfew-host-'));
+  const home = temporaryFolder('host');
   const [said, printed]: [string[], string[]] = [[], []];
   return {
     ...{ home, said, printed },

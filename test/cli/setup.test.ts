@@ -6,7 +6,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -14,14 +13,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { editKubeconfig, kubeconfigFile } from '../../cli/kubeconfig.ts';
 import { quote } from '../../cli/launcher.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
-import { testHost } from './host.ts';
+import { temporaryFolder, testHost } from './host.ts';
 
 const EXISTING = `# my clusters
 apiVersion: v1
@@ -197,7 +195,7 @@ describe('setup', () => {
 });
 
 describe('the kubeconfig file', () => {
-  const dir = mkdtempSync(`${tmpdir()}/curfew-kubeconfig-`);
+  const dir = temporaryFolder('kubeconfig');
   const file = `${dir}/config`;
   const touch = (config: Parameters<Parameters<typeof editKubeconfig>[2]>[0]) => config.set('touched', true);
 

@@ -1,8 +1,7 @@
 // The warm path of get-token: what it loads, what it refuses to believe, and the rule by which it serves.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type Entry, entryName, type Key, printEntry } from '../../cli/cache/entry.ts';
@@ -11,6 +10,7 @@ import { type Seconds, seconds } from '../../shared/time.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, execInfo, refusalOf } from './desk.ts';
+import { temporaryFolder } from './host.ts';
 
 const { cli } = await buildBundles();
 const KEY: Key = { broker: 'https://127.0.0.1:1', cluster: 'dev' };
@@ -44,7 +44,7 @@ function entryAt(at: Seconds, { age = 0, ttl = 300, skew = 0 } = {}): Entry {
 }
 
 function placeEntry(entry: Entry): { readonly env: Record<string, string>; readonly cache: string } {
-  const home = mkdtempSync(`${tmpdir()}/curfew-warm-`);
+  const home = temporaryFolder('warm');
   const cache = `${home}/cache`;
   mkdirSync(cache, { mode: 0o700 });
   writeFileSync(`${cache}/${entryName(KEY)}`, printEntry(entry), { mode: 0o600 });

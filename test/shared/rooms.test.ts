@@ -165,10 +165,9 @@ function code(text: string): string {
 
 function dependencies(room: Room): string[] {
   const manifest = JSON.parse(readFileSync(join(ROOT, room, 'package.json'), 'utf8')) as {
-    readonly dependencies?: Readonly<Record<string, string>>;
-    readonly optionalDependencies?: Readonly<Record<string, string>>;
+    readonly devDependencies?: Readonly<Record<string, string>>;
   };
-  const names = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
+  const names = Object.keys({ ...manifest.devDependencies });
   assert.ok(names.every((name) => !builtinModules.includes(name)));
   return names;
 }

@@ -44,6 +44,7 @@ async function buildOne(workspace: string, bundles: readonly Bundle[]): Promise<
   if (built && (await readFile(stamp, 'utf8').catch(() => '')) === inputs) return;
   await mkdir(path.dirname(stamp), { recursive: true });
   for (const bundle of present) await writeBundle(bundle);
+  if (workspace === 'cli') await copyKeychainLibraries();
   await replace(stamp, inputs, 0o644);
 }
 
@@ -78,7 +79,7 @@ async function writeBundle({ entry, out, executable }: Bundle): Promise<void> {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
-    external: ['keytar', 'pg-native'],
+    external: [],
     // Without ESM's loader: `import()` of a bundled part is then a call, of another bundle a `require`.
     supported: { 'dynamic-import': false },
     define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
@@ -91,6 +92,16 @@ async function writeBundle({ entry, out, executable }: Bundle): Promise<void> {
   await replace(path.join(ROOT, out), file.text, executable ? 0o755 : 0o644);
 }
 
+/** keytar's binaries, where its code looks for them: what is published needs no package, and no install script. */
+async function copyKeychainLibraries(): Promise<void> {
+  const prebuilds = path.join(ROOT, 'node_modules/keytar/prebuilds');
+  for await (const file of glob('*/keytar.node', { cwd: prebuilds })) {
+    const target = path.join(ROOT, 'cli/dist/prebuilds', file);
+    await mkdir(path.dirname(target), { recursive: true });
+    await replace(target, await readFile(path.join(prebuilds, file)), 0o644);
+  }
+}
+
 /** The warm path must not even parse the full program: it is another bundle, loaded when it is needed. */
 const fullProgramStaysOutside: Plugin = {
   name: 'full-program-stays-outside',
@@ -99,7 +110,7 @@ const fullProgramStaysOutside: Plugin = {
   },
 };
 
-async function replace(file: string, content: string, mode: number): Promise<void> {
+async function replace(file: string, content: string | Uint8Array, mode: number): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     await writeFile(temporary, content, { mode });
