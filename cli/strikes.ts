@@ -2,7 +2,7 @@
 
 import { sayDuration } from '../shared/duration.ts';
 import type { WholeLimits } from '../shared/limits.ts';
-import { between, earliest, plus, type Seconds } from '../shared/time.ts';
+import { between, earliest, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { WireSession } from '../shared/wire.ts';
 import { sayInstant } from './host.ts';
 
@@ -35,7 +35,10 @@ export function strikesOf(
 export function sayUntil(session: WireSession, minted_local: Seconds): string {
   const limits = session.limits.target;
   const { max_age, inactivity_timeout } = strikesOf(session, limits, session.broker_time, minted_local);
-  const whole = `for ${sayDuration(between(minted_local, max_age))}, until ${sayInstant(max_age, minted_local)}`;
+  const rest = between(minted_local, max_age);
+  // The second that the login itself took is not worth a `59m`.
+  const round = rest < 120 ? rest : seconds(Math.round(rest / 60) * 60);
+  const whole = `for ${sayDuration(round)}, until ${sayInstant(max_age, minted_local)}`;
   return inactivity_timeout < max_age
     ? `${whole}; ${sayDuration(limits.inactivity_timeout)} without use end it earlier`
     : whole;

@@ -55,7 +55,7 @@ describe('with a keychain', () => {
     keyring.resume();
     assert.equal(result.code, 77);
     assert.match(refusalOf(result).error, /^the keychain did not answer within 3s$/);
-    assert.ok(result.ms < 5_000, `${result.ms}`);
+    assert.ok(result.ms < 8_000, `${result.ms}`);
   });
 
   it('that hangs: a login succeeds all the same, and is kept in a file, said once (P8)', async () => {
@@ -64,13 +64,13 @@ describe('with a keychain', () => {
     const again = await desk.curfew(['login'], keyring.env);
     keyring.resume();
     assert.equal(result.code, 0, result.stderr);
-    assert.ok(result.ms < 5_000, `${result.ms}`);
+    assert.ok(result.ms < 8_000, `${result.ms}`);
     assert.match(
       result.stderr,
       /^curfew: the keychain did not answer within 3s: the login is kept in \S+, readable by you alone$/m,
     );
     assert.doesNotMatch(again.stderr, /kept in/);
-    assert.ok(again.ms < 6_000, `${again.ms}`);
+    assert.ok(again.ms < 8_000, `${again.ms}`);
     assert.equal((await record()).kept_in, 'file');
     assert.equal(files().length, 1);
     credentialOf(await getToken('dev', false));
@@ -91,7 +91,7 @@ describe('with a keychain', () => {
       refusalOf(refused).error,
       /^the keychain is locked, or lost the login$|^there is no working keychain$/,
     );
-    assert.ok(refused.ms < 5_000, `${refused.ms}`);
+    assert.ok(refused.ms < 8_000, `${refused.ms}`);
     const result = await getToken('dev', true);
     credentialOf(result);
     assert.equal((await record()).kept_in, 'file');

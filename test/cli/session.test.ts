@@ -286,3 +286,35 @@ describe('a broker that is away', () => {
     credentialOf(await desk.getToken('prod', false));
   });
 });
+
+describe('a session that was not used for too long', () => {
+  let desk: Desk;
+  before(async () => {
+    desk = await openDesk({
+      policy: { limits: { max_age: '1h', inactivity_timeout: '4s', token_ttl: '2s' }, segments: [] },
+    });
+    credentialOf(await desk.getToken('dev', true));
+    await sleep(5_000);
+  });
+  after(() => desk.stop());
+
+  it('is refused after one question to the broker, for all calls together, and that is remembered (P2)', async () => {
+    const lines = desk.broker.audit().length;
+    const results = await Promise.all(Array.from({ length: 10 }, () => desk.getToken('dev', false)));
+    for (const result of results) {
+      assert.equal(result.code, 77);
+      assert.match(refusalOf(result).error, /^session is idle for too long: last used \d+s ago, limit 4s$/);
+    }
+    const asked = desk.broker.audit().length - lines;
+    await desk.stopBroker();
+    assert.equal((await desk.getToken('dev', false)).code, 77);
+    await desk.restartBroker();
+    // One refusal and one end of the session are two lines at most.
+    assert.ok(asked >= 1 && asked <= 2, `${asked}`);
+  });
+
+  it('does not come back through the living SSO: the person has to come (S13)', async () => {
+    credentialOf(await desk.getToken('dev', true));
+    assert.equal(promptsOf(desk).at(-1), 'login');
+  });
+});

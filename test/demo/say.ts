@@ -10,7 +10,8 @@ export function ended(): Promise<void> {
   const alive = setInterval(() => undefined, 60_000);
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.once(signal, () => {
+      // Not `once`: while somebody listens, nobody else ends the process before it has cleaned up.
+      process.on(signal, () => {
         clearInterval(alive);
         resolve();
       });
