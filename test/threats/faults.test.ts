@@ -1,4 +1,4 @@
-// THREATS.md, faults of the broker and of what is behind it (F): the IdP's, and a stop under load.
+// The threat model: faults of the broker and of what is behind it (F): the IdP's, and a stop under load.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

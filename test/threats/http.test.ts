@@ -1,4 +1,4 @@
-// THREATS.md, HTTP (H) and what a fault of the wire does (F2): raw requests against the broker over real sockets.
+// The threat model: HTTP (H) and what a fault of the wire does (F2): raw requests against the broker over real sockets.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';

@@ -1,4 +1,4 @@
-// THREATS.md, sessions and time (S): over real HTTP and SQLite, with a clock that the test sets.
+// The threat model: sessions and time (S): over real HTTP and SQLite, with a clock that the test sets.
 
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';

@@ -1,4 +1,4 @@
-// THREATS.md, tokens and keys (T): hostile tokens and proofs against the broker over real HTTP.
+// The threat model: tokens and keys (T): hostile tokens and proofs against the broker over real HTTP.
 
 import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
