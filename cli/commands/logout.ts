@@ -68,9 +68,9 @@ async function takeHandle(client: Client, record: SessionRecord) {
   return text === undefined ? undefined : { key, text };
 }
 
-function stillThere({ host, url }: Client, { session, minted_local }: SessionRecord, error: CurfewError): CurfewError {
+function stillThere({ host }: Client, { session, minted_local }: SessionRecord, error: CurfewError): CurfewError {
   const end = session && seconds(minted_local + Math.max(0, session.end_at_most - session.broker_time));
   const until = end === undefined ? '' : `; the session lives there until ${sayInstant(end, host.now())}`;
-  const hint = `it is erased here; an administrator of ${new URL(url).host} can end it there`;
+  const hint = 'it is erased here; once the broker is back, kubectl curfew login replaces it there';
   return new CurfewError(error.code, `${error.message}${until}`, { hint });
 }
