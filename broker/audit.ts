@@ -1,4 +1,4 @@
-// The record: one event for each login, mint, refusal and end. No secret has a place in its shape.
+// The record: one event type for each thing that is to be told of. No secret has a place in its shape.
 
 import type { Code } from '../shared/errors.ts';
 import type { WholeLimits } from '../shared/limits.ts';
@@ -25,6 +25,8 @@ export interface LoginEvent extends Common {
   readonly acr?: string | undefined;
   readonly groups: readonly string[];
   readonly session_end: Seconds;
+  /** Names of the rules whose limits apply. */
+  readonly rules?: readonly string[] | undefined;
   /** Set when this was the holder's own retry of a login whose reply was lost. */
   readonly retry?: true | undefined;
   readonly replaces?: string | undefined;
@@ -34,20 +36,47 @@ export interface MintEvent extends Common {
   readonly event: 'mint';
   readonly cluster: string;
   readonly segment?: string | undefined;
+  readonly rules?: readonly string[] | undefined;
   readonly jti: string;
   readonly exp: Seconds;
   readonly session_end: Seconds;
   readonly limits: WholeLimits;
 }
 
+/** What was asked for when something was refused. */
+export type Asking =
+  | 'exchange'
+  | 'renewal'
+  | 'revocation'
+  | 'sessions'
+  | 'introspection'
+  | 'authorization'
+  | 'authentication';
+
 export interface RefusalEvent extends Common {
   readonly event: 'refusal';
-  readonly grant: 'exchange' | 'renewal' | 'revocation';
+  readonly grant: Asking;
   readonly reason: Code;
   readonly cluster?: string | undefined;
   readonly segment?: string | undefined;
   readonly end_reason?: EndReason | undefined;
   readonly limits?: WholeLimits | undefined;
+}
+
+/** A request at an API server that the webhook denied. */
+export interface DenialEvent extends Common {
+  readonly event: 'denial';
+  readonly reason: Code;
+  readonly cluster: string;
+  readonly segment?: string | undefined;
+  readonly end_reason?: EndReason | undefined;
+  readonly limits?: WholeLimits | undefined;
+  readonly verb?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly resource?: string | undefined;
+  readonly jti?: string | undefined;
+  /** How many more like it were denied since the row before it: those have no row of their own. */
+  readonly repeated?: number | undefined;
 }
 
 export interface EndEvent extends Common {
@@ -56,10 +85,55 @@ export interface EndEvent extends Common {
   /** Since when it was over, which may be before it was noticed. */
   readonly ended_at: Seconds;
   readonly replaced_by?: string | undefined;
+  /** Username of whoever ended it, when that was not its owner's own doing. */
+  readonly by?: string | undefined;
+  /** What they gave as their reason. */
+  readonly note?: string | undefined;
 }
 
-export type AuditEvent = LoginEvent | MintEvent | RefusalEvent | EndEvent;
+/** An administrator looked at the sessions of others. */
+export interface ListEvent extends Common {
+  readonly event: 'list';
+  readonly count: number;
+}
 
-export function auditRow(event: AuditEvent) {
-  return { at: event.at, event: event.event, sid: event.sid ?? null, data: JSON.stringify(event) };
+/** Somebody failed to log in again and again. */
+export interface FailedLoginsEvent extends Common {
+  readonly event: 'failed_logins';
+  readonly by: 'person' | 'address';
+  readonly count: number;
+  /** Seconds in which they happened. */
+  readonly window: Seconds;
+  /** Seconds for which further logins are refused. */
+  readonly delay: Seconds;
+  readonly reason: Code;
+  /** How the person's last session ended, when that is known. */
+  readonly end_reason?: EndReason | undefined;
+}
+
+/** A policy was put into force, or a changed one was refused and the old one stays. */
+export interface PolicyEvent extends Common {
+  readonly event: 'policy';
+  readonly outcome: 'loaded' | 'reloaded' | 'refused';
+  /** SHA-256 of the configuration file. */
+  readonly digest: string;
+  readonly faults?: readonly string[] | undefined;
+}
+
+export type AuditEvent =
+  | LoginEvent
+  | MintEvent
+  | RefusalEvent
+  | DenialEvent
+  | EndEvent
+  | ListEvent
+  | FailedLoginsEvent
+  | PolicyEvent;
+
+/** One row of the record: the event, and its place in the chain. */
+export interface AuditEntry {
+  readonly seq: number;
+  /** SHA-256 over the row before it and this one, hex. */
+  readonly hash: string;
+  readonly event: AuditEvent;
 }

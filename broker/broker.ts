@@ -3,31 +3,41 @@
 import type { Denied, Verdict } from '../shared/decide.ts';
 import type { Code } from '../shared/errors.ts';
 import { sayDenial } from '../shared/messages.ts';
-import { type ResolvedLimits, resolveLimits } from '../shared/policy.ts';
+import { type ResolvedLimits, resolveLimits, withYields, type Yield } from '../shared/policy.ts';
 import type { Clock, Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts';
 import type { RefusalEvent } from './audit.ts';
-import { type Cluster, type Config, clusterLimits } from './config.ts';
+import { type Cluster, type Config, clusterLimits, type IdentityProviderSettings } from './config.ts';
 import { firstLiveMinute, type Proof } from './dpop.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
 import { signToken, type TokenClaims } from './mint.ts';
-import { randomId, type Session } from './sessions.ts';
+import { type RuleFacts, yieldsOf } from './rules.ts';
+import { randomId, type Session, yieldsOfSession } from './sessions.ts';
 import type { Store, Transaction } from './store/store.ts';
+import type { Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
 
 export interface Broker {
+  /** The configuration in force: another one after a reload, so it is read once for each decision. */
   readonly config: Config;
   readonly store: Store;
   readonly keys: Keys;
+  readonly touches: Touches;
   readonly identityProvider: IdentityProvider;
   readonly now: Clock;
 }
 
-/** Who asks: the holder of a key, at an address. */
-export interface Caller {
-  readonly proof: Proof;
+/** Where a request comes from. */
+export interface Origin {
   readonly address: string;
+  /** As the client says it; shortened, and printable. */
+  readonly user_agent?: string | undefined;
+}
+
+/** Who asks: the holder of a key, at an address. */
+export interface Caller extends Origin {
+  readonly proof: Proof;
 }
 
 /** A denial as a value: what the caller is told. It stands in the record already. */
@@ -47,24 +57,69 @@ export interface Granted {
 export interface Asked {
   readonly cluster?: Cluster | undefined;
   readonly limits: ResolvedLimits;
+  /** What rules yielded just now, to be stored with the session. */
+  readonly yields: readonly Yield[];
+}
+
+/** The person as rules see them. */
+export interface Subject {
+  readonly user: RuleFacts['user'];
+  /** The address at login. */
+  readonly login_address: string;
+  /** What rules have yielded for the session before. */
+  readonly yields?: readonly Yield[];
 }
 
 /**
- * Resolves the audience and the caller's own `max_age`.
+ * Resolves the audience and the caller's own `max_age`, and evaluates the rules.
  *
- * @param groups the person's groups by the IdP's names
  * @returns `undefined` for an unknown cluster and for one that does not admit the person: one answer for both
+ * @throws CurfewError `rule_error`
  */
 export function resolveTarget(
-  config: Config,
-  audience: string | undefined,
-  max_age: Seconds | undefined,
-  groups: readonly string[],
+  { policy, clusters }: Config,
+  { audience, max_age }: { readonly audience?: string | undefined; readonly max_age?: Seconds | undefined },
+  subject: Subject,
+  origin: Origin,
+  now: Seconds,
 ): Asked | undefined {
-  if (audience === undefined) return { limits: resolveLimits(config.policy, {}, { max_age }) };
-  const cluster = config.clusters.find((candidate) => candidate.audience === audience);
-  if (!cluster || !admits(cluster.allowed_groups, groups)) return undefined;
-  return { cluster, limits: clusterLimits(config, cluster, max_age) };
+  const cluster = clusters.find((candidate) => candidate.audience === audience);
+  if (audience !== undefined && (!cluster || !admits(cluster.allowed_groups, subject.user.groups))) return undefined;
+  const facts: RuleFacts = {
+    user: subject.user,
+    request: { ...origin, time: now },
+    ...(cluster && { cluster: { name: cluster.name, labels: cluster.labels } }),
+    session: { address: subject.login_address },
+  };
+  const yields = policy.rules.length === 0 ? [] : yieldsOf(policy.rules, facts, subject.yields);
+  const limits = cluster
+    ? withYields(clusterLimits({ policy }, cluster, max_age), { cluster: cluster.name }, yields)
+    : withYields(resolveLimits(policy, {}, { max_age }), {}, yields);
+  return { cluster, limits, yields };
+}
+
+/** Names of the rules whose limits apply, for the record. */
+export function rulesOf({ yields }: Pick<Asked, 'yields'>): readonly string[] | undefined {
+  return yields.length === 0 ? undefined : yields.map(({ rule }) => rule);
+}
+
+/** The person of a session, by the IdP's names. */
+export function subjectOf(session: Session, { username_prefix }: IdentityProviderSettings): Subject {
+  const { username, acr, amr, address } = session;
+  const name = username.startsWith(username_prefix) ? username.slice(username_prefix.length) : username;
+  return {
+    user: {
+      ...{ name, groups: groupsOf(session), acr: acr ?? undefined },
+      amr: amr === null ? [] : (JSON.parse(amr) as string[]),
+    },
+    login_address: address,
+    yields: yieldsOfSession(session),
+  };
+}
+
+/** By the IdP's names. */
+export function groupsOf({ idp_groups }: Pick<Session, 'idp_groups'>): readonly string[] {
+  return JSON.parse(idp_groups) as string[];
 }
 
 /** Uses a proof up. @returns false when it had been used (RFC 9449 11.1) */
@@ -136,7 +191,8 @@ export async function recordMint(
   const { cluster, limits } = asked;
   const { exp, session_end } = verdict;
   const jti = randomId();
-  const mint = { cluster: cluster.name, segment: limits.segment, jti, exp, session_end, limits: limits.target };
+  const applied = { segment: limits.segment, rules: rulesOf(asked), limits: limits.target };
+  const mint = { cluster: cluster.name, jti, exp, session_end, ...applied };
   await transaction.audit({ event: 'mint', at: at.now, address: at.address, sid, iss, sub, username, jkt, ...mint });
   return {
     ...{ iss: issuer, aud: cluster.audience, sub, username, groups: JSON.parse(session.groups) as string[], sid, jti },

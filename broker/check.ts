@@ -5,7 +5,8 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { formatDuration, sayDuration } from '../shared/duration.ts';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
-import { globMatches, resolveLimits } from '../shared/policy.ts';
+import { globMatches } from '../shared/globs.ts';
+import { resolveLimits } from '../shared/policy.ts';
 import { between, fromMilliseconds, over, type Seconds } from '../shared/time.ts';
 import { type Cluster, type Config, clusterLimits } from './config.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
@@ -63,7 +64,7 @@ function checkCluster(config: Config, cluster: Cluster): Finding[] {
 }
 
 /** The API server keeps its ceiling until someone changes it there: a looser policy has no effect on that cluster. */
-function exceeding({ policy }: Config, { name, ceiling }: Cluster): Finding[] {
+export function exceeding({ policy }: Pick<Config, 'policy'>, { name, ceiling }: Cluster): Finding[] {
   const { target } = resolveLimits(policy, { cluster: name });
   return (['max_age', 'token_ttl'] as const).flatMap((key) => {
     const cap = ceiling?.[key];
@@ -76,7 +77,10 @@ function exceeding({ policy }: Config, { name, ceiling }: Cluster): Finding[] {
 /** A glob with a slip of the pen leaves a cluster without the limits that someone meant for it. */
 function idleSegments({ policy, clusters }: Config): Finding[] {
   return policy.segments
-    .filter(({ match }) => !clusters.some(({ name }) => match.clusters.some((glob) => globMatches(glob, name))))
+    .filter(
+      ({ match }) =>
+        match.clusters && !clusters.some(({ name }) => match.clusters?.some((glob) => globMatches(glob, name))),
+    )
     .map(({ name }) => warning(`policy.segments: ${name} matches no cluster`));
 }
 

@@ -1,15 +1,17 @@
 // The broker's configuration: one YAML file becomes one frozen value, or an error that lists every fault with its path.
 
-import type { KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import path from 'node:path';
 import { CurfewError } from '../shared/errors.ts';
 import type { Limits } from '../shared/limits.ts';
-import { type Policy, type ResolvedLimits, resolveLimits } from '../shared/policy.ts';
+import { EVERY, type Policy, type ResolvedLimits, resolveLimits, type Segment, type Target } from '../shared/policy.ts';
 import type { Seconds } from '../shared/time.ts';
 import { type FileReader, readAll, readRegularFile } from './config/files.ts';
+import type { Preset } from './config/presets.ts';
 import { faultsOf } from './config/rules.ts';
 import { parseSections, type Sections } from './config/schema.ts';
 import { parseYaml } from './config/yaml.ts';
+import type { Rule } from './rules.ts';
 
 export interface Config {
   /** The file it was read from, absolute. */
@@ -24,8 +26,40 @@ export interface Config {
   readonly encryption_key: KeyObject;
   readonly identity_provider: IdentityProviderSettings;
   readonly clusters: readonly Cluster[];
+  /** Without them nobody is an administrator. */
+  readonly admins?: Admins | undefined;
+  readonly metrics?: { readonly address: string; readonly port: number } | undefined;
+  readonly hooks: readonly Hook[];
   readonly store: { readonly sqlite: { readonly file: string } };
-  readonly policy: Policy;
+  readonly policy: BrokerPolicy;
+  /** SHA-256 of the file, hex. */
+  readonly digest: string;
+}
+
+/** The policy with what only the broker needs of it. */
+export interface BrokerPolicy extends Policy {
+  readonly preset?: Preset | undefined;
+  readonly segments: readonly (Segment & { readonly preset?: Preset | undefined })[];
+  readonly rules: readonly Rule[];
+  /** Living sessions of one person. */
+  readonly max_sessions?: { readonly count: number; readonly when_exceeded: 'refuse' | 'end_oldest' } | undefined;
+  /** How many failed logins within how many seconds are noticed. */
+  readonly failed_logins: { readonly count: number; readonly window: Seconds };
+}
+
+export interface Admins {
+  /** Names as the IdP gives them. */
+  readonly groups: readonly string[];
+  /** An administrator's session must satisfy these as well. */
+  readonly limits: Limits;
+}
+
+/** Where reports of failed logins go. */
+export interface Hook {
+  readonly url: string;
+  /** Signs what is sent. */
+  readonly secret: KeyObject;
+  readonly ca?: string | undefined;
 }
 
 export interface Listen {
@@ -71,8 +105,20 @@ export interface Cluster {
   readonly audience: string;
   /** Names as the IdP gives them; `*` is everyone. */
   readonly allowed_groups: readonly string[];
+  /** For rules to look at. */
+  readonly labels: Readonly<Record<string, string>>;
   /** What the API server enforces by itself, also a limit of this cluster. */
   readonly ceiling?: Ceiling | undefined;
+  readonly webhook?: Webhook | undefined;
+}
+
+export interface Webhook {
+  /** Names the cluster; kube-apiserver presents it. */
+  readonly token: KeyObject;
+  /** What kube-apiserver does when the broker cannot be asked. */
+  readonly on_failure: 'deny' | 'no_opinion';
+  /** Whether it asks about tokens too (TokenReview). */
+  readonly authentication: boolean;
 }
 
 export interface Ceiling {
@@ -100,7 +146,8 @@ export async function loadConfig(file: string, { env, readFile = readRegularFile
   const { sections, faults: shape } = parseSections(yaml.value);
   const read = await readAll(sections, { folder: path.dirname(absolute), env, readFile });
   const faults = [...shape, ...faultsOf(sections), ...read.faults];
-  const config = assemble(absolute, sections, read);
+  const digest = createHash('sha256').update(text.text).digest('hex');
+  const config = assemble(absolute, digest, sections, read);
   if (!config || faults.length > 0) throw refused(file, faults);
   return config;
 }
@@ -108,7 +155,7 @@ export async function loadConfig(file: string, { env, readFile = readRegularFile
 type Read = Awaited<ReturnType<typeof readAll>>;
 
 /** `undefined` when a section did not parse: its fault is listed then. */
-function assemble(file: string, sections: Partial<Sections>, read: Read): Config | undefined {
+function assemble(file: string, digest: string, sections: Partial<Sections>, read: Read): Config | undefined {
   const { issuer, listen, identity_provider, clusters, policy } = sections;
   if (!issuer || !listen || !identity_provider || !clusters || !policy) return undefined;
   if (!read.encryption_key || !read.store) return undefined;
@@ -121,9 +168,16 @@ function assemble(file: string, sections: Partial<Sections>, read: Read): Config
     trusted_proxies: sections.trusted_proxies ?? [],
     encryption_key: read.encryption_key,
     identity_provider: { ...idp, ca: read.identity_provider_ca },
-    clusters: clusters.map(({ ca_file: _, ...cluster }, i) => ({ ...cluster, ca: read.cluster_cas[i] })),
+    clusters: clusters.map(({ ca_file: _, webhook, ...cluster }, i) => {
+      const token = read.webhook_tokens[i];
+      return { ...cluster, ca: read.cluster_cas[i], webhook: webhook && token && { ...webhook, token } };
+    }),
+    admins: sections.admins,
+    metrics: sections.metrics,
+    hooks: read.hooks,
     store: read.store,
     policy,
+    digest,
   });
 }
 
@@ -133,7 +187,22 @@ function assemble(file: string, sections: Partial<Sections>, read: Read): Config
  * @param max_age the plugin's `--max-age`, in seconds
  */
 export function clusterLimits(config: Pick<Config, 'policy'>, cluster: Cluster, max_age?: Seconds): ResolvedLimits {
-  return resolveLimits(config.policy, { cluster: cluster.name }, ceilingOf(cluster), { max_age });
+  return targetLimits(config, cluster, {}, max_age);
+}
+
+/** The same for one namespace or resource of the cluster. */
+export function targetLimits(
+  config: Pick<Config, 'policy'>,
+  cluster: Cluster,
+  within: Omit<Target, 'cluster'>,
+  max_age?: Seconds,
+): ResolvedLimits {
+  return resolveLimits(config.policy, { cluster: cluster.name, ...within }, ceilingOf(cluster), { max_age });
+}
+
+/** The smallest limits that any request to the cluster can meet, apart from what rules yield. */
+export function strictestLimits(config: Pick<Config, 'policy'>, cluster: Cluster): ResolvedLimits {
+  return targetLimits(config, cluster, { namespace: EVERY, resource: EVERY });
 }
 
 function ceilingOf(cluster: Pick<Cluster, 'ceiling'>): Limits {

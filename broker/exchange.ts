@@ -17,6 +17,7 @@ import {
   refuse,
   refuseByVerdict,
   resolveTarget,
+  rulesOf,
   tokenReply,
   wireSession,
 } from './broker.ts';
@@ -78,9 +79,9 @@ async function openOrRefuse(
   login: Login,
   now: Seconds,
 ): Promise<Granted | Refused> {
-  const { config, keys } = broker;
+  const { config, keys, touches } = broker;
   const { caller, request, idToken, identity } = login;
-  const { auth_time, acr } = idToken;
+  const { auth_time, acr, amr = [] } = idToken;
   const { iss, sub, username } = identity;
   const event = {
     grant: 'exchange',
@@ -98,11 +99,13 @@ async function openOrRefuse(
   if (!admits(config.identity_provider.allowed_groups, identity.idp_groups)) {
     return refuse(transaction, event, 'not_admitted', `${username} is in none of the groups that may log in`);
   }
-  const asked = resolveTarget(config, request.audience, request.max_age, identity.idp_groups);
+  const user = { name: identity.idp_username, groups: identity.idp_groups, acr, amr };
+  const asked = resolveTarget(config, request, { user, login_address: caller.address }, caller, now);
   if (!asked) return refuse(transaction, event, 'invalid_target', NO_SUCH_TARGET);
 
   // What has ended by itself must have set `login_after` before this login is held against it.
-  await settle(transaction, await livingOfPerson(transaction, identity), config.policy.limits, now);
+  const before = await touches.apply(transaction, await livingOfPerson(transaction, identity));
+  await settle(transaction, before, config.policy, now);
   const login_after = await holdUsername(transaction, identity);
   if (login_after === undefined) {
     return refuse(transaction, event, 'username_taken', `the username ${username} is held by another person`);
@@ -116,18 +119,23 @@ async function openOrRefuse(
       `the last session was ended after this login (${age} ago): log in anew`,
     );
   }
-  const end_at_most = plus(auth_time, config.policy.limits.max_age);
+  const end_at_most = plus(auth_time, asked.limits.session.max_age);
   const verdict = decide(asked.limits, { auth_time, last_used: now, end_at_most, acr }, now);
   if (!verdict.allow) return refuseByVerdict(transaction, { ...event, cluster: asked.cluster?.name }, verdict, asked);
 
+  const room = await makeRoom(transaction, broker, login, now);
+  if (!room) {
+    const { count = 0 } = config.policy.max_sessions ?? {};
+    return refuse(transaction, event, 'too_many_sessions', `${username} has ${count} sessions, and may have no more`);
+  }
   const handle = randomHandle();
-  const opened = await consumeIdToken(transaction, broker, login, handle, now);
+  const opened = await consumeIdToken(transaction, login, asked, handle, now);
   if (!opened) return refuse(transaction, event, 'id_token_used', 'this ID token was exchanged before');
   const { session, retry, replaces } = opened;
   const { sid } = session;
   await transaction.audit({
     ...{ event: 'login', at: now, sid, iss, sub, username, jkt: caller.proof.jkt, address: caller.address },
-    ...{ auth_time, acr, groups: identity.groups, session_end: session.end_at_most },
+    ...{ auth_time, acr, groups: identity.groups, session_end: session.end_at_most, rules: rulesOf(asked) },
     ...{ ...(retry && { retry }), replaces },
   });
   const wire = wireSession(session, asked.limits, verdict.session_end, now);
@@ -184,6 +192,31 @@ async function holdUsername({ db }: Transaction, { iss, sub, username }: Identit
   return login_after;
 }
 
+/**
+ * Sees to it that the person may have one more session, ending the oldest where the policy says so. A session that this
+ * login replaces (the same key, or the same ID token again) takes no room.
+ *
+ * @returns false when there is no room
+ */
+async function makeRoom(transaction: Transaction, { config }: Broker, login: Login, now: Seconds): Promise<boolean> {
+  const { max_sessions } = config.policy;
+  if (!max_sessions) return true;
+  const { jkt } = login.caller.proof;
+  const others = (await livingOfPerson(transaction, login.identity)).filter((session) => session.jkt !== jkt);
+  const excess = others.length - max_sessions.count + 1;
+  if (excess <= 0) return true;
+  if (max_sessions.when_exceeded === 'refuse') return false;
+  for (const oldest of others.slice(0, excess)) {
+    await endSession(transaction, oldest, {
+      reason: 'too_many_sessions',
+      since: now,
+      now,
+      address: login.caller.address,
+    });
+  }
+  return true;
+}
+
 interface Opened {
   readonly session: Session;
   readonly retry?: true | undefined;
@@ -193,8 +226,8 @@ interface Opened {
 /** Uses the ID token up and opens its session; for the holder's own retry, that session again with a new handle. */
 async function consumeIdToken(
   transaction: Transaction,
-  broker: Broker,
   login: Login,
+  asked: Asked,
   handle: string,
   now: Seconds,
 ): Promise<Opened | undefined> {
@@ -210,7 +243,7 @@ async function consumeIdToken(
     .values({ ...use, expires_at: plus(idToken.exp, RETRY_WINDOW) })
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirst();
-  if (numInsertedOrUpdatedRows === 1n) return open(transaction, broker, login, { sid, handle, now });
+  if (numInsertedOrUpdatedRows === 1n) return open(transaction, login, asked, { sid, handle, now });
 
   const before = await transaction.db
     .selectFrom('id_token_use')
@@ -226,19 +259,19 @@ async function consumeIdToken(
     .where('ended_at', 'is', null)
     .execute();
   const session = await findByHandle(transaction, handle);
-  if (!session || !(await touch(transaction, session, broker.config.policy.limits, now))) return undefined;
+  if (!session || !(await touch(transaction, session, asked.limits.session, now))) return undefined;
   return { session, retry: true };
 }
 
 async function open(
   transaction: Transaction,
-  { config }: Broker,
   { caller, idToken, identity }: Login,
+  asked: Asked,
   { sid, handle, now }: { sid: string; handle: string; now: Seconds },
 ): Promise<Opened> {
   const { jkt } = caller.proof;
   const { iss, sub, username, groups, idp_groups } = identity;
-  const { limits } = config.policy;
+  const limits = asked.limits.session;
   const end_at_most = plus(idToken.auth_time, limits.max_age);
   const session: Session = {
     ...{ sid, iss, sub, username, groups: JSON.stringify(groups), idp_groups: JSON.stringify(idp_groups) },
@@ -249,7 +282,9 @@ async function open(
       amr: idToken.amr ? JSON.stringify(idToken.amr) : null,
     },
     ...{ end_at_most, last_used: now, over_at: overAt(end_at_most, now, limits), opened_at: now },
-    ...{ address: caller.address, ended_at: null, end_reason: null, replaced_by: null },
+    ...{ longest_idle: seconds(0), yields: JSON.stringify(asked.yields) },
+    ...{ address: caller.address, user_agent: caller.user_agent ?? null },
+    ...{ ended_at: null, end_reason: null, replaced_by: null },
   };
   const before = await livingOfKey(transaction, jkt);
   if (before) {

@@ -1,15 +1,19 @@
 // curfew-broker: the commands. Clock, environment and streams are made here and passed on.
 
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
 import { pino } from 'pino';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
+import type { AuditEntry } from './audit.ts';
 import { printAuthnConfig } from './authn_config.ts';
 import { check } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
 import { startService } from './serve.ts';
 import { createFetchJson } from './upstream/fetch_json.ts';
 import { createIdentityProvider } from './upstream/identity_provider.ts';
+import { watchFiles } from './watch.ts';
 
 const now = () => fromMilliseconds(Date.now());
 const { env, stdout, stderr } = process;
@@ -24,13 +28,40 @@ function upstream({ identity_provider: settings }: Config) {
 async function serve({ config: file }: { config: string }): Promise<void> {
   const config = await loadConfig(file, { env });
   const identityProvider = upstream(config);
-  const onAudit = (event: object) => void stdout.write(`${JSON.stringify(event)}\n`);
+  const onAudit = ({ event, ...link }: AuditEntry) => void stdout.write(`${JSON.stringify({ ...event, ...link })}\n`);
   const service = await startService(config, { now, log, identityProvider, onAudit });
+  const load = () => loadConfig(file, { env });
+  // One reload at a time, the last word counts.
+  let reloading: Promise<unknown> = Promise.resolve();
+  const reload = () => {
+    reloading = reloading
+      .then(() => service.reload(load))
+      .catch(() => log.error('the configuration could not be reloaded: trying again at the next change'));
+  };
+  let seen = config.digest;
+  const stopWatching = watchFiles(
+    [config.file],
+    async () => {
+      const digest = await digestOf(config.file);
+      if (digest === undefined || digest === seen) return;
+      seen = digest;
+      reload();
+    },
+    { log },
+  );
+  process.on('SIGHUP', reload);
   const signal = await firstOf('SIGTERM', 'SIGINT');
   // A second signal is a person who cannot wait.
   for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(EXIT.software));
   log.info({ signal }, 'signal received');
+  stopWatching();
   await service.stop();
+}
+
+/** Of a file that may be replaced this very moment: `undefined` then, it is looked at again. */
+async function digestOf(file: string): Promise<string | undefined> {
+  const text = await readFile(file).catch(() => undefined);
+  return text && createHash('sha256').update(text).digest('hex');
 }
 
 function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals> {

@@ -7,17 +7,19 @@ import {
   type Caller,
   consumeProof,
   type Granted,
+  groupsOf,
   type Refused,
   recordMint,
   refuse,
   refuseByVerdict,
   resolveTarget,
+  subjectOf,
   tokenReply,
   wireSession,
 } from './broker.ts';
 import { NO_SUCH_TARGET } from './exchange.ts';
 import { admits } from './identity.ts';
-import { endSession, factsOf, findByHandle, touch } from './sessions.ts';
+import { endSession, factsOf, findByHandle, keepYields, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 
 export interface RenewalRequest {
@@ -33,16 +35,18 @@ export function renew(broker: Broker, caller: Caller, request: RenewalRequest): 
 
 async function renewOrRefuse(
   transaction: Transaction,
-  { config, keys }: Broker,
-  { proof, address }: Caller,
+  { config, keys, touches }: Broker,
+  caller: Caller,
   request: RenewalRequest,
   now: Seconds,
 ): Promise<Granted | Refused> {
+  const { proof, address } = caller;
   const event = { grant: 'renewal', at: now, jkt: proof.jkt, address } as const;
   if (!(await consumeProof(transaction, proof))) {
     return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
   }
-  const session = await findByHandle(transaction, request.refresh_token);
+  const found = await findByHandle(transaction, request.refresh_token);
+  const [session] = found ? await touches.apply(transaction, [found]) : [];
   // A handle in the hands of another key is told no more than one that never was.
   if (!session || session.jkt !== proof.jkt) {
     const facts = session && { sid: session.sid, iss: session.iss, sub: session.sub, username: session.username };
@@ -50,7 +54,7 @@ async function renewOrRefuse(
   }
   const { sid, iss, sub, username } = session;
   const about = { ...event, sid, iss, sub, username };
-  const groups = JSON.parse(session.idp_groups) as string[];
+  const groups = groupsOf(session);
 
   const { identity_provider } = config;
   if (
@@ -60,9 +64,9 @@ async function renewOrRefuse(
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
     return refuse(transaction, about, 'not_admitted', `${username} may not log in any more`);
   }
-  const asked = resolveTarget(config, request.audience, request.max_age, groups);
+  const asked = resolveTarget(config, request, subjectOf(session, identity_provider), caller, now);
   if (!asked?.cluster) return refuse(transaction, about, 'invalid_target', NO_SUCH_TARGET);
-  const target = { cluster: asked.cluster, limits: asked.limits };
+  const target = { ...asked, cluster: asked.cluster };
 
   const denied = decide(asked.limits, factsOf(session), now);
   if (!denied.allow) {
@@ -72,9 +76,10 @@ async function renewOrRefuse(
   }
   // The renewal is a use: what it mints is judged as used now.
   const verdict = decide(asked.limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
-  if (!verdict.allow || !(await touch(transaction, session, config.policy.limits, now))) {
+  if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now))) {
     throw new TypeError('a session that is allowed could not be touched');
   }
+  await keepYields(transaction, session, asked.yields);
   const claims = await recordMint(transaction, config.issuer, session, target, verdict, { now, address });
   return { reply: tokenReply(keys, claims, wireSession(session, asked.limits, verdict.session_end, now)) };
 }

@@ -8,7 +8,7 @@ import { endSession, findByHandle, settle } from './sessions.ts';
  *   A handle presented with another key changes nothing and is told nothing; the attempt stands in the record.
  */
 export function revoke(
-  { config, store, now }: Broker,
+  { config, store, touches, now }: Broker,
   { proof, address }: Caller,
   handle: string,
 ): Promise<Refused | undefined> {
@@ -23,7 +23,8 @@ export function revoke(
       await refuse(transaction, { ...event, sid: session?.sid }, 'unknown_session', 'there is no such session');
       return undefined;
     }
-    await settle(transaction, session.ended_at === null ? [session] : [], config.policy.limits, at);
+    const current = await touches.apply(transaction, session.ended_at === null ? [session] : []);
+    await settle(transaction, current, config.policy, at);
     await endSession(transaction, session, { reason: 'logout', since: at, now: at, address });
     return undefined;
   });

@@ -5,15 +5,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
 import type { Clock } from '../shared/time.ts';
-import type { AuditEvent } from './audit.ts';
+import type { AuditEntry, PolicyEvent } from './audit.ts';
+import { createSealer } from './audit_chain.ts';
 import type { Broker } from './broker.ts';
+import { exceeding } from './check.ts';
 import type { Config } from './config.ts';
 import { createServer, type Readiness } from './http/server.ts';
 import { loadKeys } from './keys.ts';
+import { createLiveConfig, type Outcome } from './live_config.ts';
 import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
 import { startSweeper, sweep } from './sweeper.ts';
 import { readTlsPair, watchTls } from './tls.ts';
+import { startFlushing, Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
 
 /** How long requests are still taken after `/readyz` says no, in milliseconds: whoever routes them must have noticed. */
@@ -24,6 +28,8 @@ export interface Service {
   readonly url: string;
   /** Ends what is over now, without waiting for the next round. @returns how many sessions were over */
   sweep(): Promise<number>;
+  /** Reads the configuration again; what cannot be used changes nothing. Never rejects for a fault in it. */
+  reload(load: () => Promise<Config>): Promise<Outcome>;
   /** Not ready at once, then no new connections, then what is in flight ends, then the store is closed. */
   stop(): Promise<void>;
 }
@@ -32,8 +38,8 @@ export interface Surroundings {
   readonly now: Clock;
   readonly log: Logger;
   readonly identityProvider: IdentityProvider;
-  /** Is told each event of the record after it is on disk. */
-  readonly onAudit: (event: AuditEvent) => void;
+  /** Is told each row of the record after it is on disk. */
+  readonly onAudit: (entry: AuditEntry) => void;
   readonly drainMs?: number;
 }
 
@@ -43,16 +49,23 @@ export async function startService(config: Config, around: Surroundings): Promis
   const { tls: files } = config.listen;
   const tls = files && (await readTlsPair(files));
   const store = await openStore(config, onAudit);
+  const live = createLiveConfig(config);
+  const touches = new Touches();
   const broker: Broker = {
-    config,
+    get config() {
+      return live.current;
+    },
     store,
+    touches,
     keys: await loadKeys(store, config.encryption_key, now()),
     identityProvider,
     now,
   };
+  await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
   const readiness: Readiness = { accepting: true };
   const app = createServer(broker, { log, readiness, tls });
   const stopSweeper = startSweeper(broker, log);
+  const stopFlushing = startFlushing(touches, store, log);
   await app.listen({ host: config.listen.address, port: config.listen.port }).catch((cause: unknown) => {
     const { address, port } = config.listen;
     throw new CurfewError('configuration', `listen: cannot listen at ${address}:${port} (${codeOf(cause)})`, { cause });
@@ -64,6 +77,11 @@ export async function startService(config: Config, around: Surroundings): Promis
   return {
     url,
     sweep: () => sweep(broker),
+    async reload(load) {
+      const outcome = await live.reload(load);
+      await sayOutcome(broker, outcome, log);
+      return outcome;
+    },
     async stop() {
       readiness.accepting = false;
       log.info('stopping');
@@ -71,6 +89,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await app.close();
       watcher?.close();
       stopSweeper();
+      await stopFlushing();
       await store.close();
       await identityProvider.close();
       log.info('stopped');
@@ -78,10 +97,32 @@ export async function startService(config: Config, around: Surroundings): Promis
   };
 }
 
-async function openStore({ store }: Config, onAudit: (event: AuditEvent) => void): Promise<Store> {
+async function recordPolicy({ store, now }: Broker, policy: Omit<PolicyEvent, 'event' | 'at'>): Promise<void> {
+  await store.transaction((transaction) => transaction.audit({ event: 'policy', at: now(), ...policy }));
+}
+
+async function sayOutcome(broker: Broker, outcome: Outcome, log: Logger): Promise<void> {
+  switch (outcome.outcome) {
+    case 'same':
+      return;
+    case 'reloaded': {
+      const { digest, clusters } = outcome.config;
+      log.info({ digest }, 'configuration reloaded');
+      for (const { text } of clusters.flatMap((cluster) => exceeding(outcome.config, cluster))) log.warn(text);
+      return recordPolicy(broker, { outcome: 'reloaded', digest });
+    }
+    case 'refused': {
+      const { digest, faults } = outcome;
+      log.error({ faults }, 'configuration not reloaded, the old one stays');
+      return recordPolicy(broker, { outcome: 'refused', digest, faults });
+    }
+  }
+}
+
+async function openStore({ store, encryption_key }: Config, onAudit: (entry: AuditEntry) => void): Promise<Store> {
   const { file } = store.sqlite;
   try {
-    return await Store.open(openSqlite(file), onAudit);
+    return await Store.open(openSqlite(file), { onAudit, sealer: createSealer(encryption_key) });
   } catch (cause) {
     if (cause instanceof CurfewError) throw cause;
     throw new CurfewError('configuration', `store.sqlite.file: ${file} cannot be opened (${codeOf(cause)})`, { cause });

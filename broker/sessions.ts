@@ -1,12 +1,13 @@
 // Sessions in the store: found, opened, touched, ended. Each change is conditional and says whether it happened.
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { Selectable } from 'kysely';
+import type { Kysely, Selectable } from 'kysely';
 import { decide } from '../shared/decide.ts';
 import type { WholeLimits } from '../shared/limits.ts';
+import { type Policy, type ResolvedLimits, withYields, type Yield } from '../shared/policy.ts';
 import type { EndReason, SessionFacts } from '../shared/session.ts';
-import { earliest, plus, type Seconds } from '../shared/time.ts';
-import type { SessionTable } from './store/schema.ts';
+import { between, earliest, plus, type Seconds } from '../shared/time.ts';
+import type { Schema, SessionTable } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
 
 export type Session = Readonly<Selectable<SessionTable>>;
@@ -25,9 +26,34 @@ export function hashOfHandle(handle: string): Uint8Array {
 }
 
 export function factsOf(session: Session): SessionFacts {
-  const { auth_time, last_used, end_at_most, over_at: idle_end, acr, ended_at, end_reason } = session;
+  const { auth_time, last_used, longest_idle, end_at_most, over_at: idle_end, acr, ended_at, end_reason } = session;
   const ended = ended_at !== null && end_reason !== null ? { ended: { at: ended_at, reason: end_reason } } : {};
-  return { auth_time, last_used, end_at_most, idle_end, ...(acr !== null && { acr }), ...ended };
+  return { auth_time, last_used, longest_idle, end_at_most, idle_end, ...(acr !== null && { acr }), ...ended };
+}
+
+/** What rules have yielded for the session, as of its last exchange or renewal. */
+export function yieldsOfSession({ yields }: Pick<Session, 'yields'>): readonly Yield[] {
+  return yields === '[]' ? [] : (JSON.parse(yields) as Yield[]);
+}
+
+/** Keeps what rules yielded just now. */
+export async function keepYields({ db }: Transaction, session: Session, fresh: readonly Yield[]): Promise<void> {
+  const yields = JSON.stringify(fresh);
+  if (yields !== session.yields)
+    await db.updateTable('session').set({ yields }).where('sid', '=', session.sid).execute();
+}
+
+/** The session-wide limits: the policy's, and what rules that name no target have yielded. */
+export function sessionLimits(policy: Policy, session: Pick<Session, 'yields'>): WholeLimits {
+  return wholeLimits(policy, session).session;
+}
+
+function wholeLimits(policy: Policy, session: Pick<Session, 'yields'>): ResolvedLimits {
+  return withYields({ session: policy.limits, target: policy.limits }, {}, yieldsOfSession(session));
+}
+
+export function findBySid(db: Kysely<Schema>, sid: string): Promise<Session | undefined> {
+  return db.selectFrom('session').selectAll().where('sid', '=', sid).executeTakeFirst();
 }
 
 export function findByHandle({ db }: Transaction, handle: string): Promise<Session | undefined> {
@@ -41,6 +67,7 @@ export async function openSession(transaction: Transaction, session: Session): P
 /**
  * Records a use, and lowers the stored end where the policy is tighter now.
  *
+ * @param limits session-wide
  * @returns false when the session has ended or is idle for too long already: then nothing changed
  */
 export async function touch(
@@ -52,7 +79,12 @@ export async function touch(
   const end_at_most = earliest(session.end_at_most, plus(session.auth_time, limits.max_age));
   const { numUpdatedRows } = await db
     .updateTable('session')
-    .set({ last_used: now, end_at_most, over_at: overAt(end_at_most, now, limits) })
+    .set({
+      last_used: now,
+      longest_idle: Math.max(session.longest_idle, between(session.last_used, now)) as Seconds,
+      end_at_most,
+      over_at: overAt(end_at_most, now, limits),
+    })
     .where('sid', '=', session.sid)
     .where('ended_at', 'is', null)
     .where('last_used', '>', (now - limits.inactivity_timeout) as Seconds)
@@ -72,6 +104,9 @@ export interface End {
   readonly address?: string | undefined;
   /** The session that judges what the ended one has minted. */
   readonly replaced_by?: string | undefined;
+  /** Username of whoever ended it, and what they gave as their reason. */
+  readonly by?: string | undefined;
+  readonly note?: string | undefined;
 }
 
 /**
@@ -82,7 +117,7 @@ export interface End {
  */
 export async function endSession(transaction: Transaction, session: Session, end: End): Promise<boolean> {
   const { db } = transaction;
-  const { reason, since, now, address, replaced_by } = end;
+  const { reason, since, now, address, replaced_by, by, note } = end;
   const { numUpdatedRows } = await db
     .updateTable('session')
     .set({ ended_at: since, end_reason: reason, replaced_by: replaced_by ?? null })
@@ -104,6 +139,8 @@ export async function endSession(transaction: Transaction, session: Session, end
     ended_at: since,
     address,
     replaced_by,
+    by,
+    note,
   });
   return true;
 }
@@ -138,21 +175,21 @@ async function requireLoginAfter({ db }: Transaction, { iss, sub }: Session, ins
 export async function settle(
   transaction: Transaction,
   sessions: readonly Session[],
-  limits: WholeLimits,
+  policy: Policy,
   now: Seconds,
 ): Promise<void> {
   for (const session of sessions) {
-    const verdict = decide({ session: limits, target: limits }, factsOf(session), now);
+    const verdict = decide(wholeLimits(policy, session), factsOf(session), now);
     if (!verdict.allow && verdict.ends) {
       await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now });
     }
   }
 }
 
-/** The living sessions of a person. */
+/** The living sessions of a person, the oldest login first. */
 export function livingOfPerson({ db }: Transaction, { iss, sub }: { iss: string; sub: string }): Promise<Session[]> {
   const living = db.selectFrom('session').selectAll().where('ended_at', 'is', null);
-  return living.where('iss', '=', iss).where('sub', '=', sub).execute();
+  return living.where('iss', '=', iss).where('sub', '=', sub).orderBy('opened_at').orderBy('sid').execute();
 }
 
 /** The living session that a key holds: at most one. */

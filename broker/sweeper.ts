@@ -12,13 +12,13 @@ const AT_ONCE = 200;
 const KEEP_ENDED = 30 * 86_400;
 
 /** One round. @returns how many sessions were over. */
-export async function sweep({ config, store, now }: Broker): Promise<number> {
+export async function sweep({ config, store, touches, now }: Broker): Promise<number> {
   let count = 0;
   for (let more = true; more; ) {
     const over = await store.transaction(async (transaction) => {
       const living = transaction.db.selectFrom('session').selectAll().where('ended_at', 'is', null);
       const due = await living.where('over_at', '<=', now()).orderBy('over_at').limit(AT_ONCE).execute();
-      await settle(transaction, due, config.policy.limits, now());
+      await settle(transaction, await touches.apply(transaction, due), config.policy, now());
       return due.length;
     });
     count += over;

@@ -1,12 +1,11 @@
 // The server's certificate: read from files, and again whenever they change. A broken pair never replaces a good one.
 
-import { watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
 import type { TlsFiles } from './config.ts';
+import { watchFiles } from './watch.ts';
 
 export interface TlsPair {
   readonly cert: string;
@@ -85,42 +84,8 @@ export function watchTls(
       refused = reason;
     }
   };
-  const soon = debounce(reload, 200);
-  const folders = [...new Set([files.cert_file, files.key_file].map((file) => path.dirname(file)))];
-  const watchers = folders.flatMap((folder) => watchFolder(folder, soon.call, log));
-  const timer = setInterval(reload, interval).unref();
-  return {
-    reload,
-    close() {
-      clearInterval(timer);
-      soon.cancel();
-      for (const watcher of watchers) watcher.close();
-    },
-  };
-}
-
-function watchFolder(folder: string, changed: () => void, log: Pick<BaseLogger, 'warn'>) {
-  try {
-    const watcher = watch(folder, { persistent: false }, changed);
-    watcher.on('error', () =>
-      log.warn({ folder }, 'folder cannot be watched any more, certificates are looked at by the clock'),
-    );
-    return [watcher];
-  } catch {
-    log.warn({ folder }, 'folder cannot be watched, certificates are looked at by the clock');
-    return [];
-  }
-}
-
-/** Both files of a pair change one after the other: wait until it is quiet. */
-function debounce(action: () => Promise<void>, quiet: number) {
-  let timer: NodeJS.Timeout | undefined;
-  const cancel = () => clearTimeout(timer);
-  const call = () => {
-    cancel();
-    timer = setTimeout(action, quiet).unref();
-  };
-  return { call, cancel };
+  const close = watchFiles([files.cert_file, files.key_file], reload, { log, interval });
+  return { reload, close };
 }
 
 function fingerprint({ cert, key }: TlsPair): string {

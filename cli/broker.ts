@@ -99,7 +99,8 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
       const answer = await reach(name, () => send(`${url}/.well-known/curfew`, { method: 'GET', deadline }), true);
       const metadata = parse(answer.body);
       if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(name, answer);
-      for (const endpoint of [metadata.token_endpoint, metadata.revocation_endpoint]) sameOrigin(url, endpoint);
+      const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
+      for (const endpoint of [token_endpoint, revocation_endpoint, sessions_endpoint]) sameOrigin(url, endpoint);
       const date = Date.parse(answer.headers.date ?? '');
       return { metadata, date: Number.isNaN(date) ? undefined : ((date / 1000) as Seconds) };
     },

@@ -61,6 +61,10 @@ export function decide(limits: ResolvedLimits, session: SessionFacts, now: Secon
 function struck(limits: WholeLimits, session: SessionFacts, now: Seconds): Struck | undefined {
   const age_end = ageEnd(limits.max_age, session);
   const idle_end = idleEnd(limits.inactivity_timeout, session);
+  const { longest_idle } = session;
+  if (longest_idle !== undefined && over(limits.inactivity_timeout, longest_idle) && !over(age_end, now)) {
+    return { allow: false, reason: 'idle_too_long', since: now, found: longest_idle, limit: limits.inactivity_timeout };
+  }
   if (over(age_end, now) && age_end <= idle_end) {
     const found = between(session.auth_time, now);
     return { allow: false, reason: 'login_too_old', since: age_end, found, limit: between(session.auth_time, age_end) };

@@ -11,7 +11,7 @@ export const EXIT = {
   configuration: 78,
 } as const;
 
-/** `error` of RFC 6749 5.2, 8693 2.2.2, 9449 5 and 8, 9470 3, as `POST /token` answers them. */
+/** `error` of RFC 6749 5.2, 8693 2.2.2, 9449 5 and 8, 9470 3, as the broker answers them. */
 export type OAuthError =
   | 'invalid_request'
   | 'unsupported_grant_type'
@@ -22,7 +22,10 @@ export type OAuthError =
   | 'invalid_dpop_proof'
   | 'use_dpop_nonce'
   | 'temporarily_unavailable'
-  | 'server_error';
+  | 'server_error'
+  // RFC 6750 3.1, RFC 6749 4.1.2.1: of our own API and the webhooks
+  | 'invalid_token'
+  | 'access_denied';
 
 interface Meaning {
   readonly exit: number;
@@ -82,6 +85,17 @@ export const CODES = {
   username_taken: IDENTITY,
   groups: IDENTITY,
   not_admitted: IDENTITY,
+  too_many_sessions: {
+    ...IDENTITY,
+    hint: 'end one where you are logged in: kubectl curfew logout, or kubectl curfew sessions list and sessions end',
+  },
+  too_many_failures: {
+    exit: EXIT.try_again,
+    status: 429,
+    error: 'temporarily_unavailable',
+    hint: 'wait as long as it says, then run: kubectl curfew login',
+  },
+  rule_error: { ...IDENTITY, hint: 'ask who runs curfew-broker: a rule of the policy could not be evaluated' },
   // handles, proofs, targets
   unknown_session: { ...ID_TOKEN, error: 'invalid_grant' },
   proof_invalid: PROOF,
@@ -92,6 +106,26 @@ export const CODES = {
     status: 400,
     error: 'invalid_target',
     hint: 'run: kubectl curfew status, to see the clusters there are',
+  },
+  // our own API and the webhooks
+  not_administrator: {
+    exit: EXIT.login_required,
+    status: 403,
+    error: 'access_denied',
+    hint: 'own sessions need no right: kubectl curfew sessions list',
+  },
+  no_such_session: {
+    exit: EXIT.usage,
+    status: 404,
+    error: 'invalid_request',
+    hint: 'run: kubectl curfew sessions list, to see the living ones',
+  },
+  another_user: { exit: EXIT.login_required, status: 403, error: 'access_denied', hint: LOGIN },
+  webhook_token: {
+    exit: EXIT.configuration,
+    status: 401,
+    error: 'invalid_token',
+    hint: 'give kube-apiserver what curfew-broker print webhook-kubeconfig prints for this cluster',
   },
   // requests
   request_invalid: { exit: EXIT.usage, status: 400, error: 'invalid_request', hint: 'correct the request' },

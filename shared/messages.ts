@@ -1,4 +1,4 @@
-// The engine's denials as a person reads them: one line, the same from plugin, broker and (in time) webhook.
+// The engine's denials as a person reads them: one line, the same from plugin, broker and webhook.
 
 import type { Denied } from './decide.ts';
 import { sayDuration } from './duration.ts';
@@ -11,7 +11,7 @@ export function sayDenial(denied: Denied): string {
     case 'login_too_old':
       return `login is too old: last login ${ago(denied.found)}, limit ${length(denied.limit)}`;
     case 'idle_too_long':
-      return `session is idle for too long: last used ${ago(denied.found)}, limit ${length(denied.limit)}`;
+      return `session is idle for too long: not used for ${denied.found === undefined ? 'too long' : sayDuration(denied.found)}, limit ${length(denied.limit)}`;
     case 'acr_too_low':
       return `login is too weak: acr ${(denied.acr_values ?? []).join(' or ')} is required`;
     case 'session_ended':

@@ -22,6 +22,11 @@ export interface SessionFacts {
   readonly last_used: Seconds;
   /** The session-wide end as stored at login (`auth_time + max_age`); may only be lowered. */
   readonly end_at_most?: Seconds | undefined;
+  /**
+   * The longest time without use since login. So a target that was denied for idleness stays denied until the next login,
+   * whatever is used meanwhile elsewhere.
+   */
+  readonly longest_idle?: Seconds | undefined;
   /** When inactivity ends it, as stored at its last use: a looser policy counts from the next use on. */
   readonly idle_end?: Seconds | undefined;
   /** How strongly the person authenticated (OIDC Core 2). */

@@ -47,6 +47,39 @@ export interface TokenReply {
   readonly session: WireSession;
 }
 
+/** One session as `GET /v1/sessions` tells of it. Instants by the broker's clock. */
+export interface SessionInfo {
+  readonly sid: string;
+  readonly username: string;
+  readonly groups: readonly string[];
+  readonly opened_at: Seconds;
+  readonly auth_time: Seconds;
+  readonly acr?: string | undefined;
+  readonly last_used: Seconds;
+  /** When session-wide limits end it if it is not used again; when it ended. */
+  readonly session_end: Seconds;
+  /** Where the person logged in from. */
+  readonly address: string;
+  readonly user_agent?: string | undefined;
+  /** Set when it is over. */
+  readonly end_reason?: EndReason | undefined;
+  /** Whether it is the one that asks. */
+  readonly current: boolean;
+}
+
+/** The reply of `GET /v1/sessions`. */
+export interface SessionList {
+  readonly sessions: readonly SessionInfo[];
+  readonly broker_time: Seconds;
+  /** Give it back as `after` to get the rest. */
+  readonly next?: string | undefined;
+}
+
+/** The reply of `DELETE /v1/sessions[/SID]`: what this request ended, durably. */
+export interface SessionsEnded {
+  readonly ended: readonly { readonly sid: string; readonly username: string }[];
+}
+
 /** A refusal (RFC 6749 5.2) with our `reason`; RFC 9470 3 adds `acr_values` and `max_age`. */
 export interface Refusal {
   readonly error: string;
@@ -64,6 +97,7 @@ export interface Metadata {
   readonly issuer: string;
   readonly token_endpoint: string;
   readonly revocation_endpoint: string;
+  readonly sessions_endpoint: string;
   readonly identity_provider: {
     readonly issuer: string;
     readonly client_id: string;
@@ -83,6 +117,8 @@ export interface MetadataCluster {
   /** PEM, base64, as kubeconfig's `certificate-authority-data`. */
   readonly certificate_authority_data?: string | undefined;
   readonly limits: ResolvedLimits;
+  /** The smallest limits of all its namespaces and resources: a login that satisfies these satisfies all of them. */
+  readonly strictest: WholeLimits;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -163,6 +199,7 @@ export function isMetadata(value: unknown): value is Metadata {
     isText(value.issuer) &&
     isText(value.token_endpoint) &&
     isText(value.revocation_endpoint) &&
+    isText(value.sessions_endpoint) &&
     isWholeLimits(value.limits) &&
     Array.isArray(value.clusters) &&
     value.clusters.every(isMetadataCluster) &&
@@ -184,7 +221,45 @@ function isMetadataCluster(value: unknown): value is MetadataCluster {
     isText(value.audience) &&
     isText(value.server) &&
     optional(value.certificate_authority_data, isText) &&
-    isResolvedLimits(value.limits)
+    isResolvedLimits(value.limits) &&
+    isWholeLimits(value.strictest)
+  );
+}
+
+export function isSessionInfo(value: unknown): value is SessionInfo {
+  return (
+    isObject(value) &&
+    isText(value.sid) &&
+    isText(value.username) &&
+    Array.isArray(value.groups) &&
+    value.groups.every(isText) &&
+    isSeconds(value.opened_at) &&
+    isSeconds(value.auth_time) &&
+    optional(value.acr, isText) &&
+    isSeconds(value.last_used) &&
+    isSeconds(value.session_end) &&
+    isText(value.address) &&
+    optional(value.user_agent, isText) &&
+    optional(value.end_reason, isEndReason) &&
+    typeof value.current === 'boolean'
+  );
+}
+
+export function isSessionList(value: unknown): value is SessionList {
+  return (
+    isObject(value) &&
+    Array.isArray(value.sessions) &&
+    value.sessions.every(isSessionInfo) &&
+    isSeconds(value.broker_time) &&
+    optional(value.next, isText)
+  );
+}
+
+export function isSessionsEnded(value: unknown): value is SessionsEnded {
+  return (
+    isObject(value) &&
+    Array.isArray(value.ended) &&
+    value.ended.every((one) => isObject(one) && isText(one.sid) && isText(one.username))
   );
 }
 

@@ -22,22 +22,16 @@ export function sayValue(value: unknown): string {
  * someone wrote down and nobody enforces is worse than an error. A step `*` stands for any index.
  */
 const NOT_AVAILABLE: ReadonlySet<string> = new Set([
-  'metrics',
-  'admins',
   'ssf',
-  'hooks',
   'log',
   'store.postgres',
-  'clusters.*.webhook',
   'clusters.*.api_servers',
   'clusters.*.credential',
   'clusters.*.service_accounts',
   'identity_provider.revalidate',
-  'policy.rules',
   'policy.limits.revalidate',
   'policy.segments.*.limits.revalidate',
-  'policy.segments.*.match.namespaces',
-  'policy.segments.*.match.resources',
+  'policy.rules.*.limits.revalidate',
 ]);
 
 /** A key that no schema knows. */

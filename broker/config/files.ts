@@ -3,7 +3,7 @@
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { constants, open } from 'node:fs/promises';
 import path from 'node:path';
-import type { TlsFiles } from '../config.ts';
+import type { Hook, TlsFiles } from '../config.ts';
 import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';
@@ -43,6 +43,9 @@ export interface ReadFiles {
   readonly tls?: TlsFiles | undefined;
   readonly store?: { readonly sqlite: { readonly file: string } } | undefined;
   readonly encryption_key?: KeyObject | undefined;
+  /** By the cluster's index. */
+  readonly webhook_tokens: readonly (KeyObject | undefined)[];
+  readonly hooks: readonly Hook[];
 }
 
 export interface Surroundings {
@@ -69,7 +72,23 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     tls,
     store: store && { sqlite: { file: at(store.sqlite.file) } },
     encryption_key: keys && (await readKey(keys, around, faults)),
+    webhook_tokens: await Promise.all(
+      clusters.map(({ webhook }, i) => {
+        const setting = formatPath(['clusters', i, 'webhook', 'token_file']);
+        return webhook && readSecret(setting, webhook.token_file, around, faults);
+      }),
+    ),
+    hooks: await readHooks(sections.hooks ?? [], around, faults),
   };
+}
+
+async function readHooks(hooks: NonNullable<Sections['hooks']>, around: Surroundings, faults: string[]) {
+  const read = hooks.map(async ({ url, secret_file, ca_file }, i): Promise<Hook[]> => {
+    const secret = await readSecret(formatPath(['hooks', i, 'secret_file']), secret_file, around, faults);
+    const ca = await readCa(formatPath(['hooks', i, 'ca_file']), ca_file, around, faults);
+    return secret ? [{ url, secret, ca }] : [];
+  });
+  return (await Promise.all(read)).flat();
 }
 
 async function readCa(setting: string, file: string | undefined, around: Surroundings, faults: string[]) {
@@ -102,7 +121,7 @@ async function readPair(tls: TlsFiles, around: Surroundings, faults: string[]): 
 
 async function readKey(keys: Sections['keys'], around: Surroundings, faults: string[]): Promise<KeyObject | undefined> {
   const { encryption_key_file: file, encryption_key_env: variable } = keys;
-  if (file !== undefined && variable === undefined) return readKeyFile(file, around, faults);
+  if (file !== undefined && variable === undefined) return readSecret('keys.encryption_key_file', file, around, faults);
   if (variable === undefined || file !== undefined) return undefined;
   const setting = 'keys.encryption_key_env';
   const text = around.env[variable];
@@ -113,8 +132,13 @@ async function readKey(keys: Sections['keys'], around: Surroundings, faults: str
   return parseKey(setting, text, faults);
 }
 
-async function readKeyFile(file: string, around: Surroundings, faults: string[]): Promise<KeyObject | undefined> {
-  const setting = 'keys.encryption_key_file';
+/** A file of 32 random bytes that nobody else can read. */
+async function readSecret(
+  setting: string,
+  file: string,
+  around: Surroundings,
+  faults: string[],
+): Promise<KeyObject | undefined> {
   // someone may have written the key itself where its file belongs: it must not come back in the error
   if (decodeKey(file) !== undefined) {
     faults.push(`${setting}: expected the path of a file, not the key itself`);
@@ -123,7 +147,7 @@ async function readKeyFile(file: string, around: Surroundings, faults: string[])
   const found = await readText(setting, file, around, faults);
   if (found && (found.mode & 0o077) !== 0) {
     const mode = found.mode.toString(8).padStart(4, '0');
-    faults.push(`${setting}: ${file} can be read by others (mode ${mode}): run chmod 600, or use encryption_key_env`);
+    faults.push(`${setting}: ${file} can be read by others (mode ${mode}): run chmod 600`);
   }
   return found && parseKey(setting, found.text, faults);
 }

@@ -1,9 +1,12 @@
 // What must hold between settings, over the sections that parsed. Each rule lists its faults; none throws.
 
 import { formatDuration } from '../../shared/duration.ts';
+import { globMatches } from '../../shared/globs.ts';
+import { combine } from '../../shared/limits.ts';
 import { resolveLimits } from '../../shared/policy.ts';
 import { isReserved } from '../identity.ts';
 import { formatPath } from './faults.ts';
+import { looserThan } from './presets.ts';
 import type { Sections } from './schema.ts';
 import { isLoopbackAddress } from './values.ts';
 
@@ -63,10 +66,10 @@ const issuersApart: Rule = ({ issuer, identity_provider }) =>
     ? ['issuer: must differ from identity_provider.issuer']
     : [];
 
-/** Where a renewal is the use, a token as long as the idle limit would hide it. */
+/** Where a renewal is the use (no webhook), a token as long as the idle limit would hide it. */
 const idleNoticed: Rule = (given) =>
-  effective(given).flatMap(({ path, limits: { token_ttl, inactivity_timeout } }) =>
-    token_ttl * 2 > inactivity_timeout
+  effective(given).flatMap(({ path, webhook, limits: { token_ttl, inactivity_timeout } }) =>
+    !webhook && token_ttl * 2 > inactivity_timeout
       ? [
           `${path}: token_ttl (${formatDuration(token_ttl)}) must be at most half of inactivity_timeout (${formatDuration(inactivity_timeout)}), as the policy gives them for this cluster`,
         ]
@@ -78,6 +81,39 @@ const acrSatisfiable: Rule = (given) =>
     limits.acr?.length === 0 ? [`${path}: the segments that match leave no acr that would satisfy all of them`] : [],
   );
 
+/** A limit that a chosen level does not allow is a mistake, not a policy. */
+const withinPreset: Rule = ({ policy }) => {
+  if (!policy) return [];
+  const { preset, limits, segments } = policy;
+  return [
+    ...(preset ? looserThan(preset, limits).map((fault) => `policy.limits: ${fault}`) : []),
+    ...segments.flatMap((segment, i) => {
+      if (!segment.preset) return [];
+      const path = formatPath(['policy', 'segments', i, 'limits']);
+      return looserThan(segment.preset, combine(limits, segment.limits)).map((fault) => `${path}: ${fault}`);
+    }),
+  ];
+};
+
+/** A token carries no namespace: only the webhook sees one, and only one that denies holds when it cannot be asked. */
+const namespacesSeen: Rule = ({ clusters = [], policy }) => {
+  const blind = clusters.filter(({ webhook }) => webhook?.on_failure !== 'deny').map(({ name }) => name);
+  const parts = (['segments', 'rules'] as const).flatMap((list) =>
+    (policy?.[list] ?? []).map(({ match }, i) => ({ match, path: formatPath(['policy', list, i, 'match']) })),
+  );
+  return parts.flatMap(({ match, path }) => {
+    if (!match || (!match.namespaces && !match.resources)) return [];
+    const unseen = blind.filter((name) => !match.clusters || match.clusters.some((glob) => globMatches(glob, name)));
+    if (unseen.length === 0) return [];
+    return [`${path}: namespaces and resources need webhook.on_failure: deny, which ${unseen.join(', ')} has not`];
+  });
+};
+
+const uniqueRules: Rule = ({ policy }) =>
+  repeated((policy?.rules ?? []).map(({ name }) => name)).map(
+    (i) => `${formatPath(['policy', 'rules', i, 'name'])}: stands there twice`,
+  );
+
 const RULES: readonly Rule[] = [
   tlsUnlessLoopback,
   oneKey,
@@ -87,8 +123,11 @@ const RULES: readonly Rule[] = [
   uniqueSegments,
   audiencesApart,
   issuersApart,
+  uniqueRules,
   idleNoticed,
   acrSatisfiable,
+  withinPreset,
+  namespacesSeen,
 ];
 
 function effective({ clusters, policy }: Given) {
@@ -96,6 +135,7 @@ function effective({ clusters, policy }: Given) {
   return (clusters ?? []).map((cluster, i) => ({
     path: formatPath(['clusters', i]),
     limits: resolveLimits(policy, { cluster: cluster.name }, { ...cluster.ceiling }).target,
+    webhook: cluster.webhook !== undefined,
   }));
 }
 

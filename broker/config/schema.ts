@@ -22,6 +22,22 @@ function saysSomething(object: object): boolean {
   return Object.values(object).some((inner) => inner !== undefined);
 }
 
+const preset = value.oneOf('aal1', 'aal2', 'aal3').optional();
+
+const match = z
+  .strictObject({
+    clusters: value.globs.optional(),
+    namespaces: value.namespaces.optional(),
+    resources: value.resources.optional(),
+  })
+  .refine(saysSomething, { error: 'expected clusters, namespaces or resources' });
+
+const webhook = z.strictObject({
+  token_file: value.filePath,
+  on_failure: value.oneOf('deny', 'no_opinion'),
+  authentication: value.yesOrNo.optional().transform((wanted) => wanted ?? false),
+});
+
 const identity_provider = z.strictObject({
   issuer: value.upstreamIssuer,
   client_id: value.token,
@@ -49,13 +65,29 @@ const cluster = z.strictObject({
   ca_file: value.filePath.optional(),
   audience: value.token,
   allowed_groups: value.groups,
+  labels: value.labels.optional().transform((labels) => labels ?? {}),
   ceiling: ceiling.optional(),
+  webhook: webhook.optional(),
 });
 
-const segment = z.strictObject({
-  name: value.name,
-  match: z.strictObject({ clusters: value.globs }),
-  limits,
+const segment = z.strictObject({ name: value.name, preset, match, limits });
+
+const rule = z.strictObject({ name: value.name, when: value.condition, match: match.optional(), limits });
+
+const admins = z.strictObject({
+  groups: value.groups,
+  limits: z.strictObject({
+    max_age: value.duration,
+    inactivity_timeout: value.duration.optional(),
+    acr: value.acrs.optional(),
+  }),
+});
+
+const hook = z.strictObject({ url: value.hookUrl, secret_file: value.filePath, ca_file: value.filePath.optional() });
+
+const failed_logins = z.strictObject({
+  count: value.count,
+  window: value.duration,
 });
 
 const SECTIONS = {
@@ -73,13 +105,23 @@ const SECTIONS = {
   }),
   identity_provider,
   clusters: z.array(cluster).min(1, { error: 'expected at least one cluster' }),
+  admins: admins.optional(),
+  metrics: z.strictObject({ address: value.address, port: value.listenPort }).optional(),
+  hooks: z.array(hook).optional(),
   store: z.strictObject({ sqlite: z.strictObject({ file: value.filePath }) }),
   policy: z.strictObject({
+    preset,
     limits: wholeLimits,
     segments: z
       .array(segment)
       .optional()
       .transform((segments) => segments ?? []),
+    rules: z
+      .array(rule)
+      .optional()
+      .transform((rules) => rules ?? []),
+    max_sessions: z.strictObject({ count: value.count, when_exceeded: value.oneOf('refuse', 'end_oldest') }).optional(),
+    failed_logins: failed_logins.optional().transform((given) => given ?? { count: 5, window: seconds(900) }),
   }),
 };
 
@@ -111,6 +153,9 @@ export function parseSections(root: unknown): ParsedSections {
     ...section('keys'),
     ...section('identity_provider'),
     ...section('clusters'),
+    ...section('admins'),
+    ...section('metrics'),
+    ...section('hooks'),
     ...section('store'),
     ...section('policy'),
   };

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { parseDuration } from '../../shared/duration.ts';
 import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
+import { type Condition, parseCondition } from '../rules.ts';
 import { sayValue } from './faults.ts';
 
 /** A schema of one value whose fault reads `expected …, got …`, or `required` where nothing stands. */
@@ -116,6 +117,17 @@ export const groups = listOf('a list of group names, ["*"] for everyone', isText
 
 export const acrs = listOf('a list of acr values', isText);
 
+/** Of namespaces and of resources with subresource, as RBAC writes them. */
+export const namespaces = listOf(
+  'a list of namespaces, in which "*" and "?" may stand',
+  (value): value is string => typeof value === 'string' && /^[a-z0-9.*?-]{1,63}$/.test(value),
+);
+
+export const resources = listOf(
+  'a list of resources such as "pods" or "pods/exec", in which "*" and "?" may stand',
+  (value): value is string => typeof value === 'string' && /^[a-z0-9.*?-]{1,63}(\/[a-z0-9.*?-]{1,63})?$/.test(value),
+);
+
 export const globs = listOf(
   'a list of cluster names, in which "*" and "?" may stand',
   (value): value is string => typeof value === 'string' && /^[a-z0-9.*?-]{1,63}$/.test(value),
@@ -142,6 +154,31 @@ export const DEFAULT_SIGNING_ALGS: readonly string[] = ['RS256', 'PS256', 'ES256
 
 export const algorithms = listOf('a list of asymmetric algorithms such as "RS256"', (value): value is string =>
   SIGNING_ALGS.includes(value),
+);
+
+/** Labels as Kubernetes has them: for rules to look at. */
+export const labels = leaf<Readonly<Record<string, string>>>('labels such as {env: prod}', (value) => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const good = Object.entries(value).every(([key, text]) => PRINTABLE.test(key) && typeof text === 'string');
+  return good ? (value as Record<string, string>) : undefined;
+});
+
+/** A CEL expression that gives true or false; its fault is said in its own words. */
+export const condition = z.unknown().transform((value, context): Condition => {
+  const parsed = typeof value === 'string' ? parseCondition(value) : undefined;
+  if (typeof parsed === 'object') return parsed;
+  const got = value === undefined ? 'required: an expression' : `expected an expression, got ${sayValue(value)}`;
+  context.issues.push({ code: 'custom', message: parsed ?? got, input: undefined });
+  return z.NEVER;
+});
+
+export const count = leaf<number>('a whole number from 1 to 1000', (value) =>
+  Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 1000 ? Number(value) : undefined,
+);
+
+export const hookUrl = textThat(
+  'an https URL (http only on loopback) without user, query and fragment',
+  (value) => faultOfUrl(value) === undefined,
 );
 
 export function oneOf<const T extends string>(...values: readonly T[]) {

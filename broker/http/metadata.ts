@@ -3,20 +3,22 @@
 import type { FastifyInstance } from 'fastify';
 import { resolveLimits } from '../../shared/policy.ts';
 import { GRANT, type Metadata } from '../../shared/wire.ts';
-import { type Config, clusterLimits } from '../config.ts';
-import type { Keys } from '../keys.ts';
+import type { Broker } from '../broker.ts';
+import { type Config, clusterLimits, strictestLimits } from '../config.ts';
 
 /** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
 const JWKS_MAX_AGE = 'public, max-age=60';
 
-export function metadataRoutes(app: FastifyInstance, config: Config, keys: Keys): void {
-  const discovery = discoveryOf(config);
-  const metadata = metadataOf(config);
+export function metadataRoutes(app: FastifyInstance, broker: Broker): void {
+  const { keys } = broker;
+  const discovery = discoveryOf(broker.config);
   app.get('/.well-known/openid-configuration', async (_request, reply) =>
     reply.header('Cache-Control', JWKS_MAX_AGE).send(discovery),
   );
   app.get('/jwks', async (_request, reply) => reply.header('Cache-Control', JWKS_MAX_AGE).send(keys.jwks));
-  app.get('/.well-known/curfew', async (_request, reply) => reply.header('Cache-Control', 'no-cache').send(metadata));
+  app.get('/.well-known/curfew', async (_request, reply) =>
+    reply.header('Cache-Control', 'no-cache').send(metadataOf(broker.config)),
+  );
 }
 
 /** OpenID Connect Discovery 3, as far as a verifier of our tokens needs it; RFC 8414 2 for the rest. */
@@ -26,6 +28,7 @@ function discoveryOf({ issuer }: Config) {
     jwks_uri: `${issuer}/jwks`,
     token_endpoint: `${issuer}/token`,
     revocation_endpoint: `${issuer}/revoke`,
+    introspection_endpoint: `${issuer}/introspect`,
     response_types_supported: ['id_token'],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256'],
@@ -43,6 +46,7 @@ function metadataOf(config: Config): Metadata {
     issuer,
     token_endpoint: `${issuer}/token`,
     revocation_endpoint: `${issuer}/revoke`,
+    sessions_endpoint: `${issuer}/v1/sessions`,
     identity_provider: {
       issuer: identity_provider.issuer,
       client_id,
@@ -58,6 +62,7 @@ function metadataOf(config: Config): Metadata {
       server: cluster.server,
       ...(cluster.ca !== undefined && { certificate_authority_data: Buffer.from(cluster.ca).toString('base64') }),
       limits: clusterLimits(config, cluster),
+      strictest: strictestLimits(config, cluster).target,
     })),
   };
 }

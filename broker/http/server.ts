@@ -62,7 +62,7 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
 
   app.register(
     async (scope) => {
-      metadataRoutes(scope, config, broker.keys);
+      metadataRoutes(scope, broker);
       tokenRoutes(scope, broker, createProofVerifier(config.encryption_key, broker.now));
       for (const url of ['/token', '/revoke']) {
         scope.route({ method: ['GET', 'PUT', 'DELETE', 'PATCH'], url, handler: (_request, reply) => onlyPost(reply) });

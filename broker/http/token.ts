@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CurfewError, meaning } from '../../shared/errors.ts';
-import { type Broker, type Caller, type Granted, type Refused, refuse } from '../broker.ts';
+import { type Broker, type Caller, type Granted, type Origin, type Refused, refuse } from '../broker.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { exchange } from '../exchange.ts';
 import { renew } from '../renewal.ts';
@@ -23,7 +23,7 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
   const callerOf = (request: FastifyRequest, url: string): Caller => {
     const { dpop } = request.headers;
     const header = typeof dpop === 'string' ? dpop : undefined;
-    return { proof: proofs.verify(header, { method: 'POST', url }), address: request.ip };
+    return { proof: proofs.verify(header, { method: 'POST', url }), ...originOf(request) };
   };
 
   const answer = async (
@@ -61,6 +61,12 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
       revoke(broker, callerOf(request, `${issuer}/revoke`), handle),
     );
   });
+}
+
+/** The client's own word for itself, short enough and safe to be shown. */
+export function originOf({ ip, headers }: FastifyRequest): Origin {
+  const user_agent = headers['user-agent']?.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200);
+  return { address: ip, ...(user_agent && { user_agent }) };
 }
 
 /** What was refused before anything was decided stands in the record too. */

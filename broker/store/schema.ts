@@ -4,6 +4,7 @@ import { type Generated, type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import type { EndReason } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
+import { GENESIS, linkOf } from '../audit_chain.ts';
 
 /** A person is the pair (`iss`, `sub`); the username is a label that one person holds. */
 export interface PersonTable {
@@ -35,11 +36,16 @@ export interface SessionTable {
   amr: string | null;
   end_at_most: Seconds;
   last_used: Seconds;
+  /** The longest time between two uses so far. */
+  longest_idle: Seconds;
   /** When session-wide limits end it if it is not used again, as of its last use. May only be moved by a use. */
   over_at: Seconds;
   opened_at: Seconds;
   /** The socket's address at login. */
   address: string;
+  user_agent: string | null;
+  /** JSON array of what rules have yielded, as of the last exchange or renewal. */
+  yields: string;
   ended_at: Seconds | null;
   end_reason: EndReason | null;
   replaced_by: string | null;
@@ -79,6 +85,38 @@ export interface AuditTable {
   sid: string | null;
   /** JSON of the whole event. */
   data: string;
+  /** SHA-256 over the row before it and this one, hex. */
+  hash: string;
+}
+
+/** One row: the newest link of the record's chain, sealed with the encryption key. */
+export interface AuditHeadTable {
+  id: 1;
+  seq: number;
+  hash: string;
+  seal: string;
+}
+
+/** Failed logins by person or address, in the window that runs. */
+export interface FailedLoginTable {
+  /** `person:` or `address:` and whose. */
+  key: string;
+  count: number;
+  first_at: Seconds;
+  last_at: Seconds;
+  /** Until when further logins are refused. */
+  blocked_until: Seconds;
+}
+
+/** Reports that are to be delivered to a hook. */
+export interface HookDeliveryTable {
+  id: Generated<number>;
+  url: string;
+  /** JSON as it is sent and signed. */
+  body: string;
+  created_at: Seconds;
+  attempts: number;
+  next_at: Seconds;
 }
 
 export interface Schema {
@@ -88,6 +126,9 @@ export interface Schema {
   proof: ProofTable;
   signing_key: SigningKeyTable;
   audit: AuditTable;
+  audit_head: AuditHeadTable;
+  failed_login: FailedLoginTable;
+  hook_delivery: HookDeliveryTable;
 }
 
 async function first(db: Kysely<unknown>): Promise<void> {
@@ -120,7 +161,48 @@ async function first(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await statement.execute(db);
 }
 
+async function second(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    sql`alter table session add column longest_idle integer not null default 0`,
+    sql`alter table session add column user_agent text`,
+    sql`alter table session add column yields text not null default '[]'`,
+    sql`create index session_opened on session (opened_at, sid) where ended_at is null`,
+    sql`alter table audit add column hash text not null default ''`,
+    sql`create index audit_at on audit (at)`,
+    sql`create table audit_head (
+      id integer primary key check (id = 1), seq integer not null, hash text not null, seal text not null) strict`,
+    sql`create table failed_login (
+      key text primary key, count integer not null, first_at integer not null, last_at integer not null,
+      blocked_until integer not null) strict, without rowid`,
+    sql`create table hook_delivery (
+      id integer primary key autoincrement, url text not null, body text not null, created_at integer not null,
+      attempts integer not null, next_at integer not null) strict`,
+  ];
+  for (const statement of statements) await statement.execute(db);
+  await chainOldRows(db as Kysely<Schema>);
+}
+
+/** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. */
+async function chainOldRows(db: Kysely<Schema>): Promise<void> {
+  let link = GENESIS;
+  for (;;) {
+    const rows = await db
+      .selectFrom('audit')
+      .select(['seq', 'data'])
+      .where('seq', '>', link.seq)
+      .orderBy('seq')
+      .limit(500)
+      .execute();
+    for (const { seq, data } of rows) {
+      link = linkOf({ ...link, seq: seq - 1 }, data);
+      await db.updateTable('audit').set({ hash: link.hash }).where('seq', '=', seq).execute();
+    }
+    if (rows.length === 0) return;
+  }
+}
+
 /** In order; a landed migration never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001_first': { up: first },
+  '0002_ends': { up: second },
 };

@@ -1,23 +1,41 @@
-// node:sqlite as kysely's SQLite driver wants it: one connection, WAL, every commit synced before it is acknowledged.
+// node:sqlite as kysely's SQLite driver wants it: one connection that writes, WAL, every commit synced before it is
+// acknowledged; and one that only reads what was committed.
 
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
+import { type Dialect, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
 
 /** Statements that the hot paths prepare again and again; bounded, as a generated statement could be new each time. */
 const MOST_STATEMENTS = 256;
+
+export interface Dialects {
+  readonly writing: Dialect;
+  /** Sees what was committed, and waits for no transaction. */
+  readonly reading: Dialect;
+}
 
 /**
  * Opens the file, making it when it is not there.
  *
  * @throws what node:sqlite throws when the file cannot be opened, is no database, or is on a read-only file system.
  */
-export function openSqlite(file: string): SqliteDialect {
+export function openSqlite(file: string): Dialects {
   const database = new DatabaseSync(file);
   // FULL: a commit that was acknowledged survives a power cut (WAL alone would sync at checkpoints only).
   database.exec('pragma busy_timeout = 5000');
   database.exec('pragma journal_mode = wal');
   database.exec('pragma synchronous = full');
   database.exec('pragma foreign_keys = on');
+  return { writing: dialectOf(database), reading: openSqliteToRead(file) };
+}
+
+/** Opens a file that is there, and changes nothing in it. @throws what node:sqlite throws */
+export function openSqliteToRead(file: string): Dialect {
+  const database = new DatabaseSync(file, { readOnly: true });
+  database.exec('pragma busy_timeout = 5000');
+  return dialectOf(database);
+}
+
+function dialectOf(database: DatabaseSync): Dialect {
   return new SqliteDialect({ database: asKyselyWants(database) });
 }
 

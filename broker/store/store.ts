@@ -1,10 +1,12 @@
 // The store: transactions that are durable before they are acknowledged. Knows nothing of sessions.
 
-import { type Dialect, Kysely, sql } from 'kysely';
+import { Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
-import { type AuditEvent, auditRow } from '../audit.ts';
+import type { AuditEntry, AuditEvent } from '../audit.ts';
+import { GENESIS, type Link, linkOf, type Sealer } from '../audit_chain.ts';
 import { MIGRATIONS, type Schema } from './schema.ts';
+import type { Dialects } from './sqlite.ts';
 
 export interface Transaction {
   readonly db: Kysely<Schema>;
@@ -16,8 +18,19 @@ type Work<T> = (transaction: Transaction) => Promise<T>;
 
 interface Queued {
   /** Runs inside the group's transaction; the returned function settles the caller's promise after the commit. */
-  readonly run: (db: Kysely<Schema>) => Promise<() => void>;
+  readonly run: (db: Kysely<Schema>, chain: Chain) => Promise<() => void>;
   readonly fail: (cause: unknown) => void;
+}
+
+/** The newest row of the record, as of within a group's transaction. */
+interface Chain {
+  head: Link;
+}
+
+export interface StoreOptions {
+  /** Is told each row of the record after it was committed. */
+  readonly onAudit: (entry: AuditEntry) => void;
+  readonly sealer: Sealer;
 }
 
 /** More in one commit would make the first of them wait for the last. */
@@ -29,27 +42,35 @@ const LARGEST_GROUP = 64;
  */
 export class Store {
   readonly #db: Kysely<Schema>;
-  readonly #onAudit: (event: AuditEvent) => void;
+  readonly #reading: Kysely<Schema>;
+  readonly #options: StoreOptions;
   #queue: Queued[] = [];
   #flushing = false;
 
-  private constructor(db: Kysely<Schema>, onAudit: (event: AuditEvent) => void) {
+  private constructor(db: Kysely<Schema>, reading: Kysely<Schema>, options: StoreOptions) {
     this.#db = db;
-    this.#onAudit = onAudit;
+    this.#reading = reading;
+    this.#options = options;
   }
 
   /**
-   * @param onAudit is told each event of the record after it was committed
    * @throws CurfewError `store` when the database cannot be opened or brought to this version
    */
-  static async open(dialect: Dialect, onAudit: (event: AuditEvent) => void): Promise<Store> {
-    const db = new Kysely<Schema>({ dialect });
-    const { error } = await new Migrator({
+  static async open({ writing, reading }: Dialects, options: StoreOptions): Promise<Store> {
+    const db = new Kysely<Schema>({ dialect: writing });
+    const { error, results = [] } = await new Migrator({
       db,
       provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
     }).migrateToLatest();
     if (error) throw new CurfewError('store', 'the store could not be brought to this version', { cause: error });
-    return new Store(db, onAudit);
+    // Rows that stood there before there was a chain are sealed once, as they are.
+    if (results.some(({ migrationName }) => migrationName === '0002_ends')) await sealHead(db, options.sealer);
+    return new Store(db, new Kysely<Schema>({ dialect: reading }), options);
+  }
+
+  /** What was committed, without waiting for any transaction. Decisions that grant something read in a transaction. */
+  get committed(): Kysely<Schema> {
+    return this.#reading;
   }
 
   /**
@@ -60,21 +81,29 @@ export class Store {
    */
   transaction<T>(work: Work<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const run: Queued['run'] = async (db) => {
-        const events: AuditEvent[] = [];
+      const run: Queued['run'] = async (db, chain) => {
+        const entries: AuditEntry[] = [];
+        const before = chain.head;
         const audit = async (event: AuditEvent) => {
-          await db.insertInto('audit').values(auditRow(event)).execute();
-          events.push(event);
+          const data = JSON.stringify(event);
+          chain.head = linkOf(chain.head, data);
+          const { at, sid = null } = event;
+          await db
+            .insertInto('audit')
+            .values({ ...chain.head, at, event: event.event, sid, data })
+            .execute();
+          entries.push({ ...chain.head, event });
         };
         await sql`savepoint one`.execute(db);
         try {
           const result = await work({ db, audit });
           await sql`release one`.execute(db);
           return () => {
-            for (const event of events) this.#onAudit(event);
+            for (const entry of entries) this.#options.onAudit(entry);
             resolve(result);
           };
         } catch (error) {
+          chain.head = before;
           await sql`rollback to one`.execute(db);
           await sql`release one`.execute(db);
           return () => reject(asFailure(error));
@@ -102,6 +131,7 @@ export class Store {
 
   async close(): Promise<void> {
     while (this.#flushing) await new Promise((resolve) => setImmediate(resolve));
+    await this.#reading.destroy();
     await this.#db.destroy();
   }
 
@@ -109,7 +139,7 @@ export class Store {
     while (this.#queue.length > 0) {
       const group = this.#queue.splice(0, LARGEST_GROUP);
       try {
-        const settle = await this.#db.connection().execute((db) => commitGroup(db, group));
+        const settle = await this.#db.connection().execute((db) => commitGroup(db, group, this.#options.sealer));
         for (const done of settle) done();
       } catch (error) {
         for (const { fail } of group) fail(error);
@@ -121,11 +151,14 @@ export class Store {
   }
 }
 
-async function commitGroup(db: Kysely<Schema>, group: readonly Queued[]): Promise<(() => void)[]> {
+async function commitGroup(db: Kysely<Schema>, group: readonly Queued[], sealer: Sealer): Promise<(() => void)[]> {
   await sql`begin immediate`.execute(db);
   try {
     const settle: (() => void)[] = [];
-    for (const { run } of group) settle.push(await run(db));
+    const before = await headOf(db);
+    const chain: Chain = { head: before };
+    for (const { run } of group) settle.push(await run(db, chain));
+    if (chain.head !== before) await writeHead(db, chain.head, sealer);
     await sql`commit`.execute(db);
     return settle;
   } catch (error) {
@@ -133,6 +166,22 @@ async function commitGroup(db: Kysely<Schema>, group: readonly Queued[]): Promis
     await sql`rollback`.execute(db).catch(() => undefined);
     throw error;
   }
+}
+
+/** Read anew for each group: whatever else wrote into the file, the chain does not fork. */
+async function headOf(db: Kysely<Schema>): Promise<Link> {
+  const newest = db.selectFrom('audit').select(['seq', 'hash']).orderBy('seq', 'desc').limit(1);
+  return (await newest.executeTakeFirst()) ?? GENESIS;
+}
+
+async function sealHead(db: Kysely<Schema>, sealer: Sealer): Promise<void> {
+  await writeHead(db, await headOf(db), sealer);
+}
+
+async function writeHead(db: Kysely<Schema>, head: Link, sealer: Sealer): Promise<void> {
+  const row = { ...head, seal: sealer.seal(head) };
+  const insert = db.insertInto('audit_head').values({ id: 1, ...row });
+  await insert.onConflict((conflict) => conflict.column('id').doUpdateSet(row)).execute();
 }
 
 function asFailure(error: unknown): unknown {

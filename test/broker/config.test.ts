@@ -70,15 +70,16 @@ describe('a whole configuration', () => {
 });
 
 describe('a setting without a feature yet', () => {
-  const match = { clusters: ['*'], namespaces: ['a'] };
   const FUTURE: readonly (readonly [string, Settings])[] = [
-    ...['metrics', 'admins', 'ssf', 'hooks', 'log'].map((key) => [key, { [key]: {} }] as const),
-    ...['webhook', 'api_servers', 'credential', 'service_accounts'].map(
+    ...['ssf', 'log'].map((key) => [key, { [key]: {} }] as const),
+    ...['api_servers', 'credential', 'service_accounts'].map(
       (key) => [`clusters[0].${key}`, cluster({ [key]: {} })] as const,
     ),
-    ['policy.rules', policy({ rules: [] })],
     ['store.postgres', { store: { sqlite: { file: 'a' }, postgres: {} } }],
-    ['policy.segments[0].match.namespaces', policy({ segments: [{ name: 'a', match, limits: { max_age: '1m' } }] })],
+    [
+      'policy.limits.revalidate',
+      policy({ limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m', revalidate: '1h' } }),
+    ],
   ];
   for (const [path, changes] of FUTURE) {
     test(`is refused with its path: ${path}`, async () => {

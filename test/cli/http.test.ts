@@ -31,6 +31,7 @@ function stop(server: Server): void {
 const endpoints = (url: string): Endpoints => ({
   token_endpoint: `${url}/token`,
   revocation_endpoint: `${url}/revoke`,
+  sessions_endpoint: `${url}/v1/sessions`,
 });
 const limits = { max_age: seconds(900), inactivity_timeout: seconds(600), token_ttl: seconds(300) };
 const session = {
@@ -102,6 +103,7 @@ describe('an insecure way (P11)', () => {
         issuer: url,
         token_endpoint: 'https://evil.example.com/token',
         revocation_endpoint: `${url}/revoke`,
+        sessions_endpoint: `${url}/v1/sessions`,
       };
       response.end(JSON.stringify({ ...evil, identity_provider: idp, limits, clusters: [] }));
     });

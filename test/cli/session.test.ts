@@ -303,7 +303,7 @@ describe('a session that was not used for too long', () => {
     const results = await Promise.all(Array.from({ length: 10 }, () => desk.getToken('dev', false)));
     for (const result of results) {
       assert.equal(result.code, 77);
-      assert.match(refusalOf(result).error, /^session is idle for too long: last used \d+s ago, limit 4s$/);
+      assert.match(refusalOf(result).error, /^session is idle for too long: not used for \d+s, limit 4s$/);
     }
     const asked = desk.broker.audit().length - lines;
     await desk.stopBroker();

@@ -5,6 +5,7 @@ import { createSecretKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { createSealer } from '../../broker/audit_chain.ts';
 import { type Keys, loadKeys } from '../../broker/keys.ts';
 import { signToken, type TokenClaims } from '../../broker/mint.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
@@ -21,9 +22,11 @@ let keys: Keys;
 /** The broker's own key, as if the broker had been made to sign what it should not. */
 async function signingKeys(): Promise<Keys> {
   const secret = await readFile(path.join(world.dir, 'encryption-key'), 'utf8');
-  const store = await Store.open(openSqlite(path.join(world.dir, 'curfew.db')), () => undefined);
+  const key = createSecretKey(Buffer.from(secret.trim(), 'base64'));
+  const options = { onAudit: () => undefined, sealer: createSealer(key) };
+  const store = await Store.open(openSqlite(path.join(world.dir, 'curfew.db')), options);
   try {
-    return await loadKeys(store, createSecretKey(Buffer.from(secret.trim(), 'base64')), seconds(0));
+    return await loadKeys(store, key, seconds(0));
   } finally {
     await store.close();
   }

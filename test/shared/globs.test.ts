@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { globMatches } from '../../shared/policy.ts';
+import { globMatches } from '../../shared/globs.ts';
 
 function naive(glob: string, name: string): boolean {
   if (glob === '') return name === '';

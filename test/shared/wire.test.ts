@@ -14,6 +14,9 @@ import {
   isObject,
   isRefusal,
   isResolvedLimits,
+  isSessionInfo,
+  isSessionList,
+  isSessionsEnded,
   isTokenReply,
   isWholeLimits,
   isWireSession,
@@ -56,11 +59,13 @@ const cluster = {
   server: 'https://10.0.0.1:6443',
   certificate_authority_data: 'LS0t',
   limits: resolved,
+  strictest: prod,
 };
 const metadata = {
   issuer: 'https://curfew.example.com',
   token_endpoint: 'https://curfew.example.com/token',
   revocation_endpoint: 'https://curfew.example.com/revoke',
+  sessions_endpoint: 'https://curfew.example.com/v1/sessions',
   identity_provider: {
     issuer: 'https://idp.example.com',
     client_id: 'curfew',
@@ -71,6 +76,21 @@ const metadata = {
   },
   limits,
   clusters: [cluster],
+};
+
+const info = {
+  sid: 's-1',
+  username: 'curfew:alice@example.com',
+  groups: ['curfew:sre'],
+  opened_at: 1_000_010,
+  auth_time: 1_000_000,
+  acr: 'mfa',
+  last_used: 1_000_100,
+  session_end: 1_000_900,
+  address: '127.0.0.1',
+  user_agent: 'kubectl-curfew',
+  end_reason: 'logout',
+  current: false,
 };
 
 type Path = readonly string[];
@@ -98,6 +118,13 @@ const GUARDS = [
       'session.limits.target.acr',
     ],
   },
+  { guard: isSessionInfo, example: info, optional: ['acr', 'user_agent', 'end_reason'] },
+  {
+    guard: isSessionList,
+    example: { sessions: [info], broker_time: 1_000_200, next: 's-1' },
+    optional: ['next', 'sessions.0.acr', 'sessions.0.user_agent', 'sessions.0.end_reason'],
+  },
+  { guard: isSessionsEnded, example: { ended: [{ sid: 's-1', username: 'curfew:alice@example.com' }] }, optional: [] },
   {
     guard: isMetadata,
     example: metadata,
@@ -106,6 +133,7 @@ const GUARDS = [
       'clusters.0.certificate_authority_data',
       'clusters.0.limits.segment',
       'clusters.0.limits.target.acr',
+      'clusters.0.strictest.acr',
     ],
   },
 ] as const;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
 import { stringify } from 'yaml';
-import type { AuditEvent } from '../../broker/audit.ts';
+import type { AuditEntry, AuditEvent } from '../../broker/audit.ts';
 import { loadConfig } from '../../broker/config.ts';
 import { type Service, startService } from '../../broker/serve.ts';
 import { createFetchJson } from '../../broker/upstream/fetch_json.ts';
@@ -82,7 +82,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     const config = await loadConfig(configFile, { env: process.env });
     const settings = config.identity_provider;
     const upstream = createIdentityProvider({ settings, fetchJson: createFetchJson(settings.ca), now, log: logger });
-    const onAudit = (event: AuditEvent) => void audit.push(event);
+    const onAudit = ({ event }: AuditEntry) => void audit.push(event);
     state.service = await startService(config, { now, log: logger, identityProvider: upstream, onAudit, drainMs: 0 });
   };
   await start({});

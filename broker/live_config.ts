@@ -1,0 +1,68 @@
+// The configuration in force: read again on SIGHUP and when its file changes. A file that cannot be used never replaces a
+// good one, and what only a start can change is refused by name, so that nobody believes it took effect.
+
+import { CurfewError } from '../shared/errors.ts';
+import type { Config } from './config.ts';
+
+export type Outcome =
+  | { readonly outcome: 'same' }
+  | { readonly outcome: 'reloaded'; readonly config: Config }
+  | { readonly outcome: 'refused'; readonly digest: string; readonly faults: readonly string[] };
+
+export interface LiveConfig {
+  readonly current: Config;
+  /** @param load reads the file, or throws CurfewError `configuration` */
+  reload(load: () => Promise<Config>): Promise<Outcome>;
+}
+
+export function createLiveConfig(first: Config): LiveConfig {
+  let current = first;
+  return {
+    get current() {
+      return current;
+    },
+    async reload(load) {
+      let next: Config;
+      try {
+        next = await load();
+      } catch (error) {
+        if (!(error instanceof CurfewError)) throw error;
+        return { outcome: 'refused', digest: '', faults: error.message.split('\n').map((line) => line.trim()) };
+      }
+      const fixed = needsRestart(current, next);
+      if (fixed.length > 0) {
+        const faults = fixed.map((setting) => `${setting}: takes effect at a start only`);
+        return { outcome: 'refused', digest: next.digest, faults };
+      }
+      if (sameConfig(current, next)) return { outcome: 'same' };
+      current = next;
+      return { outcome: 'reloaded', config: next };
+    },
+  };
+}
+
+/** Settings that differ and that a running broker cannot take over. */
+function needsRestart(a: Config, b: Config): string[] {
+  const fixed = ['issuer', 'issuer_ca', 'listen', 'trusted_proxies', 'metrics', 'store'] as const;
+  const names: string[] = fixed.filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]));
+  if (!a.encryption_key.equals(b.encryption_key)) names.push('keys');
+  for (const key of Object.keys({ ...a.identity_provider, ...b.identity_provider })) {
+    const setting = key as keyof Config['identity_provider'];
+    if (setting === 'allowed_groups') continue;
+    if (JSON.stringify(a.identity_provider[setting]) !== JSON.stringify(b.identity_provider[setting])) {
+      names.push(`identity_provider.${key}`);
+    }
+  }
+  return names;
+}
+
+/** Whether nothing changed: neither the file, nor what it names (keys say nothing of themselves as JSON). */
+function sameConfig(a: Config, b: Config): boolean {
+  if (a.digest !== b.digest || JSON.stringify(a) !== JSON.stringify(b)) return false;
+  const secrets = (config: Config) => [
+    ...config.clusters.flatMap(({ webhook }) => webhook?.token ?? []),
+    ...config.hooks.map(({ secret }) => secret),
+  ];
+  const [before, after] = [secrets(a), secrets(b)];
+  return before.length === after.length && before.every((key, i) => after[i]?.equals(key));
+}

@@ -1,0 +1,95 @@
+// Uses seen by the webhook: kept in memory, judged at once, and written to the store in batches. A use that is not written
+// yet counts for every decision here; a crash loses at most what came since the last batch.
+
+import type { Logger } from 'pino';
+import type { WholeLimits } from '../shared/limits.ts';
+import { between, earliest, plus, type Seconds } from '../shared/time.ts';
+import { findBySid, overAt, type Session } from './sessions.ts';
+import type { Store, Transaction } from './store/store.ts';
+
+/** Milliseconds between two batches. With the time of a commit this stays below the 5 s that may be lost. */
+const EVERY_MS = 2_000;
+/** How many uses one transaction writes: requests wait no longer than that. */
+const AT_ONCE = 500;
+
+type Use = Pick<Session, 'last_used' | 'longest_idle' | 'end_at_most' | 'over_at'>;
+
+export class Touches {
+  readonly #uses = new Map<string, Use>();
+
+  /** Notes a use that was allowed. @param limits session-wide */
+  note(session: Session, limits: WholeLimits, now: Seconds): void {
+    const { sid, auth_time, last_used } = this.overlay(session);
+    if (now <= last_used) return;
+    const end_at_most = earliest(session.end_at_most, plus(auth_time, limits.max_age));
+    const longest_idle = Math.max(this.overlay(session).longest_idle, between(last_used, now)) as Seconds;
+    this.#uses.set(sid, { last_used: now, longest_idle, end_at_most, over_at: overAt(end_at_most, now, limits) });
+  }
+
+  /** The session as of its last use, be it written or not. */
+  overlay(session: Session): Session {
+    const use = this.#uses.get(session.sid);
+    if (!use || session.ended_at !== null || use.last_used <= session.last_used) return session;
+    const end_at_most = earliest(use.end_at_most, session.end_at_most);
+    return { ...session, ...use, end_at_most, over_at: earliest(use.over_at, end_at_most) };
+  }
+
+  /** Writes what is known of these sessions, before something is decided on them in this transaction. */
+  async apply(transaction: Transaction, sessions: readonly Session[]): Promise<Session[]> {
+    const current: Session[] = [];
+    for (const session of sessions) {
+      const written = await this.#write(transaction, session.sid);
+      current.push(written ? ((await findBySid(transaction.db, session.sid)) ?? session) : session);
+    }
+    return current;
+  }
+
+  /** Writes all. @throws CurfewError `store`: nothing is lost then, the next batch tries again */
+  async flush(store: Store): Promise<void> {
+    const all = [...this.#uses];
+    for (let at = 0; at < all.length; at += AT_ONCE) {
+      const batch = all.slice(at, at + AT_ONCE);
+      await store.transaction(async (transaction) => {
+        for (const [sid] of batch) await this.#write(transaction, sid);
+      });
+      for (const [sid, use] of batch) if (this.#uses.get(sid) === use) this.#uses.delete(sid);
+    }
+  }
+
+  /** Conditional: a session that has ended, or was over before this use, is not moved. */
+  async #write({ db }: Transaction, sid: string): Promise<boolean> {
+    const use = this.#uses.get(sid);
+    if (!use) return false;
+    const { numUpdatedRows } = await db
+      .updateTable('session')
+      .set((eb) => ({
+        last_used: use.last_used,
+        longest_idle: eb.fn<Seconds>('max', ['longest_idle', eb.val(use.longest_idle)]),
+        end_at_most: eb.fn<Seconds>('min', ['end_at_most', eb.val(use.end_at_most)]),
+        over_at: eb.fn<Seconds>('min', ['end_at_most', eb.val(use.over_at)]),
+      }))
+      .where('sid', '=', sid)
+      .where('ended_at', 'is', null)
+      .where('over_at', '>', use.last_used)
+      .where('last_used', '<', use.last_used)
+      .executeTakeFirst();
+    return numUpdatedRows === 1n;
+  }
+}
+
+/** @returns a function that stops the batches, after a last one. */
+export function startFlushing(touches: Touches, store: Store, log: Logger): () => Promise<void> {
+  let last = Promise.resolve();
+  const round = () => {
+    last = last
+      .then(() => touches.flush(store))
+      .catch(() => log.error('the store failed while uses of sessions were written: trying again'));
+  };
+  const timer = setInterval(round, EVERY_MS);
+  timer.unref();
+  return async () => {
+    clearInterval(timer);
+    round();
+    await last;
+  };
+}
