@@ -31,7 +31,6 @@ function stop(server: Server): void {
 const endpoints = (url: string): Endpoints => ({
   token_endpoint: `${url}/token`,
   revocation_endpoint: `${url}/revoke`,
-  sessions_endpoint: `${url}/v1/sessions`,
 });
 const limits = { max_age: seconds(900), inactivity_timeout: seconds(600), token_ttl: seconds(300) };
 const session = {
