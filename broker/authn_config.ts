@@ -2,26 +2,16 @@
 
 import { stringify } from 'yaml';
 import { formatDuration } from '../shared/duration.ts';
-import { CurfewError } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
-import { type Cluster, type Config, clusterLimits } from './config.ts';
-
-/** Where Kubernetes carries the session's id: in audit logs and in every SubjectAccessReview. */
-const SESSION_ID_KEY = 'curfew.internal/session-id';
+import { type Cluster, type Config, clusterLimits, clusterNamed } from './config.ts';
+import { SESSION_ID_KEY } from './webhook_review.ts';
 
 /**
  * @returns YAML of apiserver.config.k8s.io/v1 for one cluster
  * @throws CurfewError `usage` when there is no such cluster
  */
 export function printAuthnConfig(config: Config, clusterName: string): string {
-  const cluster = config.clusters.find(({ name }) => name === clusterName);
-  if (!cluster) {
-    const names = config.clusters.map(({ name }) => name).join(', ');
-    throw new CurfewError(
-      'usage',
-      `there is no cluster ${JSON.stringify(clusterName)} in ${config.file}, only ${names}`,
-    );
-  }
+  const cluster = clusterNamed(config, clusterName);
   const head = `# For kube-apiserver --authentication-config, cluster ${cluster.name}. Printed by: curfew-broker print authn-config\n`;
   return head + stringify(authnConfig(config, cluster), { lineWidth: 0 });
 }

@@ -1,5 +1,6 @@
 // What every request works with, and how a request is answered: granted or refused. Shapes, and the parts both grants share.
 
+import type { Logger } from 'pino';
 import type { Denied, Verdict } from '../shared/decide.ts';
 import type { Code } from '../shared/errors.ts';
 import { sayDenial } from '../shared/messages.ts';
@@ -8,6 +9,7 @@ import type { Clock, Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts';
 import type { RefusalEvent } from './audit.ts';
 import { type Cluster, type Config, clusterLimits, type IdentityProviderSettings } from './config.ts';
+import type { Denials } from './denials.ts';
 import { firstLiveMinute, type Proof } from './dpop.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
@@ -24,6 +26,8 @@ export interface Broker {
   readonly store: Store;
   readonly keys: Keys;
   readonly touches: Touches;
+  readonly denials: Denials;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly identityProvider: IdentityProvider;
   readonly now: Clock;
 }

@@ -181,6 +181,14 @@ function assemble(file: string, digest: string, sections: Partial<Sections>, rea
   });
 }
 
+/** @throws CurfewError `usage` when there is no cluster of this name */
+export function clusterNamed({ clusters, file }: Config, wanted: string): Cluster {
+  const cluster = clusters.find(({ name }) => name === wanted);
+  if (cluster) return cluster;
+  const names = clusters.map(({ name }) => name).join(', ');
+  throw new CurfewError('usage', `there is no cluster ${JSON.stringify(wanted)} in ${file}, only ${names}`);
+}
+
 /**
  * The limits of one cluster: the policy, the cluster's ceiling, and what the caller asks for. The latter tighten only.
  *

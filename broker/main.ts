@@ -8,6 +8,7 @@ import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import type { AuditEntry } from './audit.ts';
 import { printAuthnConfig } from './authn_config.ts';
+import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
 import { check } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
 import { startService } from './serve.ts';
@@ -92,15 +93,37 @@ function program(): Command {
     .description('check a configuration and the identity provider, without starting')
     .requiredOption('--config <file>', 'the configuration')
     .action(checkConfig);
-  root
-    .command('print')
-    .description('print what kube-apiserver takes')
+  const print = root.command('print').description('print what kube-apiserver takes');
+  print
     .command('authn-config')
     .description('an AuthenticationConfiguration for one cluster, for --authentication-config')
     .requiredOption('--config <file>', 'the configuration')
     .requiredOption('--cluster <name>', "the cluster's name")
     .action(async ({ config, cluster }: { config: string; cluster: string }) => {
       stdout.write(printAuthnConfig(await loadConfig(config, { env }), cluster));
+    });
+  print
+    .command('authz-config')
+    .description('an AuthorizationConfiguration for one cluster, for --authorization-config')
+    .requiredOption('--config <file>', 'the configuration')
+    .requiredOption('--cluster <name>', "the cluster's name")
+    .option(
+      '--kubeconfig <path>',
+      "where the API server's machine keeps the printed webhook-kubeconfig",
+      KUBECONFIG_PATH,
+    )
+    .action(async ({ config, cluster, kubeconfig }: { config: string; cluster: string; kubeconfig: string }) => {
+      stdout.write(printAuthzConfig(await loadConfig(config, { env }), cluster, kubeconfig));
+    });
+  print
+    .command('webhook-kubeconfig')
+    .description('the kubeconfig with which a kube-apiserver reaches the webhook; it holds a secret')
+    .requiredOption('--config <file>', 'the configuration')
+    .requiredOption('--cluster <name>', "the cluster's name")
+    .option('--authentication', 'for --authentication-token-webhook-config-file instead')
+    .action(async ({ config, cluster, authentication }: { config: string; cluster: string; authentication?: true }) => {
+      const asks = authentication ? 'authentication' : 'authorization';
+      stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks));
     });
   return root;
 }

@@ -10,6 +10,7 @@ import { createSealer } from './audit_chain.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './check.ts';
 import type { Config } from './config.ts';
+import { Denials } from './denials.ts';
 import { createServer, type Readiness } from './http/server.ts';
 import { loadKeys } from './keys.ts';
 import { createLiveConfig, type Outcome } from './live_config.ts';
@@ -51,12 +52,15 @@ export async function startService(config: Config, around: Surroundings): Promis
   const store = await openStore(config, onAudit);
   const live = createLiveConfig(config);
   const touches = new Touches();
+  const denials = new Denials();
   const broker: Broker = {
     get config() {
       return live.current;
     },
     store,
     touches,
+    denials,
+    log,
     keys: await loadKeys(store, config.encryption_key, now()),
     identityProvider,
     now,
@@ -90,6 +94,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       watcher?.close();
       stopSweeper();
       await stopFlushing();
+      await denials.flush(store, now(), true).catch(() => log.error('counted denials could not be recorded'));
       await store.close();
       await identityProvider.close();
       log.info('stopped');

@@ -12,7 +12,7 @@ const AT_ONCE = 200;
 const KEEP_ENDED = 30 * 86_400;
 
 /** One round. @returns how many sessions were over. */
-export async function sweep({ config, store, touches, now }: Broker): Promise<number> {
+export async function sweep({ config, store, touches, denials, now }: Broker): Promise<number> {
   let count = 0;
   for (let more = true; more; ) {
     const over = await store.transaction(async (transaction) => {
@@ -33,6 +33,7 @@ export async function sweep({ config, store, touches, now }: Broker): Promise<nu
       .where('ended_at', '<', (now() - KEEP_ENDED) as Seconds)
       .execute();
   });
+  await denials.flush(store, now());
   return count;
 }
 

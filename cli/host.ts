@@ -9,6 +9,8 @@ export interface Host {
   readonly random: (bytes: number) => Buffer;
   readonly env: Environment;
   readonly uid: UserId;
+  /** Process id of whoever called: kubectl. */
+  readonly parent: number;
   readonly platform: NodeJS.Platform;
   /** Absolute paths of what is running: Node, and the folder of the bundles. */
   readonly node: string;

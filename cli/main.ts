@@ -52,6 +52,7 @@ function hostOf({ env, platform, execPath }: NodeJS.Process): Host {
     random: randomBytes,
     env,
     uid: process.getuid?.(),
+    parent: process.ppid,
     platform,
     node: execPath,
     bundles: import.meta.dirname,

@@ -11,6 +11,7 @@ import { sendError } from './answer.ts';
 import { LARGEST_BODY } from './form.ts';
 import { metadataRoutes } from './metadata.ts';
 import { tokenRoutes } from './token.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
 const REQUEST_MS = 8_000;
@@ -60,6 +61,7 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
       .send({ error: 'invalid_request', error_description: 'there is nothing here', reason: 'request_invalid' }),
   );
 
+  const prefix = new URL(config.issuer).pathname.replace(/\/$/, '');
   app.register(
     async (scope) => {
       metadataRoutes(scope, broker);
@@ -68,8 +70,9 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
         scope.route({ method: ['GET', 'PUT', 'DELETE', 'PATCH'], url, handler: (_request, reply) => onlyPost(reply) });
       }
     },
-    { prefix: new URL(config.issuer).pathname.replace(/\/$/, '') },
+    { prefix },
   );
+  app.register(async (scope) => webhookRoutes(scope, broker), { prefix });
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
     const ready = readiness.accepting && (await broker.store.healthy());

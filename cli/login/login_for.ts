@@ -1,12 +1,13 @@
 // A login at the terminal because a call needs one: one process asks the person, the others wait and use what it brings.
 
 import { CurfewError, isCode } from '../../shared/errors.ts';
-import type { Seconds } from '../../shared/time.ts';
+import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Entry, Key, Remembered } from '../cache/entry.ts';
 import { readOurs } from '../cache/read.ts';
 import { asError, type Client } from '../client.ts';
 import { writeWhole } from '../files.ts';
+import type { Host } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { fileName } from '../paths.ts';
 import { renew } from '../renew.ts';
@@ -31,14 +32,26 @@ export async function loginFor(client: Client, key: Key): Promise<Entry> {
   const { host } = client;
   const since = host.now();
   return await withLock(host, [client.url, 'login'], LOGGING_IN, async (waited) => {
-    const failure = waited ? readFailure(client) : undefined;
-    if (failure && failure.at >= since) throw asError(client, failure, key.cluster);
+    const failure = readFailure(client);
+    if (failure && concerns(failure, host, waited ? since : undefined)) throw asError(client, failure, key.cluster);
     const { entry, refused } = await renew(client, key);
     if (entry) return entry;
     host.say(`${refused.message}: logging in`);
     return await loginOrRemember(client, key, refused);
   });
 }
+
+/**
+ * Whether a login that failed is this call's answer too: it waited for that one, or it was called by the same kubectl, which
+ * calls again for each of its requests. Who calls kubectl again is asked again.
+ */
+function concerns({ at, parent }: Failure, { now, parent: ours }: Host, since: Seconds | undefined): boolean {
+  if (since !== undefined && at >= since) return true;
+  return parent === ours && !over(plus(at, SAME_CALLER), now());
+}
+
+/** Seconds: kubectl calls again at once; a client that lives long (k9s) may ask its person again after a while. */
+const SAME_CALLER = seconds(30);
 
 async function loginOrRemember(client: Client, key: Key, why: Remembered): Promise<Entry> {
   try {
@@ -57,6 +70,8 @@ function needsPerson({ reason, end_reason }: Remembered): boolean {
 
 interface Failure extends Remembered {
   readonly at: Seconds;
+  /** Process id of the caller. */
+  readonly parent: number;
 }
 
 function failureFile({ cache, url }: Client): string | undefined {
@@ -67,7 +82,8 @@ function failureFile({ cache, url }: Client): string | undefined {
 function writeFailure(client: Client, failure: Remembered): void {
   const file = failureFile(client);
   try {
-    if (file) writeWhole(file, JSON.stringify({ ...failure, at: client.host.now() }), client.host);
+    if (file)
+      writeWhole(file, JSON.stringify({ ...failure, at: client.host.now(), parent: client.host.parent }), client.host);
   } catch {
     // Without it they only try for themselves.
   }
@@ -80,7 +96,8 @@ function readFailure(client: Client): Failure | undefined {
   try {
     const value: unknown = JSON.parse(text.content);
     if (!isObject(value) || typeof value.message !== 'string' || !isCode(value.reason)) return undefined;
-    return { reason: value.reason, message: value.message, at: value.at as Seconds };
+    const { reason, message, at, parent } = value;
+    return isSeconds(at) && typeof parent === 'number' ? { reason, message, at, parent } : undefined;
   } catch {
     return undefined;
   }

@@ -59,7 +59,14 @@ export const getTokenWarm: Bench = {
 /** As the plugin writes it after a renewal. */
 function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>): void {
   const now = fromMilliseconds(Date.now());
-  const host = { env, now: () => now, random: randomBytes, uid: process.getuid?.(), platform: process.platform };
+  const host = {
+    env,
+    now: () => now,
+    random: randomBytes,
+    uid: process.getuid?.(),
+    parent: process.ppid,
+    platform: process.platform,
+  };
   const outputs = { node: process.execPath, bundles: '', print: () => undefined, say: failOn };
   const limits = { max_age: seconds(43_200), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };
   const [sid, username] = [randomBytes(16).toString('base64url'), 'curfew:alice@example.com'];

@@ -12,6 +12,7 @@ const host: Host = {
   random: randomBytes,
   env: { CURFEW_CACHE_DIR: `${directory}/cache` },
   uid: process.getuid?.(),
+  parent: process.ppid,
   platform: process.platform,
   node: process.execPath,
   bundles: '',

@@ -72,6 +72,19 @@ describe('many calls at once', () => {
     assert.equal(desk.browser.visits().length, tabs + 1);
     credentialOf(await desk.getToken('dev', true));
   });
+
+  it('when the login fails, the kubectl that needed it asks once, however often it calls; the next kubectl asks again', async () => {
+    desk.browser.set({ mode: 'deny' });
+    desk.idp.endSessions(null);
+    const tabs = desk.browser.visits().length;
+    assert.equal((await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
+    const { code, stdout, stderr } = await desk.getToken('dev', true, { times: 5 });
+    assert.deepEqual([code, stdout], [77, '']);
+    assert.equal(stderr.match(/^curfew: error: .*refused: access_denied$/gm)?.length, 5);
+    assert.equal(desk.browser.visits().length, tabs + 1);
+    desk.browser.set({ mode: 'login' });
+    credentialOf(await desk.getToken('dev', true));
+  });
 });
 
 describe('a login under way', () => {

@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { stringify } from 'yaml';
 import type { AuditEntry, AuditEvent } from '../../broker/audit.ts';
 import { loadConfig } from '../../broker/config.ts';
+import type { Outcome } from '../../broker/live_config.ts';
 import { type Service, startService } from '../../broker/serve.ts';
 import { createFetchJson } from '../../broker/upstream/fetch_json.ts';
 import { createIdentityProvider } from '../../broker/upstream/identity_provider.ts';
@@ -41,6 +42,10 @@ export interface TestService {
   /** One round of the sweeper. */
   sweep(): Promise<number>;
   readonly storeFile: string;
+  /** What the API server of a cluster presents; the clusters' `webhook.token_file` is `NAME-hook`. */
+  readonly webhook_tokens: Readonly<Record<string, string>>;
+  /** Reads the configuration again, with changes to it, while the service runs. */
+  reload(changes?: Readonly<Record<string, unknown>>): Promise<Outcome>;
   stop(): Promise<void>;
 }
 
@@ -59,6 +64,12 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
   const issuer = await startStaticIssuer();
   const configFile = path.join(folder, 'config.yaml');
   await writeFile(path.join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  const webhook_tokens: Record<string, string> = {};
+  for (const cluster of ['dev', 'prod-eu']) {
+    const token = randomBytes(32);
+    webhook_tokens[cluster] = token.toString('base64url');
+    await writeFile(path.join(folder, `${cluster}-hook`), token.toString('base64'), { mode: 0o600 });
+  }
   const defaults = {
     issuer: ISSUER,
     listen: { address: '127.0.0.1', port: 0 },
@@ -77,8 +88,10 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
   const now = () => state.now;
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
 
+  const writeConfig = (more: Readonly<Record<string, unknown>>) =>
+    writeFile(configFile, stringify({ ...defaults, ...changes, ...more }));
   const start = async (more: Readonly<Record<string, unknown>>) => {
-    await writeFile(configFile, stringify({ ...defaults, ...changes, ...more }));
+    await writeConfig(more);
     const config = await loadConfig(configFile, { env: process.env });
     const settings = config.identity_provider;
     const upstream = createIdentityProvider({ settings, fetchJson: createFetchJson(settings.ca), now, log: logger });
@@ -133,6 +146,13 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     async restart(more = {}) {
       await state.service?.stop();
       await start(more);
+    },
+    webhook_tokens,
+    async reload(more = {}) {
+      await writeConfig(more);
+      const { service } = state;
+      if (!service) throw new Error('the service does not run');
+      return service.reload(() => loadConfig(configFile, { env: process.env }));
     },
     sweep: async () => (await state.service?.sweep()) ?? 0,
     async stop() {

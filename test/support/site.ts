@@ -23,6 +23,8 @@ export interface SiteOptions {
   readonly address?: string;
   readonly policy: Settings;
   readonly identityProvider?: Settings | undefined;
+  /** Further sections of the configuration. */
+  readonly sections?: Settings | undefined;
 }
 
 export interface Site {
@@ -32,13 +34,17 @@ export interface Site {
   readonly broker: BrokerProcess;
   /** Ends the process at once, writes its configuration with these sections changed, and starts it on the same store. */
   restart(changes: Settings): Promise<void>;
+  /** Writes the configuration with these sections changed; the process that runs sees it by itself. */
+  rewrite(changes: Settings): Promise<void>;
   /** What `print authn-config` prints. */
   authenticationConfig(cluster: string): Promise<string>;
+  /** What `print …` prints for a cluster. */
+  print(what: string, cluster: string, ...more: readonly string[]): Promise<string>;
   stop(): Promise<void>;
 }
 
 export async function startSite(options: SiteOptions, clusters: readonly Settings[]): Promise<Site> {
-  const { dir, authority, idp, issuer, address = '127.0.0.1', policy, identityProvider } = options;
+  const { dir, authority, idp, issuer, address = '127.0.0.1', policy, identityProvider, sections } = options;
   const { hostname, port } = new URL(issuer);
   const tls = await authority.issue({ name: 'broker', hosts: [...new Set([hostname, '127.0.0.1', 'localhost'])] });
   const keyFile = path.join(dir, 'encryption-key');
@@ -53,10 +59,12 @@ export async function startSite(options: SiteOptions, clusters: readonly Setting
     clusters,
     store: { sqlite: { file: 'curfew.db' } },
     policy,
+    ...sections,
   };
   const local = `https://127.0.0.1:${port}`;
+  const rewrite = (changes: Settings) => writeFile(configFile, stringify({ ...settings, ...changes }));
   const start = async (changes: Settings) => {
-    await writeFile(configFile, stringify({ ...settings, ...changes }));
+    await rewrite(changes);
     return startBroker({ configFile, url: local, ca: authority.caPem });
   };
   let broker = await start({});
@@ -70,16 +78,18 @@ export async function startSite(options: SiteOptions, clusters: readonly Setting
       await broker.kill();
       broker = await start(changes);
     },
-    authenticationConfig: (cluster) => printAuthnConfig(configFile, cluster),
+    rewrite,
+    authenticationConfig: (cluster) => print(configFile, 'authn-config', cluster),
+    print: (what, cluster, ...more) => print(configFile, what, cluster, ...more),
     stop: () => broker.kill(),
   };
 }
 
-async function printAuthnConfig(configFile: string, cluster: string): Promise<string> {
+async function print(configFile: string, what: string, cluster: string, ...more: readonly string[]): Promise<string> {
   const { broker } = await buildBundles();
-  const args = [broker, 'print', 'authn-config', '--config', configFile, '--cluster', cluster];
+  const args = [broker, 'print', what, '--config', configFile, '--cluster', cluster, ...more];
   const { code, stdout, stderr } = await run(process.execPath, args);
-  if (code !== 0) throw new Error(`print authn-config: ${stderr}`);
+  if (code !== 0) throw new Error(`print ${what}: ${stderr}`);
   return stdout;
 }
 

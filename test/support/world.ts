@@ -1,6 +1,8 @@
 // The whole story's parts, all real: IdP, broker from its bundle with TLS, a control plane that trusts it, and persons.
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -15,6 +17,16 @@ import { type Settings, type Site, startSite } from './site.ts';
 
 export type { Person };
 
+/** One control plane: a cluster of the broker's, with an API server of its own. */
+export interface PlaneOptions {
+  readonly name: string;
+  /** Changes to the cluster. */
+  readonly cluster?: Settings;
+  readonly kwok?: boolean;
+  /** Whether its API server asks the broker about each request, and about tokens. */
+  readonly webhook?: { readonly on_failure: 'deny' | 'no_opinion'; readonly authentication?: boolean };
+}
+
 export interface WorldOptions {
   /** `policy` of the broker. */
   readonly policy?: Settings;
@@ -25,6 +37,11 @@ export interface WorldOptions {
   /** Further clusters of the broker; their API server is the same one. */
   readonly clusters?: readonly Settings[];
   readonly kwok?: boolean;
+  /** Instead of the one for `dev`; the first is `plane`. */
+  readonly planes?: readonly PlaneOptions[];
+  /** Further sections of the broker's configuration. */
+  readonly sections?: Settings;
+  readonly users?: IdpOptions['users'];
   /** Where all files go; a temporary folder that `stop` removes, unless given. */
   readonly dir?: string;
   readonly idp?: Partial<IdpOptions>;
@@ -37,10 +54,14 @@ export interface World {
   readonly idp: Idp;
   readonly authority: CertificateAuthority;
   readonly plane: ControlPlane;
+  /** All of them, by the cluster's name. */
+  readonly planes: Readonly<Record<string, ControlPlane>>;
   readonly brokerUrl: string;
   readonly site: Site;
   /** The broker's process that runs now. */
   readonly broker: BrokerProcess;
+  /** Changes sections of the configuration while the broker runs. */
+  rewriteConfig(changes: Settings): Promise<void>;
   /** Ends the broker at once and starts it on the same store, with these sections of its configuration changed. */
   restartBroker(changes?: Settings): Promise<void>;
   person(name: string, browser?: Partial<BrowserSettings>): Promise<Person>;
@@ -77,39 +98,49 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     for (const end of stops.splice(0).reverse()) await end();
   };
   try {
+    const { policy = POLICY, identityProvider, users = USERS } = options;
     const authority = await createCertificateAuthority(path.join(dir, 'ca'));
-    const idp = await startIdp({ users: USERS, ...options.idp });
+    const idp = await startIdp({ users, ...options.idp });
     stops.push(() => idp.stop());
-    const clusters = (api: Settings) => [
-      { name: 'dev', audience: 'dev', allowed_groups: ['*'], ...api, ...options.cluster },
-      ...(options.clusters ?? []).map((more) => ({ allowed_groups: ['*'], ...api, ...more })),
+    const wanted = options.planes ?? [planeOf(options)];
+    const clusters = async (api: (name: string) => Settings) => [
+      ...(await Promise.all(wanted.map((plane) => clusterOf(dir, plane, api(plane.name))))),
+      ...(options.clusters ?? []).map((more) => ({ allowed_groups: ['*'], ...api('dev'), ...more })),
     ];
-    const { policy = POLICY, identityProvider } = options;
     const issuer = `https://127.0.0.1:${await freePort()}`;
     // kube-apiserver asks a new issuer at once only if it is there when it starts: the broker comes first.
-    const unknown = clusters({ server: 'https://127.0.0.1:6443', ca_file: authority.caFile });
-    const site = await startSite({ dir, authority, idp, issuer, policy, identityProvider }, unknown);
+    const unknown = await clusters(() => ({ server: 'https://127.0.0.1:6443', ca_file: authority.caFile }));
+    const { sections } = options;
+    const site = await startSite({ dir, authority, idp, issuer, policy, identityProvider, sections }, unknown);
     stops.push(() => site.stop());
-    const plane = await startControlPlane({
-      authenticationConfig: await site.authenticationConfig('dev'),
-      ...(options.kwok && { kwok: true }),
-      ...(options.log && { log: options.log }),
+    const started = await Promise.allSettled(
+      wanted.map(async (plane) => {
+        const running = await startPlane(site, dir, plane, options.log);
+        stops.push(() => running.stop());
+        const applied = await running.adminKubectl(['apply', '-f', '-'], { input: RBAC });
+        if (applied.code !== 0) throw new Error(`kubectl apply: ${applied.stderr}`);
+        return [plane.name, running] as const;
+      }),
+    );
+    const planes = Object.fromEntries(started.map((one) => fulfilled(one)));
+    const plane = planes[wanted[0]?.name ?? ''];
+    if (!plane) throw new Error('a world has at least one control plane');
+    const known = await clusters((name) => {
+      const { server, caFile: ca_file } = planes[name] ?? plane;
+      return { server, ca_file };
     });
-    stops.push(() => plane.stop());
-    const applied = await plane.adminKubectl(['apply', '-f', '-'], { input: RBAC });
-    if (applied.code !== 0) throw new Error(`kubectl apply: ${applied.stderr}`);
-    const known = clusters({ server: plane.server, ca_file: plane.caFile });
     const restartBroker = (changes: Settings = {}) => site.restart({ clusters: known, ...changes });
     await restartBroker();
     return {
-      ...{ dir, idp, authority, plane, site, restartBroker, stop, brokerUrl: site.url },
+      ...{ dir, idp, authority, plane, planes, site, restartBroker, stop, brokerUrl: site.url },
+      rewriteConfig: (changes) => site.rewrite({ clusters: known, ...changes }),
       get broker() {
         return site.broker;
       },
       async person(name, browser = {}) {
         const home = await mkdtemp(path.join(dir, `${name}-`));
         const { caFile } = authority;
-        const login = { user: name, password: USERS[name]?.password ?? '', ...browser };
+        const login = { user: name, password: users[name]?.password ?? '', ...browser };
         return makePerson({ dir: home, brokerUrl: site.url, caFile, kubectl: plane.kubectlPath, browser: login });
       },
     };
@@ -117,6 +148,46 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     await stop();
     throw error;
   }
+}
+
+/** The one for `dev`, as the options without `planes` describe it. */
+function planeOf({ cluster, kwok }: WorldOptions): PlaneOptions {
+  return { name: 'dev', ...(cluster && { cluster }), ...(kwok && { kwok }) };
+}
+
+async function clusterOf(dir: string, { name, cluster, webhook }: PlaneOptions, api: Settings): Promise<Settings> {
+  const common = { name, audience: name, allowed_groups: ['*'], ...api };
+  if (!webhook) return { ...common, ...cluster };
+  const token_file = path.join(dir, `${name}-webhook-token`);
+  if (!existsSync(token_file)) await writeFile(token_file, randomBytes(32).toString('base64'), { mode: 0o600 });
+  return { ...common, webhook: { token_file, ...webhook }, ...cluster };
+}
+
+/** With what the broker prints for it, as an administrator would put it there. */
+async function startPlane(site: Site, dir: string, { name, webhook, kwok }: PlaneOptions, log: WorldOptions['log']) {
+  const common = { ...(kwok && { kwok }), ...(log && { log }) };
+  if (!webhook) return startControlPlane({ authenticationConfig: await site.authenticationConfig(name), ...common });
+  const kubeconfig = path.join(dir, `${name}-webhook.kubeconfig`);
+  await writeFile(kubeconfig, await site.print('webhook-kubeconfig', name), { mode: 0o600 });
+  const authorizationConfig = await site.print('authz-config', name, '--kubeconfig', kubeconfig);
+  if (!webhook.authentication) {
+    const authenticationConfig = await site.authenticationConfig(name);
+    return startControlPlane({ authenticationConfig, authorizationConfig, ...common });
+  }
+  // Its tokens are not verified by the API server: it asks.
+  const reviews = path.join(dir, `${name}-token-reviews.kubeconfig`);
+  await writeFile(reviews, await site.print('webhook-kubeconfig', name, '--authentication'), { mode: 0o600 });
+  const extraArgs = [
+    `--authentication-token-webhook-config-file=${reviews}`,
+    '--authentication-token-webhook-version=v1',
+    '--authentication-token-webhook-cache-ttl=1s',
+  ];
+  return startControlPlane({ authorizationConfig, extraArgs, ...common });
+}
+
+function fulfilled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') throw result.reason;
+  return result.value;
 }
 
 function role(name: string, verbs: readonly string[], group: string): object[] {

@@ -1,0 +1,38 @@
+// The TokenReview webhook's answer: whose a Kubernetes token of ours is, as long as its session is not over. For clusters
+// that ask about tokens instead of verifying them. It is not the clock of use: kube-apiserver caches what it was told.
+
+import { findJudged, judge } from './authorization.ts';
+import type { Broker } from './broker.ts';
+import type { Cluster } from './config.ts';
+import { verifyToken } from './verify_token.ts';
+import { SESSION_ID_KEY } from './webhook_review.ts';
+
+/** `status` of a TokenReview (authentication.k8s.io/v1). */
+export type TokenStatus =
+  | { readonly authenticated: false; readonly error?: string }
+  | {
+      readonly authenticated: true;
+      readonly user: {
+        readonly username: string;
+        readonly uid: string;
+        readonly groups: readonly string[];
+        readonly extra: Readonly<Record<string, readonly string[]>>;
+      };
+      readonly audiences?: readonly string[];
+    };
+
+/** What is no token of ours for this cluster is nobody's, without a word: another authenticator may know it. */
+export async function authenticate(broker: Broker, cluster: Cluster, token: string): Promise<TokenStatus> {
+  const { config, store, touches } = broker;
+  const now = broker.now();
+  if (!cluster.webhook?.authentication)
+    return { authenticated: false, error: 'curfew: not configured for this cluster' };
+  const claims = verifyToken(broker, token, now);
+  if (!claims || claims.aud !== cluster.audience) return { authenticated: false };
+  const found = await findJudged(store.committed, claims.sid);
+  const session = found && touches.overlay(found);
+  const refusal = judge(config, cluster, { user: claims.username, within: {} }, session, now);
+  if (refusal) return { authenticated: false, error: `curfew: ${refusal.message}` };
+  const { username, sub: uid, groups, sid } = claims;
+  return { authenticated: true, user: { username, uid, groups, extra: { [SESSION_ID_KEY]: [sid] } } };
+}

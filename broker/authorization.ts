@@ -1,0 +1,118 @@
+// The authorization webhook's answer for one request at an API server: is the person's session over for what is touched.
+// Says no, or has no opinion: what a person may do is RBAC's. It is also the clock of real use.
+
+import { type Denied, decide } from '../shared/decide.ts';
+import type { Code } from '../shared/errors.ts';
+import { sayDenial } from '../shared/messages.ts';
+import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
+import type { Seconds } from '../shared/time.ts';
+import type { DenialEvent } from './audit.ts';
+import { type Broker, groupsOf } from './broker.ts';
+import { type Cluster, type Config, targetLimits } from './config.ts';
+import { admits } from './identity.ts';
+import { factsOf, findBySid, type Session, sessionLimits, settle, yieldsOfSession } from './sessions.ts';
+import type { Transaction } from './store/store.ts';
+import type { AccessReview } from './webhook_review.ts';
+
+/** No opinion, or a denial with its reason as a person reads it. */
+export type Opinion = { readonly denied: false } | { readonly denied: true; readonly reason: string };
+
+const NO_OPINION: Opinion = { denied: false };
+/** How many times a session may have been replaced by a newer login of the same key while a token is still out. */
+const MOST_REPLACEMENTS = 50;
+
+/** Why a request is denied. */
+interface Refusal {
+  readonly code: Code;
+  readonly message: string;
+  readonly limits?: ResolvedLimits | undefined;
+  /** The engine's answer, where it was asked. */
+  readonly denied?: Denied | undefined;
+}
+
+/** @param address of the API server that asks: its own, not the person's */
+export async function authorize(broker: Broker, cluster: Cluster, review: AccessReview): Promise<Opinion> {
+  // kubectl shows no reason where discovery is denied, only `unknown`: what it asks for next is denied in words.
+  if (review.sid === undefined || review.discovery) return NO_OPINION;
+  const { config, store, touches } = broker;
+  const now = broker.now();
+  const found = await findJudged(store.committed, review.sid);
+  const session = found && touches.overlay(found);
+  const refusal = judge(config, cluster, review, session, now);
+  if (refusal === undefined) {
+    if (session) touches.note(session, sessionLimits(config.policy, session), now);
+    return NO_OPINION;
+  }
+  await record(broker, cluster, review, session, refusal, now);
+  return { denied: true, reason: say(refusal, cluster) };
+}
+
+/** The session itself, or the one that replaced it: that judges what the first has minted. */
+export async function findJudged(db: Transaction['db'], sid: string): Promise<Session | undefined> {
+  let session = await findBySid(db, sid);
+  for (let i = 0; session?.end_reason === 'replaced' && session.replaced_by !== null && i < MOST_REPLACEMENTS; i++) {
+    session = await findBySid(db, session.replaced_by);
+  }
+  return session;
+}
+
+/** @returns `undefined` when nothing speaks against the request */
+export function judge(
+  config: Config,
+  cluster: Cluster,
+  { user, within }: { readonly user: string; readonly within: Omit<Target, 'cluster'> },
+  session: Session | undefined,
+  now: Seconds,
+): Refusal | undefined {
+  if (!session) return { code: 'unknown_session', message: 'there is no such session' };
+  if (session.username !== user) return { code: 'another_user', message: 'the session belongs to another user' };
+  const groups = groupsOf(session);
+  const { identity_provider } = config;
+  const known = session.iss === identity_provider.issuer && admits(identity_provider.allowed_groups, groups);
+  if (session.ended_at === null && !(known && admits(cluster.allowed_groups, groups))) {
+    return { code: 'not_admitted', message: 'you are not admitted to this cluster any more' };
+  }
+  const target = { cluster: cluster.name, ...within };
+  const limits = withYields(targetLimits(config, cluster, within), target, yieldsOfSession(session));
+  const verdict = decide(limits, factsOf(session), now);
+  if (verdict.allow) return undefined;
+  return { code: verdict.reason, message: sayDenial(verdict), limits, denied: verdict };
+}
+
+/** Ends the session where a session-wide limit struck, and writes the denial down. Denied it is, whatever the store does. */
+async function record(
+  broker: Broker,
+  cluster: Cluster,
+  { user, verb, namespace, resource, jti, sid }: AccessReview,
+  session: Session | undefined,
+  { code, limits, denied }: Refusal,
+  at: Seconds,
+): Promise<void> {
+  const { config, store, touches, denials, log } = broker;
+  const who = session && { iss: session.iss, sub: session.sub };
+  const what = { verb, namespace, resource, jti };
+  const why = { segment: limits?.segment, end_reason: denied?.end_reason, limits: limits?.target };
+  const event: DenialEvent = {
+    ...{ event: 'denial', at, reason: code, cluster: cluster.name, sid: session?.sid ?? sid, username: user },
+    ...{ ...who, ...what, ...why },
+  };
+  const row = denials.note(event);
+  if (!row && !denied?.ends) return;
+  try {
+    await store.transaction(async (transaction) => {
+      // Judged once more on what is stored: a renewal may have come between.
+      if (session && denied?.ends)
+        await settle(transaction, await touches.apply(transaction, [session]), config.policy, at);
+      if (row) await transaction.audit(row);
+    });
+  } catch {
+    log.error({ sid: session?.sid, reason: code }, 'a denial could not be recorded; it was denied all the same');
+  }
+}
+
+function say({ code, message, limits, denied }: Refusal, { name }: Cluster): string {
+  if (code === 'unknown_session' || code === 'another_user' || code === 'not_admitted') return `curfew: ${message}`;
+  const only = denied && denied.ends === undefined && code !== 'session_ended';
+  const where = only && limits?.segment !== undefined ? ` (segment ${limits.segment})` : '';
+  return `curfew: ${message}${where}; run: kubectl curfew login${only ? ` --cluster ${name}` : ''}`;
+}

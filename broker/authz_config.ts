@@ -1,0 +1,85 @@
+// What makes a kube-apiserver ask the broker before RBAC: an AuthorizationConfiguration, and the kubeconfig with which its
+// webhooks reach us.
+
+import { stringify } from 'yaml';
+import { CurfewError } from '../shared/errors.ts';
+import { type Cluster, type Config, clusterNamed, type Webhook } from './config.ts';
+import { SESSION_ID_KEY } from './webhook_review.ts';
+
+/** Where the API server's machine keeps the printed kubeconfig, unless it is said otherwise. */
+export const KUBECONFIG_PATH = '/etc/kubernetes/curfew-webhook.kubeconfig';
+
+/**
+ * @param kubeconfig path of the printed kubeconfig on the API server's machine
+ * @returns YAML of apiserver.config.k8s.io/v1
+ * @throws CurfewError `usage` when there is no such cluster, `configuration` when it has no webhook
+ */
+export function printAuthzConfig(config: Config, clusterName: string, kubeconfig: string): string {
+  const { cluster, webhook } = withWebhook(config, clusterName);
+  const head = `# For kube-apiserver --authorization-config, cluster ${cluster.name}. Printed by: curfew-broker print authz-config\n`;
+  const authorizers = [
+    { type: 'Webhook', name: 'curfew', webhook: settingsOf(webhook, kubeconfig) },
+    { type: 'Node', name: 'node' },
+    { type: 'RBAC', name: 'rbac' },
+  ];
+  const object = { apiVersion: 'apiserver.config.k8s.io/v1', kind: 'AuthorizationConfiguration', authorizers };
+  return head + stringify(object, { lineWidth: 0 });
+}
+
+/** Nothing is cached: an end takes effect with the next request. Only requests of our sessions are asked about. */
+function settingsOf({ on_failure }: Webhook, kubeConfigFile: string) {
+  return {
+    timeout: '3s',
+    subjectAccessReviewVersion: 'v1',
+    matchConditionSubjectAccessReviewVersion: 'v1',
+    cacheAuthorizedRequests: false,
+    cacheUnauthorizedRequests: false,
+    // required, and without meaning as nothing is cached
+    authorizedTTL: '1s',
+    unauthorizedTTL: '1s',
+    failurePolicy: on_failure === 'deny' ? 'Deny' : 'NoOpinion',
+    connectionInfo: { type: 'KubeConfigFile', kubeConfigFile },
+    matchConditions: [{ expression: `has(request.extra) && '${SESSION_ID_KEY}' in request.extra` }],
+  };
+}
+
+/**
+ * @param asks what the API server asks: for `--authorization-config`, or for `--authentication-token-webhook-config-file`
+ * @returns YAML of a kubeconfig; it holds the webhook's token, which is a secret
+ * @throws CurfewError `usage` when there is no such cluster, `configuration` when it has no such webhook
+ */
+export function printWebhookKubeconfig(
+  config: Config,
+  clusterName: string,
+  asks: 'authorization' | 'authentication',
+): string {
+  const { cluster, webhook } = withWebhook(config, clusterName);
+  if (asks === 'authentication' && !webhook.authentication) {
+    throw new CurfewError('configuration', `the webhook of cluster ${cluster.name} has not authentication: true`);
+  }
+  const server = `${config.issuer}/webhooks/${asks === 'authorization' ? 'authorize' : 'authenticate'}`;
+  const ca = config.issuer_ca === undefined ? {} : { 'certificate-authority-data': base64(config.issuer_ca) };
+  const token = webhook.token.export().toString('base64url');
+  const head = `# For kube-apiserver of cluster ${cluster.name}: keep it secret. Printed by: curfew-broker print webhook-kubeconfig\n`;
+  const object = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'curfew-broker', cluster: { server, ...ca } }],
+    users: [{ name: cluster.name, user: { token } }],
+    contexts: [{ name: 'webhook', context: { cluster: 'curfew-broker', user: cluster.name } }],
+    'current-context': 'webhook',
+  };
+  return head + stringify(object, { lineWidth: 0 });
+}
+
+function withWebhook(config: Config, clusterName: string): { cluster: Cluster; webhook: Webhook } {
+  const cluster = clusterNamed(config, clusterName);
+  if (cluster.webhook) return { cluster, webhook: cluster.webhook };
+  throw new CurfewError('configuration', `the cluster ${cluster.name} has no webhook in ${config.file}`, {
+    hint: 'give it webhook: {token_file: FILE, on_failure: deny}',
+  });
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
+}

@@ -1,0 +1,116 @@
+// What kube-apiserver asks the webhooks: SubjectAccessReview and TokenReview, parsed once at the edge from anything.
+
+import { EVERY, type Target } from '../shared/policy.ts';
+import { isObject } from '../shared/wire.ts';
+
+/** Where Kubernetes carries the session's id: in audit logs and in every SubjectAccessReview. */
+export const SESSION_ID_KEY = 'curfew.internal/session-id';
+/** Where kube-apiserver carries the token's `jti`. */
+const CREDENTIAL_ID_KEY = 'authentication.kubernetes.io/credential-id';
+
+/** A request at an API server, as far as it matters for a session. */
+export interface AccessReview {
+  readonly apiVersion: string;
+  readonly user: string;
+  readonly sid?: string | undefined;
+  readonly jti?: string | undefined;
+  readonly verb: string;
+  readonly namespace?: string | undefined;
+  /** With its subresource: `pods/exec`; or a path. */
+  readonly resource?: string | undefined;
+  /** What of a cluster the request touches. */
+  readonly within: Omit<Target, 'cluster'>;
+  /** Whether it only asks what the API server can do, as kubectl does before the request that is meant. */
+  readonly discovery: boolean;
+}
+
+/** @returns `undefined` for anything that is no SubjectAccessReview of authorization.k8s.io/v1 */
+export function parseAccessReview(body: unknown): AccessReview | undefined {
+  if (!isObject(body) || body.kind !== 'SubjectAccessReview' || body.apiVersion !== 'authorization.k8s.io/v1') {
+    return undefined;
+  }
+  const { spec } = body;
+  if (!isObject(spec) || typeof spec.user !== 'string') return undefined;
+  const asked = { apiVersion: body.apiVersion, user: spec.user, ...idsOf(spec.extra) };
+  const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
+  if (isObject(resource)) return { ...asked, ...ofResource(resource), discovery: false };
+  if (isObject(path)) return { ...asked, ...ofPath(text(path.path), text(path.verb)), within: {} };
+  return undefined;
+}
+
+function idsOf(extra: unknown): Pick<AccessReview, 'sid' | 'jti'> {
+  if (!isObject(extra)) return {};
+  const [sid, credential] = [only(extra[SESSION_ID_KEY]), only(extra[CREDENTIAL_ID_KEY])];
+  return { sid, jti: credential?.replace(/^JTI=/, '') };
+}
+
+/** A session is one: two ids on one user are a forgery, and are judged as none that we know. */
+function only(values: unknown): string | undefined {
+  if (values === undefined) return undefined;
+  return Array.isArray(values) && values.length === 1 && typeof values[0] === 'string' ? values[0] : '';
+}
+
+function ofResource(attributes: Readonly<Record<string, unknown>>) {
+  const [verb, name] = [text(attributes.verb), text(attributes.resource)];
+  const [namespace, subresource] = [text(attributes.namespace), text(attributes.subresource)];
+  const resource = subresource === '' ? name : `${name}/${subresource}`;
+  const said = { verb, ...(namespace !== '' && { namespace }), resource };
+  // Whoever acts as somebody else is asked about only here: what follows is judged in their name, not in a session's.
+  if (verb.startsWith('impersonate')) return { ...said, within: { namespace: EVERY, resource: EVERY } };
+  return { ...said, within: { ...spaceOf(namespace, text(attributes.group), name), resource: resource || EVERY } };
+}
+
+function ofPath(path: string, verb: string) {
+  return { verb, resource: path, discovery: verb === 'get' && DISCOVERY.test(path) };
+}
+
+/** What Kubernetes' own role `system:discovery` lets everybody read who is logged in. */
+const DISCOVERY = /^\/(api|apis|openapi|version)(\/|$)|^\/(healthz|livez|readyz)$/;
+
+/** Without a namespace a request is for something outside of all, or for all of them at once: then each one's limits apply. */
+function spaceOf(namespace: string, group: string, resource: string): Pick<Target, 'namespace'> {
+  if (namespace !== '') return { namespace };
+  return CLUSTER_SCOPED.has(`${resource}.${group}`) ? {} : { namespace: EVERY };
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/**
+ * Kubernetes' own resources that lie in no namespace, as resource.group. What is not known to be one (a custom resource)
+ * counts as asked for in all namespaces: a review does not say which, and that only tightens.
+ */
+const CLUSTER_SCOPED: ReadonlySet<string> = new Set(
+  Object.entries({
+    '': ['componentstatuses', 'namespaces', 'nodes', 'persistentvolumes'],
+    'admissionregistration.k8s.io': [
+      'mutatingadmissionpolicies',
+      'mutatingadmissionpolicybindings',
+      'mutatingwebhookconfigurations',
+      'validatingadmissionpolicies',
+      'validatingadmissionpolicybindings',
+      'validatingwebhookconfigurations',
+    ],
+    'apiextensions.k8s.io': ['customresourcedefinitions'],
+    'apiregistration.k8s.io': ['apiservices'],
+    'authentication.k8s.io': ['selfsubjectreviews', 'tokenreviews'],
+    'authorization.k8s.io': ['selfsubjectaccessreviews', 'selfsubjectrulesreviews', 'subjectaccessreviews'],
+    'certificates.k8s.io': ['certificatesigningrequests', 'clustertrustbundles'],
+    'flowcontrol.apiserver.k8s.io': ['flowschemas', 'prioritylevelconfigurations'],
+    'networking.k8s.io': ['ingressclasses', 'ipaddresses', 'servicecidrs'],
+    'node.k8s.io': ['runtimeclasses'],
+    policy: ['podsecuritypolicies'],
+    'rbac.authorization.k8s.io': ['clusterrolebindings', 'clusterroles'],
+    'resource.k8s.io': ['deviceclasses', 'devicetaintrules', 'resourceslices'],
+    'scheduling.k8s.io': ['priorityclasses'],
+    'storage.k8s.io': ['csidrivers', 'csinodes', 'storageclasses', 'volumeattachments', 'volumeattributesclasses'],
+  }).flatMap(([group, resources]) => resources.map((resource) => `${resource}.${group}`)),
+);
+
+/** @returns the token of a TokenReview of authentication.k8s.io/v1, or `undefined` for anything else */
+export function parseTokenReview(body: unknown): string | undefined {
+  if (!isObject(body) || body.kind !== 'TokenReview' || body.apiVersion !== 'authentication.k8s.io/v1')
+    return undefined;
+  return isObject(body.spec) && typeof body.spec.token === 'string' ? body.spec.token : undefined;
+}
