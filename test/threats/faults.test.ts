@@ -5,12 +5,14 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { freePort } from '../cluster/ports.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { Holder } from '../support/holder.ts';
+import { askAuthorization } from '../support/review.ts';
 import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
 import { type Fault, type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
 
@@ -66,17 +68,25 @@ describe('the broker as a process', () => {
   let issuer: StaticIssuer;
   let broker: BrokerProcess;
   let url: string;
+  let hook: Buffer;
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'curfew-faults-'));
     issuer = await startStaticIssuer();
     url = `http://127.0.0.1:${await freePort()}`;
     await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
+    hook = randomBytes(32);
+    await writeFile(path.join(folder, 'hook'), hook.toString('hex'), { mode: 0o600 });
     const config = {
       issuer: ISSUER,
       listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
       keys: { encryption_key_file: 'key' },
       identity_provider: identityProvider(issuer.issuer),
-      clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] }],
+      clusters: [
+        {
+          ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
+          webhook: { token_file: 'hook', on_failure: 'deny' },
+        },
+      ],
       store: { sqlite: { file: 'curfew.db' } },
       policy: { limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' }, segments: [] },
     };
@@ -131,6 +141,26 @@ describe('the broker as a process', () => {
     broker = await startBroker({ configFile: path.join(folder, 'config.yaml'), url });
     assert.equal((await ended.holder.renew(ended.handle, 'dev')).refused.end_reason, 'logout');
     assert.equal((await living.holder.renew(living.handle, 'dev')).status, 200);
+  });
+
+  test('I2 a use that the webhook saw is lost by no more than 5 s: it stands after a kill -9 that comes later', async () => {
+    const { sid } = await login('i2-use');
+    const lastUsed = () => {
+      const database = new DatabaseSync(path.join(folder, 'curfew.db'), { readOnly: true });
+      const row = database.prepare('select last_used from session where sid = ?').get(sid);
+      database.close();
+      return Number(row?.last_used);
+    };
+    const login_at = lastUsed();
+    await sleep(2000);
+    const asked = { user: 'curfew:i2-use@example.com', sid };
+    const used = Math.floor(Date.now() / 1000);
+    assert.equal((await askAuthorization(url, hook.toString('base64url'), asked)).denied, false);
+    await sleep(5000);
+    await broker.kill();
+    broker = await startBroker({ configFile: path.join(folder, 'config.yaml'), url });
+    assert.ok(used > login_at);
+    assert.ok(lastUsed() >= used, `${lastUsed()}, used at ${used}`);
   });
 
   test('F3 SIGTERM under load: not ready first, what is in flight ends, no request fails before that is known, exit 0', async () => {

@@ -87,6 +87,18 @@ describe('an opinion', () => {
     assert.match((await ask('dev')).reason, /^curfew: session is over: the login reached its longest age; run:/);
   });
 
+  test('S2 a call every 10 s moves no max_age: it ends to the second', async () => {
+    for (let i = 1; i < 360; i++) {
+      service.advance(10);
+      if (i % 30 === 0) await holder.renew(handle, 'dev');
+      assert.equal((await ask('dev')).denied, false, `after ${i * 10} s`);
+    }
+    service.advance(9);
+    assert.equal((await ask('dev')).denied, false);
+    service.advance(1);
+    assert.match((await ask('dev')).reason, /last login 1h ago, limit 1h/);
+  });
+
   test("S1 a segment's limit denies what it is for at its second, and ends nothing", async () => {
     service.advance(299);
     assert.equal((await ask('prod-eu', { namespace: 'payments' })).denied, false);
