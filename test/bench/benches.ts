@@ -1,11 +1,14 @@
 // All benchmarks, in the order in which they run.
 
+import { endToDenial } from './end_to_denial.ts';
 import type { Bench } from './figure.ts';
 import { getTokenWarm } from './get_token.ts';
 import { kubectlWarm } from './kubectl.ts';
+import { kubectlWebhook } from './kubectl_webhook.ts';
 import { renewBench } from './renew.ts';
 import { renewCli } from './renew_cli.ts';
 import { renewScale } from './renew_scale.ts';
+import { webhookBench } from './webhook.ts';
 
 export const BENCHES: readonly Bench[] = [
   getTokenWarm,
@@ -16,4 +19,7 @@ export const BENCHES: readonly Bench[] = [
   renewBench({ name: 'renew.sqlite.c8.tls', connections: 8, tls: true }),
   renewScale,
   renewCli,
+  webhookBench,
+  kubectlWebhook,
+  endToDenial,
 ];

@@ -3,7 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
-import type { HeldSession, KeysOrder, Load, LoadOrder } from './load_client.ts';
+import type { HeldSession, KeysOrder, Load, LoadOrder, ReviewOrder } from './load_client.ts';
 
 export type { HeldSession, Load };
 
@@ -30,12 +30,17 @@ export class LoadClient {
     return this.#ask({ order: 'load', ...order });
   }
 
+  /** @throws Error as soon as one answer is not `no opinion` */
+  review(order: Omit<ReviewOrder, 'order'>): Promise<Load> {
+    return this.#ask({ order: 'review', ...order });
+  }
+
   async stop(): Promise<void> {
     if (this.#child.connected) this.#child.disconnect();
     await this.#gone.catch(() => undefined);
   }
 
-  async #ask<T>(order: KeysOrder | LoadOrder): Promise<T> {
+  async #ask<T>(order: KeysOrder | LoadOrder | ReviewOrder): Promise<T> {
     const answered = once(this.#child, 'message');
     this.#child.send(order);
     const [{ done, failed }] = (await Promise.race([answered, this.#gone])) as [{ done?: T; failed?: string }];

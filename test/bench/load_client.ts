@@ -1,10 +1,11 @@
-// The load client, a process of its own: holds keys and handles, and renews over kept-alive connections, each sending its
-// next request when it has the answer. Proofs are real and single use; they are made just before the measured window.
+// The load client, a process of its own: holds keys and handles, and renews, or asks the webhook, over kept-alive
+// connections, each sending its next request when it has the answer. Proofs are real and single use; they are made just before the measured window.
 
 import { Client } from 'undici';
-import { hashOfHandle, randomHandle } from '../../broker/sessions.ts';
+import { hashOfHandle, randomHandle, randomId } from '../../broker/sessions.ts';
 import { GRANT, isTokenReply } from '../../shared/wire.ts';
 import { Holder } from '../support/holder.ts';
+import { reviewOf } from '../support/review.ts';
 
 export interface KeysOrder {
   readonly order: 'keys';
@@ -26,8 +27,22 @@ export interface LoadOrder {
   readonly proofs: number;
 }
 
+/** As a kube-apiserver asks: one SubjectAccessReview after the other, about each session in turn. */
+export interface ReviewOrder {
+  readonly order: 'review';
+  readonly set: string;
+  readonly url: string;
+  readonly ca?: string | undefined;
+  /** Of the webhook. */
+  readonly token: string;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
 /** The public part of a session that the client will use: for the store. */
 export interface HeldSession {
+  readonly sid: string;
+  readonly username: string;
   readonly jkt: string;
   readonly handle_hash: Uint8Array;
 }
@@ -43,6 +58,7 @@ export interface Load {
 }
 
 interface Held {
+  readonly session: HeldSession;
   readonly holder: Holder;
   readonly body: string;
 }
@@ -50,20 +66,78 @@ interface Held {
 const sets = new Map<string, readonly Held[]>();
 
 function makeKeys({ set, count, issuer }: KeysOrder): HeldSession[] {
-  const made = Array.from({ length: count }, () => ({
-    holder: new Holder({ url: '', issuer }),
-    handle: randomHandle(),
-  }));
-  sets.set(
-    set,
-    made.map(({ holder, handle }) => ({ holder, body: `grant_type=${GRANT.renewal}&refresh_token=${handle}` })),
-  );
-  return made.map(({ holder, handle }) => ({ jkt: holder.jkt, handle_hash: hashOfHandle(handle) }));
+  const made = Array.from({ length: count }, (_, i): Held => {
+    const [holder, handle] = [new Holder({ url: '', issuer }), randomHandle()];
+    const names = { sid: randomId(), username: `curfew:held-${i}@example.com` };
+    const session = { ...names, jkt: holder.jkt, handle_hash: hashOfHandle(handle) };
+    return { session, holder, body: `grant_type=${GRANT.renewal}&refresh_token=${handle}` };
+  });
+  sets.set(set, made);
+  return made.map(({ session }) => session);
 }
 
-async function load({ set, url, ca, audience, connections, seconds, proofs }: LoadOrder): Promise<Load> {
+/** Requests over kept-alive connections, each sent when the one before it was answered. */
+interface Requests {
+  readonly url: string;
+  readonly ca?: string | undefined;
+  readonly connections: number;
+  readonly seconds: number;
+  /** Sends one and returns its answer. */
+  readonly send: (client: Client) => Promise<string>;
+  /** Looks closely at one answer for each connection. @throws Error when it is not what is measured */
+  readonly look: (text: string) => void;
+}
+
+async function measure({ url, ca, connections, seconds, send, look }: Requests) {
+  const clients = Array.from({ length: connections }, () => new Client(url, { connect: { ...(ca && { ca }) } }));
+  const latencies: number[] = [];
+  try {
+    for (const text of await Promise.all(clients.map(send))) look(text);
+    const cpu = process.cpuUsage();
+    const end = performance.now() + seconds * 1000;
+    await Promise.all(
+      clients.map(async (client) => {
+        while (performance.now() < end) {
+          const sent = performance.now();
+          await send(client);
+          const received = performance.now();
+          if (received < end) latencies.push(received - sent);
+        }
+      }),
+    );
+    const { user, system } = process.cpuUsage(cpu);
+    const client_cpu = (user + system) / 1e6 / seconds;
+    return { per_second: latencies.length / seconds, latencies: Float64Array.from(latencies), client_cpu };
+  } finally {
+    await Promise.all(clients.map((client) => client.destroy()));
+  }
+}
+
+async function review({ set, token, ...where }: ReviewOrder): Promise<Load> {
+  const bodies = heldOf(set).map(({ session: { sid, username } }) => JSON.stringify(reviewOf({ user: username, sid })));
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
+  let sent = 0;
+  const send = async (client: Client) => {
+    const body = bodies[sent++ % bodies.length] ?? missing();
+    const answer = await client.request({ path: '/webhooks/authorize', method: 'POST', headers, body });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200) throw new Error(`the broker answered ${answer.statusCode}: ${text.slice(0, 300)}`);
+    return text;
+  };
+  const look = (text: string) => {
+    if (!/"status":\{"allowed":false\}/.test(text)) throw new Error(`the webhook denied a living session: ${text}`);
+  };
+  return { ...(await measure({ ...where, send, look })), late_proofs: 0 };
+}
+
+function heldOf(set: string): readonly Held[] {
   const held = sets.get(set);
   if (!held || held.length === 0) throw new TypeError(`there are no keys of the set ${set}`);
+  return held;
+}
+
+async function load({ set, audience, proofs, ...where }: LoadOrder): Promise<Load> {
+  const held = heldOf(set);
   const begin = Math.floor(Math.random() * held.length);
   let [made, used] = [0, 0];
   // Sessions take turns, so that each key rests as long as it can.
@@ -72,50 +146,39 @@ async function load({ set, url, ca, audience, connections, seconds, proofs }: Lo
     return { proof: holder.proof(), body: `${body}&audience=${audience}` };
   };
   const ready = Array.from({ length: proofs }, make);
-  const clients = Array.from({ length: connections }, () => new Client(url, { connect: { ...(ca && { ca }) } }));
-  const latencies: number[] = [];
-  const renew = async (client: Client) => {
+  const send = async (client: Client) => {
     const { proof, body } = ready[used++] ?? make();
     const headers = { 'content-type': 'application/x-www-form-urlencoded', dpop: proof };
-    const sent = performance.now();
     const answer = await client.request({ path: '/token', method: 'POST', headers, body });
     const text = await answer.body.text();
-    const received = performance.now();
     if (answer.statusCode !== 200) throw new Error(`the broker answered ${answer.statusCode}: ${text.slice(0, 300)}`);
-    return { ms: received - sent, received, text };
+    return text;
   };
-  try {
-    // Connects; and looks closely at one answer for each connection.
-    for (const { text } of await Promise.all(clients.map(renew))) {
-      if (!isTokenReply(JSON.parse(text))) throw new Error('the broker granted something else than a token');
-    }
-    const cpu = process.cpuUsage();
-    const end = performance.now() + seconds * 1000;
-    await Promise.all(
-      clients.map(async (client) => {
-        while (performance.now() < end) {
-          const { ms, received } = await renew(client);
-          if (received < end) latencies.push(ms);
-        }
-      }),
-    );
-    const { user, system } = process.cpuUsage(cpu);
-    const late_proofs = Math.max(0, used - proofs);
-    const client_cpu = (user + system) / 1e6 / seconds;
-    return { per_second: latencies.length / seconds, latencies: Float64Array.from(latencies), late_proofs, client_cpu };
-  } finally {
-    await Promise.all(clients.map((client) => client.destroy()));
-  }
+  const look = (text: string) => {
+    if (!isTokenReply(JSON.parse(text))) throw new Error('the broker granted something else than a token');
+  };
+  return { ...(await measure({ ...where, send, look })), late_proofs: Math.max(0, used - proofs) };
 }
 
 function missing(): never {
   throw new TypeError('no such key');
 }
 
+function obey(order: KeysOrder | LoadOrder | ReviewOrder): HeldSession[] | Promise<Load> {
+  switch (order.order) {
+    case 'keys':
+      return makeKeys(order);
+    case 'load':
+      return load(order);
+    case 'review':
+      return review(order);
+  }
+}
+
 process.on('message', async (message) => {
-  const order = message as KeysOrder | LoadOrder;
+  const order = message as KeysOrder | LoadOrder | ReviewOrder;
   try {
-    const done = order.order === 'keys' ? makeKeys(order) : await load(order);
+    const done = await obey(order);
     process.send?.({ done });
   } catch (error) {
     process.send?.({ failed: error instanceof Error ? error.message : String(error) });

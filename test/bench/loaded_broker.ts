@@ -18,6 +18,8 @@ import { fillStore } from './store.ts';
 export interface LoadedBroker {
   /** Warms up, makes proofs for the window, and measures. */
   measure(connections: number, window_seconds: number): Promise<Load>;
+  /** The same for the webhook's decisions. */
+  measureReviews(connections: number, window_seconds: number): Promise<Load>;
   /** Resident memory of the broker's process, in MiB. */
   rss(): Promise<number>;
   stop(): Promise<void>;
@@ -44,13 +46,20 @@ export async function startLoadedBroker(
   const url = `${tls ? 'https' : 'http'}://127.0.0.1:${port}`;
   const configFile = path.join(folder, 'config.yaml');
   const certificate = tls ? await certificateIn(folder) : undefined;
+  const hook = randomBytes(32);
   await writeFile(path.join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  await writeFile(path.join(folder, 'hook'), hook.toString('base64'), { mode: 0o600 });
   const config = {
     issuer: ISSUER,
     listen: { address: '127.0.0.1', port, ...(certificate && { tls: certificate.files }) },
     keys: { encryption_key_file: 'key' },
     identity_provider: identityProvider(issuer.issuer),
-    clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: AUDIENCE, allowed_groups: ['*'] }],
+    clusters: [
+      {
+        ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: AUDIENCE, allowed_groups: ['*'] },
+        webhook: { token_file: 'hook', on_failure: 'deny' },
+      },
+    ],
     store: { sqlite: { file: 'curfew.db' } },
     policy: { limits: { max_age: '12h', inactivity_timeout: '30m', token_ttl: '5m' } },
   };
@@ -75,6 +84,16 @@ export async function startLoadedBroker(
         `${sessions} sessions, ${connections === 1 ? '1 connection' : `${connections} connections`}${tls ? ', TLS' : ''}: ${Math.round(load.per_second)}/s, ` +
           `p50 ${median(load.latencies).toFixed(2)} ms, load client at ${Math.round(load.client_cpu * 100)} % of a core` +
           (load.late_proofs > 0 ? `, ${load.late_proofs} proofs made within the window` : ''),
+      );
+      return load;
+    },
+    async measureReviews(connections, window_seconds) {
+      const where = { set: folder, url, ca: certificate?.ca, connections, token: hook.toString('base64url') };
+      await client.review({ ...where, seconds: quick ? 0.2 : 1.5 });
+      const load = await client.review({ ...where, seconds: window_seconds });
+      log(
+        `webhook, ${sessions} sessions, ${connections} connections: ${Math.round(load.per_second)}/s, ` +
+          `p50 ${median(load.latencies).toFixed(2)} ms, load client at ${Math.round(load.client_cpu * 100)} % of a core`,
       );
       return load;
     },

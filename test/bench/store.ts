@@ -34,7 +34,7 @@ export async function fillStore({ file, iss, limits, sessions, held }: Filling):
       const numbers = Array.from({ length: Math.min(AT_ONCE, sessions - from) }, (_, index) => from + index);
       const rows = numbers.map((number) => {
         const ours = number % every === 0 ? held[number / every] : undefined;
-        return sessionOf(number, ours ?? nobodys(), { iss, limits, now });
+        return sessionOf(number, ours ?? nobodys(number), { iss, limits, now });
       });
       const persons = rows.map(({ iss, sub, username }) => ({ iss, sub, username, login_after: 0 as Seconds }));
       await store.transaction(async ({ db }) => {
@@ -48,22 +48,23 @@ export async function fillStore({ file, iss, limits, sessions, held }: Filling):
 }
 
 /** Nobody has this key and this handle. */
-function nobodys(): HeldSession {
-  return { jkt: randomHandle(), handle_hash: hashOfHandle(randomHandle()) };
+function nobodys(number: number): HeldSession {
+  const names = { sid: randomId(), username: `curfew:person-${number}@example.com` };
+  return { ...names, jkt: randomHandle(), handle_hash: hashOfHandle(randomHandle()) };
 }
 
 function sessionOf(
   number: number,
-  { jkt, handle_hash }: HeldSession,
+  { sid, username, jkt, handle_hash }: HeldSession,
   { iss, limits, now }: { readonly iss: string; readonly limits: WholeLimits; readonly now: Seconds },
 ): Session {
   const groups = ['dev', 'sre', 'on-call', 'payments-readers', 'vpn-users'];
   const end_at_most = plus(now, limits.max_age);
   return {
-    sid: randomId(),
+    sid,
     iss,
     sub: `subject-${number}`,
-    username: `curfew:person-${number}@example.com`,
+    username,
     groups: JSON.stringify(groups.map((group) => `curfew:${group}`)),
     idp_groups: JSON.stringify(groups),
     jkt,

@@ -35,6 +35,8 @@ export interface Target {
   readonly url: string;
   /** What proofs must speak of. */
   readonly issuer: string;
+  /** How requests are sent, where the broker's certificate is a test's own. */
+  readonly send?: (url: string, init: RequestInit) => Promise<Response>;
 }
 
 export class Holder {
@@ -110,7 +112,8 @@ export class Holder {
       'content-type': 'application/x-www-form-urlencoded',
       ...(proof !== undefined && { dpop: proof }),
     };
-    const response = await fetch(this.#broker.url + path, { method: 'POST', headers, body: new URLSearchParams(form) });
+    const { url, send = fetch } = this.#broker;
+    const response = await send(url + path, { method: 'POST', headers, body: new URLSearchParams(form) });
     return answerOf(response);
   }
 }
