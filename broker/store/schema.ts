@@ -168,7 +168,6 @@ async function second(db: Kysely<unknown>): Promise<void> {
     sql`alter table session add column yields text not null default '[]'`,
     sql`create index session_opened on session (opened_at, sid) where ended_at is null`,
     sql`alter table audit add column hash text not null default ''`,
-    sql`create index audit_at on audit (at)`,
     sql`create table audit_head (
       id integer primary key check (id = 1), seq integer not null, hash text not null, seal text not null) strict`,
     sql`create table failed_login (

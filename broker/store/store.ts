@@ -1,6 +1,6 @@
 // The store: transactions that are durable before they are acknowledged. Knows nothing of sessions.
 
-import { Kysely, sql } from 'kysely';
+import { CompiledQuery, Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
 import type { AuditEntry, AuditEvent } from '../audit.ts';
@@ -32,6 +32,12 @@ export interface StoreOptions {
   readonly onAudit: (entry: AuditEntry) => void;
   readonly sealer: Sealer;
 }
+
+// Each commit runs these: as text they are not built anew each time, which would cost more than running them.
+const INSERT_AUDIT = 'insert into audit (seq, at, event, sid, data, hash) values (?, ?, ?, ?, ?, ?)';
+const SELECT_HEAD = 'select seq, hash from audit order by seq desc limit 1';
+const UPSERT_HEAD = `insert into audit_head (id, seq, hash, seal) values (1, ?, ?, ?)
+  on conflict (id) do update set seq = excluded.seq, hash = excluded.hash, seal = excluded.seal`;
 
 /** More in one commit would make the first of them wait for the last. */
 const LARGEST_GROUP = 64;
@@ -88,10 +94,8 @@ export class Store {
           const data = JSON.stringify(event);
           chain.head = linkOf(chain.head, data);
           const { at, sid = null } = event;
-          await db
-            .insertInto('audit')
-            .values({ ...chain.head, at, event: event.event, sid, data })
-            .execute();
+          const { seq, hash } = chain.head;
+          await db.executeQuery(CompiledQuery.raw(INSERT_AUDIT, [seq, at, event.event, sid, data, hash]));
           entries.push({ ...chain.head, event });
         };
         await sql`savepoint one`.execute(db);
@@ -170,8 +174,8 @@ async function commitGroup(db: Kysely<Schema>, group: readonly Queued[], sealer:
 
 /** Read anew for each group: whatever else wrote into the file, the chain does not fork. */
 async function headOf(db: Kysely<Schema>): Promise<Link> {
-  const newest = db.selectFrom('audit').select(['seq', 'hash']).orderBy('seq', 'desc').limit(1);
-  return (await newest.executeTakeFirst()) ?? GENESIS;
+  const { rows } = await db.executeQuery<Link>(CompiledQuery.raw(SELECT_HEAD));
+  return rows[0] ?? GENESIS;
 }
 
 async function sealHead(db: Kysely<Schema>, sealer: Sealer): Promise<void> {
@@ -179,9 +183,7 @@ async function sealHead(db: Kysely<Schema>, sealer: Sealer): Promise<void> {
 }
 
 async function writeHead(db: Kysely<Schema>, head: Link, sealer: Sealer): Promise<void> {
-  const row = { ...head, seal: sealer.seal(head) };
-  const insert = db.insertInto('audit_head').values({ id: 1, ...row });
-  await insert.onConflict((conflict) => conflict.column('id').doUpdateSet(row)).execute();
+  await db.executeQuery(CompiledQuery.raw(UPSERT_HEAD, [head.seq, head.hash, sealer.seal(head)]));
 }
 
 function asFailure(error: unknown): unknown {
