@@ -59,6 +59,8 @@ export interface RefusalEvent extends Common {
   readonly reason: Code;
   readonly cluster?: string | undefined;
   readonly segment?: string | undefined;
+  /** For `rule_error`: the rule that could not be evaluated. */
+  readonly rule?: string | undefined;
   readonly end_reason?: EndReason | undefined;
   readonly limits?: WholeLimits | undefined;
 }

@@ -14,7 +14,8 @@ import { firstLiveMinute, type Proof } from './dpop.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
 import { signToken, type TokenClaims } from './mint.ts';
-import { type RuleFacts, yieldsOf } from './rules.ts';
+import type { RuleFacts } from './rules/facts.ts';
+import { yieldsOf } from './rules.ts';
 import { randomId, type Session, yieldsOfSession } from './sessions.ts';
 import type { Store, Transaction } from './store/store.ts';
 import type { Touches } from './touches.ts';
@@ -65,6 +66,9 @@ export interface Asked {
   readonly yields: readonly Yield[];
 }
 
+/** A target that is a cluster. */
+export type AskedCluster = Asked & { readonly cluster: Cluster };
+
 /** The person as rules see them. */
 export interface Subject {
   readonly user: RuleFacts['user'];
@@ -74,21 +78,52 @@ export interface Subject {
   readonly yields?: readonly Yield[];
 }
 
-/**
- * Resolves the audience and the caller's own `max_age`, and evaluates the rules.
- *
- * @returns `undefined` for an unknown cluster and for one that does not admit the person: one answer for both
- * @throws CurfewError `rule_error`
- */
+/** Why a target cannot be judged. An unknown cluster and one that does not admit the person get one answer. */
+export interface Unresolved {
+  readonly refused: 'invalid_target' | 'rule_error';
+  readonly message: string;
+  /** For the record: the rule that could not be evaluated, and for which cluster. */
+  readonly rule?: string;
+  readonly cluster?: string | undefined;
+}
+
+const NO_SUCH_TARGET: Unresolved = {
+  refused: 'invalid_target',
+  message: 'there is no such cluster, or it does not admit you',
+};
+
+interface Wish {
+  readonly audience?: string | undefined;
+  /** The caller's own. */
+  readonly max_age?: Seconds | undefined;
+}
+
+/** Resolves what is asked for, and evaluates the rules. Without an audience the session as a whole is meant. */
 export function resolveTarget(
-  { policy, clusters }: Config,
-  { audience, max_age }: { readonly audience?: string | undefined; readonly max_age?: Seconds | undefined },
+  config: Pick<Config, 'policy' | 'clusters'>,
+  wish: Wish & { readonly audience: string },
   subject: Subject,
   origin: Origin,
   now: Seconds,
-): Asked | undefined {
+): AskedCluster | Unresolved;
+export function resolveTarget(
+  config: Pick<Config, 'policy' | 'clusters'>,
+  wish: Wish,
+  subject: Subject,
+  origin: Origin,
+  now: Seconds,
+): Asked | Unresolved;
+export function resolveTarget(
+  { policy, clusters }: Pick<Config, 'policy' | 'clusters'>,
+  { audience, max_age }: Wish,
+  subject: Subject,
+  origin: Origin,
+  now: Seconds,
+): Asked | Unresolved {
   const cluster = clusters.find((candidate) => candidate.audience === audience);
-  if (audience !== undefined && (!cluster || !admits(cluster.allowed_groups, subject.user.groups))) return undefined;
+  if (audience !== undefined && (!cluster || !admits(cluster.allowed_groups, subject.user.groups))) {
+    return NO_SUCH_TARGET;
+  }
   const facts: RuleFacts = {
     user: subject.user,
     request: { ...origin, time: now },
@@ -96,6 +131,10 @@ export function resolveTarget(
     session: { address: subject.login_address },
   };
   const yields = policy.rules.length === 0 ? [] : yieldsOf(policy.rules, facts, subject.yields);
+  if ('failed' in yields) {
+    const message = `the rule ${yields.failed} of the policy cannot be evaluated`;
+    return { refused: 'rule_error', message, rule: yields.failed, cluster: cluster?.name };
+  }
   const limits = cluster
     ? withYields(clusterLimits({ policy }, cluster, max_age), { cluster: cluster.name }, yields)
     : withYields(resolveLimits(policy, {}, { max_age }), {}, yields);
@@ -152,6 +191,15 @@ export async function refuse(
   return { refused, message };
 }
 
+/** A refusal because the target cannot be judged. */
+export function refuseUnresolved(
+  transaction: Transaction,
+  event: Omit<RefusalEvent, 'event' | 'reason'>,
+  { refused, message, ...facts }: Unresolved,
+): Promise<Refused> {
+  return refuse(transaction, { ...event, ...facts }, refused, message);
+}
+
 /** A refusal by the engine's verdict, with what the holder of the session may know of it. */
 export async function refuseByVerdict(
   transaction: Transaction,
@@ -187,7 +235,7 @@ export async function recordMint(
   transaction: Transaction,
   issuer: string,
   session: Session,
-  asked: Asked & { readonly cluster: Cluster },
+  asked: AskedCluster,
   verdict: Verdict & { readonly allow: true },
   at: { readonly now: Seconds; readonly address: string },
 ): Promise<TokenClaims> {

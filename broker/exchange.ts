@@ -8,6 +8,7 @@ import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import { TOKEN_TYPE } from '../shared/wire.ts';
 import {
   type Asked,
+  type AskedCluster,
   type Broker,
   type Caller,
   consumeProof,
@@ -16,26 +17,15 @@ import {
   recordMint,
   refuse,
   refuseByVerdict,
+  refuseUnresolved,
   resolveTarget,
   rulesOf,
   tokenReply,
   wireSession,
 } from './broker.ts';
 import { admits, type Identity, identify } from './identity.ts';
-import {
-  endSession,
-  findByHandle,
-  hashOfHandle,
-  livingOfKey,
-  livingOfPerson,
-  openSession,
-  overAt,
-  randomHandle,
-  randomId,
-  type Session,
-  settle,
-  touch,
-} from './sessions.ts';
+import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
+import { livingOfPerson, randomHandle, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 
@@ -46,9 +36,6 @@ export interface ExchangeRequest {
   readonly audience?: string | undefined;
   readonly max_age?: Seconds | undefined;
 }
-
-/** How long the holder may repeat an exchange whose reply was lost, and how old a token without nonce may be. */
-const RETRY_WINDOW = seconds(60);
 
 /**
  * @throws CurfewError with the code of what is wrong with the ID token, before anything was decided
@@ -66,17 +53,14 @@ export async function exchange(broker: Broker, caller: Caller, request: Exchange
   );
 }
 
-interface Login {
-  readonly caller: Caller;
+interface VerifiedExchange extends Login {
   readonly request: ExchangeRequest;
-  readonly idToken: IdTokenClaims;
-  readonly identity: Identity;
 }
 
 async function openOrRefuse(
   transaction: Transaction,
   broker: Broker,
-  login: Login,
+  login: VerifiedExchange,
   now: Seconds,
 ): Promise<Granted | Refused> {
   const { config, keys, touches } = broker;
@@ -101,7 +85,7 @@ async function openOrRefuse(
   }
   const user = { name: identity.idp_username, groups: identity.idp_groups, acr, amr };
   const asked = resolveTarget(config, request, { user, login_address: caller.address }, caller, now);
-  if (!asked) return refuse(transaction, event, 'invalid_target', NO_SUCH_TARGET);
+  if ('refused' in asked) return refuseUnresolved(transaction, event, asked);
 
   // What has ended by itself must have set `login_after` before this login is held against it.
   const before = await touches.apply(transaction, await livingOfPerson(transaction, identity));
@@ -123,14 +107,13 @@ async function openOrRefuse(
   const verdict = decide(asked.limits, { auth_time, last_used: now, end_at_most, acr }, now);
   if (!verdict.allow) return refuseByVerdict(transaction, { ...event, cluster: asked.cluster?.name }, verdict, asked);
 
-  const room = await makeRoom(transaction, broker, login, now);
-  if (!room) {
-    const { count = 0 } = config.policy.max_sessions ?? {};
-    return refuse(transaction, event, 'too_many_sessions', `${username} has ${count} sessions, and may have no more`);
-  }
   const handle = randomHandle();
-  const opened = await consumeIdToken(transaction, login, asked, handle, now);
-  if (!opened) return refuse(transaction, event, 'id_token_used', 'this ID token was exchanged before');
+  const opened = await openOnce(transaction, broker, login, asked, handle, now);
+  if (opened === 'id_token_used') return refuse(transaction, event, opened, 'this ID token was exchanged before');
+  if (opened === 'too_many_sessions') {
+    const { count = 0 } = config.policy.max_sessions ?? {};
+    return refuse(transaction, event, opened, `${username} has ${count} sessions, and may have no more`);
+  }
   const { session, retry, replaces } = opened;
   const { sid } = session;
   await transaction.audit({
@@ -147,9 +130,7 @@ async function openOrRefuse(
   return { reply: tokenReply(keys, claims, wire, handle) };
 }
 
-export const NO_SUCH_TARGET = 'there is no such cluster, or it does not admit you';
-
-function isCluster(asked: Asked): asked is Asked & { cluster: NonNullable<Asked['cluster']> } {
+function isCluster(asked: Asked): asked is AskedCluster {
   return asked.cluster !== undefined;
 }
 
@@ -190,111 +171,6 @@ async function holdUsername({ db }: Transaction, { iss, sub, username }: Identit
     .returning('login_after')
     .executeTakeFirstOrThrow();
   return login_after;
-}
-
-/**
- * Sees to it that the person may have one more session, ending the oldest where the policy says so. A session that this
- * login replaces (the same key, or the same ID token again) takes no room.
- *
- * @returns false when there is no room
- */
-async function makeRoom(transaction: Transaction, { config }: Broker, login: Login, now: Seconds): Promise<boolean> {
-  const { max_sessions } = config.policy;
-  if (!max_sessions) return true;
-  const { jkt } = login.caller.proof;
-  const others = (await livingOfPerson(transaction, login.identity)).filter((session) => session.jkt !== jkt);
-  const excess = others.length - max_sessions.count + 1;
-  if (excess <= 0) return true;
-  if (max_sessions.when_exceeded === 'refuse') return false;
-  for (const oldest of others.slice(0, excess)) {
-    await endSession(transaction, oldest, {
-      reason: 'too_many_sessions',
-      since: now,
-      now,
-      address: login.caller.address,
-    });
-  }
-  return true;
-}
-
-interface Opened {
-  readonly session: Session;
-  readonly retry?: true | undefined;
-  readonly replaces?: string | undefined;
-}
-
-/** Uses the ID token up and opens its session; for the holder's own retry, that session again with a new handle. */
-async function consumeIdToken(
-  transaction: Transaction,
-  login: Login,
-  asked: Asked,
-  handle: string,
-  now: Seconds,
-): Promise<Opened | undefined> {
-  const { request, idToken, caller } = login;
-  const { jkt } = caller.proof;
-  const sid = randomId();
-  const nonce_hash = createHash('sha256')
-    .update(request.nonce_random ?? '')
-    .digest('base64url');
-  const use = { hash: idToken.signing_input_hash, jkt, nonce_hash, sid, used_at: now };
-  const { numInsertedOrUpdatedRows } = await transaction.db
-    .insertInto('id_token_use')
-    .values({ ...use, expires_at: plus(idToken.exp, RETRY_WINDOW) })
-    .onConflict((conflict) => conflict.doNothing())
-    .executeTakeFirst();
-  if (numInsertedOrUpdatedRows === 1n) return open(transaction, login, asked, { sid, handle, now });
-
-  const before = await transaction.db
-    .selectFrom('id_token_use')
-    .selectAll()
-    .where('hash', '=', use.hash)
-    .executeTakeFirstOrThrow();
-  if (before.jkt !== jkt || before.nonce_hash !== nonce_hash || between(before.used_at, now) >= RETRY_WINDOW)
-    return undefined;
-  await transaction.db
-    .updateTable('session')
-    .set({ handle_hash: hashOfHandle(handle) })
-    .where('sid', '=', before.sid)
-    .where('ended_at', 'is', null)
-    .execute();
-  const session = await findByHandle(transaction, handle);
-  if (!session || !(await touch(transaction, session, asked.limits.session, now))) return undefined;
-  return { session, retry: true };
-}
-
-async function open(
-  transaction: Transaction,
-  { caller, idToken, identity }: Login,
-  asked: Asked,
-  { sid, handle, now }: { sid: string; handle: string; now: Seconds },
-): Promise<Opened> {
-  const { jkt } = caller.proof;
-  const { iss, sub, username, groups, idp_groups } = identity;
-  const limits = asked.limits.session;
-  const end_at_most = plus(idToken.auth_time, limits.max_age);
-  const session: Session = {
-    ...{ sid, iss, sub, username, groups: JSON.stringify(groups), idp_groups: JSON.stringify(idp_groups) },
-    ...{ jkt, handle_hash: hashOfHandle(handle), idp_sid: idToken.sid ?? null },
-    ...{
-      auth_time: idToken.auth_time,
-      acr: idToken.acr ?? null,
-      amr: idToken.amr ? JSON.stringify(idToken.amr) : null,
-    },
-    ...{ end_at_most, last_used: now, over_at: overAt(end_at_most, now, limits), opened_at: now },
-    ...{ longest_idle: seconds(0), yields: JSON.stringify(asked.yields) },
-    ...{ address: caller.address, user_agent: caller.user_agent ?? null },
-    ...{ ended_at: null, end_reason: null, replaced_by: null },
-  };
-  const before = await livingOfKey(transaction, jkt);
-  if (before) {
-    // Another person on the same key: nothing of the first goes on, so nothing judges it in its place.
-    const samePerson = before.iss === iss && before.sub === sub;
-    const end = { reason: 'replaced', since: now, now, address: caller.address } as const;
-    await endSession(transaction, before, { ...end, replaced_by: samePerson ? sid : undefined });
-  }
-  await openSession(transaction, session);
-  return { session, replaces: before?.sid };
 }
 
 /** Without an audience the session handle itself is what was asked for. */

@@ -11,8 +11,14 @@ export type Outcome =
 
 export interface LiveConfig {
   readonly current: Config;
-  /** @param load reads the file, or throws CurfewError `configuration` */
-  reload(load: () => Promise<Config>): Promise<Outcome>;
+  /**
+   * What comes of the file as it is now; changes nothing yet.
+   *
+   * @param load reads it, or throws CurfewError `configuration`
+   */
+  judge(load: () => Promise<Config>): Promise<Outcome>;
+  /** Puts another one into force. */
+  take(config: Config): void;
 }
 
 export function createLiveConfig(first: Config): LiveConfig {
@@ -21,7 +27,10 @@ export function createLiveConfig(first: Config): LiveConfig {
     get current() {
       return current;
     },
-    async reload(load) {
+    take(config) {
+      current = config;
+    },
+    async judge(load) {
       let next: Config;
       try {
         next = await load();
@@ -35,7 +44,6 @@ export function createLiveConfig(first: Config): LiveConfig {
         return { outcome: 'refused', digest: next.digest, faults };
       }
       if (sameConfig(current, next)) return { outcome: 'same' };
-      current = next;
       return { outcome: 'reloaded', config: next };
     },
   };
@@ -44,16 +52,21 @@ export function createLiveConfig(first: Config): LiveConfig {
 /** Settings that differ and that a running broker cannot take over. */
 function needsRestart(a: Config, b: Config): string[] {
   const fixed = ['issuer', 'issuer_ca', 'listen', 'trusted_proxies', 'metrics', 'store'] as const;
-  const names: string[] = fixed.filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]));
+  const names = fixed.filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key])).map(asWritten);
   if (!a.encryption_key.equals(b.encryption_key)) names.push('keys');
   for (const key of Object.keys({ ...a.identity_provider, ...b.identity_provider })) {
     const setting = key as keyof Config['identity_provider'];
     if (setting === 'allowed_groups') continue;
     if (JSON.stringify(a.identity_provider[setting]) !== JSON.stringify(b.identity_provider[setting])) {
-      names.push(`identity_provider.${key}`);
+      names.push(`identity_provider.${asWritten(key)}`);
     }
   }
   return names;
+}
+
+/** A certificate's content stands here where the setting names its file. */
+function asWritten(key: string): string {
+  return key === 'ca' || key === 'issuer_ca' ? `${key}_file` : key;
 }
 
 /** Whether nothing changed: neither the file, nor what it names (keys say nothing of themselves as JSON). */

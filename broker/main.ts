@@ -34,12 +34,15 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   const load = () => loadConfig(file, { env });
   // One reload at a time, the last word counts.
   let reloading: Promise<unknown> = Promise.resolve();
+  let seen: string | undefined = config.digest;
   const reload = () => {
     reloading = reloading
       .then(() => service.reload(load))
-      .catch(() => log.error('the configuration could not be reloaded: trying again at the next change'));
+      .catch(() => {
+        log.error('the configuration could not be reloaded: trying again');
+        seen = undefined;
+      });
   };
-  let seen = config.digest;
   const stopWatching = watchFiles(
     [config.file],
     async () => {

@@ -12,12 +12,12 @@ import {
   recordMint,
   refuse,
   refuseByVerdict,
+  refuseUnresolved,
   resolveTarget,
   subjectOf,
   tokenReply,
   wireSession,
 } from './broker.ts';
-import { NO_SUCH_TARGET } from './exchange.ts';
 import { admits } from './identity.ts';
 import { endSession, factsOf, findByHandle, keepYields, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
@@ -65,9 +65,10 @@ async function renewOrRefuse(
     return refuse(transaction, about, 'not_admitted', `${username} may not log in any more`);
   }
   const asked = resolveTarget(config, request, subjectOf(session, identity_provider), caller, now);
-  if (!asked?.cluster) return refuse(transaction, about, 'invalid_target', NO_SUCH_TARGET);
-  const target = { ...asked, cluster: asked.cluster };
+  if ('refused' in asked) return refuseUnresolved(transaction, about, asked);
 
+  // Also when this is denied: what was found out now holds for tokens that are out.
+  if (session.ended_at === null) await keepYields(transaction, session, asked.yields);
   const denied = decide(asked.limits, factsOf(session), now);
   if (!denied.allow) {
     if (denied.ends) await endSession(transaction, session, { reason: denied.ends, since: denied.since, now, address });
@@ -79,7 +80,6 @@ async function renewOrRefuse(
   if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now))) {
     throw new TypeError('a session that is allowed could not be touched');
   }
-  await keepYields(transaction, session, asked.yields);
-  const claims = await recordMint(transaction, config.issuer, session, target, verdict, { now, address });
+  const claims = await recordMint(transaction, config.issuer, session, asked, verdict, { now, address });
   return { reply: tokenReply(keys, claims, wireSession(session, asked.limits, verdict.session_end, now)) };
 }

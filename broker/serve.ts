@@ -29,7 +29,11 @@ export interface Service {
   readonly url: string;
   /** Ends what is over now, without waiting for the next round. @returns how many sessions were over */
   sweep(): Promise<number>;
-  /** Reads the configuration again; what cannot be used changes nothing. Never rejects for a fault in it. */
+  /**
+   * Reads the configuration again; what cannot be used changes nothing. Never rejects for a fault in it.
+   *
+   * @throws CurfewError `store` when it could not be recorded: then the old one stays
+   */
   reload(load: () => Promise<Config>): Promise<Outcome>;
   /** Not ready at once, then no new connections, then what is in flight ends, then the store is closed. */
   stop(): Promise<void>;
@@ -82,8 +86,11 @@ export async function startService(config: Config, around: Surroundings): Promis
     url,
     sweep: () => sweep(broker),
     async reload(load) {
-      const outcome = await live.reload(load);
-      await sayOutcome(broker, outcome, log);
+      const outcome = await live.judge(load);
+      // First the row, then the policy: none is in force that the record does not know.
+      await recordOutcome(broker, outcome);
+      if (outcome.outcome === 'reloaded') live.take(outcome.config);
+      sayOutcome(outcome, log);
       return outcome;
     },
     async stop() {
@@ -106,7 +113,18 @@ async function recordPolicy({ store, now }: Broker, policy: Omit<PolicyEvent, 'e
   await store.transaction((transaction) => transaction.audit({ event: 'policy', at: now(), ...policy }));
 }
 
-async function sayOutcome(broker: Broker, outcome: Outcome, log: Logger): Promise<void> {
+async function recordOutcome(broker: Broker, outcome: Outcome): Promise<void> {
+  switch (outcome.outcome) {
+    case 'same':
+      return;
+    case 'reloaded':
+      return recordPolicy(broker, { outcome: 'reloaded', digest: outcome.config.digest });
+    case 'refused':
+      return recordPolicy(broker, { outcome: 'refused', digest: outcome.digest, faults: outcome.faults });
+  }
+}
+
+function sayOutcome(outcome: Outcome, log: Logger): void {
   switch (outcome.outcome) {
     case 'same':
       return;
@@ -114,13 +132,10 @@ async function sayOutcome(broker: Broker, outcome: Outcome, log: Logger): Promis
       const { digest, clusters } = outcome.config;
       log.info({ digest }, 'configuration reloaded');
       for (const { text } of clusters.flatMap((cluster) => exceeding(outcome.config, cluster))) log.warn(text);
-      return recordPolicy(broker, { outcome: 'reloaded', digest });
+      return;
     }
-    case 'refused': {
-      const { digest, faults } = outcome;
-      log.error({ faults }, 'configuration not reloaded, the old one stays');
-      return recordPolicy(broker, { outcome: 'refused', digest, faults });
-    }
+    case 'refused':
+      log.error({ faults: outcome.faults }, 'configuration not reloaded, the old one stays');
   }
 }
 

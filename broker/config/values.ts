@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { parseDuration } from '../../shared/duration.ts';
 import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { type Condition, parseCondition } from '../rules.ts';
+import { type Condition, parseCondition } from '../rules/condition.ts';
 import { sayValue } from './faults.ts';
 
 /** A schema of one value whose fault reads `expected …, got …`, or `required` where nothing stands. */

@@ -1,0 +1,156 @@
+// The session of a login: opened once for each ID token, where the person may have one more. Part of the exchange, inside its
+// transaction.
+
+import { createHash } from 'node:crypto';
+import { between, plus, type Seconds, seconds } from '../shared/time.ts';
+import type { Asked, Broker, Caller } from './broker.ts';
+import type { Identity } from './identity.ts';
+import { isOfAnother } from './rules.ts';
+import {
+  endSession,
+  findByHandle,
+  hashOfHandle,
+  keepYields,
+  livingOfKey,
+  livingOfPerson,
+  openSession,
+  overAt,
+  randomId,
+  type Session,
+  touch,
+  yieldsOfSession,
+} from './sessions.ts';
+import type { Transaction } from './store/store.ts';
+import type { IdTokenClaims } from './upstream/id_token.ts';
+
+/** How long the holder may repeat an exchange whose reply was lost, and how old a token without nonce may be. */
+export const RETRY_WINDOW = seconds(60);
+
+/** A login that was verified. */
+export interface Login {
+  readonly caller: Caller;
+  readonly request: { readonly nonce_random?: string | undefined };
+  readonly idToken: IdTokenClaims;
+  readonly identity: Identity;
+}
+
+export interface Opened {
+  readonly session: Session;
+  readonly retry?: true | undefined;
+  readonly replaces?: string | undefined;
+}
+
+/** Uses the ID token up and opens its session; for the holder's own retry, that session again with a new handle. */
+export async function openOnce(
+  transaction: Transaction,
+  broker: Broker,
+  login: Login,
+  asked: Asked,
+  handle: string,
+  now: Seconds,
+): Promise<Opened | 'id_token_used' | 'too_many_sessions'> {
+  const { request, idToken, caller } = login;
+  const { jkt } = caller.proof;
+  const sid = randomId();
+  const hash = idToken.signing_input_hash;
+  const nonce_hash = createHash('sha256')
+    .update(request.nonce_random ?? '')
+    .digest('base64url');
+  const { numInsertedOrUpdatedRows } = await transaction.db
+    .insertInto('id_token_use')
+    .values({ hash, jkt, nonce_hash, sid, used_at: now, expires_at: plus(idToken.exp, RETRY_WINDOW) })
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst();
+  if (numInsertedOrUpdatedRows !== 1n) {
+    return (await retry(transaction, { hash, jkt, nonce_hash }, asked, handle, now)) ?? 'id_token_used';
+  }
+  // Only now, so that a token that was used before ends no session.
+  if (await makeRoom(transaction, broker, login, now)) return open(transaction, login, asked, { sid, handle, now });
+  await transaction.db.deleteFrom('id_token_use').where('hash', '=', hash).execute();
+  return 'too_many_sessions';
+}
+
+/**
+ * Sees to it that the person may have one more session, ending the oldest where the policy says so. A session that this
+ * login replaces (the same key, or the same ID token again) takes no room.
+ *
+ * @returns false when there is no room
+ */
+async function makeRoom(transaction: Transaction, { config }: Broker, login: Login, now: Seconds): Promise<boolean> {
+  const { max_sessions } = config.policy;
+  if (!max_sessions) return true;
+  const { jkt } = login.caller.proof;
+  const others = (await livingOfPerson(transaction, login.identity)).filter((session) => session.jkt !== jkt);
+  const excess = others.length - max_sessions.count + 1;
+  if (excess <= 0) return true;
+  if (max_sessions.when_exceeded === 'refuse') return false;
+  for (const oldest of others.slice(0, excess)) {
+    await endSession(transaction, oldest, {
+      reason: 'too_many_sessions',
+      since: now,
+      now,
+      address: login.caller.address,
+    });
+  }
+  return true;
+}
+
+/** The session that the same holder opened with this ID token a moment ago, if it lives. */
+async function retry(
+  transaction: Transaction,
+  { hash, jkt, nonce_hash }: { readonly hash: string; readonly jkt: string; readonly nonce_hash: string },
+  asked: Asked,
+  handle: string,
+  now: Seconds,
+): Promise<Opened | undefined> {
+  const { db } = transaction;
+  const before = await db.selectFrom('id_token_use').selectAll().where('hash', '=', hash).executeTakeFirstOrThrow();
+  if (before.jkt !== jkt || before.nonce_hash !== nonce_hash || between(before.used_at, now) >= RETRY_WINDOW) {
+    return undefined;
+  }
+  await db
+    .updateTable('session')
+    .set({ handle_hash: hashOfHandle(handle) })
+    .where('sid', '=', before.sid)
+    .where('ended_at', 'is', null)
+    .execute();
+  const session = await findByHandle(transaction, handle);
+  if (!session || !(await touch(transaction, session, asked.limits.session, now))) return undefined;
+  const others = yieldsOfSession(session).filter((old) => isOfAnother(old, asked.cluster?.name));
+  await keepYields(transaction, session, [...others, ...asked.yields]);
+  return { session, retry: true };
+}
+
+async function open(
+  transaction: Transaction,
+  { caller, idToken, identity }: Login,
+  asked: Asked,
+  { sid, handle, now }: { sid: string; handle: string; now: Seconds },
+): Promise<Opened> {
+  const { jkt } = caller.proof;
+  const { iss, sub, username, groups, idp_groups } = identity;
+  const limits = asked.limits.session;
+  const end_at_most = plus(idToken.auth_time, limits.max_age);
+  const session: Session = {
+    ...{ sid, iss, sub, username, groups: JSON.stringify(groups), idp_groups: JSON.stringify(idp_groups) },
+    ...{ jkt, handle_hash: hashOfHandle(handle), idp_sid: idToken.sid ?? null },
+    ...{
+      auth_time: idToken.auth_time,
+      acr: idToken.acr ?? null,
+      amr: idToken.amr ? JSON.stringify(idToken.amr) : null,
+    },
+    ...{ end_at_most, last_used: now, over_at: overAt(end_at_most, now, limits), opened_at: now },
+    ...{ longest_idle: seconds(0), yields: JSON.stringify(asked.yields) },
+    ...{ address: caller.address, user_agent: caller.user_agent ?? null },
+    ...{ ended_at: null, end_reason: null, replaced_by: null },
+  };
+  const before = await livingOfKey(transaction, jkt);
+  if (before) {
+    // Another person on the same key: nothing of the first goes on, so nothing judges it in its place.
+    const samePerson = before.iss === iss && before.sub === sub;
+    const end = { reason: 'replaced', since: now, now, address: caller.address } as const;
+    await endSession(transaction, before, { ...end, replaced_by: samePerson ? sid : undefined });
+  }
+  await openSession(transaction, session);
+  return { session, replaces: before?.sid };
+}

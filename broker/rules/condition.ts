@@ -1,0 +1,175 @@
+// The condition of a rule: a CEL expression that gives true or false. Checked when the policy is loaded, so that little is
+// left to go wrong when somebody waits: labels that are absent, and addresses that are none.
+
+import { Environment } from '@marcbachmann/cel-js';
+import { registerCluster, registerFacts, type Variables } from './facts.ts';
+import { isZone, takesZone } from './moment.ts';
+import { inNetwork, isNetwork } from './network.ts';
+
+/** An expression that has been checked. */
+export interface Condition {
+  readonly text: string;
+  /** It can then be evaluated for a cluster only. */
+  readonly uses_cluster: boolean;
+  /** @throws Error when it cannot be evaluated for these facts */
+  holds(variables: Variables): boolean;
+}
+
+const LONGEST = 10_000;
+const OPTIONS = { limits: { maxAstNodes: 2000, maxDepth: 60 } };
+
+function environment(): Environment {
+  return registerFacts(new Environment(OPTIONS)).registerFunction('inNetwork(string, string): bool', inNetwork, {
+    async: false,
+  });
+}
+
+const WITHOUT_CLUSTER = environment();
+const WITH_CLUSTER = registerCluster(environment());
+/** For what stands in an expression as a literal and can be tried at once. */
+const LITERALS = new Environment(OPTIONS).registerVariable('text', 'string');
+
+/** @returns the condition, or what is wrong with it in a few words */
+export function parseCondition(text: string): Condition | string {
+  if (text.length > LONGEST) return `longer than ${LONGEST} characters`;
+  const alone = compile(WITHOUT_CLUSTER, text);
+  const compiled = typeof alone === 'string' ? compile(WITH_CLUSTER, text) : alone;
+  if (typeof compiled === 'string') return compiled;
+  return Object.freeze({
+    text,
+    uses_cluster: compiled !== alone,
+    holds: (variables: Variables) => {
+      const holds: unknown = compiled(variables);
+      if (typeof holds !== 'boolean') throw new TypeError('the condition is neither true nor false');
+      return holds;
+    },
+  });
+}
+
+function compile(language: Environment, text: string): ((variables: Variables) => unknown) | string {
+  try {
+    const program = language.parse(text);
+    const { valid, type, error } = program.check();
+    if (!valid) return sayError(error, text);
+    if (type !== 'bool') return `it gives ${type}, not true or false`;
+    for (const node of nodesOf(program.ast)) {
+      const fault = faultOf(node);
+      if (fault !== undefined) return fault;
+    }
+    return program;
+  } catch (error) {
+    return sayError(error, text);
+  }
+}
+
+/** What the language's own check lets pass, though it can only go wrong, or go on for ever. */
+function faultOf({ op, args }: Node): string | undefined {
+  switch (op) {
+    case 'id':
+      return args === 'optional' ? 'unknown variable: optional' : undefined;
+    case '[]': {
+      const [whole, key] = args as [Node, Node];
+      return whole.checkedType?.kind === 'message' && key.op !== 'value'
+        ? 'a field is named as it is, as in user.name: only labels and lists take what is in brackets'
+        : undefined;
+    }
+    case 'call': {
+      const [name, given] = args as [string, Node[]];
+      return faultOfCall(name, given);
+    }
+    case 'rcall': {
+      const [name, receiver, given] = args as [string, Node, Node[]];
+      return faultOfMethod(name, receiver, given);
+    }
+    default:
+      return undefined;
+  }
+}
+
+function faultOfCall(name: string, given: readonly Node[]): string | undefined {
+  const [first, second] = given;
+  switch (name) {
+    case 'has':
+      return first && isLabel(first)
+        ? undefined
+        : 'has() is for labels, as in has(cluster.labels.env): all else is always there, "" or [] where it is not known';
+    case 'inNetwork': {
+      const block = literalOf(second);
+      return block === undefined || isNetwork(block)
+        ? undefined
+        : `inNetwork: expected a block such as "10.0.0.0/8" or an address, got ${JSON.stringify(block)}`;
+    }
+    case 'timestamp':
+    case 'duration':
+      return faultOfLiteral(name, literalOf(first));
+    default:
+      return undefined;
+  }
+}
+
+function faultOfMethod(name: string, receiver: Node, given: readonly Node[]): string | undefined {
+  if (name === 'matches') {
+    // Regular expressions here backtrack, and what they are held against is written by whoever asks.
+    return 'matches() is not available, as its time has no bound: use ==, in, startsWith(), endsWith(), contains() or inNetwork()';
+  }
+  if (!takesZone(name) || given.length !== 1) return undefined;
+  if (receiver.checkedType?.name !== 'Time') return `${name}() takes a zone on request.time only`;
+  const zone = literalOf(given[0]);
+  return zone === undefined || isZone(zone) ? undefined : `${name}: there is no time zone ${JSON.stringify(zone)}`;
+}
+
+function faultOfLiteral(name: 'timestamp' | 'duration', text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  try {
+    LITERALS.evaluate(`${name}(text)`, { text });
+    return undefined;
+  } catch {
+    return `${name}: cannot be read: ${JSON.stringify(text)}`;
+  }
+}
+
+function literalOf(node: Node | undefined): string | undefined {
+  return node?.op === 'value' && typeof node.args === 'string' ? node.args : undefined;
+}
+
+function isLabel({ op, args }: Node): boolean {
+  if (op !== '.') return false;
+  const [labels] = args as [Node, string];
+  if (labels.op !== '.') return false;
+  const [cluster, field] = labels.args as [Node, string];
+  return cluster.op === 'id' && cluster.args === 'cluster' && field === 'labels';
+}
+
+/** A part of an expression, with what the check found out about it. */
+interface Node {
+  readonly op: string;
+  readonly args: unknown;
+  readonly checkedType?: { readonly kind: string; readonly name: string };
+}
+
+function* nodesOf(part: unknown): Generator<Node> {
+  if (Array.isArray(part)) for (const inner of part) yield* nodesOf(inner);
+  else if (typeof part === 'object' && part !== null && 'op' in part && 'args' in part) {
+    yield part as Node;
+    yield* nodesOf(part.args);
+  }
+}
+
+interface CelFault {
+  readonly code?: string;
+  readonly summary?: string;
+  readonly range?: { readonly start: number };
+  readonly node?: { readonly start: number; readonly end: number };
+}
+
+/** Names what is not known; else the language's own words, and where. */
+function sayError(error: unknown, text: string): string {
+  const { code, summary = 'not an expression', range, node } = error as CelFault;
+  const part = node && text.slice(node.start, node.end);
+  if (code === 'unknown_variable') {
+    return `unknown variable: ${part} (there are user, request, session and cluster)`;
+  }
+  if (code === 'no_such_key') return `unknown field: ${part}`;
+  const words = summary.split('\n', 1)[0]?.slice(0, 200) ?? '';
+  return `${words.slice(0, 1).toLowerCase()}${words.slice(1)}${range ? ` (at character ${range.start + 1})` : ''}`;
+}
