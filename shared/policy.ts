@@ -128,18 +128,21 @@ interface ClusterIndex {
 
 const MOST_CLUSTERS = 1_000;
 const MOST_ANSWERS = 5_000;
+/** No namespace and resource of Kubernetes are longer: what is, somebody made up, and it is not remembered. */
+const LONGEST_KEY = 400;
 const indexes = new WeakMap<Policy, Map<string, ClusterIndex>>();
 
 function lookUp(policy: Policy, target: Target): Found {
   const { cluster, namespace, resource } = target;
   if (cluster === undefined) return { limits: policy.limits };
   const index = indexOf(policy, cluster);
-  const key = `${namespace ?? ''}\n${resource ?? ''}`;
+  const key = JSON.stringify([namespace, resource]);
   const known = index.answers.get(key);
   if (known) return known;
   const candidates =
     namespace === EVERY ? index.all : [...(index.by_namespace.get(namespace ?? '') ?? []), ...index.others];
   const found = combineMatching(policy, target, candidates);
+  if (key.length > LONGEST_KEY) return found;
   if (index.answers.size >= MOST_ANSWERS) index.answers.clear();
   index.answers.set(key, found);
   return found;

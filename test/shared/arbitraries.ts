@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import type { Limits, WholeLimits } from '../../shared/limits.ts';
-import type { Policy, Segment, Target } from '../../shared/policy.ts';
+import { EVERY, type Match, type Policy, type Segment, type Target, type Yield } from '../../shared/policy.ts';
 import { END_REASONS, type SessionFacts } from '../../shared/session.ts';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
 
@@ -38,14 +38,20 @@ export const wholeLimits: fc.Arbitrary<WholeLimits> = fc.record(partial, {
   noNullPrototype: true,
 });
 
+const globs = (...list: string[]) => fc.array(fc.constantFrom(...list), { minLength: 1, maxLength: 3 });
+
+export const match: fc.Arbitrary<Match> = fc.record(
+  {
+    clusters: globs('*', 'prod-*', '*-eu', 'prod-eu', 'dev', 'de?', '?rod-??'),
+    namespaces: globs('payments', 'payroll', 'pay*', '*', 'kube-system', 'kube-?*'),
+    resources: globs('pods', 'pods/exec', 'pods*', '*/exec', 'secrets', '*'),
+  },
+  { requiredKeys: [], noNullPrototype: true },
+);
+
 export const segment: fc.Arbitrary<Segment> = plain({
   name: fc.constantFrom('prod', 'europe', 'ledger', 'all'),
-  match: plain({
-    clusters: fc.array(fc.constantFrom('*', 'prod-*', '*-eu', 'prod-eu', 'dev', 'de?', '?rod-??'), {
-      minLength: 1,
-      maxLength: 3,
-    }),
-  }),
+  match,
   limits,
 });
 
@@ -54,9 +60,28 @@ export const policy: fc.Arbitrary<Policy> = plain({
   segments: fc.array(segment, { maxLength: 4 }),
 });
 
+const inside = {
+  namespace: fc.constantFrom('payments', 'payroll', 'kube-system', 'default', EVERY),
+  resource: fc.constantFrom('pods', 'pods/exec', 'secrets', 'nodes', EVERY),
+};
+
+/** What a target names within its cluster. */
+export const within: fc.Arbitrary<Omit<Target, 'cluster'>> = fc.record(inside, {
+  requiredKeys: [],
+  noNullPrototype: true,
+});
+
 export const target: fc.Arbitrary<Target> = fc.record(
-  { cluster: fc.constantFrom('prod-eu', 'prod-us', 'dev', 'dev-eu', 'lab') },
+  { cluster: fc.constantFrom('prod-eu', 'prod-us', 'dev', 'dev-eu', 'lab'), ...inside },
   { requiredKeys: [], noNullPrototype: true },
+);
+
+export const yields: fc.Arbitrary<Yield[]> = fc.array(
+  fc.record(
+    { rule: fc.constantFrom('a', 'b'), match, limits },
+    { requiredKeys: ['rule', 'limits'], noNullPrototype: true },
+  ),
+  { maxLength: 4 },
 );
 
 export const further: fc.Arbitrary<Limits[]> = fc.array(limits, { maxLength: 2 });

@@ -162,6 +162,59 @@ test('what ends a session depends on session-wide limits alone, whatever the tar
   assert.ok(met > 100, `ended only ${met} times`);
 });
 
+test('S1 a longest_idle of the limit denies, one second less changes nothing', () => {
+  let met = 0;
+  fc.assert(
+    fc.property(resolved, living, now, (limits, session, now) => {
+      const before = decide(limits, session, now);
+      const { inactivity_timeout } = limits.target;
+      const short = { ...session, longest_idle: seconds(inactivity_timeout - 1) };
+      assert.deepEqual(decide(limits, short, now), before);
+      const verdict = decide(limits, { ...session, longest_idle: inactivity_timeout }, now);
+      assert.ok(!verdict.allow);
+      if (!before.allow) return;
+      met++;
+      const wide = limits.session.inactivity_timeout === inactivity_timeout;
+      assert.deepEqual(verdict, {
+        ...{ allow: false, reason: 'idle_too_long', since: now, found: inactivity_timeout, limit: inactivity_timeout },
+        ...(wide && { ends: 'inactivity_timeout' }),
+      });
+    }),
+    RUNS,
+  );
+  assert.ok(met > 100, `allowed only ${met} times`);
+});
+
+test('what a longest_idle denies stays denied, whatever is used later: only a new login helps', () => {
+  const length = fc.noBias(fc.integer({ min: 0, max: 60_000 })).map(seconds);
+  let met = 0;
+  fc.assert(
+    fc.property(resolved, living, now, length, length, (limits, session, one, idle, later) => {
+      const facts = { ...session, longest_idle: idle };
+      const verdict = decide(limits, facts, one);
+      if (verdict.allow || verdict.reason !== 'idle_too_long') return;
+      const then = plus(one, later);
+      if (verdict.found === idle) met++;
+      const used = { ...facts, last_used: then, longest_idle: seconds(Math.max(idle, verdict.found ?? 0)) };
+      assert.ok(!decide(limits, used, then).allow);
+    }),
+    RUNS,
+  );
+  assert.ok(met > 100, `denied only ${met} times`);
+});
+
+test('a longer longest_idle and an earlier idle_end never allow more', () => {
+  const grown = fc.record({ a: fc.nat(30_000), b: fc.nat(30_000), idle_end: now });
+  fc.assert(
+    fc.property(resolved, session, now, grown, (limits, session, now, { a, b, idle_end }) => {
+      const before = decide(limits, { ...session, longest_idle: seconds(a) }, now);
+      const after = decide(limits, { ...session, longest_idle: seconds(a + b), idle_end }, now);
+      if (after.allow) assert.ok(before.allow && after.exp <= before.exp && after.session_end <= before.session_end);
+    }),
+    RUNS,
+  );
+});
+
 test('an ended session is denied with its own end_reason, under every policy, at every time', () => {
   fc.assert(
     fc.property(resolved, session, now, (limits, session, now) => {

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { decide, REASONS } from '../../shared/decide.ts';
 import type { Limits } from '../../shared/limits.ts';
-import { type Policy, resolveLimits, type Target } from '../../shared/policy.ts';
+import { type Policy, resolveLimits, type Target, withYields, type Yield } from '../../shared/policy.ts';
 import { END_REASONS, type SessionFacts } from '../../shared/session.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 
@@ -14,6 +14,7 @@ interface Vector {
   readonly policy: string;
   readonly target: Target;
   readonly further?: readonly Limits[];
+  readonly yields?: readonly Yield[];
   readonly session: SessionFacts;
   readonly now: Seconds;
   readonly segment?: string;
@@ -29,7 +30,7 @@ interface VectorFile {
 const { format, policies, vectors } = read(new URL('../vectors/decide.json', import.meta.url));
 
 test('the vectors are there, say how to be run, and have a name each', () => {
-  assert.ok(vectors.length >= 60, `found ${vectors.length}`);
+  assert.ok(vectors.length >= 80, `found ${vectors.length}`);
   assert.ok(format.length > 0);
   assert.equal(new Set(vectors.map((vector) => vector.name)).size, vectors.length);
 });
@@ -46,7 +47,8 @@ for (const vector of vectors) {
   test(vector.name, () => {
     const policy = policies[vector.policy];
     assert.ok(policy, `no policy ${vector.policy}`);
-    const resolved = resolveLimits(policy, vector.target, ...(vector.further ?? []));
+    const given = resolveLimits(policy, vector.target, ...(vector.further ?? []));
+    const resolved = withYields(given, vector.target, vector.yields ?? []);
     assert.deepEqual(decide(resolved, vector.session, vector.now), vector.verdict);
     assert.equal(resolved.segment, vector.segment);
   });
