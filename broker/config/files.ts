@@ -64,6 +64,7 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
   const at = (file: string) => path.resolve(around.folder, file);
   const tls = listen?.tls && { cert_file: at(listen.tls.cert_file), key_file: at(listen.tls.key_file) };
   if (tls) await readPair(tls, around, faults);
+  const webhook_tokens = await readWebhookTokens(clusters, around, faults);
   return {
     faults,
     issuer_ca: await ca(['issuer_ca_file'], sections.issuer_ca_file),
@@ -72,14 +73,21 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     tls,
     store: store && { sqlite: { file: at(store.sqlite.file) } },
     encryption_key: keys && (await readKey(keys, around, faults)),
-    webhook_tokens: await Promise.all(
-      clusters.map(({ webhook }, i) => {
-        const setting = formatPath(['clusters', i, 'webhook', 'token_file']);
-        return webhook && readSecret(setting, webhook.token_file, around, faults);
-      }),
-    ),
+    webhook_tokens,
     hooks: await readHooks(sections.hooks ?? [], around, faults),
   };
+}
+
+/** A token names its cluster, so no two may have the same. */
+async function readWebhookTokens(clusters: Sections['clusters'], around: Surroundings, faults: string[]) {
+  const path = (i: number) => formatPath(['clusters', i, 'webhook', 'token_file']);
+  const read = clusters.map(({ webhook }, i) => webhook && readSecret(path(i), webhook.token_file, around, faults));
+  const tokens = await Promise.all(read);
+  for (const [i, token] of tokens.entries()) {
+    const first = tokens.findIndex((other) => token && other?.equals(token));
+    if (first >= 0 && first < i) faults.push(`${path(i)}: holds the token of cluster ${clusters[first]?.name} already`);
+  }
+  return tokens;
 }
 
 async function readHooks(hooks: NonNullable<Sections['hooks']>, around: Surroundings, faults: string[]) {

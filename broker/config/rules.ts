@@ -1,10 +1,10 @@
 // What must hold between settings, over the sections that parsed. Each rule lists its faults; none throws.
 
 import { formatDuration } from '../../shared/duration.ts';
-import { globMatches } from '../../shared/globs.ts';
 import { combine } from '../../shared/limits.ts';
-import { resolveLimits } from '../../shared/policy.ts';
+import { type Match, matches, resolveLimits } from '../../shared/policy.ts';
 import { isReserved } from '../identity.ts';
+import { sayWithin, unsatisfiable } from './acr.ts';
 import { formatPath } from './faults.ts';
 import { looserThan } from './presets.ts';
 import type { Sections } from './schema.ts';
@@ -76,10 +76,42 @@ const idleNoticed: Rule = (given) =>
       : [],
   );
 
-const acrSatisfiable: Rule = (given) =>
-  effective(given).flatMap(({ path, limits }) =>
-    limits.acr?.length === 0 ? [`${path}: the segments that match leave no acr that would satisfy all of them`] : [],
-  );
+/** The same for what a rule may yield. */
+const idleNoticedByRules: Rule = (given) =>
+  (given.policy?.rules ?? []).flatMap((rule, i) => {
+    if (rule.limits.inactivity_timeout === undefined) return [];
+    const hidden = effective(given).filter(({ name, webhook, limits }) => {
+      const { token_ttl, inactivity_timeout } = combine(limits, rule.limits);
+      return !webhook && mayMean(rule, name) && token_ttl * 2 > inactivity_timeout;
+    });
+    if (hidden.length === 0) return [];
+    const names = hidden.map(({ name }) => name).join(', ');
+    const path = formatPath(['policy', 'rules', i, 'limits']);
+    return [`${path}: inactivity_timeout must be at least twice the token_ttl, as the policy gives it for ${names}`];
+  });
+
+const acrSatisfiable: Rule = ({ clusters = [], policy }) => {
+  if (!policy) return [];
+  return clusters.flatMap(({ name }, i) => {
+    const nowhere = unsatisfiable(policy, name);
+    if (nowhere) {
+      const where = [formatPath(['clusters', i]), sayWithin(nowhere)].filter(Boolean).join(': ');
+      return [`${where}: the segments that match leave no acr that would satisfy all of them`];
+    }
+    return policy.rules.flatMap((rule, i) => {
+      const denied = unsatisfiable(policy, name, rule);
+      if (!denied) return [];
+      const where = [`cluster ${name}`, sayWithin(denied)].filter(Boolean).join(' ');
+      return [`${formatPath(['policy', 'rules', i, 'limits', 'acr'])}: none of these would satisfy ${where} as well`];
+    });
+  });
+};
+
+/** Else nobody could be an administrator. */
+const adminsSatisfiable: Rule = ({ admins, policy }) =>
+  admins && policy && combine(policy.limits, admins.limits).acr?.length === 0
+    ? ['admins.limits.acr: none of these would satisfy policy.limits as well']
+    : [];
 
 /** A limit that a chosen level does not allow is a mistake, not a policy. */
 const withinPreset: Rule = ({ policy }) => {
@@ -103,7 +135,7 @@ const namespacesSeen: Rule = ({ clusters = [], policy }) => {
   );
   return parts.flatMap(({ match, path }) => {
     if (!match || (!match.namespaces && !match.resources)) return [];
-    const unseen = blind.filter((name) => !match.clusters || match.clusters.some((glob) => globMatches(glob, name)));
+    const unseen = blind.filter((name) => mayMean({ match }, name));
     if (unseen.length === 0) return [];
     return [`${path}: namespaces and resources need webhook.on_failure: deny, which ${unseen.join(', ')} has not`];
   });
@@ -113,6 +145,11 @@ const uniqueRules: Rule = ({ policy }) =>
   repeated((policy?.rules ?? []).map(({ name }) => name)).map(
     (i) => `${formatPath(['policy', 'rules', i, 'name'])}: stands there twice`,
   );
+
+/** Whether a rule may give limits to something in this cluster. */
+function mayMean({ match }: { readonly match?: Match | undefined }, cluster: string): boolean {
+  return !match?.clusters || matches({ clusters: match.clusters }, { cluster });
+}
 
 const RULES: readonly Rule[] = [
   tlsUnlessLoopback,
@@ -125,7 +162,9 @@ const RULES: readonly Rule[] = [
   issuersApart,
   uniqueRules,
   idleNoticed,
+  idleNoticedByRules,
   acrSatisfiable,
+  adminsSatisfiable,
   withinPreset,
   namespacesSeen,
 ];
@@ -133,6 +172,7 @@ const RULES: readonly Rule[] = [
 function effective({ clusters, policy }: Given) {
   if (!policy) return [];
   return (clusters ?? []).map((cluster, i) => ({
+    name: cluster.name,
     path: formatPath(['clusters', i]),
     limits: resolveLimits(policy, { cluster: cluster.name }, { ...cluster.ceiling }).target,
     webhook: cluster.webhook !== undefined,

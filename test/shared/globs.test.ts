@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { globMatches } from '../../shared/globs.ts';
+import { commonName, globMatches } from '../../shared/globs.ts';
 
 function naive(glob: string, name: string): boolean {
   if (glob === '') return name === '';
@@ -61,4 +61,33 @@ test('a name without stars and question marks matches itself and nothing else', 
 
 test('a glob full of stars answers on a long name without backtracking through every split', () => {
   assert.equal(globMatches(`${'*a'.repeat(200)}b`, 'a'.repeat(2000)), false);
+});
+
+test('commonName finds a name of both globs wherever there is one, and no other', () => {
+  const all = (alphabet: string[], longest: number): string[] =>
+    longest === 0 ? [''] : ['', ...alphabet.flatMap((first) => all(alphabet, longest - 1).map((rest) => first + rest))];
+  const globs = [...new Set(all(['a', 'b', '*', '?'], 3))];
+  const names = all(['a', 'b', 'x'], 4);
+  let found = 0;
+  for (const a of globs) {
+    for (const b of globs) {
+      const name = commonName(a, b);
+      if (name !== undefined) {
+        found++;
+        assert.ok(globMatches(a, name) && globMatches(b, name), `${a}, ${b}: ${name}`);
+      } else {
+        assert.equal(
+          names.find((one) => globMatches(a, one) && globMatches(b, one)),
+          undefined,
+          `${a}, ${b}`,
+        );
+      }
+    }
+  }
+  assert.ok(found > 1000);
+});
+
+test('commonName of long globs full of stars answers', () => {
+  assert.equal(commonName('*a'.repeat(31), `${'a*'.repeat(31)}b`), undefined);
+  assert.equal(commonName('team-*', '*-prod'), 'team-prod');
 });
