@@ -5,10 +5,10 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { formatDuration, sayDuration } from '../shared/duration.ts';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
-import { globMatches } from '../shared/globs.ts';
-import { resolveLimits } from '../shared/policy.ts';
+import { combine } from '../shared/limits.ts';
+import { matches, resolveLimits } from '../shared/policy.ts';
 import { between, fromMilliseconds, over, type Seconds } from '../shared/time.ts';
-import { type Cluster, type Config, clusterLimits } from './config.ts';
+import { type Cluster, type Config, clusterLimits, strictestLimits } from './config.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
 import { readTlsPair } from './tls.ts';
 import type { Discovery } from './upstream/discovery.ts';
@@ -31,9 +31,12 @@ export async function check(
   now: Seconds,
 ): Promise<Checked> {
   const findings = [
-    ok(`${config.file}: ${count(config.clusters, 'cluster')}, ${count(config.policy.segments, 'segment')}`),
+    ok(
+      `${config.file}: ${count(config.clusters, 'cluster')}, ${count(config.policy.segments, 'segment')}, ${count(config.policy.rules, 'rule')}`,
+    ),
     ...config.clusters.flatMap((cluster) => checkCluster(config, cluster)),
-    ...idleSegments(config),
+    ...idleMatches(config),
+    ...factors(config),
     ...(await checkCertificate(config, now)),
     ...(await checkIdentityProvider(config, identityProvider)),
   ];
@@ -53,6 +56,9 @@ function checkCluster(config: Config, cluster: Cluster): Finding[] {
   return [
     ok(`cluster ${cluster.name}: ${says.join(', ')}${target.acr ? `, acr ${target.acr.join(' or ')}` : ''}`),
     ...exceeding(config, cluster),
+    ...(strictestLimits(config, cluster).target.acr?.length === 0
+      ? [warning(`cluster ${cluster.name}: no acr satisfies all its namespaces: requests over all of them are denied`)]
+      : []),
     ...(target.token_ttl < 30
       ? [
           warning(
@@ -75,13 +81,31 @@ export function exceeding({ policy }: Pick<Config, 'policy'>, { name, ceiling }:
 }
 
 /** A glob with a slip of the pen leaves a cluster without the limits that someone meant for it. */
-function idleSegments({ policy, clusters }: Config): Finding[] {
-  return policy.segments
-    .filter(
-      ({ match }) =>
-        match.clusters && !clusters.some(({ name }) => match.clusters?.some((glob) => globMatches(glob, name))),
-    )
-    .map(({ name }) => warning(`policy.segments: ${name} matches no cluster`));
+function idleMatches({ policy, clusters }: Config): Finding[] {
+  return (['segments', 'rules'] as const).flatMap((list) =>
+    policy[list]
+      .filter(({ match }) => {
+        const globs = match?.clusters;
+        return globs && !clusters.some(({ name }) => matches({ clusters: globs }, { cluster: name }));
+      })
+      .map(({ name }) => warning(`policy.${list}: ${name} matches no cluster`)),
+  );
+}
+
+/** A level of assurance is a matter of factors too, and only an `acr` says which were used. */
+function factors({ policy }: Config): Finding[] {
+  const parts = [
+    { path: 'policy', preset: policy.preset, limits: policy.limits },
+    ...policy.segments.map(({ name, preset, limits }) => ({
+      ...{ path: `policy.segments: ${name}`, preset },
+      limits: combine(policy.limits, limits),
+    })),
+  ];
+  return parts.flatMap(({ path, preset, limits }) =>
+    (preset === 'aal2' || preset === 'aal3') && limits.acr === undefined
+      ? [warning(`${path}: preset ${preset} without acr: that two factors were used is left to the identity provider`)]
+      : [],
+  );
 }
 
 async function checkCertificate({ listen, issuer }: Config, now: Seconds): Promise<Finding[]> {

@@ -1,6 +1,6 @@
 // What NIST SP 800-63B-4 allows at each authenticator assurance level, as lengths no limit may exceed.
 
-import { sayDuration } from '../../shared/duration.ts';
+import { formatDuration } from '../../shared/duration.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 
@@ -28,6 +28,8 @@ export function looserThan(preset: Preset, limits: WholeLimits): string[] {
   return (['max_age', 'inactivity_timeout'] as const).flatMap((key) => {
     const longest = ceiling[key];
     if (longest === undefined || limits[key] <= longest) return [];
-    return [`${key} ${sayDuration(limits[key])} is longer than the ${sayDuration(longest)} of ${preset} (${clause})`];
+    return [
+      `${key} ${formatDuration(limits[key])} is longer than the ${formatDuration(longest)} of ${preset} (${clause})`,
+    ];
   });
 }

@@ -58,7 +58,8 @@ async function checked({ settings, discovery = {}, now = NOW, config = {} }: Cas
 
 const idp = (changes: Settings) => ({ settings: { identity_provider: { ...SETTINGS.identity_provider, ...changes } } });
 const [prod, dev] = SETTINGS.clusters;
-const segments = (...list: Settings[]) => ({ settings: { policy: { ...SETTINGS.policy, segments: list } } });
+const policy = (changes: Settings) => ({ settings: { policy: { ...SETTINGS.policy, ...changes } } });
+const segments = (...list: Settings[]) => policy({ segments: list });
 
 test('a sound configuration and provider bring ok lines alone, and exit 0', async () => {
   const { exit, lines, trouble } = await checked();
@@ -138,6 +139,40 @@ const CASES: readonly (readonly [string, () => Case, RegExp])[] = [
     /^warning: policy\.segments: typo matches no cluster/,
   ],
   [
+    'a rule that matches nothing',
+    () =>
+      policy({ rules: [{ name: 'typo', when: 'true', match: { clusters: ['prd-*'] }, limits: { max_age: '1m' } }] }),
+    /^warning: policy\.rules: typo matches no cluster/,
+  ],
+  [
+    'a preset that wants two factors, without an acr',
+    () => policy({ preset: 'aal2' }),
+    /^warning: policy: preset aal2 without acr/,
+  ],
+  [
+    'a preset of a segment that wants two factors, without an acr',
+    () =>
+      segments(...SETTINGS.policy.segments, {
+        name: 'vault',
+        preset: 'aal3',
+        match: { clusters: ['dev'] },
+        limits: { inactivity_timeout: '15m' },
+      }),
+    /^warning: policy\.segments: vault: preset aal3 without acr/,
+  ],
+  [
+    'namespaces whose acr have nothing in common',
+    () => ({
+      settings: {
+        clusters: [{ ...dev, webhook: { token_file: 'key', on_failure: 'deny' } }],
+        ...policy({
+          segments: ['pwd', 'mfa'].map((acr) => ({ name: acr, match: { namespaces: [acr] }, limits: { acr: [acr] } })),
+        }).settings,
+      },
+    }),
+    /^warning: cluster dev: no acr satisfies all its namespaces/,
+  ],
+  [
     'a token_ttl near the margin of the cache',
     () =>
       segments(...SETTINGS.policy.segments, {
@@ -173,6 +208,14 @@ describe('check says', () => {
     assert.deepEqual(away.trouble, ['error: identity provider idp.example.com refused the connection']);
     assert.equal(away.exit, 69);
     assert.equal((await checked({ discovery, now: seconds(NOW + 21 * 86_400) })).exit, 78);
+  });
+
+  test('nothing about a preset that wants one factor, or whose acr is set', async () => {
+    const limits = { max_age: '12h', inactivity_timeout: '15m', token_ttl: '5m' };
+    assert.deepEqual((await checked(policy({ preset: 'aal1' }))).trouble, []);
+    assert.deepEqual((await checked(policy({ preset: 'aal3', limits: { ...limits, acr: ['mfa'] } }))).trouble, []);
+    const segment = { name: 'vault', preset: 'aal3', match: { clusters: ['dev'] }, limits: { acr: ['mfa'] } };
+    assert.deepEqual((await checked(policy({ limits, segments: [...SETTINGS.policy.segments, segment] }))).trouble, []);
   });
 
   test('nothing about clusters without a segment', async () => {

@@ -16,6 +16,9 @@ const [prod, dev] = SETTINGS.clusters;
 const cluster = (changes: Settings) => ({ clusters: [{ ...prod, ...changes }, dev] });
 const policy = (changes: Settings) => ({ policy: { ...SETTINGS.policy, ...changes } });
 
+/** A secret in a file that others can read. */
+const OPEN = { open: { text: Buffer.alloc(32, 9).toString('hex'), mode: 0o644 } };
+
 /** Settings replaced, and the beginning of the one fault that they must bring. */
 const FAULTS: readonly (readonly [string, () => Settings, RegExp])[] = [
   ['an http issuer', () => ({ issuer: 'http://127.0.0.1:1' }), /^issuer: expected an https URL/],
@@ -101,6 +104,88 @@ const FAULTS: readonly (readonly [string, () => Settings, RegExp])[] = [
     () => cluster({ allowed_groups: undefined }),
     /^clusters\[0\]\.allowed_groups: required/,
   ],
+  ['labels as a list', () => cluster({ labels: ['env'] }), /^clusters\[0\]\.labels: expected labels such as/],
+  ['a label that is a number', () => cluster({ labels: { tier: 1 } }), /^clusters\[0\]\.labels: expected labels/],
+  ['a label without a name', () => cluster({ labels: { '': 'a' } }), /^clusters\[0\]\.labels: expected labels/],
+  [
+    'a webhook that says nothing of failure',
+    () => cluster({ webhook: { token_file: 'key' } }),
+    /^clusters\[0\]\.webhook\.on_failure: required: "deny" or "no_opinion"/,
+  ],
+  [
+    'a webhook that fails open by another word',
+    () => cluster({ webhook: { token_file: 'key', on_failure: 'allow' } }),
+    /^clusters\[0\]\.webhook\.on_failure: expected "deny" or "no_opinion", got "allow"/,
+  ],
+  [
+    'a webhook without a token',
+    () => cluster({ webhook: { on_failure: 'deny' } }),
+    /^clusters\[0\]\.webhook\.token_file: required/,
+  ],
+  [
+    'a webhook whose token is not there',
+    () => cluster({ webhook: { token_file: 'gone', on_failure: 'deny' } }),
+    /^clusters\[0\]\.webhook\.token_file: gone: no such file/,
+  ],
+  [
+    'a webhook with a token that is a word',
+    () => cluster({ webhook: { token_file: 'ca.crt', on_failure: 'deny' } }),
+    /^clusters\[0\]\.webhook\.token_file: expected 32 random bytes/,
+  ],
+  [
+    'two webhooks with one token',
+    () => ({
+      clusters: [prod, dev].map((one) => ({ ...one, webhook: { token_file: 'key', on_failure: 'deny' } })),
+    }),
+    /^clusters\[1\]\.webhook\.token_file: holds the token of cluster prod-eu already/,
+  ],
+  [
+    'a webhook that authenticates maybe',
+    () => cluster({ webhook: { token_file: 'key', on_failure: 'deny', authentication: 'yes' } }),
+    /^clusters\[0\]\.webhook\.authentication: expected true or false/,
+  ],
+  ['admins without groups', () => ({ admins: { limits: { max_age: '15m' } } }), /^admins\.groups: required/],
+  [
+    'admins without a fresh login',
+    () => ({ admins: { groups: ['a'], limits: {} } }),
+    /^admins\.limits\.max_age: required/,
+  ],
+  [
+    'admins with a token_ttl',
+    () => ({ admins: { groups: ['a'], limits: { max_age: '15m', token_ttl: '1m' } } }),
+    /^admins\.limits\.token_ttl: unknown setting/,
+  ],
+  [
+    'admins that nobody can be',
+    () => ({
+      admins: { groups: ['a'], limits: { max_age: '15m', acr: ['hwk'] } },
+      ...policy({ limits: { ...SETTINGS.policy.limits, acr: ['mfa'] } }),
+    }),
+    /^admins\.limits\.acr: none of these would satisfy policy\.limits as well/,
+  ],
+  ['metrics by name', () => ({ metrics: { address: 'a.b', port: 9090 } }), /^metrics\.address: expected an IP address/],
+  ['metrics without a port', () => ({ metrics: { address: '127.0.0.1' } }), /^metrics\.port: required/],
+  ['one hook', () => ({ hooks: { url: 'https://a.example' } }), /^hooks: expected a list, got a mapping/],
+  [
+    'a hook over plain HTTP',
+    () => ({ hooks: [{ url: 'http://hooks.example.com/a', secret_file: 'key' }] }),
+    /^hooks\[0\]\.url: expected an https URL/,
+  ],
+  [
+    'a hook without a secret',
+    () => ({ hooks: [{ url: 'https://hooks.example.com/a' }] }),
+    /^hooks\[0\]\.secret_file: required/,
+  ],
+  [
+    'a hook whose secret others can read',
+    () => ({ hooks: [{ url: 'https://hooks.example.com/a', secret_file: 'open' }] }),
+    /^hooks\[0\]\.secret_file: open can be read by others/,
+  ],
+  [
+    'a hook with a key as CA',
+    () => ({ hooks: [{ url: 'https://hooks.example.com/a', secret_file: 'key', ca_file: 'tls.key' }] }),
+    /^hooks\[0\]\.ca_file: tls\.key: holds a private key/,
+  ],
   [
     'limits that are not whole',
     () => policy({ limits: { max_age: '1h', token_ttl: '1m' } }),
@@ -149,7 +234,7 @@ const FAULTS: readonly (readonly [string, () => Settings, RegExp])[] = [
 describe('a configuration is refused for', () => {
   for (const [what, changes, fault] of FAULTS) {
     test(what, async () => {
-      const faults = await config.faults(changes());
+      const faults = await config.faults(changes(), OPEN);
       assert.equal(faults.length, 1, faults.join('\n'));
       assert.match(faults[0] ?? '', fault);
     });
