@@ -124,12 +124,7 @@ export function resolveTarget(
   if (audience !== undefined && (!cluster || !admits(cluster.allowed_groups, subject.user.groups))) {
     return NO_SUCH_TARGET;
   }
-  const facts: RuleFacts = {
-    user: subject.user,
-    request: { ...origin, time: now },
-    ...(cluster && { cluster: { name: cluster.name, labels: cluster.labels } }),
-    session: { address: subject.login_address },
-  };
+  const facts = ruleFacts(subject, origin, cluster, now);
   const yields = policy.rules.length === 0 ? [] : yieldsOf(policy.rules, facts, subject.yields);
   if ('failed' in yields) {
     const message = `the rule ${yields.failed} of the policy cannot be evaluated`;
@@ -139,6 +134,21 @@ export function resolveTarget(
     ? withYields(clusterLimits({ policy }, cluster, max_age), { cluster: cluster.name }, yields)
     : withYields(resolveLimits(policy, {}, { max_age }), {}, yields);
   return { cluster, limits, yields };
+}
+
+/** What rules see. */
+export function ruleFacts(
+  { user, login_address }: Subject,
+  { address, user_agent }: Origin,
+  cluster: Cluster | undefined,
+  now: Seconds,
+): RuleFacts {
+  return {
+    user,
+    request: { address, time: now, user_agent },
+    ...(cluster && { cluster: { name: cluster.name, labels: cluster.labels } }),
+    session: { address: login_address },
+  };
 }
 
 /** Names of the rules whose limits apply, for the record. */

@@ -6,6 +6,7 @@ import { CurfewError } from '../shared/errors.ts';
 import type { Limits } from '../shared/limits.ts';
 import { EVERY, type Policy, type ResolvedLimits, resolveLimits, type Segment, type Target } from '../shared/policy.ts';
 import type { Seconds } from '../shared/time.ts';
+import { refused } from './config/faults.ts';
 import { type FileReader, readAll, readRegularFile } from './config/files.ts';
 import type { Preset } from './config/presets.ts';
 import { faultsOf } from './config/rules.ts';
@@ -205,7 +206,7 @@ export function targetLimits(
   within: Omit<Target, 'cluster'>,
   max_age?: Seconds,
 ): ResolvedLimits {
-  return resolveLimits(config.policy, { cluster: cluster.name, ...within }, ceilingOf(cluster), { max_age });
+  return resolveLimits(config.policy, { cluster: cluster.name, ...within }, ceilingLimits(cluster), { max_age });
 }
 
 /** The smallest limits that any request to the cluster can meet, apart from what rules yield. */
@@ -213,15 +214,9 @@ export function strictestLimits(config: Pick<Config, 'policy'>, cluster: Cluster
   return targetLimits(config, cluster, { namespace: EVERY, resource: EVERY });
 }
 
-function ceilingOf(cluster: Pick<Cluster, 'ceiling'>): Limits {
+/** What the API server enforces by itself, as limits. */
+export function ceilingLimits(cluster: Pick<Cluster, 'ceiling'>): Limits {
   return { max_age: cluster.ceiling?.max_age, token_ttl: cluster.ceiling?.token_ttl };
-}
-
-function refused(file: string, faults: readonly string[]): CurfewError {
-  const [first = 'cannot be used', ...rest] = faults;
-  const message =
-    rest.length === 0 ? `${file}: ${first}` : [`${file}: ${faults.length} faults`, ...faults].join('\n  ');
-  return new CurfewError('configuration', message);
 }
 
 /** Freezes plain objects and lists all the way down; a key object stays as it is. */

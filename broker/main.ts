@@ -11,6 +11,9 @@ import { printAuthnConfig } from './authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
 import { check } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
+import { loadCases, testCases } from './policy_cases.ts';
+import { explainPolicy } from './policy_explain.ts';
+import { parseQuestion, type TypedQuestion } from './policy_question.ts';
 import { startService } from './serve.ts';
 import { createFetchJson } from './upstream/fetch_json.ts';
 import { createIdentityProvider } from './upstream/identity_provider.ts';
@@ -77,7 +80,7 @@ function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals>
 async function checkConfig({ config: file }: { config: string }): Promise<void> {
   const config = await loadConfig(file, { env });
   const { lines, exit } = await check(config, upstream(config), now());
-  stdout.write(lines.map((line) => `${line}\n`).join(''));
+  printLines(lines);
   process.exitCode = exit;
 }
 
@@ -128,7 +131,39 @@ function program(): Command {
       const asks = authentication ? 'authentication' : 'authorization';
       stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks));
     });
+  const policy = root.command('policy').description('ask the policy of a configuration');
+  policy
+    .command('explain')
+    .description('say which parts of the policy hold for a person, and where each limit comes from')
+    .requiredOption('--config <file>', 'the configuration')
+    .requiredOption('--user <name>', "the person's name, as the identity provider gives it")
+    .requiredOption('--groups <list>', 'their groups, likewise, with commas between')
+    .requiredOption('--cluster <name>', "the cluster's name")
+    .option('--namespace <name>', "a namespace, '*' for all")
+    .option('--resource <name>', "a resource such as pods or pods/exec, '*' for all")
+    .option('--acr <value>', 'how strongly they logged in')
+    .option('--amr <list>', 'by which means, with commas between')
+    .option('--address <ip>', 'where they are, at login and now')
+    .option('--time <time>', 'when, such as 2027-01-15T08:00:00Z')
+    .action(async ({ config, ...typed }: { config: string } & TypedQuestion) => {
+      const question = parseQuestion(typed, now());
+      printLines(explainPolicy(await loadConfig(config, { env }), question));
+    });
+  policy
+    .command('test')
+    .description('decide a table of cases, and say which come out otherwise than expected')
+    .argument('<cases>', 'the table, a YAML file')
+    .requiredOption('--config <file>', 'the configuration')
+    .action(async (cases: string, { config }: { config: string }) => {
+      const { lines, exit } = testCases(await loadConfig(config, { env }), await loadCases(cases));
+      printLines(lines);
+      process.exitCode = exit;
+    });
   return root;
+}
+
+function printLines(lines: readonly string[]): void {
+  stdout.write(lines.map((line) => `${line}\n`).join(''));
 }
 
 function fail(error: unknown): void {

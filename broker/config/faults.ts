@@ -1,5 +1,15 @@
 // Faults in settings as a person reads them: the path, what was expected, what stands there.
 
+import { CurfewError } from '../../shared/errors.ts';
+
+/** A file that cannot be used, with all its faults. */
+export function refused(file: string, faults: readonly string[]): CurfewError {
+  const [first = 'cannot be used', ...rest] = faults;
+  const message =
+    rest.length === 0 ? `${file}: ${first}` : [`${file}: ${faults.length} faults`, ...faults].join('\n  ');
+  return new CurfewError('configuration', message);
+}
+
 /** `policy.limits.max_age`, `clusters[0].server`. */
 export function formatPath(steps: readonly PropertyKey[]): string {
   return steps.reduce<string>((path, step) => {

@@ -12,7 +12,8 @@ const wholeLimits = z.strictObject({
   acr: value.acrs.optional(),
 });
 
-const limits = wholeLimits.partial().refine(saysSomething, { error: 'expected at least one limit' });
+/** Limits that leave some open. */
+export const limits = wholeLimits.partial().refine(saysSomething, { error: 'expected at least one limit' });
 
 const ceiling = z
   .strictObject({ max_age: value.duration.optional(), token_ttl: value.duration.optional() })
@@ -142,7 +143,7 @@ export function parseSections(root: unknown): ParsedSections {
   const section = <K extends keyof Sections>(key: K): Partial<Pick<Sections, K>> => {
     const schema: z.ZodType<Sections[K]> = SECTIONS[key] as unknown as z.ZodType<Sections[K]>;
     const parsed = schema.safeParse(given.get(key), { reportInput: true });
-    if (!parsed.success) faults.push(...parsed.error.issues.flatMap((issue) => sayIssue(key, issue)));
+    if (!parsed.success) faults.push(...parsed.error.issues.flatMap((issue) => sayIssue(issue, [key])));
     return parsed.success ? ({ [key]: parsed.data } as Pick<Sections, K>) : {};
   };
   const sections = {
@@ -162,8 +163,9 @@ export function parseSections(root: unknown): ParsedSections {
   return { sections, faults };
 }
 
-function sayIssue(section: string, issue: z.core.$ZodIssue): string[] {
-  const steps = [section, ...issue.path];
+/** A fault that zod found, in words; `at` is where the value that was parsed stands. Needs `reportInput`. */
+export function sayIssue(issue: z.core.$ZodIssue, at: readonly PropertyKey[] = []): string[] {
+  const steps = [...at, ...issue.path];
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => sayUnknown([...steps, key]));
   if (issue.code !== 'invalid_type') return [`${formatPath(steps)}: ${issue.message}`];
   const expected = issue.expected === 'array' ? 'a list' : 'a mapping';

@@ -9,7 +9,7 @@ import { type Condition, parseCondition } from '../rules/condition.ts';
 import { sayValue } from './faults.ts';
 
 /** A schema of one value whose fault reads `expected …, got …`, or `required` where nothing stands. */
-function leaf<T>(expected: string, parse: (value: unknown) => T | undefined) {
+export function leaf<T>(expected: string, parse: (value: unknown) => T | undefined) {
   return z.unknown().transform((value, context): T => {
     const parsed = parse(value);
     if (parsed !== undefined) return parsed;
@@ -24,7 +24,7 @@ function textThat(expected: string, fits: (text: string) => boolean) {
 }
 
 /** A list without repetitions, of at least `least` values; its fault names the value that does not belong. */
-function listOf<T>(expected: string, is: (value: unknown) => value is T, least = 1) {
+export function listOf<T>(expected: string, is: (value: unknown) => value is T, least = 1) {
   return z.unknown().transform((value, context): readonly T[] => {
     if (Array.isArray(value) && value.length >= least && value.every(is) && new Set(value).size === value.length)
       return value;
@@ -83,6 +83,8 @@ export const upstreamIssuer = textThat(
 );
 
 export const address = textThat('an IP address or "localhost"', (value) => isIP(value) > 0 || value === 'localhost');
+
+export const ipAddress = textThat('an IP address', (value) => isIP(value) > 0);
 
 /** Whether only this very machine can reach an address. */
 export function isLoopbackAddress(value: string): boolean {

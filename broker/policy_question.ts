@@ -1,0 +1,80 @@
+// A question to the policy: what holds for this person and this target. Answered by the very functions of exchange, renewal
+// and webhook, so that the answer is theirs.
+
+import { isIP } from 'node:net';
+import { CurfewError } from '../shared/errors.ts';
+import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
+import type { Seconds } from '../shared/time.ts';
+import { resolveTarget, ruleFacts, type Unresolved } from './broker.ts';
+import { type Cluster, type Config, targetLimits } from './config.ts';
+import { admits } from './identity.ts';
+import { parseTime } from './rfc3339.ts';
+import type { RuleFacts } from './rules/facts.ts';
+
+/** Names as the IdP gives them. */
+export interface Question {
+  readonly user: RuleFacts['user'];
+  /** Without a cluster it is about a login for none. */
+  readonly target: Target;
+  readonly address: string;
+  readonly login_address: string;
+  readonly user_agent?: string | undefined;
+  readonly time: Seconds;
+}
+
+/** Where nobody says where a request comes from. */
+export const ASSUMED_ADDRESS = '127.0.0.1';
+
+export type Answer =
+  | { readonly limits: ResolvedLimits }
+  | { readonly refused: 'not_admitted' | Unresolved['refused']; readonly rule?: string | undefined };
+
+export function answerTo(config: Config, question: Question): Answer {
+  const { user, target, login_address, time } = question;
+  if (!admits(config.identity_provider.allowed_groups, user.groups)) return { refused: 'not_admitted' };
+  const cluster = config.clusters.find(({ name }) => name === target.cluster);
+  if (target.cluster !== undefined && !cluster) return { refused: 'invalid_target' };
+  const wish = cluster ? { audience: cluster.audience } : {};
+  const asked = resolveTarget(config, wish, { user, login_address }, question, time);
+  if ('refused' in asked) return asked;
+  if (!cluster) return { limits: asked.limits };
+  const { cluster: _, ...within } = target;
+  return { limits: withYields(targetLimits(config, cluster, within), target, asked.yields) };
+}
+
+/** What rules see. */
+export function factsOf({ user, login_address, time, ...origin }: Question, cluster: Cluster | undefined): RuleFacts {
+  return ruleFacts({ user, login_address }, origin, cluster, time);
+}
+
+/** A question as it is typed. */
+export interface TypedQuestion {
+  readonly user: string;
+  readonly groups: string;
+  readonly cluster: string;
+  readonly namespace?: string;
+  readonly resource?: string;
+  readonly acr?: string;
+  readonly amr?: string;
+  readonly address?: string;
+  readonly time?: string;
+}
+
+/** @throws CurfewError `usage` for an address or a time that is none */
+export function parseQuestion(typed: TypedQuestion, now: Seconds): Question {
+  const { user: name, cluster, namespace, resource, acr, address = ASSUMED_ADDRESS } = typed;
+  const time = typed.time === undefined ? now : parseTime(typed.time);
+  if (time === undefined) throw new CurfewError('usage', '--time: expected a time such as 2027-01-15T08:00:00Z');
+  if (isIP(address) === 0) throw new CurfewError('usage', '--address: expected an IP address');
+  return {
+    user: { name, groups: listed(typed.groups), acr, amr: listed(typed.amr ?? '') },
+    target: { cluster, ...(namespace !== undefined && { namespace }), ...(resource !== undefined && { resource }) },
+    address,
+    login_address: address,
+    time,
+  };
+}
+
+function listed(text: string): string[] {
+  return text.split(',').filter((part) => part !== '');
+}
