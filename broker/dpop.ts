@@ -17,6 +17,8 @@ export interface Proof {
   /** Identity of the proof, and the minute it speaks of: together they are used up once. */
   readonly hash: Uint8Array;
   readonly minute: number;
+  /** Hash of the handle that it was made for, where it goes with one in `Authorization` (RFC 9449 4.2). */
+  readonly ath?: string | undefined;
 }
 
 export interface ProofVerifier {
@@ -75,7 +77,7 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
       if (!verify('sha256', Buffer.from(jws.signed), ieee, jws.signature)) {
         throw invalid("the DPoP proof's signature does not verify");
       }
-      const { htm, htu, jti, iat, nonce: given } = jws.payload;
+      const { htm, htu, jti, iat, ath, nonce: given } = jws.payload;
       if (htm !== method) throw invalid('the DPoP proof is for another method');
       if (!sameUrl(htu, url)) throw invalid('the DPoP proof is for another URL');
       if (typeof jti !== 'string' || jti.length < 8 || jti.length > 256)
@@ -87,7 +89,7 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
         throw new CurfewError('proof_nonce', "use the broker's DPoP nonce");
       }
       const hash = createHash('sha256').update(jkt).update('.').update(jti).digest();
-      return { jkt, hash, minute: Math.floor(reference / 60) };
+      return { jkt, hash, minute: Math.floor(reference / 60), ...(typeof ath === 'string' && { ath }) };
     },
   };
 }

@@ -1,19 +1,26 @@
 // How a refusal looks on the wire: RFC 6749 5.2, with our reason, and what RFC 9470 3 adds.
 
 import type { FastifyReply } from 'fastify';
-import { type CurfewError, meaning } from '../../shared/errors.ts';
+import { type CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
 import type { Refusal } from '../../shared/wire.ts';
 import type { Refused } from '../broker.ts';
 
 /** Seconds after which a caller may ask again when something is away. */
 const RETRY_AFTER = '1';
 
-export function sendRefused(reply: FastifyReply, { refused, message, denied, session }: Refused): FastifyReply {
+/** @param as_status, as_error where others are right than at `POST /token` */
+export function sendRefused(
+  reply: FastifyReply,
+  { refused, message, denied, session }: Refused,
+  as_status?: number,
+  as_error?: OAuthError,
+): FastifyReply {
   const { status, error } = meaning(refused);
   const acr_values = denied?.acr_values?.join(' ');
-  const max_age = denied?.reason === 'acr_too_low' ? session?.limits.target.max_age : undefined;
+  const wanted = denied?.reason === 'acr_too_low' || as_error === 'insufficient_user_authentication';
+  const max_age = wanted ? session?.limits.target.max_age : undefined;
   const body: Refusal = {
-    error,
+    error: as_error ?? error,
     error_description: message,
     reason: refused,
     ...(acr_values !== undefined && { acr_values }),
@@ -21,11 +28,12 @@ export function sendRefused(reply: FastifyReply, { refused, message, denied, ses
     ...(denied?.end_reason !== undefined && { end_reason: denied.end_reason }),
     ...(session !== undefined && { session }),
   };
-  return reply.code(status).send(body);
+  return reply.code(as_status ?? status).send(body);
 }
 
-export function sendError(reply: FastifyReply, { code, message }: CurfewError): FastifyReply {
-  const { status, error } = meaning(code);
+export function sendError(reply: FastifyReply, { code, message }: CurfewError, as_status?: number): FastifyReply {
+  const { status: usual, error } = meaning(code);
+  const status = as_status ?? usual;
   if (status === 503) reply.header('Retry-After', RETRY_AFTER);
   const body: Refusal = { error, error_description: message, reason: code };
   return reply.code(status).send(body);

@@ -9,7 +9,9 @@ import { createProofVerifier } from '../dpop.ts';
 import { type TlsPair, tlsOptions } from '../tls.ts';
 import { sendError } from './answer.ts';
 import { LARGEST_BODY } from './form.ts';
+import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
+import { sessionRoutes } from './sessions.ts';
 import { tokenRoutes } from './token.ts';
 import { webhookRoutes } from './webhooks.ts';
 
@@ -61,12 +63,15 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
       .send({ error: 'invalid_request', error_description: 'there is nothing here', reason: 'request_invalid' }),
   );
 
+  const proofs = createProofVerifier(config.encryption_key, broker.now);
   const prefix = new URL(config.issuer).pathname.replace(/\/$/, '');
   app.register(
     async (scope) => {
       metadataRoutes(scope, broker);
-      tokenRoutes(scope, broker, createProofVerifier(config.encryption_key, broker.now));
-      for (const url of ['/token', '/revoke']) {
+      tokenRoutes(scope, broker, proofs);
+      introspectionRoutes(scope, broker, proofs);
+      sessionRoutes(scope, broker, proofs);
+      for (const url of ['/token', '/revoke', '/introspect']) {
         scope.route({ method: ['GET', 'PUT', 'DELETE', 'PATCH'], url, handler: (_request, reply) => onlyPost(reply) });
       }
     },

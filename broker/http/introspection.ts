@@ -1,0 +1,39 @@
+// POST /introspect (RFC 7662): by the holder of a key with a proof, or by a cluster with its webhook token.
+
+import type { FastifyInstance } from 'fastify';
+import { CurfewError, meaning } from '../../shared/errors.ts';
+import { type Broker, refuse } from '../broker.ts';
+import type { ProofVerifier } from '../dpop.ts';
+import { introspectAsCluster, introspectAsHolder } from '../introspection.ts';
+import { clusterOfToken } from '../webhook_caller.ts';
+import { sendError, sendRefused } from './answer.ts';
+import { type Form, required } from './form.ts';
+import { originOf } from './token.ts';
+
+/** In the scope of `tokenRoutes`, whose parser of forms it uses. */
+export function introspectionRoutes(app: FastifyInstance, broker: Broker, proofs: ProofVerifier): void {
+  const url = `${broker.config.issuer}/introspect`;
+  app.post<{ Body: Form | undefined }>('/introspect', async (request, reply) => {
+    reply.header('Cache-Control', 'no-store');
+    const token = required(request.body ?? new Map(), 'token');
+    try {
+      const { authorization, dpop } = request.headers;
+      if (authorization !== undefined) {
+        const cluster = clusterOfToken(broker.config, authorization);
+        if (!cluster) throw new CurfewError('webhook_token', 'the bearer token is no webhook token of this broker');
+        return reply.send(await introspectAsCluster(broker, cluster, token));
+      }
+      const proof = proofs.verify(typeof dpop === 'string' ? dpop : undefined, { method: 'POST', url });
+      const outcome = await introspectAsHolder(broker, { proof, ...originOf(request) }, token);
+      return 'refused' in outcome ? sendRefused(reply, outcome) : reply.send(outcome);
+    } catch (error) {
+      if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
+      if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
+      else {
+        const event = { grant: 'introspection', at: broker.now(), address: request.ip } as const;
+        await broker.store.transaction((transaction) => refuse(transaction, event, error.code, error.message));
+      }
+      return sendError(reply, error);
+    }
+  });
+}

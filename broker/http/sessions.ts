@@ -1,0 +1,143 @@
+// GET and DELETE /v1/sessions: our own API, with `Authorization: DPoP <handle>` and a proof made for it (RFC 9449 7.1).
+
+import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { CurfewError, meaning } from '../../shared/errors.ts';
+import { type Broker, type Refused, refuse } from '../broker.ts';
+import type { ProofVerifier } from '../dpop.ts';
+import {
+  type Asker,
+  type EndWish,
+  endSessions,
+  type ListWish,
+  listSessions,
+  STEP_UP,
+  showSession,
+} from '../session_api.ts';
+import { sendError, sendRefused } from './answer.ts';
+import { originOf } from './token.ts';
+
+const MOST = 1000;
+const USUAL = 500;
+
+export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: ProofVerifier): void {
+  const url = `${broker.config.issuer}/v1/sessions`;
+
+  /** @throws CurfewError `unknown_session`, `proof_invalid`, `proof_nonce` */
+  const askerOf = (request: FastifyRequest, path = ''): Asker => {
+    const [, handle] = /^DPoP ([A-Za-z0-9_-]{1,512})$/i.exec(request.headers.authorization ?? '') ?? [];
+    if (handle === undefined)
+      throw new CurfewError('unknown_session', 'expected Authorization: DPoP with a session handle');
+    const { dpop } = request.headers;
+    const header = typeof dpop === 'string' ? dpop : undefined;
+    const proof = proofs.verify(header, { method: request.method, url: url + path });
+    if (proof.ath !== createHash('sha256').update(handle).digest('base64url')) {
+      throw new CurfewError('proof_invalid', 'the DPoP proof was not made for this session handle');
+    }
+    return { proof, handle, ...originOf(request) };
+  };
+
+  const answer = async <T extends object>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    story: () => Promise<T | Refused>,
+  ): Promise<FastifyReply> => {
+    reply.header('Cache-Control', 'no-store');
+    try {
+      const outcome = await story();
+      return 'refused' in outcome ? sendRefusal(reply, outcome as Refused) : reply.send(outcome);
+    } catch (error) {
+      if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
+      if (error.code === 'request_invalid') return sendError(reply, error);
+      const nonce = error.code === 'proof_nonce';
+      if (nonce) reply.header('DPoP-Nonce', proofs.nonce());
+      else {
+        const event = { grant: 'sessions', at: broker.now(), address: request.ip } as const;
+        await broker.store.transaction((transaction) => refuse(transaction, event, error.code, error.message));
+      }
+      return sendError(challenge(reply, nonce ? 'use_dpop_nonce' : 'invalid_token'), error, 401);
+    }
+  };
+
+  app.get('/v1/sessions', (request, reply) =>
+    answer(request, reply, async () => listSessions(broker, askerOf(request), parseList(request.query))),
+  );
+  app.get<{ Params: { sid: string } }>('/v1/sessions/:sid', (request, reply) =>
+    answer(request, reply, async () => {
+      parseQuery(request.query, []);
+      const { sid } = request.params;
+      return showSession(broker, askerOf(request, `/${encodeURIComponent(sid)}`), sid);
+    }),
+  );
+  app.delete('/v1/sessions', (request, reply) =>
+    answer(request, reply, async () => {
+      const wish = parseEndMany(request.query);
+      return endSessions(broker, askerOf(request), wish);
+    }),
+  );
+  app.delete<{ Params: { sid: string } }>('/v1/sessions/:sid', (request, reply) =>
+    answer(request, reply, async () => {
+      const { reason } = parseQuery(request.query, ['reason']);
+      const { sid } = request.params;
+      return endSessions(broker, askerOf(request, `/${encodeURIComponent(sid)}`), { sid, note: noteOf(reason) });
+    }),
+  );
+}
+
+/** The session that asks is not good enough: 401 with a challenge; for what an administrator may do: 403, and what is missing. */
+function sendRefusal(reply: FastifyReply, refused: Refused): FastifyReply {
+  const { status } = meaning(refused.refused);
+  if (status === 403 || status === 404) return sendRefused(reply, refused);
+  if (refused.session && STEP_UP.includes(refused.refused)) {
+    return sendRefused(reply, refused, 403, 'insufficient_user_authentication');
+  }
+  return sendRefused(challenge(reply, 'invalid_token'), refused, 401);
+}
+
+function challenge(reply: FastifyReply, error: string): FastifyReply {
+  return reply.header('WWW-Authenticate', `DPoP error="${error}", algs="ES256"`);
+}
+
+type Query = Readonly<Record<string, string | undefined>>;
+
+/** @throws CurfewError `request_invalid` for a parameter that is unknown or repeated */
+function parseQuery(query: unknown, names: readonly string[]): Query {
+  const given = Object.entries((query ?? {}) as Record<string, unknown>);
+  for (const [name, value] of given) {
+    if (!names.includes(name)) throw invalid(`${JSON.stringify(name).slice(0, 60)}: unknown parameter`);
+    if (typeof value !== 'string') throw invalid(`${name}: is repeated`);
+  }
+  return Object.fromEntries(given) as Query;
+}
+
+function parseList(query: unknown): ListWish {
+  const { all, limit, after } = parseQuery(query, ['all', 'limit', 'after']);
+  if (all !== undefined && all !== 'true') throw invalid('all: expected true');
+  if (limit !== undefined && !(/^[1-9][0-9]{0,3}$/.test(limit) && Number(limit) <= MOST)) {
+    throw invalid(`limit: expected 1 to ${MOST}`);
+  }
+  if (after !== undefined && !/^[0-9]{1,15}\.[A-Za-z0-9_-]{1,64}$/.test(after))
+    throw invalid('after: expected next of a reply');
+  return { all: all === 'true', limit: limit === undefined ? USUAL : Number(limit), after };
+}
+
+function parseEndMany(query: unknown): EndWish {
+  const { user, all, reason } = parseQuery(query, ['user', 'all', 'reason']);
+  const note = noteOf(reason);
+  if (user !== undefined && user !== '' && all === undefined) return { user, note };
+  if (all === 'true' && user === undefined) return { all: true, note };
+  throw invalid('expected either user or all=true');
+}
+
+/** What goes into the record as it is: one line that can be shown. */
+function noteOf(reason: string | undefined): string | undefined {
+  if (reason === undefined) return undefined;
+  if (reason === '' || reason.length > 200 || /[\p{C}\p{Zl}\p{Zp}]/u.test(reason)) {
+    throw invalid('reason: expected one line of at most 200 characters');
+  }
+  return reason;
+}
+
+function invalid(message: string): CurfewError {
+  return new CurfewError('request_invalid', message);
+}

@@ -1,0 +1,95 @@
+// Token introspection (RFC 7662): whether a session handle or a Kubernetes token is good now. Asked by the holder of the key,
+// or by a cluster about its own tokens; whatever else is presented is simply not active.
+
+import { decide } from '../shared/decide.ts';
+import type { Seconds } from '../shared/time.ts';
+import { findJudged, judge } from './authorization.ts';
+import { type Broker, type Caller, consumeProof, type Refused, refuse } from './broker.ts';
+import type { Cluster } from './config.ts';
+import { factsOf, findByHandle, type Session, sessionLimits } from './sessions.ts';
+import { verifyToken } from './verify_token.ts';
+
+/** RFC 7662 2.2 */
+export type Introspection =
+  | { readonly active: false }
+  | {
+      readonly active: true;
+      readonly token_type: 'N_A';
+      readonly iss: string;
+      readonly aud?: string;
+      readonly sub: string;
+      readonly username: string;
+      readonly sid: string;
+      readonly exp: Seconds;
+      readonly auth_time: Seconds;
+      readonly acr?: string;
+      readonly jti?: string;
+    };
+
+const INACTIVE: Introspection = { active: false };
+
+/** By the holder of a key: about the handle that it holds, or a Kubernetes token of that session. */
+export function introspectAsHolder(broker: Broker, caller: Caller, token: string): Promise<Introspection | Refused> {
+  const { proof, address } = caller;
+  return broker.store.transaction(async (transaction) => {
+    const now = broker.now();
+    const event = { grant: 'introspection', at: now, jkt: proof.jkt, address } as const;
+    if (!(await consumeProof(transaction, proof))) {
+      return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
+    }
+    const byHandle = await findByHandle(transaction, token);
+    const session = byHandle ?? (await sessionOfToken(broker, transaction.db, token, now));
+    if (!session) return INACTIVE;
+    if (session.jkt !== proof.jkt) {
+      // Another's token: nothing is told, and somebody may want to know.
+      const { sid, iss, sub, username } = session;
+      await refuse(transaction, { ...event, sid, iss, sub, username }, 'unknown_session', 'the token of another key');
+      return INACTIVE;
+    }
+    return byHandle ? aboutHandle(broker, session, now) : aboutToken(broker, token, session, now);
+  });
+}
+
+/** By a cluster, known by its webhook token: about a Kubernetes token for it. */
+export async function introspectAsCluster(broker: Broker, cluster: Cluster, token: string): Promise<Introspection> {
+  const now = broker.now();
+  const claims = verifyToken(broker, token, now);
+  if (claims?.aud !== cluster.audience) return INACTIVE;
+  const session = await sessionOfToken(broker, broker.store.committed, token, now);
+  return session ? aboutToken(broker, token, session, now) : INACTIVE;
+}
+
+async function sessionOfToken(broker: Broker, db: Broker['store']['committed'], token: string, now: Seconds) {
+  const claims = verifyToken(broker, token, now);
+  return claims && findJudged(db, claims.sid);
+}
+
+function aboutHandle({ config, touches }: Broker, found: Session, now: Seconds): Introspection {
+  const session = touches.overlay(found);
+  const limits = sessionLimits(config.policy, session);
+  const verdict = decide({ session: limits, target: { ...limits, acr: undefined } }, factsOf(session), now);
+  if (!verdict.allow) return INACTIVE;
+  const { iss, sub, username, sid, auth_time, acr } = session;
+  return {
+    active: true,
+    token_type: 'N_A',
+    iss,
+    sub,
+    username,
+    sid,
+    exp: verdict.session_end,
+    auth_time,
+    ...(acr !== null && { acr }),
+  };
+}
+
+function aboutToken(broker: Broker, token: string, found: Session, now: Seconds): Introspection {
+  const { config, touches } = broker;
+  const claims = verifyToken(broker, token, now);
+  const cluster = claims && config.clusters.find(({ audience }) => audience === claims.aud);
+  if (!claims || !cluster) return INACTIVE;
+  const asked = { user: claims.username, within: {} };
+  if (judge(config, cluster, asked, touches.overlay(found), now)) return INACTIVE;
+  const { iss, aud, sub, username, sid, exp, auth_time, acr, jti } = claims;
+  return { active: true, token_type: 'N_A', iss, aud, sub, username, sid, exp, auth_time, ...(acr && { acr }), jti };
+}
