@@ -52,6 +52,23 @@ export interface Broker {
   renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<Answer>;
   /** RFC 7009: whether the broker took it. */
   revoke(endpoints: Endpoints, key: PrivateJwk, handle: string): Promise<void>;
+  /** Our own API. @param endpoint of the metadata @param is what the reply must be */
+  sessions<T>(
+    endpoint: string,
+    credential: { readonly key: PrivateJwk; readonly handle: string },
+    request: SessionRequest,
+    is: (value: unknown) => value is T,
+  ): Promise<
+    { readonly reply: T; readonly refusal?: undefined } | { readonly reply?: undefined; readonly refusal: Refusal }
+  >;
+}
+
+/** A request to `/v1/sessions`. */
+export interface SessionRequest {
+  readonly method: 'GET' | 'DELETE';
+  /** Below the endpoint, with its slash. */
+  readonly path?: string | undefined;
+  readonly query: Readonly<Record<string, string>>;
 }
 
 /**
@@ -68,7 +85,8 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
       const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
       const body = new URLSearchParams(Object.entries(form).filter(isGiven)).toString();
       const deadline = Math.max(1, Math.min(ANSWER, until - performance.now()));
-      return send(to, { method: 'POST', headers: { ...headers, dpop: prove(key, to, host, nonce) }, body, deadline });
+      const dpop = prove(key, { method: 'POST', url: to, nonce }, host);
+      return send(to, { method: 'POST', headers: { ...headers, dpop }, body, deadline });
     };
     const answer = await reach(name, request, true);
     const wanted = answer.headers['dpop-nonce'];
@@ -76,6 +94,25 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
       return await ask(to, form, key, until, wanted);
     }
     return answer;
+  };
+
+  const askWithHandle = async (
+    { method, path = '', query }: SessionRequest,
+    endpoint: string,
+    { key, handle }: { readonly key: PrivateJwk; readonly handle: string },
+    nonce?: string,
+  ): Promise<HttpAnswer> => {
+    const url = endpoint + path;
+    const search = new URLSearchParams(query).toString();
+    const request = () => {
+      const dpop = prove(key, { method, url, handle, nonce }, host);
+      const headers = { accept: 'application/json', authorization: `DPoP ${handle}`, dpop };
+      return send(search === '' ? url : `${url}?${search}`, { method, headers });
+    };
+    const answer = await reach(name, request, true);
+    const wanted = answer.headers['dpop-nonce'];
+    if (nonce !== undefined || typeof wanted !== 'string' || answer.status !== 401) return answer;
+    return askWithHandle({ method, path, query }, endpoint, { key, handle }, wanted);
   };
 
   const token = async (endpoints: Endpoints, key: PrivateJwk, form: Form): Promise<Answer> => {
@@ -121,6 +158,13 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
         audience,
         max_age: max_age?.toString(),
       }),
+    async sessions(endpoint, credential, request, is) {
+      const answer = await askWithHandle(request, endpoint, credential);
+      const body = parse(answer.body);
+      if (answer.status === 200 && is(body)) return { reply: body };
+      if (isRefusal(body) && answer.status < 500 && answer.status !== 429) return { refusal: body };
+      throw unexpected(name, answer);
+    },
     async revoke(endpoints, key, handle) {
       const form = { token: handle, token_type_hint: 'refresh_token' };
       const answer = await ask(endpoints.revocation_endpoint, form, key, performance.now() + WHOLE);

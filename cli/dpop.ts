@@ -35,18 +35,31 @@ export function commit(key: PrivateJwk, nonce_random: string): string {
   return sha256(`${thumbprint(key)}.${nonce_random}`);
 }
 
+export interface ProofRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly url: string;
+  readonly handle?: string | undefined;
+  readonly nonce?: string | undefined;
+}
+
 /**
- * A proof for one POST.
+ * A proof for one request.
  *
  * @param url its query and fragment are not part of `htu`
+ * @param handle that goes with the proof in `Authorization`: its hash becomes `ath`
  * @param nonce the broker's `DPoP-Nonce`, when it asked for one
  */
-export function prove(key: PrivateJwk, url: string, host: Host, nonce?: string): string {
+export function prove(
+  key: PrivateJwk,
+  { method, url, handle, nonce }: ProofRequest,
+  host: Pick<Host, 'now' | 'random'>,
+): string {
   const { kty, crv, x, y } = key;
   const { origin, pathname } = new URL(url);
   const jti = host.random(16).toString('base64url');
   const header = encode({ typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } });
-  const payload = encode({ htm: 'POST', htu: origin + pathname, jti, iat: host.now(), ...(nonce && { nonce }) });
+  const more = { ...(handle !== undefined && { ath: sha256(handle) }), ...(nonce && { nonce }) };
+  const payload = encode({ htm: method, htu: origin + pathname, jti, iat: host.now(), ...more });
   const signing = { key: createPrivateKey({ key: { ...key }, format: 'jwk' }), dsaEncoding: 'ieee-p1363' } as const;
   const signature = sign('sha256', Buffer.from(`${header}.${payload}`), signing);
   return `${header}.${payload}.${signature.toString('base64url')}`;

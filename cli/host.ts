@@ -15,6 +15,8 @@ export interface Host {
   /** Absolute paths of what is running: Node, and the folder of the bundles. */
   readonly node: string;
   readonly bundles: string;
+  /** Whether a person is at a terminal, to be asked by a command. kubectl says for itself whether one is (`exec_info.ts`). */
+  readonly interactive: boolean;
   /** stdout: only an ExecCredential or the output that was asked for. */
   readonly print: (text: string) => void;
   /** stderr: one line for the person, as `curfew: …`. */

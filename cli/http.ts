@@ -16,7 +16,7 @@ export const ANSWER = 8_000;
 const LARGEST = 1024 * 1024;
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'DELETE';
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: string | undefined;
   /** Milliseconds for the whole answer, when less than usual. */

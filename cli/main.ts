@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { parseGetToken } from './arguments.ts';
@@ -56,6 +57,7 @@ function hostOf({ env, platform, execPath }: NodeJS.Process): Host {
     platform,
     node: execPath,
     bundles: import.meta.dirname,
+    interactive: isatty(0) && isatty(2),
     print: (text) => writeAll(1, text),
     say: (line) => writeAll(2, `curfew: ${line}\n`),
   };

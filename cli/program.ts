@@ -6,6 +6,7 @@ import { CurfewError, EXIT } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
 import { loginCommand } from './commands/login.ts';
 import { logoutCommand } from './commands/logout.ts';
+import { endCommand, listCommand } from './commands/sessions.ts';
 import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
 import { getToken } from './get_token.ts';
@@ -77,6 +78,27 @@ function commands(host: Host): Command {
     .option('--all', 'the sessions at all brokers')
     .option(...CA_FILE)
     .action((options) => logoutCommand(host, options));
+
+  const sessions = add('sessions', 'your sessions at the broker, and those of others for administrators');
+  sessions
+    .command('list')
+    .description('lists the sessions that live')
+    .allowExcessArguments(false)
+    .option(...BROKER)
+    .option('--all', "everybody's, for administrators")
+    .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
+    .option(...CA_FILE)
+    .action((options) => listCommand(host, options));
+  sessions
+    .command('end')
+    .description('ends sessions at once')
+    .argument('[sid...]', 'their ids, from sessions list')
+    .option(...BROKER)
+    .option('--user <name>', 'all of this user; of others for administrators')
+    .option('--all', "everybody's, your own last, for administrators")
+    .option('--reason <text>', 'for the record')
+    .option(...CA_FILE)
+    .action((sids, options) => endCommand(host, sids, options));
 
   add('status', 'shows the session, and when which limit strikes')
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))

@@ -53,7 +53,7 @@ export async function renew(client: Client, key: Key): Promise<Outcome> {
   });
 }
 
-const NOT_LOGGED_IN: Remembered = { reason: 'unknown_session', message: 'not logged in' };
+export const NOT_LOGGED_IN: Remembered = { reason: 'unknown_session', message: 'not logged in' };
 
 function refusedByRecord(record: SessionRecord | undefined): Remembered | undefined {
   return record?.ended ?? (record?.session ? undefined : NOT_LOGGED_IN);

@@ -2,6 +2,8 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
+import type { WireSession } from '../../shared/wire.ts';
+import type { Remembered } from '../cache/entry.ts';
 import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
 import { type Host, sayInstant } from '../host.ts';
@@ -48,12 +50,29 @@ async function logout(client: Client): Promise<void> {
   });
 }
 
+/** Forgets the session that is kept here, if it is one that was ended at the broker. The key outlives it. */
+export async function forgetSession(client: Client, isEnded: (session: WireSession) => boolean): Promise<void> {
+  const { host, url, cache } = client;
+  await withLock(host, [url, 'renew'], RENEWING, async () => {
+    const record = readRecord(host, url);
+    if (!record?.session || !isEnded(record.session)) return;
+    cache.forget(url);
+    await takeHandle(client, { ...record, ended: ENDED_HERE }, ENDED_HERE);
+  });
+}
+
+const LOGGED_OUT: Remembered = { reason: 'session_ended', message: 'logged out', end_reason: 'logout' };
+const ENDED_HERE: Remembered = {
+  reason: 'session_ended',
+  message: 'session is over: ended by its owner',
+  end_reason: 'owner',
+};
+
 /** Erases what is here of the session, and returns what it takes to end it there. The key outlives it. */
-async function takeHandle(client: Client, record: SessionRecord) {
+async function takeHandle(client: Client, record: SessionRecord, ended = LOGGED_OUT) {
   const { host, url, secrets } = client;
   const secret = await secrets.load(url, record.kept_in);
   const { session: _, ...rest } = record;
-  const ended = { reason: 'session_ended', message: 'logged out', end_reason: 'logout' };
   writeRecord(host, { ...rest, ended });
   if (typeof secret === 'string') {
     if (record.ended) return undefined;

@@ -65,6 +65,7 @@ function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>): void 
     random: randomBytes,
     uid: process.getuid?.(),
     parent: process.ppid,
+    interactive: false,
     platform: process.platform,
   };
   const outputs = { node: process.execPath, bundles: '', print: () => undefined, say: failOn };

@@ -13,6 +13,7 @@ const host: Host = {
   env: { CURFEW_CACHE_DIR: `${directory}/cache` },
   uid: process.getuid?.(),
   parent: process.ppid,
+  interactive: false,
   platform: process.platform,
   node: process.execPath,
   bundles: '',

@@ -37,6 +37,7 @@ export function testHost(env: Environment = {}, ahead = 0): TestHost {
     env: { HOME: home, CURFEW_CACHE_DIR: `${home}/cache`, CURFEW_CONFIG_DIR: `${home}/config`, ...env },
     uid: process.getuid?.(),
     parent: process.ppid,
+    interactive: false,
     platform: process.platform,
     node: process.execPath,
     bundles: path.resolve(import.meta.dirname, '../../cli/dist'),

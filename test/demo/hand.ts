@@ -2,13 +2,13 @@
 
 import type { Person } from '../support/person.ts';
 import { startWorld } from '../support/world.ts';
-import { DEMO_POLICY } from './policy.ts';
+import { DEMO_PLANES, DEMO_POLICY, DEMO_SECTIONS } from './policy.ts';
 import { ended, say } from './say.ts';
 
 export async function byHand(): Promise<void> {
   say('starting: identity provider, curfew-broker, etcd, kube-apiserver');
   const done = ended();
-  const world = await startWorld({ policy: DEMO_POLICY, log: say });
+  const world = await startWorld({ policy: DEMO_POLICY, planes: DEMO_PLANES, sections: DEMO_SECTIONS, log: say });
   try {
     const person = await world.person('alice');
     say(whatToType(person, world.brokerUrl, world.authority.caFile));
@@ -25,7 +25,8 @@ export function whatToType({ env, browser }: Person, brokerUrl: string, caFile: 
   const exports = variables.map((name) => `  export ${name}=${name === 'PATH' ? `${bin}:$PATH` : env[name]}`);
   return `
 The policy: a login is good for 60 s, then kubectl wants a new one.
-The identity provider knows two people: alice (password wonderland, may change things), bob (builder, may read).
+The identity provider knows alice (password wonderland, may change things), bob (builder, may read), and carol (guardian, of the
+security team, may end sessions).
 
 In another terminal:
 ${exports.join('\n')}
@@ -36,6 +37,7 @@ ${exports.join('\n')}
   kubectl curfew status
   kubectl get namespaces          # after 60 s: says why, logs in again, goes on
   kubectl get namespaces </dev/null | cat   # after 60 s with no terminal: refused, exit status 1
+  kubectl curfew sessions list
   kubectl curfew logout
 
 No browser on this machine? This one logs in as alice by itself:

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { runInPty } from '../support/pty.ts';
 import { run } from '../support/run.ts';
 import { startWorld } from '../support/world.ts';
-import { DEMO_POLICY, MAX_AGE } from './policy.ts';
+import { DEMO_PLANES, DEMO_POLICY, DEMO_SECTIONS, MAX_AGE } from './policy.ts';
 import { say } from './say.ts';
 
 interface Outcome {
@@ -27,14 +27,15 @@ const refuses =
 /** @throws Error naming the first step that did not do what it should */
 export async function play(): Promise<void> {
   say('# starting: identity provider, curfew-broker, etcd, kube-apiserver');
-  const world = await startWorld({ policy: DEMO_POLICY, log: say });
+  const world = await startWorld({ policy: DEMO_POLICY, planes: DEMO_PLANES, sections: DEMO_SECTIONS, log: say });
   try {
     const { env, browser } = await world.person('alice');
+    const carol = await world.person('carol');
 
     /** Types a line at a terminal, or runs it with none. */
-    const type = async (line: string, check: Check, { terminal = true } = {}) => {
-      say(`\n$ ${line}`);
-      const outcome = terminal ? await atTerminal(line, env) : await withoutTerminal(line, env);
+    const type = async (line: string, check: Check, { terminal = true, as = env } = {}) => {
+      say(`\n${as === env ? '' : 'carol '}$ ${line}`);
+      const outcome = terminal ? await atTerminal(line, as) : await withoutTerminal(line, as);
       say(outcome.text.trimEnd());
       if (outcome.code !== 0) say(`(exit status ${outcome.code})`);
       if (!check(outcome)) throw new Error(`this did not do what it should: ${line}`);
@@ -67,7 +68,14 @@ export async function play(): Promise<void> {
     await type('kubectl get namespaces', works(/login is too old[\s\S]*default\s+Active/));
     expectLogins(2);
     await type('kubectl auth whoami', works(/curfew:alice@example\.com/));
-    say('\n# the end, before the time');
+    say('\n# the end, before the time: carol of the security team ends the session');
+    await type(setup, works(/dev/), { as: carol.env });
+    await type('kubectl curfew login', works(/logged in as curfew:carol/), { as: carol.env });
+    await type('kubectl curfew sessions list --all', works(/alice@example\.com/), { as: carol.env });
+    const end = 'kubectl curfew sessions end --user alice@example.com --reason "laptop stolen"';
+    await type(end, works(/alice@example\.com/), { as: carol.env });
+    say('\n# kubectl still holds a token that has not expired, and is denied at its next request');
+    await type('kubectl get namespaces', refuses(/session is over: ended by an administrator/));
     await type('kubectl curfew logout', works(/./));
     await type('kubectl get namespaces', refuses(/not logged in|login/), { terminal: false });
     expectLogins(2);

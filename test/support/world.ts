@@ -77,6 +77,13 @@ export const USERS: IdpOptions['users'] = {
     name: 'Alice',
   },
   bob: { password: 'builder', email: 'bob@example.com', email_verified: true, groups: ['dev'], name: 'Bob' },
+  carol: {
+    password: 'guardian',
+    email: 'carol@example.com',
+    email_verified: true,
+    groups: ['security'],
+    name: 'Carol',
+  },
 };
 
 export const POLICY = { limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' }, segments: [] };

@@ -1,0 +1,104 @@
+// `sessions list` and `sessions end`: one's own sessions at a broker, and those of others for administrators.
+
+import { sayDuration } from '../../shared/duration.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { between, type Seconds } from '../../shared/time.ts';
+import { isSessionList, isSessionsEnded, type SessionInfo, type SessionsEnded } from '../../shared/wire.ts';
+import { type Client, createClient } from '../client.ts';
+import { chooseBroker } from '../config.ts';
+import { type Host, oneLine } from '../host.ts';
+import { askAsSession } from '../session_request.ts';
+import { forgetSession } from './logout.ts';
+
+interface BrokerOptions {
+  readonly broker?: string;
+  readonly caFile?: string;
+}
+
+export interface ListOptions extends BrokerOptions {
+  readonly all?: boolean;
+  readonly output?: string;
+}
+
+export interface EndOptions extends BrokerOptions {
+  readonly user?: string;
+  readonly all?: boolean;
+  readonly reason?: string;
+}
+
+export async function listCommand(host: Host, { broker, caFile, all = false, output }: ListOptions): Promise<void> {
+  const client = createClient(host, chooseBroker(host, broker), caFile);
+  const { sessions, broker_time } = await everyPage(client, all);
+  if (output === 'json') host.print(`${JSON.stringify({ broker_time, sessions }, null, 2)}\n`);
+  else host.print(table(sessions, broker_time, all));
+}
+
+async function everyPage(client: Client, all: boolean) {
+  const sessions: SessionInfo[] = [];
+  for (let after: string | undefined; ; ) {
+    const query = { ...(all && { all: 'true' }), ...(after !== undefined && { after }) };
+    const page = await askAsSession(client, { method: 'GET', query }, isSessionList);
+    sessions.push(...page.sessions);
+    if (page.next === undefined || page.next === after) return { sessions, broker_time: page.broker_time };
+    after = page.next;
+  }
+}
+
+/** @throws CurfewError the first failure, after the others were ended all the same */
+export async function endCommand(host: Host, sids: readonly string[], options: EndOptions): Promise<void> {
+  const { broker, caFile, user, all, reason } = options;
+  if ([sids.length > 0, user !== undefined, all === true].filter(Boolean).length !== 1) {
+    const hint = 'see: kubectl curfew sessions end --help';
+    throw new CurfewError('usage', 'expected session ids, or --user, or --all', { hint });
+  }
+  const client = createClient(host, chooseBroker(host, broker), caFile);
+  const common = reason === undefined ? {} : { reason };
+  const requests =
+    sids.length > 0
+      ? [...new Set(sids)].map((sid) => ({ path: `/${encodeURIComponent(sid)}`, query: common }))
+      : [{ query: { ...common, ...(user === undefined ? { all: 'true' } : { user }) } }];
+  let failure: unknown;
+  let count = 0;
+  for (const request of requests) {
+    try {
+      const { ended } = await askAsSession(client, { method: 'DELETE', ...request }, isSessionsEnded);
+      count += ended.length;
+      for (const { sid, username } of ended) host.print(`ended ${oneLine(sid)} of ${oneLine(username)}\n`);
+      await forgetOwn(client, ended);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw failure;
+  if (count === 0) host.print('no such session lives: nothing was ended\n');
+}
+
+/** What is kept here of a session that was just ended is worth nothing any more. */
+async function forgetOwn(client: Client, ended: SessionsEnded['ended']): Promise<void> {
+  await forgetSession(client, (session) => ended.some(({ sid }) => sid === session.sid));
+}
+
+function table(sessions: readonly SessionInfo[], now: Seconds, all: boolean): string {
+  if (sessions.length === 0) return 'no session lives\n';
+  const head = ['SESSION', ...(all ? ['PERSON'] : []), 'LOGGED IN', 'LAST USED', 'ENDS', 'FROM'];
+  const rows = sessions.map((session) => [
+    oneLine(session.sid),
+    ...(all ? [oneLine(session.username)] : []),
+    `${sayDuration(between(session.auth_time, now))} ago`,
+    `${sayDuration(between(session.last_used, now))} ago`,
+    `in ${sayDuration(between(now, session.session_end))}`,
+    `${from(session)}${session.current ? ' (this one)' : ''}`,
+  ]);
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd();
+  return `${[head, ...rows].map(line).join('\n')}\n`;
+}
+
+function from({ address, user_agent }: SessionInfo): string {
+  const program = user_agent === undefined ? '' : ` by ${oneLine(user_agent).slice(0, 60)}`;
+  return `${oneLine(address)}${program}`;
+}
