@@ -1,34 +1,64 @@
-// Whether a text is a Kubernetes token of ours that is not over. Strict: one algorithm, one type, our own keys; a session
-// handle, an ID token or anything else is none (T1, T7).
+// Verifies Kubernetes tokens that this broker signed, as strictly as they were minted. Whether their session still lives is
+// the caller's to find out: a token alone says nothing of that.
 
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { isSeconds, over, type Seconds } from '../shared/time.ts';
+import { isObject } from '../shared/wire.ts';
+import type { Broker } from './broker.ts';
 import { parseCompactJws } from './jws.ts';
-import type { Keys, PublicJwk } from './keys.ts';
+import type { PublicJwk } from './keys.ts';
 import { TOKEN_TYP, type TokenClaims } from './mint.ts';
 
-/** @returns its claims, or `undefined` for what is no such token, or over */
+/**
+ * Checks own key, `typ`, `alg`, `iss`, `aud` (of a cluster there is), the times, and that every claim has its form.
+ *
+ * @param now by the broker's clock; at `exp` it is over, before `nbf` it is not yet good, without tolerance
+ * @returns `undefined` for whatever is not a token of ours that is good now
+ */
 export function verifyToken(
-  { keys, config }: { readonly keys: Keys; readonly config: { readonly issuer: string } },
+  { config, keys }: Pick<Broker, 'config' | 'keys'>,
   text: string,
   now: Seconds,
 ): TokenClaims | undefined {
   const jws = parseCompactJws(text);
   if (!jws) return undefined;
   const { typ, alg, kid, crit } = jws.header;
+  if (typ !== TOKEN_TYP || alg !== 'ES256' || crit !== undefined) return undefined;
+  // The key is one of ours by its id: keys and addresses of keys in the token are not looked at.
   const jwk = keys.jwks.keys.find((candidate) => candidate.kid === kid);
-  if (typ !== TOKEN_TYP || alg !== 'ES256' || crit !== undefined || !jwk) return undefined;
-  const key = { key: publicKey(jwk), dsaEncoding: 'ieee-p1363' } as const;
+  if (!jwk) return undefined;
+  const key = { key: importKey(jwk), dsaEncoding: 'ieee-p1363' } as const;
   if (!verify('sha256', Buffer.from(jws.signed), key, jws.signature)) return undefined;
-  // Signed by us, so its claims are of the shape in which we mint them; only whose and until when is asked here.
-  const claims = jws.payload as unknown as TokenClaims;
-  return claims.iss === config.issuer && isSeconds(claims.exp) && !over(claims.exp, now) ? claims : undefined;
+  const claims = jws.payload;
+  if (!isTokenClaims(claims) || claims.iss !== config.issuer) return undefined;
+  if (!config.clusters.some(({ audience }) => audience === claims.aud)) return undefined;
+  return over(claims.exp, now) || claims.nbf > now || claims.exp <= claims.iat ? undefined : claims;
 }
 
 const imported = new WeakMap<PublicJwk, KeyObject>();
 
-function publicKey(jwk: PublicJwk): KeyObject {
-  const key = imported.get(jwk) ?? createPublicKey({ key: { ...jwk }, format: 'jwk' });
+/** Importing a key costs as much as verifying with it. */
+function importKey(jwk: PublicJwk): KeyObject {
+  const known = imported.get(jwk);
+  if (known) return known;
+  const { kty, crv, x, y } = jwk;
+  const key = createPublicKey({ key: { kty, crv, x, y }, format: 'jwk' });
   imported.set(jwk, key);
   return key;
+}
+
+function isTokenClaims(value: unknown): value is TokenClaims {
+  if (!isObject(value)) return false;
+  const { groups, acr } = value;
+  return (
+    [value.iss, value.aud, value.sub, value.username, value.sid, value.jti].every(isText) &&
+    [value.iat, value.nbf, value.exp, value.auth_time].every(isSeconds) &&
+    Array.isArray(groups) &&
+    groups.every(isText) &&
+    (acr === undefined || isText(acr))
+  );
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
 }

@@ -4,7 +4,7 @@ import { createHash, type KeyObject, timingSafeEqual } from 'node:crypto';
 import type { Cluster, Config } from './config.ts';
 
 /** 32 bytes, base64url without padding. */
-const BEARER = /^Bearer ([A-Za-z0-9_-]{43})$/;
+const BEARER = /^Bearer ([A-Za-z0-9_-]{43})$/i;
 
 /**
  * @param authorization the header as it came

@@ -19,8 +19,9 @@ export async function askAsSession<T>(
   request: SessionRequest,
   is: (value: unknown) => value is T,
 ): Promise<T> {
-  const { reply, refusal } = await ask(client, request, is);
-  if (reply !== undefined) return reply;
+  const first = await ask(client, request, is);
+  if (first.refusal === undefined) return first.reply;
+  const { refusal } = first;
   if (!wantsLogin(refusal) || !client.host.interactive) throw asError(client, asRemembered(refusal));
   const { host } = client;
   host.say(`${refusal.error_description}: logging in`);
@@ -29,7 +30,7 @@ export async function askAsSession<T>(
   const { refused } = await withLock(host, [client.url, 'login'], LOGGING_IN, () => login(client, wish));
   if (refused) throw asError(client, refused);
   const again = await ask(client, request, is);
-  if (again.reply !== undefined) return again.reply;
+  if (again.refusal === undefined) return again.reply;
   throw asError(client, asRemembered(again.refusal));
 }
 
