@@ -147,6 +147,15 @@ describe('a rule that names a target', () => {
   });
 });
 
+test('rules that together want what no login has deny it, and ask for no level', async () => {
+  const match = { clusters: ['prod-*'] };
+  await service.reload(rules(...['mfa', 'hwk'].map((acr) => ({ when: 'true', match, limits: { acr: [acr] } }))));
+  const { holder, handle } = await open({ acr: 'mfa' });
+  const { status, refused } = await holder.renew(handle, 'prod-eu');
+  assert.deepEqual([status, refused.reason, refused.acr_values], [400, 'acr_too_low', undefined]);
+  assert.match(refused.error_description, /no acr has all that is required/);
+});
+
 describe('a rule that looks at the cluster', () => {
   const gold = { when: '"tier" in cluster.labels && cluster.labels.tier == "gold"', limits: { max_age: '10m' } };
 
