@@ -5,7 +5,7 @@ import type { Denied, Verdict } from '../shared/decide.ts';
 import type { Code } from '../shared/errors.ts';
 import { sayDenial } from '../shared/messages.ts';
 import { type ResolvedLimits, resolveLimits, withYields, type Yield } from '../shared/policy.ts';
-import type { Clock, Seconds } from '../shared/time.ts';
+import { type Clock, earliest, plus, type Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts';
 import type { RefusalEvent } from './audit.ts';
 import { type Cluster, type Config, clusterLimits, type IdentityProviderSettings } from './config.ts';
@@ -225,7 +225,9 @@ export async function refuseByVerdict(
 }
 
 export function wireSession(session: Session, limits: ResolvedLimits, session_end: Seconds, now: Seconds): WireSession {
-  const { sid, username, auth_time, acr, end_at_most } = session;
+  const { sid, username, auth_time, acr } = session;
+  // Lowered where the policy is tighter than at login, as it is stored with the next use.
+  const end_at_most = earliest(session.end_at_most, plus(auth_time, limits.session.max_age));
   const groups = JSON.parse(session.groups) as string[];
   return {
     sid,

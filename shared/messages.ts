@@ -13,7 +13,9 @@ export function sayDenial(denied: Denied): string {
     case 'idle_too_long':
       return `session is idle for too long: not used for ${denied.found === undefined ? 'too long' : sayDuration(denied.found)}, limit ${length(denied.limit)}`;
     case 'acr_too_low':
-      return `login is too weak: acr ${(denied.acr_values ?? []).join(' or ')} is required`;
+      return denied.acr_values?.length === 0
+        ? 'login is too weak: no acr has all that is required'
+        : `login is too weak: acr ${(denied.acr_values ?? []).join(' or ')} is required`;
     case 'session_ended':
       return `session is over: ${sayEnd(denied.end_reason)}`;
   }

@@ -16,7 +16,8 @@ export function sendRefused(
   as_error?: OAuthError,
 ): FastifyReply {
   const { status, error } = meaning(refused);
-  const acr_values = denied?.acr_values?.join(' ');
+  // None where no login would do: an empty list would ask for any.
+  const acr_values = denied?.acr_values?.join(' ') || undefined;
   const wanted = denied?.reason === 'acr_too_low' || as_error === 'insufficient_user_authentication';
   const max_age = wanted ? session?.limits.target.max_age : undefined;
   const body: Refusal = {

@@ -4,6 +4,7 @@
 import type { Environment } from '@marcbachmann/cel-js';
 import type { Seconds } from '../../shared/time.ts';
 import { Moment, registerMoment } from './moment.ts';
+import { plainSpelling } from './network.ts';
 
 export interface RuleFacts {
   readonly user: {
@@ -45,7 +46,7 @@ class Request {
   readonly time: Moment;
   readonly user_agent: string;
   constructor({ address, time, user_agent = '' }: RuleFacts['request']) {
-    this.address = address;
+    this.address = plainSpelling(address);
     this.time = new Moment(time);
     this.user_agent = user_agent;
   }
@@ -63,7 +64,7 @@ class Cluster {
 class Session {
   readonly address: string;
   constructor({ address }: RuleFacts['session']) {
-    this.address = address;
+    this.address = plainSpelling(address);
   }
 }
 

@@ -33,6 +33,11 @@ export function inNetwork(address: string, block: string): boolean {
   return plain.family === network.family && network.list.check(plain.address, nameOf(plain.family));
 }
 
+/** An address in its one spelling, IPv4 as what it is; a text that is none as it came. */
+export function plainSpelling(address: string): string {
+  return plainAddress(address)?.address ?? address;
+}
+
 function networkOf(text: string): Network | undefined {
   const before = known.get(text);
   if (before) return before;

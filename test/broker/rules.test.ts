@@ -64,6 +64,18 @@ describe('a condition sees', () => {
   });
 });
 
+test('an address has one spelling, whatever the socket or proxy says, and a text that is none stays as it is', () => {
+  const from = (address: string, login: string): RuleFacts => ({
+    ...FACTS,
+    request: { ...FACTS.request, address },
+    session: { address: login },
+  });
+  assert.equal(holds('request.address == "10.0.0.7"', from('::ffff:10.0.0.7', '')), true);
+  assert.equal(holds('session.address == request.address', from('::ffff:a00:7', '10.0.0.7')), true);
+  assert.equal(holds('request.address == "2001:db8::1"', from('2001:DB8:0::1', '')), true);
+  assert.equal(holds('request.address == "unknown" && session.address == ""', from('unknown', '')), true);
+});
+
 describe('an expression is refused at load', () => {
   for (const [text, fault] of [
     ['', /unexpected token/],

@@ -29,13 +29,19 @@ export function settingPaths(): string[] {
   const sections = [...read('broker/config/schema.ts').matchAll(/\.\.\.section\('(\w+)'\)/g)].map(
     ([, name = '']) => name,
   );
-  const lists: readonly string[] = ['clusters', 'policy.segments'];
+  const lists: readonly string[] = ['clusters', 'policy.segments', 'policy.rules', 'hooks'];
+  // A key that belongs nowhere: where keys are free (labels) it is the fault that names the setting.
+  const stray = '\0';
   const anything = (at: string): unknown => {
     if (lists.includes(at)) return [anything(`${at}[]`)];
-    return new Proxy({}, { get: (_, key) => anything(`${at}.${String(key)}`), has: () => true, ownKeys: () => [] });
+    return new Proxy(
+      { [stray]: 1 },
+      { get: (_, key) => anything(`${at}.${String(key)}`), has: () => true, ownKeys: () => [stray] },
+    );
   };
   const { faults } = parseSections(Object.fromEntries(sections.map((name) => [name, anything(name)])));
-  return faults.map((fault) => (fault.split(': ', 1)[0] ?? '').replaceAll('[0]', '[]'));
+  const named = faults.filter((fault) => !fault.endsWith(': unknown setting'));
+  return named.map((fault) => (fault.split(': ', 1)[0] ?? '').replaceAll('[0]', '[]'));
 }
 
 /** Names of settings that are refused as not available yet. */

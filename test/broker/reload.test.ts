@@ -1,0 +1,368 @@
+// The configuration read again while the broker runs: what a tighter policy does to living sessions, that a looser one
+// revives nothing, and that a file that cannot be used changes nothing.
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
+import type { PolicyEvent } from '../../broker/audit.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { freePort } from '../cluster/ports.ts';
+import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
+import { Holder } from '../support/holder.ts';
+import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
+import { type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
+
+const LIMITS = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' };
+const PROD = { name: 'prod', match: { clusters: ['prod-*'] } };
+const policy = (limits: object, ...segments: object[]) => ({ policy: { limits: { ...LIMITS, ...limits }, segments } });
+const prodEu = (more: object) => ({
+  clusters: [
+    { name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
+    { name: 'prod-eu', server: 'https://127.0.0.1:2', audience: 'prod-eu', allowed_groups: ['sre'], ...more },
+  ],
+});
+
+let service: TestService;
+/** A person of a test's own, as an end sets `login_after` for the person. */
+let people = 0;
+
+async function open() {
+  people += 1;
+  const holder = service.holder();
+  const who = { sub: `person-${people}`, email: `person-${people}@example.com` };
+  const { refresh_token = '', session } = (await service.login(holder, who)).granted;
+  return {
+    sid: session.sid,
+    end_at_most: session.end_at_most,
+    renew: (audience: string) => holder.renew(refresh_token, audience),
+    ends: () =>
+      service.audit.flatMap((event) => (event.event === 'end' && event.sid === session.sid ? [event.reason] : [])),
+  };
+}
+
+const outcomes = () => service.audit.filter((event): event is PolicyEvent => event.event === 'policy');
+
+describe('a policy that was reloaded', () => {
+  before(async () => {
+    service = await startTestService();
+  });
+  afterEach(() => service.restart());
+  after(() => service.stop());
+
+  test('S11 tighter session-wide ends a living session at its next renewal, and is recorded before', async () => {
+    const { renew, ends } = await open();
+    service.advance(600);
+    const { outcome } = await service.reload(policy({ max_age: '10m' }));
+    assert.equal(outcome, 'reloaded');
+    assert.equal((await renew('dev')).refused.reason, 'login_too_old');
+    assert.deepEqual(ends(), ['max_age']);
+    const [reloaded, end] = service.audit.slice(-3).filter(({ event }) => event === 'policy' || event === 'end');
+    assert.ok(reloaded?.event === 'policy' && reloaded.outcome === 'reloaded' && end?.event === 'end');
+    assert.match(reloaded.digest, /^[0-9a-f]{64}$/);
+  });
+
+  test('S11 tighter lowers the end of a living session, also when it is loosened again', async () => {
+    const { renew, end_at_most } = await open();
+    await service.reload(policy({ max_age: '20m' }));
+    const lowered = (await renew('dev')).granted.session.end_at_most;
+    assert.equal(lowered, end_at_most - 2400);
+    await service.reload(policy({ max_age: '2h' }));
+    assert.equal((await renew('dev')).granted.session.end_at_most, lowered);
+    service.advance(1199);
+    assert.equal((await renew('dev')).granted.expires_in, 1);
+    service.advance(1);
+    assert.equal((await renew('dev')).refused.reason, 'login_too_old');
+  });
+
+  test('S11 a session that was idle for longer than a tighter inactivity_timeout allows is over at its next renewal', async () => {
+    const { renew, ends } = await open();
+    service.advance(900);
+    assert.equal((await renew('dev')).status, 200);
+    service.advance(60);
+    await service.reload(policy({ inactivity_timeout: '15m' }));
+    assert.equal((await renew('dev')).refused.reason, 'idle_too_long');
+    assert.deepEqual(ends(), ['inactivity_timeout']);
+  });
+
+  test('S11 tighter for a segment denies that segment and ends nothing', async () => {
+    const { renew, ends } = await open();
+    service.advance(300);
+    assert.equal((await renew('prod-eu')).status, 200);
+    await service.reload(policy({}, { ...PROD, limits: { max_age: '5m' } }));
+    assert.equal((await renew('prod-eu')).refused.reason, 'login_too_old');
+    assert.equal((await renew('dev')).status, 200);
+    assert.deepEqual(ends(), []);
+  });
+
+  test('S11 with an acr, a rule, a ceiling or fewer groups denies a living session at its next renewal', async () => {
+    const { renew } = await open();
+    service.advance(60);
+    for (const [changes, reason] of [
+      [policy({}, { ...PROD, limits: { acr: ['mfa'] } }), 'acr_too_low'],
+      [
+        {
+          policy: {
+            limits: LIMITS,
+            rules: [{ name: 'r', when: 'true', match: PROD.match, limits: { max_age: '30s' } }],
+          },
+        },
+        'login_too_old',
+      ],
+      [prodEu({ ceiling: { max_age: '30s' } }), 'login_too_old'],
+      [prodEu({ allowed_groups: ['platform'] }), 'invalid_target'],
+      [{ clusters: prodEu({}).clusters.slice(0, 1) }, 'invalid_target'],
+    ] as const) {
+      assert.equal((await service.reload(changes)).outcome, 'reloaded');
+      assert.equal((await renew('prod-eu')).refused.reason, reason);
+      assert.equal((await renew('dev')).status, 200);
+    }
+    await service.reload();
+    assert.equal((await renew('prod-eu')).status, 200);
+  });
+
+  test('S11 with a group taken out of allowed_groups ends the sessions that came in by it', async () => {
+    const { renew, ends } = await open();
+    const narrower = identityProvider(service.issuer.issuer, { allowed_groups: ['platform'] });
+    assert.equal((await service.reload({ identity_provider: narrower })).outcome, 'reloaded');
+    assert.equal((await renew('dev')).refused.reason, 'not_admitted');
+    assert.deepEqual(ends(), ['policy']);
+    await service.reload();
+    assert.equal((await renew('dev')).refused.reason, 'session_ended');
+  });
+
+  test('S14 looser brings no ended session back and lengthens no living one', async () => {
+    const [ended, living] = [await open(), await open()];
+    await service.reload(policy({ max_age: '10m' }));
+    service.advance(600);
+    assert.equal((await ended.renew('dev')).refused.reason, 'login_too_old');
+    await service.reload(policy({ max_age: '12h', inactivity_timeout: '6h' }));
+    assert.equal((await ended.renew('dev')).refused.reason, 'session_ended');
+    assert.equal((await living.renew('dev')).granted.session.end_at_most, living.end_at_most);
+  });
+
+  test('S14 looser leaves an end that came while nobody asked', async () => {
+    const { renew, ends } = await open();
+    service.advance(1800);
+    await service.reload(policy({ max_age: '12h', inactivity_timeout: '6h' }));
+    assert.equal((await renew('dev')).refused.reason, 'idle_too_long');
+    assert.deepEqual(ends(), ['inactivity_timeout']);
+  });
+
+  test('is what new logins and the metadata go by', async () => {
+    await service.reload(policy({ max_age: '20m' }));
+    const { end_at_most } = await open();
+    assert.equal(end_at_most, service.now + 1200);
+    const metadata = (await (await fetch(`${service.url}/.well-known/curfew`)).json()) as {
+      limits: { max_age: number };
+    };
+    assert.equal(metadata.limits.max_age, 1200);
+  });
+});
+
+describe('a configuration that cannot be taken over', () => {
+  before(async () => {
+    service = await startTestService();
+  });
+  after(() => service.stop());
+
+  test('F9 is said in log and record with its faults, and the old one stays', async () => {
+    const { renew } = await open();
+    const before = outcomes().length;
+    const broken = { policy: { limits: { ...LIMITS, max_age: '15 min' }, segmnts: [] } };
+    const outcome = await service.reload(broken);
+    assert.ok(outcome.outcome === 'refused');
+    const expected = [/policy\.limits\.max_age: expected a duration/, /policy\.segmnts: unknown setting/];
+    for (const fault of expected)
+      assert.ok(
+        outcome.faults.some((line) => fault.test(line)),
+        outcome.faults.join('\n'),
+      );
+    const [row, ...more] = outcomes().slice(before);
+    assert.deepEqual([row?.outcome, row?.faults, more], ['refused', outcome.faults, []]);
+    const said = service.log.map((line) => JSON.parse(line) as { level: number; msg: string; faults?: unknown });
+    assert.deepEqual(said.filter(({ level, faults }) => level === 50 && faults).at(-1)?.faults, outcome.faults);
+    assert.equal((await renew('dev')).granted.session.limits.session.max_age, 3600);
+    assert.equal((await service.reload()).outcome, 'same');
+  });
+
+  test('F9 with a rule that cannot be parsed keeps the old rules', async () => {
+    const { renew } = await open();
+    const rule = { name: 'r', when: 'user.nme == "a"', limits: { max_age: '1m' } };
+    const outcome = await service.reload({ policy: { limits: LIMITS, rules: [rule] } });
+    assert.ok(
+      outcome.outcome === 'refused' && /policy\.rules\[0\]\.when: unknown field: user\.nme/.test(outcome.faults.join()),
+    );
+    assert.equal((await renew('dev')).status, 200);
+  });
+
+  for (const [setting, changes] of [
+    ['issuer', { issuer: 'https://other.example.com' }],
+    ['listen', { listen: { address: '127.0.0.1', port: 1 } }],
+    ['trusted_proxies', { trusted_proxies: ['10.0.0.0/8'] }],
+    ['metrics', { metrics: { address: '127.0.0.1', port: 1 } }],
+    ['store', { store: { sqlite: { file: 'other.db' } } }],
+    ['identity_provider.username_prefix', { username_prefix: 'other:' }],
+    ['identity_provider.client_id', { client_id: 'other' }],
+    ['identity_provider.clock_skew', { clock_skew: '1s' }],
+    ['identity_provider.client_secret', { client_secret: 'given-out' }],
+  ] as const) {
+    test(`as ${setting} takes effect at a start only is refused by that name, and nothing of it holds`, async () => {
+      const { renew } = await open();
+      const section = setting.startsWith('identity_provider.')
+        ? { identity_provider: identityProvider(service.issuer.issuer, changes) }
+        : changes;
+      const outcome = await service.reload({ ...section, ...policy({ max_age: '1s' }) });
+      assert.ok(outcome.outcome === 'refused', outcome.outcome);
+      assert.deepEqual(outcome.faults, [`${setting}: takes effect at a start only`]);
+      assert.equal(outcomes().at(-1)?.outcome, 'refused');
+      service.advance(1);
+      assert.equal((await renew('dev')).status, 200);
+    });
+  }
+
+  test('names all that differs, and the setting as it is written', async () => {
+    const ca = await caFile();
+    const changes = { issuer: 'https://other.example.com', issuer_ca_file: ca, trusted_proxies: ['10.0.0.1'] };
+    const section = identityProvider(service.issuer.issuer, { ca_file: ca, scopes: ['openid'] });
+    const outcome = await service.reload({ ...changes, identity_provider: section });
+    assert.ok(outcome.outcome === 'refused');
+    assert.deepEqual(outcome.faults.map((fault) => fault.split(':', 1)[0]).sort(), [
+      'identity_provider.ca_file',
+      'identity_provider.scopes',
+      'issuer',
+      'issuer_ca_file',
+      'trusted_proxies',
+    ]);
+  });
+
+  test('is not taken over when it could not be recorded: no policy holds that the record does not know', async () => {
+    const { renew } = await open();
+    await service.reload();
+    const database = new DatabaseSync(service.storeFile);
+    database.exec('alter table audit rename to elsewhere');
+    const reload = service.reload(policy({ max_age: '10s' }));
+    await assert.rejects(reload, (error) => error instanceof CurfewError && error.code === 'store');
+    database.exec('alter table elsewhere rename to audit');
+    database.close();
+    service.advance(60);
+    assert.equal((await renew('dev')).status, 200);
+    assert.equal((await service.reload(policy({ max_age: '10s' }))).outcome, 'reloaded');
+    assert.equal((await renew('dev')).refused.reason, 'login_too_old');
+  });
+
+  test('is none when nothing changed: no row, no word', async () => {
+    await service.reload();
+    const [rows, lines] = [service.audit.length, service.log.length];
+    assert.deepEqual(await service.reload(), { outcome: 'same' });
+    assert.deepEqual([service.audit.length, service.log.length], [rows, lines]);
+  });
+});
+
+async function caFile(): Promise<string> {
+  const folder = await mkdtemp(path.join(path.dirname(service.storeFile), 'ca-'));
+  return (await createCertificateAuthority(folder)).caFile;
+}
+
+describe('the broker as a process', () => {
+  let folder: string;
+  let configFile: string;
+  let issuer: StaticIssuer;
+  let broker: BrokerProcess;
+  let settings: Record<string, unknown>;
+  let url: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'curfew-reload-'));
+    configFile = path.join(folder, 'config.yaml');
+    issuer = await startStaticIssuer();
+    url = `http://127.0.0.1:${await freePort()}`;
+    await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
+    settings = {
+      issuer: ISSUER,
+      listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
+      keys: { encryption_key_file: 'key' },
+      identity_provider: identityProvider(issuer.issuer),
+      clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] }],
+      store: { sqlite: { file: 'curfew.db' } },
+      policy: { limits: LIMITS },
+    };
+    await writeFile(configFile, stringify(settings));
+    broker = await startBroker({ configFile, url });
+  });
+  after(async () => {
+    await broker?.stop();
+    await issuer?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const rows = () => broker.audit().filter(({ event }) => event === 'policy');
+
+  async function until(count: number): Promise<Readonly<Record<string, unknown>>> {
+    const deadline = performance.now() + 15_000;
+    while (rows().length < count && performance.now() < deadline) await sleep(20);
+    assert.equal(rows().length, count, broker.output());
+    return rows().at(-1) ?? {};
+  }
+
+  async function login() {
+    const holder = new Holder({ issuer: ISSUER, url });
+    const at = holder.now();
+    const claims = {
+      iss: issuer.issuer,
+      aud: 'curfew',
+      sub: 'alice',
+      iat: at,
+      exp: at + 300,
+      auth_time: at,
+      nonce: holder.nonce,
+    };
+    const who = { email: 'alice@example.com', email_verified: true, groups: ['dev'] };
+    const { refresh_token = '' } = (await holder.exchange(issuer.sign({ ...claims, ...who }))).granted;
+    return () => holder.renew(refresh_token, 'dev');
+  }
+
+  test('F9 takes over a changed file by itself, keeps the old one for a broken file, and does as it is told by SIGHUP', async () => {
+    assert.equal((await until(1)).outcome, 'loaded');
+    const renew = await login();
+    const maxAge = async () => (await renew()).granted.session.limits.session.max_age;
+    assert.equal(await maxAge(), 3600);
+
+    await writeFile(configFile, stringify({ ...settings, policy: { limits: { ...LIMITS, max_age: '50m' } } }));
+    assert.equal((await until(2)).outcome, 'reloaded');
+    assert.equal(await maxAge(), 3000);
+
+    // As tools replace files: written beside, renamed.
+    await writeFile(`${configFile}.new`, 'policy: [');
+    await rename(`${configFile}.new`, configFile);
+    const refused = await until(3);
+    assert.equal(refused.outcome, 'refused');
+    assert.match(String(refused.faults), /line 1, column \d+/);
+    assert.match(broker.log(), /configuration not reloaded, the old one stays/);
+    assert.equal(await maxAge(), 3000);
+
+    process.kill(broker.pid, 'SIGHUP');
+    assert.equal((await until(4)).outcome, 'refused');
+
+    await writeFile(configFile, stringify({ ...settings, policy: { limits: { ...LIMITS, max_age: '40m' } } }));
+    assert.equal((await until(5)).outcome, 'reloaded');
+    assert.equal(await maxAge(), 2400);
+  });
+
+  test('SIGHUP reads again what the file names, though the file itself is as it was', async () => {
+    const before = rows().length;
+    const hook = { token_file: 'hook', on_failure: 'deny' };
+    await writeFile(path.join(folder, 'hook'), randomBytes(32).toString('hex'), { mode: 0o600 });
+    const clusters = [{ ...(settings.clusters as object[])[0], webhook: hook }];
+    await writeFile(configFile, stringify({ ...settings, clusters }));
+    assert.equal((await until(before + 1)).outcome, 'reloaded');
+    await writeFile(path.join(folder, 'hook'), randomBytes(32).toString('hex'), { mode: 0o600 });
+    process.kill(broker.pid, 'SIGHUP');
+    assert.equal((await until(before + 2)).outcome, 'reloaded');
+  });
+});
