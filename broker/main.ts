@@ -1,12 +1,14 @@
 // curfew-broker: the commands. Clock, environment and streams are made here and passed on.
 
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
 import { pino } from 'pino';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import type { AuditEntry } from './audit.ts';
+import { exportAudit, tailAudit, verifyAudit } from './audit_commands.ts';
 import { printAuthnConfig } from './authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
 import { check } from './check.ts';
@@ -71,6 +73,12 @@ async function digestOf(file: string): Promise<string | undefined> {
   return text && createHash('sha256').update(text).digest('hex');
 }
 
+/** Waits for a reader that is slower than we are, and ends when there is none any more. */
+async function printLine(line: string): Promise<void> {
+  if (!stdout.writable) process.exit(EXIT.done);
+  if (!stdout.write(`${line}\n`)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
+}
+
 function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of signals) process.once(signal, () => resolve(signal));
@@ -130,6 +138,31 @@ function program(): Command {
     .action(async ({ config, cluster, authentication }: { config: string; cluster: string; authentication?: true }) => {
       const asks = authentication ? 'authentication' : 'authorization';
       stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks));
+    });
+  const audit = root.command('audit').description('check and read the record');
+  audit
+    .command('verify')
+    .description('find rows that were changed, removed, added or reordered')
+    .requiredOption('--config <file>', 'the configuration')
+    .option('--anchor <seq:hash>', 'a row noted earlier, which must still be there')
+    .action(async ({ config, anchor }: { config: string; anchor?: string }) => {
+      process.exitCode = await verifyAudit(await loadConfig(config, { env }), anchor, printLine);
+    });
+  audit
+    .command('tail')
+    .description('print the newest rows')
+    .requiredOption('--config <file>', 'the configuration')
+    .option('--follow', 'go on with those that come')
+    .action(async ({ config, follow = false }: { config: string; follow?: boolean }) => {
+      await tailAudit(await loadConfig(config, { env }), follow, printLine);
+    });
+  audit
+    .command('export')
+    .description('print all rows, one JSON object a line')
+    .requiredOption('--config <file>', 'the configuration')
+    .option('--since <time>', 'only from this instant on (RFC 3339), or for the last 24h')
+    .action(async ({ config, since }: { config: string; since?: string }) => {
+      await exportAudit(await loadConfig(config, { env }), since, now, printLine);
     });
   const policy = root.command('policy').description('ask the policy of a configuration');
   policy
