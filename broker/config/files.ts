@@ -85,7 +85,7 @@ async function readWebhookTokens(clusters: Sections['clusters'], around: Surroun
   const tokens = await Promise.all(read);
   for (const [i, token] of tokens.entries()) {
     const first = tokens.findIndex((other) => token && other?.equals(token));
-    if (first >= 0 && first < i) faults.push(`${path(i)}: holds the token of cluster ${clusters[first]?.name} already`);
+    if (first >= 0 && first < i) faults.push(`${path(i)}: holds the token of another cluster`);
   }
   return tokens;
 }

@@ -137,7 +137,7 @@ const FAULTS: readonly (readonly [string, () => Settings, RegExp])[] = [
     () => ({
       clusters: [prod, dev].map((one) => ({ ...one, webhook: { token_file: 'key', on_failure: 'deny' } })),
     }),
-    /^clusters\[1\]\.webhook\.token_file: holds the token of cluster prod-eu already/,
+    /^clusters\[1\]\.webhook\.token_file: holds the token of another cluster$/,
   ],
   [
     'a webhook that authenticates maybe',
