@@ -77,7 +77,7 @@ export interface DenialEvent extends Common {
   readonly namespace?: string | undefined;
   readonly resource?: string | undefined;
   readonly jti?: string | undefined;
-  /** How many more like it were denied since the row before it: those have no row of their own. */
+  /** How many more like it were denied since the row before it: the row stands for itself and for those. */
   readonly repeated?: number | undefined;
 }
 

@@ -13,6 +13,7 @@ import type { Denials } from './denials.ts';
 import { firstLiveMinute, type Proof } from './dpop.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
+import type { Metrics } from './metrics.ts';
 import { signToken, type TokenClaims } from './mint.ts';
 import type { RuleFacts } from './rules/facts.ts';
 import { yieldsOf } from './rules.ts';
@@ -28,6 +29,7 @@ export interface Broker {
   readonly keys: Keys;
   readonly touches: Touches;
   readonly denials: Denials;
+  readonly metrics: Metrics;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly identityProvider: IdentityProvider;
   readonly now: Clock;

@@ -31,12 +31,20 @@ export class Denials {
     return withCount(event, before?.repeated);
   }
 
-  /** Writes what is only counted so far, of kinds whose window is over by `now`, or of all. */
+  /** Writes what is only counted so far, of kinds whose window is over by `now`, or of all: one row for the last of a kind. */
   async flush(store: Store, now: Seconds, all = false): Promise<void> {
     const due = [...this.#kinds].filter(([, { since }]) => all || now - since >= WINDOW);
-    const rows = due.flatMap(([, { event, repeated }]) => (repeated > 0 ? [{ ...event, at: now, repeated }] : []));
-    if (rows.length > 0) await store.transaction((transaction) => writeAll(transaction, rows));
-    for (const [key, counted] of due) if (this.#kinds.get(key) === counted) this.#kinds.delete(key);
+    const rows = due.flatMap(([, { event, repeated }]) =>
+      repeated > 0 ? [withCount({ ...event, at: now }, repeated - 1)] : [],
+    );
+    // Before the write: what is denied meanwhile begins a kind anew, and is not lost.
+    for (const [key] of due) this.#kinds.delete(key);
+    try {
+      if (rows.length > 0) await store.transaction((transaction) => writeAll(transaction, rows));
+    } catch (error) {
+      for (const [key, counted] of due) if (!this.#kinds.has(key)) this.#kinds.set(key, counted);
+      throw error;
+    }
   }
 }
 

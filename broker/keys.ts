@@ -26,6 +26,8 @@ export interface PublicJwk {
 export interface Keys {
   /** What signs now. */
   readonly signing: { readonly kid: string; readonly key: KeyObject };
+  /** When the key that signs was made. */
+  readonly signing_since: Seconds;
   /** What is published (RFC 7517 5). */
   readonly jwks: { readonly keys: readonly PublicJwk[] };
 }
@@ -48,6 +50,7 @@ export async function loadKeys(store: Store, encryptionKey: KeyObject, now: Seco
   if (!newest) throw new TypeError('no signing key after making one');
   return {
     signing: { kid: newest.kid, key: unseal(newest.sealed, newest.kid, encryptionKey) },
+    signing_since: newest.created_at,
     jwks: { keys: rows.map((row) => JSON.parse(row.public_jwk) as PublicJwk) },
   };
 }

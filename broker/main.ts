@@ -22,6 +22,7 @@ import { createIdentityProvider } from './upstream/identity_provider.ts';
 import { watchFiles } from './watch.ts';
 
 const now = () => fromMilliseconds(Date.now());
+const stopwatch = () => performance.now() / 1000;
 const { env, stdout, stderr } = process;
 
 /** The service's own log goes to stderr; stdout carries the record (`serve`) or what was asked for. */
@@ -35,7 +36,7 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   const config = await loadConfig(file, { env });
   const identityProvider = upstream(config);
   const onAudit = ({ event, ...link }: AuditEntry) => void stdout.write(`${JSON.stringify({ ...event, ...link })}\n`);
-  const service = await startService(config, { now, log, identityProvider, onAudit });
+  const service = await startService(config, { now, stopwatch, log, identityProvider, onAudit });
   const load = () => loadConfig(file, { env });
   // One reload at a time, the last word counts.
   let reloading: Promise<unknown> = Promise.resolve();

@@ -22,7 +22,7 @@ export interface TokenClaims {
   readonly acr?: string;
 }
 
-export function signToken({ signing }: Keys, claims: TokenClaims): string {
+export function signToken({ signing }: Pick<Keys, 'signing'>, claims: TokenClaims): string {
   const { iss, aud, sub, username, groups, sid, jti, iat, nbf, exp, auth_time, acr } = claims;
   const header = encode({ alg: 'ES256', typ: TOKEN_TYP, kid: signing.kid });
   const payload = encode({ iss, aud, sub, username, groups, sid, jti, iat, nbf, exp, auth_time, ...(acr && { acr }) });

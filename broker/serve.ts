@@ -1,19 +1,23 @@
 // `curfew-broker serve`: starts the service, and stops it without cutting what is in flight.
 
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
-import type { Clock } from '../shared/time.ts';
+import { between, type Clock } from '../shared/time.ts';
+import { mintedSince } from './active_sessions.ts';
 import type { AuditEntry, PolicyEvent } from './audit.ts';
 import { createSealer } from './audit_chain.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './check.ts';
 import type { Config } from './config.ts';
 import { Denials } from './denials.ts';
+import { listenAt } from './http/listen.ts';
+import { createMetricsServer } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
 import { loadKeys } from './keys.ts';
 import { createLiveConfig, type Outcome } from './live_config.ts';
+import { createMetrics, type Metrics, type Stopwatch } from './metrics.ts';
+import program from './package.json' with { type: 'json' };
 import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
 import { startSweeper, sweep } from './sweeper.ts';
@@ -27,6 +31,8 @@ const DRAIN_MS = 3_000;
 export interface Service {
   /** Where it listens, as a URL. */
   readonly url: string;
+  /** Where `/metrics` is, when it is anywhere. */
+  readonly metrics_url?: string | undefined;
   /** Ends what is over now, without waiting for the next round. @returns how many sessions were over */
   sweep(): Promise<number>;
   /**
@@ -41,6 +47,7 @@ export interface Service {
 
 export interface Surroundings {
   readonly now: Clock;
+  readonly stopwatch: Stopwatch;
   readonly log: Logger;
   readonly identityProvider: IdentityProvider;
   /** Is told each row of the record after it is on disk. */
@@ -50,10 +57,11 @@ export interface Surroundings {
 
 /** @throws CurfewError `configuration` or `store`, naming what is wrong */
 export async function startService(config: Config, around: Surroundings): Promise<Service> {
-  const { now, log, identityProvider, onAudit, drainMs = DRAIN_MS } = around;
+  const { now, stopwatch, log, identityProvider, onAudit, drainMs = DRAIN_MS } = around;
   const { tls: files } = config.listen;
   const tls = files && (await readTlsPair(files));
-  const store = await openStore(config, onAudit);
+  const metrics = createMetrics({ stopwatch, version: program.version, of_process: config.metrics !== undefined });
+  const store = await openStore(config, metrics, onAudit);
   const live = createLiveConfig(config);
   const touches = new Touches();
   const denials = new Denials();
@@ -64,6 +72,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     store,
     touches,
     denials,
+    metrics,
     log,
     keys: await loadKeys(store, config.encryption_key, now()),
     identityProvider,
@@ -74,22 +83,24 @@ export async function startService(config: Config, around: Surroundings): Promis
   const app = createServer(broker, { log, readiness, tls });
   const stopSweeper = startSweeper(broker, log);
   const stopFlushing = startFlushing(touches, store, log);
-  await app.listen({ host: config.listen.address, port: config.listen.port }).catch((cause: unknown) => {
-    const { address, port } = config.listen;
-    throw new CurfewError('configuration', `listen: cannot listen at ${address}:${port} (${codeOf(cause)})`, { cause });
+  const measured = await startMetrics(broker);
+  const url = await listenAt(app, 'listen', config.listen).catch(async (error: unknown) => {
+    await measured?.close();
+    throw error;
   });
   const watcher =
     tls && files && 'setSecureContext' in app.server ? watchTls(app.server as never, files, tls, { log }) : undefined;
-  const url = urlOf(app.server.address(), tls !== undefined);
-  log.info({ issuer: config.issuer, url }, 'ready');
+  log.info({ issuer: config.issuer, url, ...(measured && { metrics: measured.url }) }, 'ready');
   return {
     url,
+    metrics_url: measured?.url,
     sweep: () => sweep(broker),
     async reload(load) {
       const outcome = await live.judge(load);
       // First the row, then the policy: none is in force that the record does not know.
       await recordOutcome(broker, outcome);
       if (outcome.outcome === 'reloaded') live.take(outcome.config);
+      if (outcome.outcome === 'same') metrics.sameConfig();
       sayOutcome(outcome, log);
       return outcome;
     },
@@ -102,11 +113,23 @@ export async function startService(config: Config, around: Surroundings): Promis
       stopSweeper();
       await stopFlushing();
       await denials.flush(store, now(), true).catch(() => log.error('counted denials could not be recorded'));
+      await measured?.close();
       await store.close();
       await identityProvider.close();
       log.info('stopped');
     },
   };
+}
+
+/** Before the broker itself listens, so that a place that is taken stops the start. */
+async function startMetrics(broker: Broker) {
+  const { config, store, metrics, now } = broker;
+  if (!config.metrics) return undefined;
+  const { token_ttl } = config.policy.limits;
+  metrics.restore(await mintedSince(store.committed, between(token_ttl, now())));
+  const app = createMetricsServer(broker);
+  const url = await listenAt(app, 'metrics', config.metrics);
+  return { url: `${url}/metrics`, close: () => app.close() };
 }
 
 async function recordPolicy({ store, now }: Broker, policy: Omit<PolicyEvent, 'event' | 'at'>): Promise<void> {
@@ -139,20 +162,25 @@ function sayOutcome(outcome: Outcome, log: Logger): void {
   }
 }
 
-async function openStore({ store, encryption_key }: Config, onAudit: (entry: AuditEntry) => void): Promise<Store> {
+async function openStore(
+  { store, encryption_key }: Config,
+  metrics: Metrics,
+  onAudit: (entry: AuditEntry) => void,
+): Promise<Store> {
   const { file } = store.sqlite;
   try {
-    return await Store.open(openSqlite(file), { onAudit, sealer: createSealer(encryption_key) });
+    return await Store.open(openSqlite(file), {
+      sealer: createSealer(encryption_key),
+      observer: metrics.store,
+      onAudit(entry) {
+        metrics.onAudit(entry.event);
+        onAudit(entry);
+      },
+    });
   } catch (cause) {
     if (cause instanceof CurfewError) throw cause;
     throw new CurfewError('configuration', `store.sqlite.file: ${file} cannot be opened (${codeOf(cause)})`, { cause });
   }
-}
-
-function urlOf(address: AddressInfo | string | null, secure: boolean): string {
-  if (address === null || typeof address === 'string') throw new TypeError('the server has no port');
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `${secure ? 'https' : 'http'}://${host}:${address.port}`;
 }
 
 function codeOf(error: unknown): string {

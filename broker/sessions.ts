@@ -192,6 +192,16 @@ export function livingOfPerson({ db }: Transaction, { iss, sub }: { iss: string;
   return living.where('iss', '=', iss).where('sub', '=', sub).orderBy('opened_at').orderBy('sid').execute();
 }
 
+/** How many sessions live, by the index of the living ones. */
+export async function countLiving(db: Kysely<Schema>): Promise<number> {
+  const { count } = await db
+    .selectFrom('session')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('ended_at', 'is', null)
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
 /** The living session that a key holds: at most one. */
 export function livingOfKey({ db }: Transaction, jkt: string): Promise<Session | undefined> {
   return db.selectFrom('session').selectAll().where('ended_at', 'is', null).where('jkt', '=', jkt).executeTakeFirst();

@@ -6,6 +6,7 @@ import { authenticate } from '../authentication.ts';
 import { authorize } from '../authorization.ts';
 import { type Broker, refuse } from '../broker.ts';
 import type { Cluster } from '../config.ts';
+import type { Webhook, WebhookOutcome } from '../metrics.ts';
 import { clusterOfToken } from '../webhook_caller.ts';
 import { parseAccessReview, parseTokenReview } from '../webhook_review.ts';
 import { sendError } from './answer.ts';
@@ -15,6 +16,7 @@ const LARGEST_REVIEW = 512 * 1024;
 
 export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
   const callers = new WeakMap<FastifyRequest, Cluster>();
+  const outcomes = new WeakMap<FastifyRequest, WebhookOutcome>();
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/json',
@@ -27,6 +29,10 @@ export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
     if (cluster) callers.set(request, cluster);
     else return refuseCaller(broker, request, reply);
   });
+  app.addHook('onResponse', async (request, { statusCode, elapsedTime }) => {
+    const outcome = outcomes.get(request) ?? (statusCode < 500 ? 'refused' : 'failed');
+    broker.metrics.webhook(webhookOf(request), outcome, elapsedTime / 1000);
+  });
   const callerOf = (request: FastifyRequest): Cluster => {
     const cluster = callers.get(request);
     if (!cluster) throw new TypeError('a webhook without its caller');
@@ -37,6 +43,7 @@ export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
     const review = parseAccessReview(request.body);
     if (!review) throw new CurfewError('request_invalid', 'expected a SubjectAccessReview of authorization.k8s.io/v1');
     const opinion = await authorize(broker, callerOf(request), review);
+    outcomes.set(request, opinion.denied ? 'denied' : 'no_opinion');
     const status = opinion.denied ? { allowed: false, ...opinion } : { allowed: false };
     return reply.send({ apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', status });
   });
@@ -46,14 +53,19 @@ export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
     if (token === undefined)
       throw new CurfewError('request_invalid', 'expected a TokenReview of authentication.k8s.io/v1');
     const status = await authenticate(broker, callerOf(request), token);
+    outcomes.set(request, status.authenticated ? 'authenticated' : 'not_authenticated');
     return reply.send({ apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', status });
   });
 }
 
-async function refuseCaller(broker: Broker, { ip, url }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const grant = url.endsWith('/authenticate') ? 'authentication' : 'authorization';
+function webhookOf({ routeOptions }: FastifyRequest): Webhook {
+  return routeOptions.url?.endsWith('/authenticate') ? 'authenticate' : 'authorize';
+}
+
+async function refuseCaller(broker: Broker, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const grant = webhookOf(request) === 'authenticate' ? 'authentication' : 'authorization';
   const message = 'the bearer token is no webhook token of this broker';
-  const event = { grant, at: broker.now(), address: ip } as const;
+  const event = { grant, at: broker.now(), address: request.ip } as const;
   await broker.store.transaction((transaction) => refuse(transaction, event, 'webhook_token', message));
   return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError('webhook_token', message));
 }

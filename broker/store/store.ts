@@ -31,6 +31,19 @@ export interface StoreOptions {
   /** Is told each row of the record after it was committed. */
   readonly onAudit: (entry: AuditEntry) => void;
   readonly sealer: Sealer;
+  readonly observer?: StoreObserver | undefined;
+}
+
+/** How a transaction went: `undone` when what ran in it threw, `failed` when the database did. */
+export const SETTLED = ['committed', 'undone', 'failed'] as const;
+export type Settled = (typeof SETTLED)[number];
+
+/** Looks on, for metrics. */
+export interface StoreObserver {
+  /** Told of a transaction as it is asked for; what it returns, when the transaction is over. */
+  asked(): (how: Settled) => void;
+  /** How many transactions shared one commit. */
+  grouped(size: number): void;
 }
 
 // Each commit runs these: as text they are not built anew each time, which would cost more than running them.
@@ -86,7 +99,13 @@ export class Store {
    * @throws CurfewError `store` when the database fails: nothing was acknowledged, nothing may be assumed
    */
   transaction<T>(work: Work<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
+    const settled = this.#options.observer?.asked();
+    return new Promise<T>((resolve, failed) => {
+      const reject = (cause: unknown) => {
+        const error = asFailure(cause);
+        settled?.(error instanceof CurfewError && error.code === 'store' ? 'failed' : 'undone');
+        failed(error);
+      };
       const run: Queued['run'] = async (db, chain) => {
         const entries: AuditEntry[] = [];
         const before = chain.head;
@@ -103,6 +122,7 @@ export class Store {
           const result = await work({ db, audit });
           await sql`release one`.execute(db);
           return () => {
+            settled?.('committed');
             for (const entry of entries) this.#options.onAudit(entry);
             resolve(result);
           };
@@ -110,10 +130,10 @@ export class Store {
           chain.head = before;
           await sql`rollback to one`.execute(db);
           await sql`release one`.execute(db);
-          return () => reject(asFailure(error));
+          return () => reject(error);
         }
       };
-      this.#queue.push({ run, fail: (cause) => reject(asFailure(cause)) });
+      this.#queue.push({ run, fail: reject });
       if (!this.#flushing) {
         this.#flushing = true;
         setImmediate(() => void this.#flush());
@@ -142,6 +162,7 @@ export class Store {
   async #flush(): Promise<void> {
     while (this.#queue.length > 0) {
       const group = this.#queue.splice(0, LARGEST_GROUP);
+      this.#options.observer?.grouped(group.length);
       try {
         const settle = await this.#db.connection().execute((db) => commitGroup(db, group, this.#options.sealer));
         for (const done of settle) done();

@@ -8,10 +8,23 @@ import { isObject } from '../../shared/wire.ts';
 export interface FetchJson {
   /**
    * @param signal ends the wait earlier than our own limit
-   * @throws CurfewError `identity_provider`
+   * @throws FetchError (`identity_provider`)
    */
   get(url: string, signal?: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
   close(): Promise<void>;
+}
+
+/** What kind of failure it was, for metrics: the last is an answer that cannot be used. */
+export const FAILURE_KINDS = ['unreachable', 'timeout', 'certificate', 'status', 'answer'] as const;
+export type FailureKind = (typeof FAILURE_KINDS)[number];
+
+/** The identity provider is away, or answers what cannot be used. */
+export class FetchError extends CurfewError {
+  readonly kind: FailureKind;
+  constructor(kind: FailureKind, message: string) {
+    super('identity_provider', message);
+    this.kind = kind;
+  }
 }
 
 /** Milliseconds. */
@@ -45,11 +58,11 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS): F
       });
       if (response.status !== 200) {
         await response.body?.cancel();
-        throw fault(url, sayStatus(response.status));
+        throw fault(url, 'status', sayStatus(response.status));
       }
       return parse(url, await readBounded(url, response.body));
     } catch (error) {
-      throw error instanceof CurfewError ? error : fault(url, sayFailure(error));
+      throw error instanceof CurfewError ? error : fault(url, ...sayFailure(error));
     }
   };
   return { get, close: () => dispatcher.destroy() };
@@ -60,7 +73,7 @@ async function readBounded(url: string, body: AsyncIterable<Uint8Array> | null):
   let size = 0;
   for await (const chunk of body ?? []) {
     size += chunk.length;
-    if (size > LARGEST) throw fault(url, 'answered with more than 1 MiB');
+    if (size > LARGEST) throw fault(url, 'answer', 'answered with more than 1 MiB');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
@@ -73,7 +86,7 @@ function parse(url: string, text: string): Readonly<Record<string, unknown>> {
   } catch {
     // falls through: what stands there is not repeated
   }
-  throw fault(url, 'answered with something that is not a JSON object');
+  throw fault(url, 'answer', 'answered with something that is not a JSON object');
 }
 
 function sayStatus(status: number): string {
@@ -83,26 +96,26 @@ function sayStatus(status: number): string {
 }
 
 /** What a person can act on. Only codes are taken from the error: texts of others may carry more. */
-function sayFailure(error: unknown): string {
+function sayFailure(error: unknown): [FailureKind, string] {
   if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError'))
-    return 'did not answer in time';
+    return ['timeout', 'did not answer in time'];
   const code = codeOf(error);
   switch (code) {
     case 'ECONNREFUSED':
-      return 'refused the connection';
+      return ['unreachable', 'refused the connection'];
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `has no address that is known here (${code})`;
+      return ['unreachable', `has no address that is known here (${code})`];
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'UND_ERR_HEADERS_TIMEOUT':
     case 'UND_ERR_BODY_TIMEOUT':
     case 'ETIMEDOUT':
-      return 'did not answer in time';
+      return ['timeout', 'did not answer in time'];
     default:
       if (/CERT|SELF_SIGNED|ISSUER|ERR_TLS|SIGNATURE/.test(code)) {
-        return `has a certificate that is not trusted (${code}): see identity_provider.ca_file`;
+        return ['certificate', `has a certificate that is not trusted (${code}): see identity_provider.ca_file`];
       }
-      return `cannot be reached (${code})`;
+      return ['unreachable', `cannot be reached (${code})`];
   }
 }
 
@@ -115,6 +128,6 @@ function codeOf(error: unknown): string {
   return 'no code';
 }
 
-function fault(url: string, what: string): CurfewError {
-  return new CurfewError('identity_provider', `identity provider ${new URL(url).host} ${what}`);
+function fault(url: string, kind: FailureKind, what: string): FetchError {
+  return new FetchError(kind, `identity provider ${new URL(url).host} ${what}`);
 }

@@ -6,7 +6,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { type Clock, type Seconds, seconds } from '../../shared/time.ts';
 import { parseCompactJws, signingInputHash } from '../jws.ts';
 import { type Discovery, fetchDiscovery } from './discovery.ts';
-import type { FetchJson } from './fetch_json.ts';
+import { FAILURE_KINDS, type FailureKind, FetchError, type FetchJson } from './fetch_json.ts';
 import { checkClaims, checkHeader, type Expected, type IdTokenClaims, type Signed } from './id_token.ts';
 import { candidates, fetchKeySet, type KeySet, verifiedByOne } from './key_set.ts';
 
@@ -19,6 +19,8 @@ export interface IdentityProvider {
   verifyIdToken(text: string, now: Seconds): Promise<IdTokenClaims>;
   /** Asks the IdP for its metadata and keys now. @throws CurfewError `identity_provider` */
   refresh(): Promise<Discovery>;
+  /** How often its metadata and keys could not be read, since the start. */
+  readonly failures: Readonly<Record<FailureKind, number>>;
   close(): Promise<void>;
 }
 
@@ -47,6 +49,7 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
   let known: Known | undefined;
   let attempted: Seconds | undefined;
   let flight: Promise<Known> | undefined;
+  const failures = Object.fromEntries(FAILURE_KINDS.map((kind) => [kind, 0])) as Record<FailureKind, number>;
 
   const load = async (): Promise<Known> => {
     attempted = now();
@@ -58,9 +61,14 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
   };
 
   const refresh = (): Promise<Known> => {
-    flight ??= load().finally(() => {
-      flight = undefined;
-    });
+    flight ??= load()
+      .catch((error: unknown) => {
+        failures[error instanceof FetchError ? error.kind : 'answer'] += 1;
+        throw error;
+      })
+      .finally(() => {
+        flight = undefined;
+      });
     return flight;
   };
 
@@ -102,6 +110,7 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
   return {
     verifyIdToken,
     refresh: async () => (await refresh()).discovery,
+    failures,
     close: () => fetchJson.close(),
   };
 }

@@ -89,7 +89,7 @@ function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>): void 
   };
   const times = { iat: now, nbf: now, exp: plus(now, limits.token_ttl), auth_time: now };
   const facts = { iss: BROKER, aud: 'dev', sub: 'alice', username, groups, sid, jti: sid };
-  const token = signToken({ signing, jwks: { keys: [] } }, { ...facts, ...times });
+  const token = signToken({ signing }, { ...facts, ...times });
   openCache({ ...host, ...outputs }).write({ ...key, minted_local: now, session, token, expires_in: limits.token_ttl });
 }
 

@@ -191,6 +191,7 @@ describe('over https', () => {
     const doubting = world.connect(waits);
     try {
       await assert.rejects(doubting.refresh(), { code: 'identity_provider', message: /not trusted .*ca_file/ });
+      assert.deepEqual([trusting.failures.answer, doubting.failures.certificate], [1, 1]);
     } finally {
       delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
       await trusting.close();

@@ -22,11 +22,15 @@ export const T0 = seconds(1_800_000_000);
 
 export interface TestService {
   readonly url: string;
+  /** Where `/metrics` is; empty when the configuration has none. */
+  readonly metrics_url: string;
   readonly issuer: StaticIssuer;
   readonly audit: AuditEvent[];
   /** Everything the service logged, one JSON line each. */
   readonly log: string[];
   now: Seconds;
+  /** Seconds by the clock that only measures lengths; it stands still unless the test moves it. */
+  elapsed: number;
   advance(length: number): void;
   holder(): Holder;
   /** Claims of a login that just happened, for this holder. */
@@ -84,8 +88,9 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
   };
   const audit: AuditEvent[] = [];
   const log: string[] = [];
-  const state: { now: Seconds; service?: Service } = { now: T0 };
+  const state: { now: Seconds; elapsed: number; service?: Service } = { now: T0, elapsed: 0 };
   const now = () => state.now;
+  const stopwatch = () => state.elapsed;
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
 
   const writeConfig = (more: Readonly<Record<string, unknown>>) =>
@@ -96,9 +101,14 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     const settings = config.identity_provider;
     const upstream = createIdentityProvider({ settings, fetchJson: createFetchJson(settings.ca), now, log: logger });
     const onAudit = ({ event }: AuditEntry) => void audit.push(event);
-    state.service = await startService(config, { now, log: logger, identityProvider: upstream, onAudit, drainMs: 0 });
+    const around = { now, stopwatch, log: logger, identityProvider: upstream, onAudit, drainMs: 0 };
+    state.service = await startService(config, around);
   };
-  await start({});
+  await start({}).catch(async (error: unknown) => {
+    await issuer.stop();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  });
 
   // The port changes with a restart.
   const target = {
@@ -116,6 +126,15 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     },
     set now(instant: Seconds) {
       state.now = instant;
+    },
+    get elapsed() {
+      return state.elapsed;
+    },
+    set elapsed(seconds: number) {
+      state.elapsed = seconds;
+    },
+    get metrics_url() {
+      return state.service?.metrics_url ?? '';
     },
     issuer,
     audit,

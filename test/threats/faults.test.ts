@@ -13,6 +13,7 @@ import { freePort } from '../cluster/ports.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { Holder } from '../support/holder.ts';
 import { askAuthorization } from '../support/review.ts';
+import { scrape } from '../support/scrape.ts';
 import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
 import { type Fault, type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
 
@@ -69,16 +70,19 @@ describe('the broker as a process', () => {
   let broker: BrokerProcess;
   let url: string;
   let hook: Buffer;
+  let metrics: { address: string; port: number };
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'curfew-faults-'));
     issuer = await startStaticIssuer();
     url = `http://127.0.0.1:${await freePort()}`;
     await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
     hook = randomBytes(32);
+    metrics = { address: '127.0.0.1', port: await freePort() };
     await writeFile(path.join(folder, 'hook'), hook.toString('hex'), { mode: 0o600 });
     const config = {
       issuer: ISSUER,
       listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
+      metrics,
       keys: { encryption_key_file: 'key' },
       identity_provider: identityProvider(issuer.issuer),
       clusters: [
@@ -116,6 +120,24 @@ describe('the broker as a process', () => {
     );
     return { holder, handle: granted.refresh_token ?? '', sid: granted.session.sid };
   }
+
+  test('the bundle serves its metrics, and Node has nothing to warn of', async () => {
+    const { sid } = await login('measured');
+    const opinion = await askAuthorization(url, hook.toString('base64url'), {
+      user: 'curfew:measured@example.com',
+      sid,
+    });
+    assert.deepEqual(opinion, { status: 200, denied: false, reason: '' });
+    const seen = await scrape(`http://${metrics.address}:${metrics.port}/metrics`);
+    assert.equal(seen.value('curfew_logins_total'), 1);
+    const answered = { webhook: 'authorize', outcome: 'no_opinion' };
+    assert.equal(seen.value('curfew_webhook_duration_seconds_count', answered), 1);
+    const sum = seen.value('curfew_webhook_duration_seconds_sum', answered) ?? 0;
+    assert.ok(sum > 0 && sum < 5, 'seconds, not milliseconds');
+    const transactions = seen.value('curfew_store_transaction_duration_seconds_sum', { outcome: 'committed' }) ?? 0;
+    assert.ok(transactions > 0 && transactions < 5);
+    for (const line of broker.log().trimEnd().split('\n')) assert.doesNotThrow(() => JSON.parse(line), line);
+  });
 
   test('H1 memory stays flat under 11 MB bodies and 10,000 parameters', async () => {
     const rss = async () =>

@@ -1,0 +1,30 @@
+// GET /metrics, on a listener of its own: whoever may read it need not reach the broker, and the other way round. It waits for
+// no transaction, so it answers while the store does not.
+
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Broker } from '../broker.ts';
+import { countLiving } from '../sessions.ts';
+
+/** Milliseconds; a peer that is slower than this is cut. */
+const REQUEST_MS = 5_000;
+
+export function createMetricsServer(broker: Broker): FastifyInstance {
+  const app: FastifyInstance = Fastify({
+    http: { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
+    bodyLimit: 1,
+    forceCloseConnections: true,
+  });
+  const { metrics } = broker;
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.render(await lookUp(broker))),
+  );
+  app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('only /metrics\n'));
+  return app;
+}
+
+async function lookUp({ store, config, keys, identityProvider, now }: Broker) {
+  // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
+  const living = await countLiving(store.committed).catch(() => undefined);
+  const { signing_since } = keys;
+  return { now: now(), config, living, signing_since, identity_provider_failures: identityProvider.failures };
+}

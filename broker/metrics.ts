@@ -1,0 +1,227 @@
+// The metrics, all of them: defined here, fed from the record's rows as they are committed and by few calls beside. Labels
+// are bounded: names of the configuration, and words of tables; no person, session or address is ever one.
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client';
+import { REASONS } from '../shared/decide.ts';
+import type { Code } from '../shared/errors.ts';
+import { END_REASONS } from '../shared/session.ts';
+import { between, type Seconds } from '../shared/time.ts';
+import { ActiveSessions, type Minted } from './active_sessions.ts';
+import type { AuditEvent, DenialEvent, EndEvent, PolicyEvent } from './audit.ts';
+import { type Config, clusterLimits } from './config.ts';
+import { EndEffects } from './end_effects.ts';
+import { SETTLED, type StoreObserver } from './store/store.ts';
+import { FAILURE_KINDS, type FailureKind } from './upstream/fetch_json.ts';
+
+/** `refused`: the caller or its question was not taken. `failed`: no answer could be given. */
+const OUTCOMES = {
+  authorize: ['no_opinion', 'denied', 'refused', 'failed'],
+  authenticate: ['authenticated', 'not_authenticated', 'refused', 'failed'],
+} as const;
+export type Webhook = keyof typeof OUTCOMES;
+export type WebhookOutcome = (typeof OUTCOMES)[Webhook][number];
+
+/** Why the webhook denies. */
+const DENIALS: readonly Code[] = [...REASONS, 'unknown_session', 'another_user', 'not_admitted'];
+
+/** Seconds by a clock that is never set: for lengths alone. */
+export type Stopwatch = () => number;
+
+/** What is looked up when the metrics are read. */
+export interface Facts {
+  readonly now: Seconds;
+  readonly config: Config;
+  /** Absent when the store did not say. */
+  readonly living?: number | undefined;
+  readonly signing_since: Seconds;
+  readonly identity_provider_failures: Readonly<Record<FailureKind, number>>;
+}
+
+export interface Metrics {
+  readonly registry: Registry<OpenMetricsContentType>;
+  /** Follows the record. */
+  readonly onAudit: (event: AuditEvent) => void;
+  readonly store: StoreObserver;
+  /** One answered request. */
+  readonly webhook: (webhook: Webhook, outcome: WebhookOutcome, seconds: number) => void;
+  /** Takes up what was minted before this process began. */
+  readonly restore: (tokens: readonly Minted[]) => void;
+  /** The configuration as it stands is the one in force: a refused one was put right without a change. */
+  readonly sameConfig: () => void;
+  /** @returns the OpenMetrics text */
+  readonly render: (facts: Facts) => Promise<string>;
+}
+
+/** Buckets, in seconds. */
+const QUICK = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+/** Up to the longest life of a token: a client that does not ask is not denied. */
+const EFFECT = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
+const GROUP = [1, 2, 4, 8, 16, 32, 64];
+
+export interface MetricsOptions {
+  readonly stopwatch: Stopwatch;
+  /** Of this program. */
+  readonly version: string;
+  /** Also what prom-client knows of a Node.js process; it looks on all the time. */
+  readonly of_process: boolean;
+}
+
+export function createMetrics({ stopwatch, version, of_process }: MetricsOptions): Metrics {
+  const registry = new Registry<OpenMetricsContentType>();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  const all = defineAll(registry);
+  if (of_process) collectDefaultMetrics({ register: registry });
+  const active = new ActiveSessions();
+  const effects = new EndEffects();
+  all.build.set({ version }, 1);
+  beginAtZero(all);
+
+  const onDenial = ({ reason, cluster, repeated = 0, sid }: DenialEvent) => {
+    all.denials.inc({ cluster, reason }, 1 + repeated);
+    // A denial that was itself the end has nothing to wait for.
+    const seconds = sid === undefined ? undefined : effects.denied(sid, stopwatch());
+    if (seconds !== undefined && reason === 'session_ended') all.end_to_effect.observe(seconds);
+  };
+  const onEnd = ({ reason, sid, replaced_by }: EndEvent) => {
+    all.ends.inc({ reason });
+    if (sid === undefined) return;
+    active.ended(sid);
+    // What a session has minted goes on where a newer one of the same person judges it.
+    if (replaced_by === undefined) effects.ended(sid, stopwatch());
+  };
+  const onPolicy = ({ outcome, at }: PolicyEvent) => {
+    if (outcome !== 'loaded') all.reloads.inc({ outcome });
+    all.last_reload_successful.set(outcome === 'refused' ? 0 : 1);
+    if (outcome !== 'refused') all.last_good.set(at);
+  };
+
+  return {
+    registry,
+    onAudit(event) {
+      switch (event.event) {
+        case 'login':
+          if (!event.retry) all.logins.inc();
+          return;
+        case 'mint': {
+          const { sid, cluster, segment, exp } = event;
+          all.mints.inc({ cluster, segment: segment ?? '' });
+          if (sid !== undefined) active.minted({ sid, cluster, segment, exp });
+          return;
+        }
+        case 'refusal':
+          return all.refusals.inc({ grant: event.grant, reason: event.reason });
+        case 'denial':
+          return onDenial(event);
+        case 'end':
+          return onEnd(event);
+        case 'failed_logins':
+          return all.failed_logins.inc({ by: event.by, end_reason: event.end_reason ?? '' });
+        case 'policy':
+          return onPolicy(event);
+        case 'list':
+          return;
+      }
+    },
+    store: {
+      asked() {
+        const begin = stopwatch();
+        return (outcome) => all.transactions.observe({ outcome }, stopwatch() - begin);
+      },
+      grouped: (size) => all.groups.observe(size),
+    },
+    webhook: (webhook, outcome, seconds) => all.webhook.observe({ webhook, outcome }, seconds),
+    restore(tokens) {
+      for (const token of tokens) active.minted(token);
+    },
+    sameConfig: () => all.last_reload_successful.set(1),
+    async render({ now, config, living, signing_since, identity_provider_failures }) {
+      if (living === undefined) all.living.remove();
+      else all.living.set(living);
+      all.active.reset();
+      for (const cluster of config.clusters) {
+        const labels = { cluster: cluster.name, segment: clusterLimits(config, cluster).segment ?? '' };
+        all.active.set(labels, 0);
+        all.mints.inc(labels, 0);
+        for (const reason of DENIALS) all.denials.inc({ cluster: cluster.name, reason }, 0);
+      }
+      for (const { cluster, segment = '', count } of active.count(now)) all.active.set({ cluster, segment }, count);
+      all.key_age.set(between(signing_since, now));
+      all.idp_errors.reset();
+      for (const kind of FAILURE_KINDS) all.idp_errors.inc({ kind }, identity_provider_failures[kind]);
+      return registry.metrics();
+    },
+  };
+}
+
+/** A series that appears only with its first event has no increase to alert on. */
+function beginAtZero({ ends, failed_logins, reloads, webhook, transactions }: ReturnType<typeof defineAll>): void {
+  for (const reason of END_REASONS) ends.inc({ reason }, 0);
+  for (const by of ['person', 'address'] as const) {
+    for (const end_reason of ['', ...END_REASONS]) failed_logins.inc({ by, end_reason }, 0);
+  }
+  for (const outcome of ['reloaded', 'refused'] as const) reloads.inc({ outcome }, 0);
+  for (const [name, outcomes] of Object.entries(OUTCOMES)) {
+    for (const outcome of outcomes) webhook.zero({ webhook: name, outcome });
+  }
+  for (const outcome of SETTLED) transactions.zero({ outcome });
+}
+
+function defineAll(registry: Registry<OpenMetricsContentType>) {
+  const registers = [registry];
+  const counter = <T extends string>(name: string, help: string, ...labelNames: T[]) =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = <T extends string>(name: string, help: string, ...labelNames: T[]) =>
+    new Gauge({ name, help, labelNames, registers });
+  const histogram = <T extends string>(name: string, help: string, buckets: number[], ...labelNames: T[]) =>
+    new Histogram({ name, help, buckets, labelNames, registers });
+  return {
+    living: gauge('curfew_sessions_living', 'Sessions that have not ended'),
+    active: gauge('curfew_sessions_active', 'Living sessions that hold an unexpired token', 'cluster', 'segment'),
+    logins: counter('curfew_logins_total', 'Sessions opened by a login'),
+    mints: counter('curfew_mints_total', 'Kubernetes tokens issued', 'cluster', 'segment'),
+    ends: counter('curfew_ends_total', 'Sessions ended', 'reason'),
+    refusals: counter('curfew_refusals_total', 'Requests to the broker that were refused', 'grant', 'reason'),
+    denials: counter('curfew_denials_total', 'Requests at an API server that were denied', 'cluster', 'reason'),
+    failed_logins: counter(
+      'curfew_failed_logins_noticed_total',
+      'Times that somebody failed to log in again and again; by how the last session ended',
+      'by',
+      'end_reason',
+    ),
+    end_to_effect: histogram(
+      'curfew_end_to_effect_seconds',
+      'From the commit of an end to the first denial of its session at the webhook',
+      EFFECT,
+    ),
+    webhook: histogram(
+      'curfew_webhook_duration_seconds',
+      'Answering kube-apiserver, from the request to the answer sent',
+      QUICK,
+      'webhook',
+      'outcome',
+    ),
+    idp_errors: counter(
+      'curfew_identity_provider_errors_total',
+      'Metadata or keys of the identity provider that could not be read',
+      'kind',
+    ),
+    transactions: histogram(
+      'curfew_store_transaction_duration_seconds',
+      'Transactions of the store, from the call to the commit',
+      QUICK,
+      'outcome',
+    ),
+    groups: histogram('curfew_store_group_transactions', 'Transactions that shared one commit', GROUP),
+    key_age: gauge('curfew_signing_key_age_seconds', 'Age of the key that signs tokens'),
+    reloads: counter('curfew_config_reloads_total', 'Changed configurations, taken or refused', 'outcome'),
+    last_reload_successful: gauge(
+      'curfew_config_last_reload_successful',
+      '1 unless the configuration as it stands was refused',
+    ),
+    last_good: gauge(
+      'curfew_config_last_good_timestamp_seconds',
+      'When the configuration in force was taken, in seconds since 1970',
+    ),
+    build: gauge('curfew_build_info', 'Always 1; what runs', 'version'),
+  };
+}
