@@ -61,6 +61,6 @@ describe('the caller of a webhook', () => {
   test('a token that two clusters share is refused at load', async () => {
     const path = 'clusters[1].webhook.token_file';
     const faults = await files.faults(clusters('prod-hook', 'same'), { ...FILES, same: prod.toString('hex') });
-    assert.deepEqual(faults, [`${path}: holds the token of cluster prod-eu already`]);
+    assert.deepEqual(faults, [`${path}: holds the token of another cluster`]);
   });
 });

@@ -2,8 +2,12 @@
 // OIDC provider, broker and plugin as shipped. Nobody's clock is bent: logins are aged by the IdP, limits are short.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
 import type { AuditLine } from '../support/broker_process.ts';
 import type { Person } from '../support/person.ts';
 import { startWorld, USERS, type World } from '../support/world.ts';
@@ -313,5 +317,84 @@ describe('while the broker is down', () => {
     assert.equal((await world.planes.prod?.adminKubectl(['get', 'namespaces']))?.code, 0);
     await world.restartBroker();
     assert.equal((await withToken(hugo, 'prod', prod, 'get', 'namespaces')).code, 0);
+  });
+});
+
+describe('what was written and what was foretold', () => {
+  test('policy test and policy explain say what the API servers did', async () => {
+    const dora = { user: 'dora@example.com', groups: ['dev', 'sre'], acr: 'mfa', auth_age: '400s' };
+    const exec = { cluster: 'prod', namespace: 'payments', resource: 'pods/exec' };
+    const cases = [
+      { ...dora, name: 'dev works', cluster: 'dev', expect: 'allow' },
+      { ...dora, name: 'get in payments works', ...exec, resource: 'pods', expect: { allow: true, segment: 'prod' } },
+      {
+        ...dora,
+        name: 'exec there does not',
+        ...exec,
+        expect: { deny: 'login_too_old', segment: 'shells', ends_session: false },
+      },
+      {
+        ...dora,
+        name: 'prod wants 15m',
+        cluster: 'prod',
+        auth_age: '1000s',
+        expect: { deny: 'login_too_old', segment: 'prod' },
+      },
+      {
+        ...dora,
+        name: 'and mfa',
+        cluster: 'prod',
+        acr: 'pwd',
+        auth_age: '1s',
+        expect: { deny: 'acr_too_low', segment: 'prod' },
+      },
+      {
+        ...{ name: 'ivan idles for 20 s', user: 'ivan@example.com', groups: ['dev'], cluster: 'dev', idle: `${IDLE}s` },
+        expect: { deny: 'idle_too_long', ends_session: true },
+      },
+    ];
+    const file = path.join(world.dir, 'cases.yaml');
+    await writeFile(file, stringify({ cases }));
+    const table = await world.site.command('policy', 'test', file);
+    assert.deepEqual([table.code, table.stdout], [0, '6 cases, 6 as expected, 0 not\n'], table.stderr);
+
+    const words = ['policy', 'explain', '--user', 'dora@example.com', '--groups', 'dev,sre', '--acr', 'mfa'];
+    const where = ['--cluster', 'prod', '--namespace', 'payments', '--resource', 'pods/exec'];
+    const explained = await world.site.command(...words, ...where);
+    assert.equal(explained.code, 0, explained.stderr);
+    assert.match(explained.stdout, /max_age +5m +segment shells/);
+  });
+
+  test('each refusal, denial and end of this run stands in the record with its reason, and one changed byte is found', async () => {
+    const { code, stdout } = await world.site.command('audit', 'export');
+    assert.equal(code, 0);
+    const record = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as AuditLine);
+    const reasons = (event: string) =>
+      new Set(record.filter((line) => line.event === event).map(({ reason }) => reason));
+    for (const reason of ['acr_too_low', 'login_too_old', 'idle_too_long'])
+      assert.ok(reasons('refusal').has(reason), `no refusal for ${reason}`);
+    for (const reason of ['login_too_old', 'session_ended'])
+      assert.ok(reasons('denial').has(reason), `no denial for ${reason}`);
+    for (const reason of ['administrator', 'owner', 'logout', 'inactivity_timeout', 'replaced'])
+      assert.ok(reasons('end').has(reason), `no end for ${reason}`);
+    for (const line of record.filter(({ event }) => ['refusal', 'denial', 'end'].includes(event))) {
+      assert.ok(line.reason && line.at && line.hash, JSON.stringify(line));
+    }
+    const whole = await world.site.command('audit', 'verify');
+    assert.equal(whole.code, 0, whole.stdout);
+    assert.match(whole.stdout, /^ok: \d+ rows, anchor \d+:[0-9a-f]{64}\n$/);
+
+    const [end] = record.filter(({ event }) => event === 'end');
+    const database = new DatabaseSync(path.join(world.dir, 'curfew.db'));
+    database.exec('pragma busy_timeout = 5000');
+    const change = database.prepare("update audit set data = replace(data, 'end', 'enb') where seq = ?");
+    assert.equal(change.run(Number(end?.seq)).changes, 1);
+    database.close();
+    const changed = await world.site.command('audit', 'verify');
+    assert.equal(changed.code, 78);
+    assert.match(changed.stdout, new RegExp(`^error: row ${end?.seq} \\(end, .*: it was changed`, 'm'));
   });
 });

@@ -9,7 +9,7 @@ import { type BrokerProcess, startBroker } from './broker_process.ts';
 import { buildBundles } from './bundle.ts';
 import type { CertificateAuthority } from './certificates.ts';
 import type { Idp } from './idp.ts';
-import { run } from './run.ts';
+import { type RunResult, run } from './run.ts';
 
 export type Settings = Readonly<Record<string, unknown>>;
 
@@ -38,6 +38,8 @@ export interface Site {
   rewrite(changes: Settings): Promise<void>;
   /** What `print authn-config` prints. */
   authenticationConfig(cluster: string): Promise<string>;
+  /** Runs a command of the broker's with this configuration. */
+  command(...words: readonly string[]): Promise<RunResult>;
   /** What `print …` prints for a cluster. */
   print(what: string, cluster: string, ...more: readonly string[]): Promise<string>;
   stop(): Promise<void>;
@@ -79,16 +81,20 @@ export async function startSite(options: SiteOptions, clusters: readonly Setting
       broker = await start(changes);
     },
     rewrite,
+    command: (...words) => command(configFile, words),
     authenticationConfig: (cluster) => print(configFile, 'authn-config', cluster),
     print: (what, cluster, ...more) => print(configFile, what, cluster, ...more),
     stop: () => broker.kill(),
   };
 }
 
-async function print(configFile: string, what: string, cluster: string, ...more: readonly string[]): Promise<string> {
+async function command(configFile: string, words: readonly string[]): Promise<RunResult> {
   const { broker } = await buildBundles();
-  const args = [broker, 'print', what, '--config', configFile, '--cluster', cluster, ...more];
-  const { code, stdout, stderr } = await run(process.execPath, args);
+  return run(process.execPath, [broker, ...words, '--config', configFile]);
+}
+
+async function print(configFile: string, what: string, cluster: string, ...more: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await command(configFile, ['print', what, '--cluster', cluster, ...more]);
   if (code !== 0) throw new Error(`print ${what}: ${stderr}`);
   return stdout;
 }
