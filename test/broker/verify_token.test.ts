@@ -24,7 +24,7 @@ function makeKeys(kid: string): Keys {
   const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
   return {
     signing: { kid, key },
-    signing_since: seconds(0),
+    signing_since: NOW,
     jwks: { keys: [{ kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' }] },
   };
 }
