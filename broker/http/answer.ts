@@ -32,10 +32,16 @@ export function sendRefused(
   return reply.code(as_status ?? status).send(body);
 }
 
-export function sendError(reply: FastifyReply, { code, message }: CurfewError, as_status?: number): FastifyReply {
+/** @param as_status, as_error likewise */
+export function sendError(
+  reply: FastifyReply,
+  { code, message }: CurfewError,
+  as_status?: number,
+  as_error?: OAuthError,
+): FastifyReply {
   const { status: usual, error } = meaning(code);
   const status = as_status ?? usual;
   if (status === 503) reply.header('Retry-After', RETRY_AFTER);
-  const body: Refusal = { error, error_description: message, reason: code };
+  const body: Refusal = { error: as_error ?? error, error_description: message, reason: code };
   return reply.code(status).send(body);
 }

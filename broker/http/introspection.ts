@@ -1,6 +1,6 @@
 // POST /introspect (RFC 7662): by the holder of a key with a proof, or by a cluster with its webhook token.
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { CurfewError, meaning } from '../../shared/errors.ts';
 import { type Broker, refuse } from '../broker.ts';
 import type { ProofVerifier } from '../dpop.ts';
@@ -25,7 +25,8 @@ export function introspectionRoutes(app: FastifyInstance, broker: Broker, proofs
       }
       const proof = proofs.verify(typeof dpop === 'string' ? dpop : undefined, { method: 'POST', url });
       const outcome = await introspectAsHolder(broker, { proof, ...originOf(request) }, token);
-      return 'refused' in outcome ? sendRefused(reply, outcome) : reply.send(outcome);
+      if (!('refused' in outcome)) return reply.send(outcome);
+      return sendRefused(challenge(reply), outcome, 401);
     } catch (error) {
       if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
@@ -33,7 +34,12 @@ export function introspectionRoutes(app: FastifyInstance, broker: Broker, proofs
         const event = { grant: 'introspection', at: broker.now(), address: request.ip } as const;
         await broker.store.transaction((transaction) => refuse(transaction, event, error.code, error.message));
       }
-      return sendError(reply, error);
+      return sendError(challenge(reply), error, 401);
     }
   });
+}
+
+/** RFC 7662 2.3: who asks must say who they are. */
+function challenge(reply: FastifyReply): FastifyReply {
+  return reply.header('WWW-Authenticate', 'DPoP algs="ES256", Bearer');
 }

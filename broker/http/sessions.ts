@@ -2,18 +2,12 @@
 
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { CurfewError, meaning } from '../../shared/errors.ts';
+import { type Code, CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
+import { seconds } from '../../shared/time.ts';
+import { type Asker, STEP_UP } from '../asker.ts';
 import { type Broker, type Refused, refuse } from '../broker.ts';
 import type { ProofVerifier } from '../dpop.ts';
-import {
-  type Asker,
-  type EndWish,
-  endSessions,
-  type ListWish,
-  listSessions,
-  STEP_UP,
-  showSession,
-} from '../session_api.ts';
+import { type EndWish, endSessions, type ListWish, listSessions, showSession } from '../session_api.ts';
 import { sendError, sendRefused } from './answer.ts';
 import { originOf } from './token.ts';
 
@@ -49,13 +43,12 @@ export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: Proo
     } catch (error) {
       if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
       if (error.code === 'request_invalid') return sendError(reply, error);
-      const nonce = error.code === 'proof_nonce';
-      if (nonce) reply.header('DPoP-Nonce', proofs.nonce());
+      if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
       else {
         const event = { grant: 'sessions', at: broker.now(), address: request.ip } as const;
         await broker.store.transaction((transaction) => refuse(transaction, event, error.code, error.message));
       }
-      return sendError(challenge(reply, nonce ? 'use_dpop_nonce' : 'invalid_token'), error, 401);
+      return sendError(challenge(reply, error.code), error, 401, errorOf(error.code));
     }
   };
 
@@ -91,11 +84,19 @@ function sendRefusal(reply: FastifyReply, refused: Refused): FastifyReply {
   if (refused.session && STEP_UP.includes(refused.refused)) {
     return sendRefused(reply, refused, 403, 'insufficient_user_authentication');
   }
-  return sendRefused(challenge(reply, 'invalid_token'), refused, 401);
+  return sendRefused(challenge(reply, refused.refused), refused, 401, errorOf(refused.refused));
 }
 
-function challenge(reply: FastifyReply, error: string): FastifyReply {
+/** RFC 9449 7.1 */
+function challenge(reply: FastifyReply, code: Code): FastifyReply {
+  const error = code === 'proof_nonce' ? 'use_dpop_nonce' : 'invalid_token';
   return reply.header('WWW-Authenticate', `DPoP error="${error}", algs="ES256"`);
+}
+
+/** Whatever is wrong with a session, here it is a token that is not good (RFC 6750 3.1). What is wrong with a proof stays that. */
+function errorOf(code: Code): OAuthError {
+  const { error } = meaning(code);
+  return error === 'invalid_dpop_proof' || error === 'use_dpop_nonce' ? error : 'invalid_token';
 }
 
 type Query = Readonly<Record<string, string | undefined>>;
@@ -116,9 +117,15 @@ function parseList(query: unknown): ListWish {
   if (limit !== undefined && !(/^[1-9][0-9]{0,3}$/.test(limit) && Number(limit) <= MOST)) {
     throw invalid(`limit: expected 1 to ${MOST}`);
   }
-  if (after !== undefined && !/^[0-9]{1,15}\.[A-Za-z0-9_-]{1,64}$/.test(after))
-    throw invalid('after: expected next of a reply');
-  return { all: all === 'true', limit: limit === undefined ? USUAL : Number(limit), after };
+  return { all: all === 'true', limit: limit === undefined ? USUAL : Number(limit), after: placeOf(after) };
+}
+
+/** `next` of the page before. */
+function placeOf(after: string | undefined): ListWish['after'] {
+  if (after === undefined) return undefined;
+  const [, opened_at, sid] = /^([0-9]{1,15})\.([A-Za-z0-9_-]{1,64})$/.exec(after) ?? [];
+  if (opened_at === undefined || sid === undefined) throw invalid('after: expected next of a reply');
+  return { opened_at: seconds(Number(opened_at)), sid };
 }
 
 function parseEndMany(query: unknown): EndWish {

@@ -20,6 +20,17 @@ export interface ProofOptions {
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 
+export interface ApiRequest {
+  readonly method?: 'GET' | 'DELETE';
+  readonly path?: string;
+  /** With its question mark. */
+  readonly query?: string;
+  /** The whole header, none when empty, or what is changed in it. */
+  readonly proof?: string | ProofOptions;
+  /** The whole header, none when empty. */
+  readonly authorization?: string;
+}
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -105,6 +116,29 @@ export class Holder {
     proof: string | undefined = this.proof({ url: `${this.#broker.issuer}/revoke` }),
   ): Promise<Answer> {
     return this.post('/revoke', { token: handle }, proof);
+  }
+
+  introspect(
+    token: string,
+    proof: string | undefined = this.proof({ url: `${this.#broker.issuer}/introspect` }),
+  ): Promise<Answer> {
+    return this.post('/introspect', { token }, proof);
+  }
+
+  /**
+   * Our own API: `/v1/sessions` with a path below it.
+   *
+   * @param proof what the proof says otherwise than it should
+   */
+  async api(handle: string, request: ApiRequest = {}): Promise<Answer> {
+    const { method = 'GET', path = '', query = '', proof = {} } = request;
+    const ath = createHash('sha256').update(handle).digest('base64url');
+    const url = `${this.#broker.issuer}/v1/sessions${path}`;
+    const dpop = typeof proof === 'string' ? proof : this.proof({ method, url, claims: { ath }, ...proof });
+    const { authorization = `DPoP ${handle}` } = request;
+    const headers = { ...(authorization !== '' && { authorization }), ...(dpop !== '' && { dpop }) };
+    const { send = fetch } = this.#broker;
+    return answerOf(await send(`${this.#broker.url}/v1/sessions${path}${query}`, { method, headers }));
   }
 
   async post(path: string, form: Readonly<Record<string, string>>, proof: string | undefined): Promise<Answer> {

@@ -1,0 +1,101 @@
+// Who asks at our own API: the living session that a handle names, and whether it is an administrator's. Asking is no use of
+// the session: it moves no clock.
+
+import { decide } from '../shared/decide.ts';
+import type { Code } from '../shared/errors.ts';
+import { combine } from '../shared/limits.ts';
+import { sayDenial } from '../shared/messages.ts';
+import type { ResolvedLimits } from '../shared/policy.ts';
+import type { Seconds } from '../shared/time.ts';
+import {
+  type Broker,
+  type Caller,
+  consumeProof,
+  groupsOf,
+  type Refused,
+  refuse,
+  refuseByVerdict,
+  wireSession,
+} from './broker.ts';
+import { admits } from './identity.ts';
+import { endSession, factsOf, findByHandle, type Session, sessionLimits } from './sessions.ts';
+import type { Transaction } from './store/store.ts';
+
+/** Who asks, by the handle of a session. */
+export interface Asker extends Caller {
+  readonly handle: string;
+}
+
+/** Codes that say that the login itself is not good enough for an administrator (RFC 9470). */
+export const STEP_UP: readonly Code[] = ['login_too_old', 'idle_too_long', 'acr_too_low'];
+
+/** The session that asks, if it lives. Uses the proof up, and ends the session where a session-wide limit has struck. */
+export async function identify(
+  transaction: Transaction,
+  { config, touches }: Broker,
+  asker: Asker,
+  now: Seconds,
+): Promise<Session | Refused> {
+  const { proof, address } = asker;
+  const event = { grant: 'sessions', at: now, jkt: proof.jkt, address } as const;
+  if (!(await consumeProof(transaction, proof))) {
+    return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
+  }
+  const found = await findByHandle(transaction, asker.handle);
+  if (!found || found.jkt !== proof.jkt) {
+    const facts = found && { sid: found.sid, iss: found.iss, sub: found.sub, username: found.username };
+    return refuse(transaction, { ...event, ...facts }, 'unknown_session', 'there is no such session');
+  }
+  const [session = found] = await touches.apply(transaction, [found]);
+  const about = refusalOf(session, asker, now);
+  const { identity_provider } = config;
+  const admitted = admits(identity_provider.allowed_groups, groupsOf(session));
+  if (session.ended_at === null && (session.iss !== identity_provider.issuer || !admitted)) {
+    await endSession(transaction, session, { reason: 'policy', since: now, now, address });
+    return refuse(transaction, about, 'not_admitted', `${session.username} may not log in any more`);
+  }
+  const limits = sessionLimits(config.policy, session);
+  // How strong a login must be is asked where something is to be done with it.
+  const resolved: ResolvedLimits = { session: limits, target: { ...limits, acr: undefined } };
+  const verdict = decide(resolved, factsOf(session), now);
+  if (verdict.allow) return session;
+  if (verdict.ends)
+    await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now, address });
+  return refuseByVerdict(transaction, about, verdict, { limits: resolved, yields: [] });
+}
+
+/** Whether a session's groups make it an administrator's, be its login good enough or not. */
+export function isAdministrator({ config: { admins } }: Broker, session: Session): boolean {
+  return admins !== undefined && admits(admins.groups, groupsOf(session));
+}
+
+/** An administrator's session has limits of its own beside those of everybody. @returns `undefined` when it satisfies them */
+export async function refuseUnlessAdministrator(
+  transaction: Transaction,
+  broker: Broker,
+  asker: Asker,
+  own: Session,
+  now: Seconds,
+): Promise<Refused | undefined> {
+  const { admins, policy } = broker.config;
+  const about = refusalOf(own, asker, now);
+  if (!admins || !isAdministrator(broker, own)) {
+    return refuse(transaction, about, 'not_administrator', 'only administrators may do this');
+  }
+  const session = sessionLimits(policy, own);
+  const limits: ResolvedLimits = { session, target: combine(session, admins.limits) };
+  const verdict = decide(limits, factsOf(own), now);
+  if (verdict.allow) return undefined;
+  const wire = wireSession(own, limits, verdict.since, now);
+  const refused = await refuseByVerdict(transaction, about, verdict, { limits, yields: [] }, wire);
+  return { ...refused, message: `administrators: ${sayDenial(verdict)}` };
+}
+
+/** The session that asks, as rows of the record name it. */
+export function eventOf({ sid, iss, sub, username, jkt }: Session, { address }: Asker, at: Seconds) {
+  return { at, sid, iss, sub, username, jkt, address };
+}
+
+export function refusalOf(own: Session, asker: Asker, now: Seconds) {
+  return { grant: 'sessions', ...eventOf(own, asker, now) } as const;
+}
