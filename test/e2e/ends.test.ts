@@ -349,7 +349,14 @@ describe('what was written and what was foretold', () => {
         expect: { deny: 'acr_too_low', segment: 'prod' },
       },
       {
-        ...{ name: 'ivan idles for 20 s', user: 'ivan@example.com', groups: ['dev'], cluster: 'dev', idle: `${IDLE}s` },
+        ...{
+          name: 'ivan idles for 20 s',
+          user: 'ivan@example.com',
+          groups: ['dev'],
+          cluster: 'dev',
+          auth_age: '60s',
+          idle: `${IDLE}s`,
+        },
         expect: { deny: 'idle_too_long', ends_session: true },
       },
     ];
