@@ -19,11 +19,15 @@ import { ANSWER, type HttpAnswer, HttpFault, type Send } from './http.ts';
 
 /** Milliseconds for one request with all its repetitions. */
 const WHOLE = 9_000;
+/** Milliseconds for an end of sessions: everybody's may be many, and each is on disk before it is acknowledged. */
+const ENDING = 60_000;
 
 /** The addresses of one broker; kept with the session, so that a renewal is one round trip. */
 export interface Endpoints {
   readonly token_endpoint: string;
   readonly revocation_endpoint: string;
+  /** Absent in the record of an earlier version. */
+  readonly sessions_endpoint?: string | undefined;
 }
 
 /** The broker's answer. `asked_at` is our clock before the request: nothing in the answer is younger. */
@@ -107,7 +111,8 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
     const request = () => {
       const dpop = prove(key, { method, url, handle, nonce }, host);
       const headers = { accept: 'application/json', authorization: `DPoP ${handle}`, dpop };
-      return send(search === '' ? url : `${url}?${search}`, { method, headers });
+      const deadline = method === 'DELETE' ? ENDING : ANSWER;
+      return send(search === '' ? url : `${url}?${search}`, { method, headers, deadline });
     };
     const answer = await reach(name, request, true);
     const wanted = answer.headers['dpop-nonce'];

@@ -26,7 +26,7 @@ export interface Client {
 /** @throws CurfewError `insecure`, `configuration` */
 export function createClient(host: Host, url: string, ca_file?: string): Client {
   const config = readConfig(host);
-  const send = createSend(host.env, ca_file ?? config.brokers[url]?.ca_file);
+  const send = createSend(host, ca_file ?? config.brokers[url]?.ca_file);
   const broker = createBroker(url, send, host);
   const is_default = url === (host.env.CURFEW_BROKER ? brokerKey(host.env.CURFEW_BROKER) : config.default);
   return { host, url, broker, send, cache: openCache(host), secrets: createSecrets(host), is_default };

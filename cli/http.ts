@@ -8,7 +8,9 @@ import tls from 'node:tls';
 import { CurfewError } from '../shared/errors.ts';
 import { isLoopback } from '../shared/origin.ts';
 import { codeOf } from './files.ts';
+import type { Host } from './host.ts';
 import type { Environment } from './paths.ts';
+import { userAgent } from './version.ts';
 
 /** Deadlines in milliseconds: for a connection, and for the whole answer. */
 const CONNECT = 3_000;
@@ -19,7 +21,7 @@ export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: string | undefined;
-  /** Milliseconds for the whole answer, when less than usual. */
+  /** Milliseconds for the whole answer, when other than usual. */
   readonly deadline?: number | undefined;
 }
 
@@ -42,11 +44,13 @@ export class HttpFault extends Error {
 }
 
 /** @param ca_file adds to the system's roots */
-export function createSend(env: Environment, ca_file?: string): Send {
+export function createSend({ env, platform }: Pick<Host, 'env' | 'platform'>, ca_file?: string): Send {
   const own = ca_file === undefined ? undefined : readCertificates(ca_file);
   // What goes to this very machine goes to no proxy.
   const [near, far] = [createAgents({}, own), createAgents(env, own)];
-  return async (url, request) => {
+  const agent = { 'user-agent': userAgent(platform) };
+  return async (url, { headers, ...rest }) => {
+    const request = { ...rest, headers: { ...headers, ...agent } };
     const { protocol, hostname } = new URL(url);
     const agents = isLoopback(hostname) ? near : far;
     if (protocol === 'http:') return await send(http.request, url, request, agents.plain);

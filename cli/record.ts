@@ -82,5 +82,7 @@ function isAudiences(value: unknown): value is Readonly<Record<string, string>> 
 }
 
 function isEndpoints(value: unknown): value is Endpoints {
-  return isObject(value) && typeof value.token_endpoint === 'string' && typeof value.revocation_endpoint === 'string';
+  if (!isObject(value)) return false;
+  const { token_endpoint, revocation_endpoint, sessions_endpoint = '' } = value;
+  return [token_endpoint, revocation_endpoint, sessions_endpoint].every((endpoint) => typeof endpoint === 'string');
 }

@@ -26,7 +26,7 @@ export const RENEWING = {
 /** What only a new login changes: asking again brings the same. */
 const FINAL: readonly string[] = ['session_ended', 'login_too_old', 'idle_too_long', 'acr_too_low', 'unknown_session'];
 /** What is so for every cluster. */
-const OVER: readonly string[] = ['session_ended', 'unknown_session'];
+export const OVER: readonly string[] = ['session_ended', 'unknown_session'];
 
 /**
  * Renews by the session handle.

@@ -4,34 +4,36 @@
 import { CurfewError } from '../shared/errors.ts';
 import type { Refusal } from '../shared/wire.ts';
 import type { SessionRequest } from './broker.ts';
+import type { Remembered } from './cache/entry.ts';
 import { asError, type Client } from './client.ts';
+import { forgetSession } from './commands/logout.ts';
 import { withLock } from './lock.ts';
 import { LOGGING_IN } from './login/login_for.ts';
 import { readRecord } from './record.ts';
-import { asRemembered, NOT_LOGGED_IN } from './renew.ts';
+import { asRemembered, NOT_LOGGED_IN, OVER } from './renew.ts';
+
+type Is<T> = (value: unknown) => value is T;
 
 /**
  * @param is what the answer must be
  * @throws CurfewError for a refusal; 77 when only a login helps and nobody can be asked
  */
-export async function askAsSession<T>(
-  client: Client,
-  request: SessionRequest,
-  is: (value: unknown) => value is T,
-): Promise<T> {
+export async function askAsSession<T>(client: Client, request: SessionRequest, is: Is<T>): Promise<T> {
   const first = await ask(client, request, is);
   if (first.refusal === undefined) return first.reply;
-  const { refusal } = first;
-  if (!wantsLogin(refusal) || !client.host.interactive) throw asError(client, asRemembered(refusal));
-  const { host } = client;
-  host.say(`${refusal.error_description}: logging in`);
-  const { login } = await import('./login/login.ts');
-  const wish = { in_person: true, acr_values: refusal.acr_values, max_age: refusal.max_age };
-  const { refused } = await withLock(host, [client.url, 'login'], LOGGING_IN, () => login(client, wish));
-  if (refused) throw asError(client, refused);
+  const refused = asRemembered(first.refusal);
+  if (!wantsLogin(first.refusal)) throw asError(client, refused);
+  if (!client.host.interactive) throw asErrorWithoutTerminal(client, refused);
+  const wish = { in_person: true, acr_values: refused.acr_values, max_age: first.refusal.max_age };
+  client.host.say(`${refused.message}: logging in`);
+  const { blame, login } = await import('./login/login.ts');
+  const outcome = await withLock(client.host, [client.url, 'login'], LOGGING_IN, () => login(client, wish));
+  if (outcome.refused) throw asError(client, outcome.refused);
+  // Once: whoever just came and is still refused cannot help it by coming again.
   const again = await ask(client, request, is);
   if (again.refusal === undefined) return again.reply;
-  throw asError(client, asRemembered(again.refusal));
+  const attempt = { wish, acr_values: wish.acr_values };
+  throw asError(client, blame(asRemembered(again.refusal), attempt));
 }
 
 /** RFC 9470: a login that is newer or stronger would do. */
@@ -39,14 +41,25 @@ function wantsLogin({ error }: Refusal): boolean {
   return error === 'insufficient_user_authentication';
 }
 
-async function ask<T>(client: Client, request: SessionRequest, is: (value: unknown) => value is T) {
+/** No command logs in at a level but this one itself. */
+function asErrorWithoutTerminal(client: Client, refused: Remembered): CurfewError {
+  if (refused.reason !== 'acr_too_low') return asError(client, refused);
+  return new CurfewError('acr_too_low', refused.message, { hint: 'run this at a terminal: it logs in at that level' });
+}
+
+async function ask<T>(client: Client, request: SessionRequest, is: Is<T>) {
   const record = readRecord(client.host, client.url);
-  if (!record?.session) throw asError(client, record?.ended ?? NOT_LOGGED_IN);
-  if (record.ended) throw asError(client, record.ended);
-  const secret = await client.secrets.load(client.url, record.kept_in);
-  if (typeof secret === 'string') throw new CurfewError('unknown_session', secret);
+  const { session, ended, endpoints, kept_in } = record ?? {};
+  if (!session || ended || !endpoints || !kept_in) throw asError(client, ended ?? NOT_LOGGED_IN);
+  const secret = await client.secrets.load(client.url, kept_in);
+  if (typeof secret === 'string') throw asError(client, { reason: 'unknown_session', message: secret });
   if (secret.handle === undefined) throw asError(client, NOT_LOGGED_IN);
-  const { metadata } = await client.broker.metadata();
+  // A record of an earlier version has none.
+  const endpoint = endpoints.sessions_endpoint ?? (await client.broker.metadata()).metadata.sessions_endpoint;
   const credential = { key: secret.dpop_private_jwk, handle: secret.handle };
-  return client.broker.sessions(metadata.sessions_endpoint, credential, request, is);
+  const answer = await client.broker.sessions(endpoint, credential, request, is);
+  if (answer.refusal && OVER.includes(answer.refusal.reason)) {
+    await forgetSession(client, ({ sid }) => sid === session.sid, asRemembered(answer.refusal));
+  }
+  return answer;
 }

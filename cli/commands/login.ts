@@ -16,7 +16,7 @@ export interface LoginOptions {
 
 export async function loginCommand(host: Host, { broker, cluster, browser, caFile }: LoginOptions): Promise<void> {
   const client = createClient(host, chooseBroker(host, broker), caFile);
-  const wish = { cluster, in_person: true, no_browser: !browser };
+  const wish = { cluster, strictest: true, in_person: true, no_browser: !browser };
   const { session, until, refused } = await withLock(host, [client.url, 'login'], LOGGING_IN, () =>
     login(client, wish),
   );

@@ -51,13 +51,17 @@ async function logout(client: Client): Promise<void> {
 }
 
 /** Forgets the session that is kept here, if it is one that was ended at the broker. The key outlives it. */
-export async function forgetSession(client: Client, isEnded: (session: WireSession) => boolean): Promise<void> {
+export async function forgetSession(
+  client: Client,
+  isEnded: (session: WireSession) => boolean,
+  ended = ENDED_HERE,
+): Promise<void> {
   const { host, url, cache } = client;
   await withLock(host, [url, 'renew'], RENEWING, async () => {
     const record = readRecord(host, url);
     if (!record?.session || !isEnded(record.session)) return;
     cache.forget(url);
-    await takeHandle(client, { ...record, ended: ENDED_HERE }, ENDED_HERE);
+    await takeHandle(client, { ...record, ended }, ended);
   });
 }
 

@@ -7,6 +7,7 @@ import { isSessionList, isSessionsEnded, type SessionInfo, type SessionsEnded } 
 import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
 import { type Host, oneLine } from '../host.ts';
+import { readRecord } from '../record.ts';
 import { askAsSession } from '../session_request.ts';
 import { forgetSession } from './logout.ts';
 
@@ -53,9 +54,12 @@ export async function endCommand(host: Host, sids: readonly string[], options: E
   }
   const client = createClient(host, chooseBroker(host, broker), caFile);
   const common = reason === undefined ? {} : { reason };
+  // The one that asks comes last.
+  const own = readRecord(host, client.url)?.session?.sid;
+  const ordered = [...new Set(sids)].sort((a, b) => Number(a === own) - Number(b === own));
   const requests =
     sids.length > 0
-      ? [...new Set(sids)].map((sid) => ({ path: `/${encodeURIComponent(sid)}`, query: common }))
+      ? ordered.map((sid) => ({ path: `/${encodeURIComponent(sid)}`, query: common }))
       : [{ query: { ...common, ...(user === undefined ? { all: 'true' } : { user }) } }];
   let failure: unknown;
   let count = 0;
@@ -75,7 +79,8 @@ export async function endCommand(host: Host, sids: readonly string[], options: E
 
 /** What is kept here of a session that was just ended is worth nothing any more. */
 async function forgetOwn(client: Client, ended: SessionsEnded['ended']): Promise<void> {
-  await forgetSession(client, (session) => ended.some(({ sid }) => sid === session.sid));
+  const own = readRecord(client.host, client.url)?.session?.sid;
+  if (ended.some(({ sid }) => sid === own)) await forgetSession(client, ({ sid }) => sid === own);
 }
 
 function table(sessions: readonly SessionInfo[], now: Seconds, all: boolean): string {

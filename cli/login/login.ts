@@ -15,6 +15,7 @@ import type { Entry, Key, Remembered } from '../cache/entry.ts';
 import { type Client, findCluster } from '../client.ts';
 import { commit, generateKey, type PrivateJwk } from '../dpop.ts';
 import { codeOf } from '../files.ts';
+import { oneLine } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { readRecord, writeRecord } from '../record.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';
@@ -32,6 +33,8 @@ export interface Wish {
   readonly cluster?: string | undefined;
   readonly max_age?: Seconds | undefined;
   readonly acr_values?: string | undefined;
+  /** For all of the cluster's namespaces and resources, not only for what a token of it can be minted with. */
+  readonly strictest?: boolean | undefined;
   /** The IdP's living SSO is not enough: the person has to authenticate now. */
   readonly in_person?: boolean | undefined;
   readonly no_browser?: boolean | undefined;
@@ -61,7 +64,7 @@ export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
   await using listener = await openListener(redirect_host, redirect_ports);
   const scene = { client, metadata, cluster, provider, listener, key };
 
-  let attempt: Attempt = { wish, acr_values: wish.acr_values ?? cluster?.limits.target.acr?.join(' ') };
+  let attempt: Attempt = { wish, acr_values: wish.acr_values ?? acrOf(cluster, wish)?.join(' ') };
   for (;;) {
     const tried = await attemptLogin(scene, attempt);
     const next = tried.refused && remedy(attempt, tried.refused);
@@ -140,6 +143,12 @@ async function attemptLogin(scene: Scene, { wish, acr_values, visit: before }: A
   }
 }
 
+/** The `acr` values that the cluster requires; what nothing satisfies is asked of nobody. */
+function acrOf(cluster: MetadataCluster | undefined, { strictest }: Wish): readonly string[] | undefined {
+  const levels = [strictest ? cluster?.strictest.acr : undefined, cluster?.limits.target.acr];
+  return levels.find((acr) => acr !== undefined && acr.length > 0);
+}
+
 /** What is asked of the IdP: the smallest age that applies. */
 function longestAge({ metadata, cluster }: Scene, { max_age }: Wish): Seconds {
   const limit = cluster?.limits.target.max_age ?? metadata.limits.max_age;
@@ -176,10 +185,10 @@ async function keep(
   cache.forget(url);
   const before = readRecord(host, url)?.kept_in;
   const kept_in = await secrets.save(url, { dpop_private_jwk: key, handle: handleOf(reply) }, before);
-  const { token_endpoint, revocation_endpoint } = metadata;
+  const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
   const audiences = Object.fromEntries(metadata.clusters.map(({ name, audience }) => [name, audience]));
   if (kept_in) {
-    const endpoints = { token_endpoint, revocation_endpoint };
+    const endpoints = { token_endpoint, revocation_endpoint, sessions_endpoint };
     const record = { broker: url, endpoints, audiences, kept_in, session: reply.session, minted_local: asked_at };
     try {
       writeRecord(host, record);
@@ -199,7 +208,7 @@ function handleOf(reply: TokenReply): string {
   throw new CurfewError('login_failed', 'the broker gave no session handle');
 }
 
-async function conclude({ cluster }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
+async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
   if (tried.refused) {
     const refused = blame(tried.refused, attempt);
     const lines = [sentence(refused.message), 'Look at the terminal for what to do.'];
@@ -207,6 +216,7 @@ async function conclude({ cluster }: Scene, attempt: Attempt, tried: Tried): Pro
     return { refused };
   }
   const { session, asked_at, entry } = tried.done;
+  sayWhatIsMissing(client, attempt, cluster, session);
   const until = sayUntil(session, asked_at);
   const what = cluster ? `for the cluster ${cluster.name}, ` : '';
   const lines = [
@@ -218,12 +228,25 @@ async function conclude({ cluster }: Scene, attempt: Attempt, tried: Tried): Pro
 }
 
 /** A refusal that the person can do nothing about: they came, and the IdP said otherwise. */
-function blame(refused: Remembered, { wish, acr_values }: Attempt): Remembered {
+export function blame(refused: Remembered, { wish, acr_values }: Omit<Attempt, 'visit'>): Remembered {
   const { reason, message } = refused;
   const age = wish.in_person && (reason === 'login_too_old' || reason === 'login_after');
   if (age) return { ...refused, message: `${message}; the identity provider did not ask for a new login` };
   if (reason !== 'acr_too_low' || acr_values === undefined) return refused;
   return { ...refused, message: `${message}; the identity provider was asked for it and did not give it` };
+}
+
+/** The login is good for the cluster, but not for all in it. */
+function sayWhatIsMissing(
+  { host }: Client,
+  { wish }: Attempt,
+  cluster: MetadataCluster | undefined,
+  session: WireSession,
+) {
+  const wanted = (wish.strictest && cluster?.strictest.acr) || [];
+  if (!cluster || wanted.length === 0 || (session.acr !== undefined && wanted.includes(session.acr))) return;
+  const acr = oneLine(wanted.join(' or '));
+  host.say(`parts of ${cluster.name} require acr ${acr}; the identity provider was asked for it and did not give it`);
 }
 
 function sentence(message: string): string {

@@ -10,6 +10,7 @@ import { type Browser, type BrowserSettings, makeBrowser } from '../support/brow
 import { buildBundles } from '../support/bundle.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { type Idp, startIdp } from '../support/idp.ts';
+import { type Pty, runInPty } from '../support/pty.ts';
 import { type RunResult, run } from '../support/run.ts';
 import { temporaryFolder } from './host.ts';
 
@@ -31,6 +32,8 @@ export interface Desk {
   readonly env: Readonly<Record<string, string>>;
   readonly broker: BrokerProcess;
   curfew(args: readonly string[], env?: Env): Promise<RunResult>;
+  /** As a person types it. */
+  curfewAtTerminal(args: readonly string[], env?: Env): Pty;
   /** As kubectl calls it. */
   getToken(
     cluster: string,
@@ -55,6 +58,7 @@ const USERS = {
     name: 'Alice',
     otp: '123456',
   },
+  bob: { password: 'builder', email: 'bob@example.com', email_verified: true, groups: ['dev'], name: 'Bob' },
 } as const;
 
 const POLICY = {
@@ -126,6 +130,8 @@ export async function openDesk(changes: Settings = {}): Promise<Desk> {
     run(process.execPath, [cli, ...args], { env: { ...env, BROWSER: browser.command, ...more } });
   return {
     ...{ dir, idp, url, env, curfew, ca_file: authority.caFile },
+    curfewAtTerminal: (args, more = {}) =>
+      runInPty(process.execPath, [cli, ...args], { env: { ...env, BROWSER: browser.command, ...more } }),
     get broker() {
       return broker;
     },

@@ -81,7 +81,7 @@ describe('an insecure way (P11)', () => {
       response.writeHead(307, { location: request.url === '/there' ? '/' : '/there' }).end();
     });
     const host = testHost();
-    const broker = createBroker(url, createSend(host.env), host);
+    const broker = createBroker(url, createSend(host), host);
     await assert.rejects(broker.metadata(), { code: 'insecure' });
     const renewal = { handle: 'secret-handle', audience: 'dev' };
     await assert.rejects(broker.renew(endpoints(url), generateKey(), renewal), { code: 'insecure' });
@@ -107,7 +107,7 @@ describe('an insecure way (P11)', () => {
       response.end(JSON.stringify({ ...evil, identity_provider: idp, limits, clusters: [] }));
     });
     const host = testHost();
-    await assert.rejects(createBroker(url, createSend(host.env), host).metadata(), {
+    await assert.rejects(createBroker(url, createSend(host), host).metadata(), {
       code: 'insecure',
       message: /evil/,
     });
@@ -121,7 +121,7 @@ describe('a broker that fails', () => {
     const host = testHost();
     const begin = performance.now();
     try {
-      const answer = await createBroker(url, createSend(host.env), host).renew(endpoints(url), generateKey(), {
+      const answer = await createBroker(url, createSend(host), host).renew(endpoints(url), generateKey(), {
         handle: 'secret-handle',
         audience: 'dev',
       });
@@ -226,25 +226,31 @@ describe('TLS and proxies', () => {
     });
     const proxied = await serve(() => undefined, proxy);
 
-    const send = createSend({ HTTPS_PROXY: proxied.url }, authority.caFile);
+    const send = createSend({ ...testHost(), env: { HTTPS_PROXY: proxied.url } }, authority.caFile);
     assert.equal((await send(secure, { method: 'GET' })).body, 'hello');
     assert.deepEqual(asked, []);
     assert.equal((await send('https://broker.example.com/', { method: 'GET' })).body, 'hello');
     assert.deepEqual(asked, ['broker.example.com:443']);
-    const direct = createSend({ HTTPS_PROXY: proxied.url, NO_PROXY: 'broker.example.com' }, authority.caFile);
+    const direct = createSend(
+      { ...testHost(), env: { HTTPS_PROXY: proxied.url, NO_PROXY: 'broker.example.com' } },
+      authority.caFile,
+    );
     await assert.rejects(direct('https://broker.example.com/', { method: 'GET', deadline: 2_000 }));
     assert.equal(asked.length, 1);
-    await assert.rejects(createSend({})(secure, { method: 'GET' }), /not trusted/);
+    await assert.rejects(createSend({ ...testHost(), env: {} })(secure, { method: 'GET' }), /not trusted/);
     stop(proxy);
     stop(tls as unknown as Server);
   });
 
   it('a --ca-file that is not there, or holds no certificate, is refused by name', () => {
-    assert.throws(() => createSend({}, '/nowhere/ca.crt'), {
+    assert.throws(() => createSend({ ...testHost(), env: {} }, '/nowhere/ca.crt'), {
       code: 'configuration',
       message: /\/nowhere\/ca\.crt.*ENOENT/,
     });
-    assert.throws(() => createSend({}, import.meta.filename), { code: 'configuration', message: /no PEM certificate/ });
+    assert.throws(() => createSend({ ...testHost(), env: {} }, import.meta.filename), {
+      code: 'configuration',
+      message: /no PEM certificate/,
+    });
   });
 });
 
