@@ -12,6 +12,7 @@ import {
   type Caller,
   consumeProof,
   groupsOf,
+  mayLogIn,
   type Refused,
   refuse,
   refuseByVerdict,
@@ -48,9 +49,7 @@ export async function identify(
   }
   const [session = found] = await touches.apply(transaction, [found]);
   const about = refusalOf(session, asker, now);
-  const { identity_provider } = config;
-  const admitted = admits(identity_provider.allowed_groups, groupsOf(session));
-  if (session.ended_at === null && (session.iss !== identity_provider.issuer || !admitted)) {
+  if (session.ended_at === null && !mayLogIn(config, session)) {
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
     return refuse(transaction, about, 'not_admitted', `${session.username} may not log in any more`);
   }

@@ -177,6 +177,12 @@ export function groupsOf({ idp_groups }: Pick<Session, 'idp_groups'>): readonly 
   return JSON.parse(idp_groups) as string[];
 }
 
+/** Whether the person of a session may still log in: their IdP and their groups are in the configuration. */
+export function mayLogIn({ identity_provider }: Pick<Config, 'identity_provider'>, session: Session): boolean {
+  const { issuer, allowed_groups } = identity_provider;
+  return session.iss === issuer && admits(allowed_groups, groupsOf(session));
+}
+
 /** Uses a proof up. @returns false when it had been used (RFC 9449 11.1) */
 export async function consumeProof({ db }: Transaction, { minute, hash }: Proof): Promise<boolean> {
   const insert = db

@@ -4,7 +4,7 @@
 import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
 import { findJudged, judge } from './authorization.ts';
-import { type Broker, type Caller, consumeProof, type Refused, refuse } from './broker.ts';
+import { type Broker, type Caller, consumeProof, mayLogIn, type Refused, refuse } from './broker.ts';
 import type { Cluster } from './config.ts';
 import { factsOf, findByHandle, type Session, sessionLimits } from './sessions.ts';
 import { verifyToken } from './verify_token.ts';
@@ -66,6 +66,7 @@ async function sessionOfToken(broker: Broker, db: Broker['store']['committed'], 
 
 function aboutHandle({ config, touches }: Broker, found: Session, now: Seconds): Introspection {
   const session = touches.overlay(found);
+  if (!mayLogIn(config, session)) return INACTIVE;
   const limits = sessionLimits(config.policy, session);
   const verdict = decide({ session: limits, target: { ...limits, acr: undefined } }, factsOf(session), now);
   if (!verdict.allow) return INACTIVE;

@@ -7,7 +7,7 @@ import {
   type Caller,
   consumeProof,
   type Granted,
-  groupsOf,
+  mayLogIn,
   type Refused,
   recordMint,
   refuse,
@@ -18,7 +18,6 @@ import {
   tokenReply,
   wireSession,
 } from './broker.ts';
-import { admits } from './identity.ts';
 import { endSession, factsOf, findByHandle, keepYields, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 
@@ -54,13 +53,9 @@ async function renewOrRefuse(
   }
   const { sid, iss, sub, username } = session;
   const about = { ...event, sid, iss, sub, username };
-  const groups = groupsOf(session);
 
   const { identity_provider } = config;
-  if (
-    session.ended_at === null &&
-    (iss !== identity_provider.issuer || !admits(identity_provider.allowed_groups, groups))
-  ) {
+  if (session.ended_at === null && !mayLogIn(config, session)) {
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
     return refuse(transaction, about, 'not_admitted', `${username} may not log in any more`);
   }

@@ -235,16 +235,35 @@ describe('a cluster that requires an acr', () => {
   });
   after(() => desk.stop());
 
+  /** What a step-up must not do more than once: open a tab, ask the person, exchange. */
+  const counts = () => ({
+    tabs: desk.browser.visits().length,
+    exchanges: desk.broker.audit().filter(({ event, grant }) => event === 'login' || grant === 'exchange').length,
+  });
+  const since = ({ tabs, exchanges }: ReturnType<typeof counts>) => {
+    const now = counts();
+    return { tabs: now.tabs - tabs, exchanges: now.exchanges - exchanges };
+  };
+
   it('is refused without a terminal, and the hint names the cluster', async () => {
+    const before = counts();
     const result = await desk.getToken('vault', false);
     assert.equal(result.code, 77);
     const { error, hint } = refusalOf(result);
     assert.match(error, /acr mfa is required/);
     assert.match(hint, /--cluster vault$/);
+    assert.deepEqual(since(before), { tabs: 0, exchanges: 0 });
+  });
+
+  it('is refused again without a terminal, offline: only a login changes it', async () => {
+    const lines = desk.broker.audit().length;
+    assert.equal((await desk.getToken('vault', false)).code, 77);
+    assert.equal(desk.broker.audit().length, lines);
+    credentialOf(await desk.getToken('dev', false));
   });
 
   it('whose IdP does not give it is refused after one login, with that reason', async () => {
-    const prompts = promptsOf(desk).length;
+    const [before, prompts] = [counts(), promptsOf(desk).length];
     const result = await desk.getToken('vault', true);
     assert.equal(result.code, 77);
     assert.match(
@@ -253,12 +272,32 @@ describe('a cluster that requires an acr', () => {
     );
     const asked = desk.idp.requests.filter(({ path }) => path === '/auth').slice(prompts);
     assert.ok(asked.length >= 1 && asked.every(({ query }) => query.acr_values === 'mfa'));
+    assert.deepEqual(since(before), { tabs: 1, exchanges: 1 });
+    credentialOf(await desk.getToken('dev', false));
+  });
+
+  it('whose IdP gives another one is refused likewise: one login, one clear refusal, no loop', async () => {
+    desk.idp.setClaims((claims) => ({ ...claims, acr: 'phr' }));
+    const before = counts();
+    const result = await desk.getToken('vault', true);
+    desk.idp.setClaims(null);
+    assert.equal(result.code, 77);
+    assert.match(refusalOf(result).error, /acr mfa is required; the identity provider was asked for it/);
+    assert.deepEqual(since(before), { tabs: 1, exchanges: 1 });
   });
 
   it('is reached by one login with acr_values', async () => {
     desk.browser.set({ otp: '123456' });
+    const before = counts();
     const { token } = credentialOf(await desk.getToken('vault', true));
     assert.equal(claimsOf(token).acr, 'mfa');
+    assert.deepEqual(since(before), { tabs: 1, exchanges: 1 });
+  });
+
+  it('goes on without a further login, there and elsewhere', async () => {
+    const before = counts();
+    for (const cluster of ['vault', 'dev', 'prod']) credentialOf(await desk.getToken(cluster, true));
+    assert.deepEqual(since(before), { tabs: 0, exchanges: 0 });
   });
 });
 
