@@ -63,6 +63,8 @@ export interface RefusalEvent extends Common {
   readonly rule?: string | undefined;
   readonly end_reason?: EndReason | undefined;
   readonly limits?: WholeLimits | undefined;
+  /** Of callers that are not known: how many more like it since the row before it, which have no row of their own. */
+  readonly repeated?: number | undefined;
 }
 
 /** A request at an API server that the webhook denied. */

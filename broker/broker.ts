@@ -7,14 +7,14 @@ import { sayDenial } from '../shared/messages.ts';
 import { type ResolvedLimits, resolveLimits, withYields, type Yield } from '../shared/policy.ts';
 import { type Clock, earliest, plus, type Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts';
-import type { RefusalEvent } from './audit.ts';
+import type { Asking, DenialEvent, RefusalEvent } from './audit.ts';
 import { type Cluster, type Config, clusterLimits, type IdentityProviderSettings } from './config.ts';
-import type { Denials } from './denials.ts';
 import { firstLiveMinute, type Proof } from './dpop.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
 import type { Metrics } from './metrics.ts';
 import { signToken, type TokenClaims } from './mint.ts';
+import type { Repeated } from './repeated.ts';
 import type { RuleFacts } from './rules/facts.ts';
 import { yieldsOf } from './rules.ts';
 import { randomId, type Session, yieldsOfSession } from './sessions.ts';
@@ -28,7 +28,9 @@ export interface Broker {
   readonly store: Store;
   readonly keys: Keys;
   readonly touches: Touches;
-  readonly denials: Denials;
+  readonly denials: Repeated<DenialEvent>;
+  /** Of callers that are not known. */
+  readonly refusals: Repeated<RefusalEvent>;
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly identityProvider: IdentityProvider;
@@ -207,6 +209,17 @@ export async function refuse(
 ): Promise<Refused> {
   await transaction.audit({ ...event, event: 'refusal', reason: refused });
   return { refused, message };
+}
+
+/** Writes the refusal of a caller that is not known into the record: one row for each kind and address within a minute. */
+export async function recordStranger(
+  { store, refusals, now }: Broker,
+  grant: Asking,
+  reason: Code,
+  address: string,
+): Promise<void> {
+  const row = refusals.note({ event: 'refusal', grant, at: now(), address, reason });
+  if (row) await store.transaction((transaction) => transaction.audit(row));
 }
 
 /** A refusal because the target cannot be judged. */

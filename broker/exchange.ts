@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { decide } from '../shared/decide.ts';
 import { sayDuration } from '../shared/duration.ts';
-import { CurfewError } from '../shared/errors.ts';
+import { type Code, CurfewError } from '../shared/errors.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import { TOKEN_TYPE } from '../shared/wire.ts';
 import {
@@ -23,6 +23,7 @@ import {
   tokenReply,
   wireSession,
 } from './broker.ts';
+import { forgetFailures, isFailedLogin, noteFailure, refuseWhileDelayed } from './failed_logins.ts';
 import { admits, type Identity, identify } from './identity.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
 import { livingOfPerson, randomHandle, settle } from './sessions.ts';
@@ -41,16 +42,57 @@ export interface ExchangeRequest {
  * @throws CurfewError with the code of what is wrong with the ID token, before anything was decided
  */
 export async function exchange(broker: Broker, caller: Caller, request: ExchangeRequest): Promise<Granted | Refused> {
-  const { config, store, identityProvider, now } = broker;
+  const { store, now } = broker;
+  try {
+    const verified = await verifyLogin(broker, caller, request);
+    return await store.transaction((transaction) => openOrCount(transaction, broker, verified, now()));
+  } catch (error) {
+    if (error instanceof CurfewError && isFailedLogin(error.code)) await countStranger(broker, caller, error.code);
+    throw error;
+  }
+}
+
+/**
+ * What is thrown was refused before it was known whose login it is: it counts for the address. Who can prove their login is
+ * not kept waiting for what others do there.
+ *
+ * @throws CurfewError `too_many_failures`
+ */
+function countStranger(broker: Broker, { address }: Caller, reason: Code): Promise<void> {
+  const { store, now } = broker;
+  const stranger = { by: 'address', address } as const;
+  return store.transaction(async (transaction) => {
+    await refuseWhileDelayed(transaction.db, stranger, now());
+    await noteFailure(transaction, broker, stranger, reason, now());
+  });
+}
+
+/** @throws CurfewError with the code of what is wrong with the ID token */
+async function verifyLogin(broker: Broker, caller: Caller, request: ExchangeRequest): Promise<VerifiedExchange> {
+  const { config, identityProvider, now } = broker;
   if (request.client_id !== config.identity_provider.client_id) {
     throw new CurfewError('id_token_audience', 'client_id is not the one of this broker');
   }
   const idToken = await identityProvider.verifyIdToken(request.subject_token, now());
   checkBinding(idToken, caller, request, config.identity_provider.device_grant, now());
   const identity = identify(idToken, config.identity_provider);
-  return store.transaction((transaction) =>
-    openOrRefuse(transaction, broker, { caller, request, idToken, identity }, now()),
-  );
+  return { caller, request, idToken, identity };
+}
+
+/** The proof and its binding say whose login it is: what is refused now counts for this person. */
+async function openOrCount(
+  transaction: Transaction,
+  broker: Broker,
+  login: VerifiedExchange,
+  now: Seconds,
+): Promise<Granted | Refused> {
+  const { iss, sub, username } = login.identity;
+  const person = { by: 'person', iss, sub, username, address: login.caller.address } as const;
+  await refuseWhileDelayed(transaction.db, person, now);
+  const outcome = await openOrRefuse(transaction, broker, login, now);
+  if ('reply' in outcome) await forgetFailures(transaction, person);
+  else if (isFailedLogin(outcome.refused)) await noteFailure(transaction, broker, person, outcome.refused, now);
+  return outcome;
 }
 
 interface VerifiedExchange extends Login {

@@ -109,7 +109,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
           return;
         }
         case 'refusal':
-          return all.refusals.inc({ grant: event.grant, reason: event.reason });
+          return all.refusals.inc({ grant: event.grant, reason: event.reason }, 1 + (event.repeated ?? 0));
         case 'denial':
           return onDenial(event);
         case 'end':

@@ -5,12 +5,11 @@ import type { Logger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
 import { between, type Clock } from '../shared/time.ts';
 import { mintedSince } from './active_sessions.ts';
-import type { AuditEntry, PolicyEvent } from './audit.ts';
+import type { AuditEntry, DenialEvent, PolicyEvent, RefusalEvent } from './audit.ts';
 import { createSealer } from './audit_chain.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './check.ts';
 import type { Config } from './config.ts';
-import { Denials } from './denials.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
@@ -18,6 +17,7 @@ import { loadKeys } from './keys.ts';
 import { createLiveConfig, type Outcome } from './live_config.ts';
 import { createMetrics, type Metrics, type Stopwatch } from './metrics.ts';
 import program from './package.json' with { type: 'json' };
+import { Repeated } from './repeated.ts';
 import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
 import { startSweeper, sweep } from './sweeper.ts';
@@ -64,7 +64,8 @@ export async function startService(config: Config, around: Surroundings): Promis
   const store = await openStore(config, metrics, onAudit);
   const live = createLiveConfig(config);
   const touches = new Touches();
-  const denials = new Denials();
+  const denials = new Repeated<DenialEvent>();
+  const refusals = new Repeated<RefusalEvent>();
   const broker: Broker = {
     get config() {
       return live.current;
@@ -72,6 +73,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     store,
     touches,
     denials,
+    refusals,
     metrics,
     log,
     keys: await loadKeys(store, config.encryption_key, now()),
@@ -112,7 +114,9 @@ export async function startService(config: Config, around: Surroundings): Promis
       watcher?.close();
       stopSweeper();
       await stopFlushing();
-      await denials.flush(store, now(), true).catch(() => log.error('counted denials could not be recorded'));
+      for (const counted of [denials, refusals]) {
+        await counted.flush(store, now(), true).catch(() => log.error('counted rows could not be recorded'));
+      }
       await measured?.close();
       await store.close();
       await identityProvider.close();

@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';
 import { type Broker, forgetProofs } from './broker.ts';
+import { sweepFailures } from './failed_logins.ts';
 import { settle } from './sessions.ts';
 
 const EVERY_MS = 10_000;
@@ -12,7 +13,8 @@ const AT_ONCE = 200;
 const KEEP_ENDED = 30 * 86_400;
 
 /** One round. @returns how many sessions were over. */
-export async function sweep({ config, store, touches, denials, now }: Broker): Promise<number> {
+export async function sweep(broker: Broker): Promise<number> {
+  const { config, store, touches, denials, refusals, now } = broker;
   let count = 0;
   for (let more = true; more; ) {
     const over = await store.transaction(async (transaction) => {
@@ -27,6 +29,7 @@ export async function sweep({ config, store, touches, denials, now }: Broker): P
   await store.transaction(async (transaction) => {
     const { db } = transaction;
     await forgetProofs(transaction, now());
+    await sweepFailures(transaction, broker, now());
     await db.deleteFrom('id_token_use').where('expires_at', '<=', now()).execute();
     await db
       .deleteFrom('session')
@@ -34,6 +37,7 @@ export async function sweep({ config, store, touches, denials, now }: Broker): P
       .execute();
   });
   await denials.flush(store, now());
+  await refusals.flush(store, now());
   return count;
 }
 

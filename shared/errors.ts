@@ -166,10 +166,17 @@ export function meaning(code: Code): Meaning {
 export class CurfewError extends Error {
   readonly code: Code;
   readonly hint: string;
-  constructor(code: Code, message: string, options: { readonly cause?: unknown; readonly hint?: string } = {}) {
+  /** After how many seconds the same may be tried again. */
+  readonly retry_after: number | undefined;
+  constructor(
+    code: Code,
+    message: string,
+    options: { readonly cause?: unknown; readonly hint?: string; readonly retry_after?: number } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'CurfewError';
     this.code = code;
     this.hint = options.hint ?? meaning(code).hint;
+    this.retry_after = options.retry_after;
   }
 }

@@ -6,7 +6,7 @@ import type { Refusal } from '../../shared/wire.ts';
 import type { Refused } from '../broker.ts';
 
 /** Seconds after which a caller may ask again when something is away. */
-const RETRY_AFTER = '1';
+const RETRY_AFTER = 1;
 
 /** @param as_status, as_error where others are right than at `POST /token` */
 export function sendRefused(
@@ -35,13 +35,13 @@ export function sendRefused(
 /** @param as_status, as_error likewise */
 export function sendError(
   reply: FastifyReply,
-  { code, message }: CurfewError,
+  { code, message, retry_after }: CurfewError,
   as_status?: number,
   as_error?: OAuthError,
 ): FastifyReply {
   const { status: usual, error } = meaning(code);
   const status = as_status ?? usual;
-  if (status === 503) reply.header('Retry-After', RETRY_AFTER);
+  if (status === 503 || retry_after !== undefined) reply.header('Retry-After', retry_after ?? RETRY_AFTER);
   const body: Refusal = { error: as_error ?? error, error_description: message, reason: code };
   return reply.code(status).send(body);
 }

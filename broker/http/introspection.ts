@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { CurfewError, meaning } from '../../shared/errors.ts';
-import { type Broker, refuse } from '../broker.ts';
+import { type Broker, recordStranger } from '../broker.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { introspectAsCluster, introspectAsHolder } from '../introspection.ts';
 import { clusterOfToken } from '../webhook_caller.ts';
@@ -30,10 +30,7 @@ export function introspectionRoutes(app: FastifyInstance, broker: Broker, proofs
     } catch (error) {
       if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else {
-        const event = { grant: 'introspection', at: broker.now(), address: request.ip } as const;
-        await broker.store.transaction((transaction) => refuse(transaction, event, error.code, error.message));
-      }
+      else await recordStranger(broker, 'introspection', error.code, request.ip);
       return sendError(challenge(reply), error, 401);
     }
   });

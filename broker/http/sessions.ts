@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Code, CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { type Asker, STEP_UP } from '../asker.ts';
-import { type Broker, type Refused, refuse } from '../broker.ts';
+import { type Broker, type Refused, recordStranger } from '../broker.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { type EndWish, endSessions, type ListWish, listSessions, showSession } from '../session_api.ts';
 import { sendError, sendRefused } from './answer.ts';
@@ -44,10 +44,7 @@ export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: Proo
       if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
       if (error.code === 'request_invalid') return sendError(reply, error);
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else {
-        const event = { grant: 'sessions', at: broker.now(), address: request.ip } as const;
-        await broker.store.transaction((transaction) => refuse(transaction, event, error.code, error.message));
-      }
+      else await recordStranger(broker, 'sessions', error.code, request.ip);
       return sendError(challenge(reply, error.code), error, 401, errorOf(error.code));
     }
   };

@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CurfewError, meaning } from '../../shared/errors.ts';
-import { type Broker, type Caller, type Granted, type Origin, type Refused, refuse } from '../broker.ts';
+import { type Broker, type Caller, type Granted, type Origin, type Refused, recordStranger } from '../broker.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { exchange } from '../exchange.ts';
 import { renew } from '../renewal.ts';
@@ -40,7 +40,7 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
     } catch (error) {
       if (!(error instanceof CurfewError)) throw error;
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else if (meaning(error.code).status < 500) await record(broker, grant, error, request.ip);
+      else if (meaning(error.code).status < 500) await recordStranger(broker, grant, error.code, request.ip);
       return sendError(reply, error);
     }
   };
@@ -67,15 +67,4 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
 export function originOf({ ip, headers }: FastifyRequest): Origin {
   const user_agent = headers['user-agent']?.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200);
   return { address: ip, ...(user_agent && { user_agent }) };
-}
-
-/** What was refused before anything was decided stands in the record too. */
-async function record(
-  broker: Broker,
-  grant: 'exchange' | 'renewal' | 'revocation',
-  error: CurfewError,
-  address: string,
-) {
-  const event = { grant, at: broker.now(), address } as const;
-  await broker.store.transaction((transaction) => refuse(transaction, event, error.code, error.message));
 }

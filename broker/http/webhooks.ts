@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CurfewError } from '../../shared/errors.ts';
 import { authenticate } from '../authentication.ts';
 import { authorize } from '../authorization.ts';
-import { type Broker, refuse } from '../broker.ts';
+import { type Broker, recordStranger } from '../broker.ts';
 import type { Cluster } from '../config.ts';
 import type { Webhook, WebhookOutcome } from '../metrics.ts';
 import { clusterOfToken } from '../webhook_caller.ts';
@@ -65,8 +65,7 @@ function webhookOf({ routeOptions }: FastifyRequest): Webhook {
 async function refuseCaller(broker: Broker, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const grant = webhookOf(request) === 'authenticate' ? 'authentication' : 'authorization';
   const message = 'the bearer token is no webhook token of this broker';
-  const event = { grant, at: broker.now(), address: request.ip } as const;
-  await broker.store.transaction((transaction) => refuse(transaction, event, 'webhook_token', message));
+  await recordStranger(broker, grant, 'webhook_token', request.ip);
   return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError('webhook_token', message));
 }
 

@@ -84,7 +84,8 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
       { name: 'prod-eu', server: 'https://127.0.0.1:2', audience: 'prod-eu', allowed_groups: ['sre'] },
     ],
     store: { sqlite: { file: 'curfew.db' } },
-    policy: { limits: LIMITS, segments: SEGMENTS },
+    // Tests present more bad tokens in a second than anybody is to be forgiven.
+    policy: { limits: LIMITS, segments: SEGMENTS, failed_logins: { count: 1000, window: '15m' } },
   };
   const audit: AuditEvent[] = [];
   const log: string[] = [];
