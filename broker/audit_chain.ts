@@ -12,10 +12,10 @@ export interface Link {
   readonly hash: string;
 }
 
-/** @param data the event as JSON, as it stands in the row */
-export function linkOf(before: Link, data: string): Link {
+/** @param data the event as JSON, as it stands in the row: as text, or as the bytes of it */
+export function linkOf(before: Link, data: string | Uint8Array): Link {
   const seq = before.seq + 1;
-  const hash = createHash('sha256').update(`${before.hash}\n${seq}\n${data}`).digest('hex');
+  const hash = createHash('sha256').update(`${before.hash}\n${seq}\n`).update(data).digest('hex');
   return { seq, hash };
 }
 

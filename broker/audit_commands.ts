@@ -1,91 +1,125 @@
-// `curfew-broker audit verify|tail|export`: the record, checked and read, beside a broker that may be running.
+// `curfew-broker audit verify|tail|export`: what they read and say. They only read, also while the broker runs.
 
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Kysely, sql } from 'kysely';
 import { parseDuration } from '../shared/duration.ts';
 import { CurfewError, EXIT } from '../shared/errors.ts';
-import { type Clock, type Seconds, seconds } from '../shared/time.ts';
+import { between, type Seconds } from '../shared/time.ts';
 import { createSealer, type Link } from './audit_chain.ts';
-import { ChainCheck, type Row } from './audit_verify.ts';
+import { type AuditRow, parseEvent, type Verdict, verification } from './audit_verify.ts';
 import type { Config } from './config.ts';
 import { parseTime } from './rfc3339.ts';
-import { withAuditLog } from './store/audit_log.ts';
+import { newestRows, openRecord, placeOf, rowsAfter, sealedHead } from './store/audit_log.ts';
+import type { Schema } from './store/schema.ts';
 
-type Store = Pick<Config, 'store' | 'encryption_key'>;
+/** Takes one line; says false once nobody reads any more. */
+export type Print = (line: string) => Promise<boolean>;
 
-/** Takes a line, and resolves when the reader is ready for the next one. */
-export type Print = (line: string) => Promise<void>;
+type Settings = Pick<Config, 'store' | 'encryption_key'>;
 
-const NEWEST = 20;
-const POLL_MS = 1000;
+/** Rows that `tail` begins with, and milliseconds until it looks for more. */
+const LAST = 20;
+const POLL_MS = 1_000;
 
 /**
- * @param anchor `SEQ:HASH` of a row, as it was noted elsewhere
- * @returns the exit status: 78 when the record is not whole
+ * @param anchor `SEQ:HASH` as a line of the record has them
+ * @throws CurfewError `usage` for what is no anchor, `configuration` when there is no store to read
  */
-export async function verifyAudit(
-  { store, encryption_key }: Store,
-  anchor: string | undefined,
-  print: Print,
-): Promise<number> {
-  const check = new ChainCheck(parseAnchor(anchor));
-  const faults = await withAuditLog(store.sqlite.file, true, async (log) => {
-    for await (const row of log.rowsAfter(0)) check.add(row);
-    return check.finish(await log.head(), createSealer(encryption_key));
-  });
-  for (const fault of faults) await print(`error: ${fault}`);
-  const { seq, hash } = check.last;
-  if (faults.length === 0) await print(`ok: ${seq} ${seq === 1 ? 'row' : 'rows'}, anchor ${seq}:${hash}`);
-  return faults.length === 0 ? EXIT.done : EXIT.configuration;
+export async function verifyRecord(
+  { store, encryption_key }: Settings,
+  anchorText?: string,
+): Promise<{ readonly lines: readonly string[]; readonly exit: number }> {
+  const anchor = parseAnchor(anchorText);
+  const sealer = createSealer(encryption_key);
+  const { rows, newest, faults } = await reading(store, (record) =>
+    record.connection().execute(async (db) => {
+      // One moment's view of rows and seal: what the broker writes meanwhile does not count.
+      await sql`begin`.execute(db);
+      const verifying = verification(await sealedHead(db), sealer, anchor);
+      try {
+        for await (const row of rowsAfter(db, Number.MIN_SAFE_INTEGER)) verifying.take(row);
+      } catch (error) {
+        return unreadable(verifying.finish(), error);
+      }
+      return verifying.finish();
+    }),
+  );
+  if (faults.length > 0) return { lines: faults.map((fault) => `error: ${fault}`), exit: EXIT.configuration };
+  const held = anchor ? [`ok: row ${anchor.seq} is the one of the anchor`] : [];
+  const told = `ok: ${rows} ${rows === 1 ? 'row' : 'rows'}, anchor ${newest.seq}:${newest.hash}`;
+  return { lines: [told, ...held], exit: EXIT.done };
 }
 
-/** The newest rows; with `follow` also those that come, until the process is ended. */
-export async function tailAudit({ store }: Store, follow: boolean, print: Print): Promise<void> {
-  await withAuditLog(store.sqlite.file, false, async (log) => {
-    for (let last = await log.beforeNewest(NEWEST); ; ) {
-      for await (const row of log.rowsAfter(last)) {
-        await print(lineOf(row));
+/** A file that is damaged is a fault of the record like others. What comes after the place cannot be judged, nor the end. */
+function unreadable(verdict: Verdict, error: unknown): Verdict {
+  const what = error instanceof Error ? error.message : 'unknown';
+  return { ...verdict, faults: [`the store cannot be read after row ${verdict.newest.seq} (${what})`] };
+}
+
+/** @throws CurfewError `configuration` when there is no store to read, `store` when it cannot be read on */
+export async function tailRecord({ store }: Settings, { follow }: { follow: boolean }, print: Print): Promise<void> {
+  await reading(store, async (record) => {
+    let last = 0;
+    for (const row of await newestRows(record, LAST)) {
+      if (!(await print(lineOf(row)))) return;
+      last = row.seq;
+    }
+    while (follow) {
+      await sleep(POLL_MS);
+      for await (const row of rowsAfter(record, last)) {
+        if (!(await print(lineOf(row)))) return;
         last = row.seq;
       }
-      if (!follow) return;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   });
 }
 
-/** @param since an instant (RFC 3339), or how long ago (`24h`); without it all rows */
-export async function exportAudit(
-  { store }: Store,
-  since: string | undefined,
-  now: Clock,
+/**
+ * Prints the record, in order and to its end.
+ *
+ * @param since an RFC 3339 time, or how far back, such as `24h`
+ * @throws CurfewError `usage`; `configuration` when there is no store to read, `store` when it cannot be read on
+ */
+export async function exportRecord(
+  { store }: Settings,
+  { since: text, now }: { readonly since?: string | undefined; readonly now: Seconds },
   print: Print,
 ): Promise<void> {
-  const at = since === undefined ? undefined : parseSince(since, now());
-  await withAuditLog(store.sqlite.file, true, async (log) => {
-    const before = at === undefined ? 0 : await log.beforeTime(at);
-    for await (const row of log.rowsAfter(before)) await print(lineOf(row));
+  const since = parseSince(text, now);
+  await reading(store, async (record) => {
+    const place = since === undefined ? 0 : await placeOf(record, since);
+    for await (const row of rowsAfter(record, place, since)) if (!(await print(lineOf(row)))) return;
   });
 }
 
-/** As the broker prints it on stdout: the event, and its place in the chain. */
-function lineOf({ data, seq, hash }: Row): string {
-  return JSON.stringify({ ...(JSON.parse(data) as object), seq, hash });
+async function reading<T>({ sqlite }: Config['store'], story: (record: Kysely<Schema>) => Promise<T>): Promise<T> {
+  const record = await openRecord(sqlite.file);
+  try {
+    return await story(record);
+  } catch (cause) {
+    if (cause instanceof CurfewError) throw cause;
+    throw new CurfewError('store', `the store ${sqlite.file} cannot be read`, { cause });
+  } finally {
+    await record.destroy();
+  }
 }
 
-function parseSince(text: string, now: Seconds): Seconds {
-  const length = parseDuration(text);
-  const at = length === undefined ? parseTime(text) : seconds(Math.max(0, now - length));
-  if (at !== undefined) return at;
-  throw usage(
-    `--since: expected an instant such as 2026-01-31T12:00:00Z or a length such as 24h, got ${JSON.stringify(text)}`,
-  );
+/** As the broker puts it on stdout. Of what is no event any more only its place is told. */
+function lineOf({ seq, hash, data, at, event, sid }: AuditRow): string {
+  return JSON.stringify({ ...(parseEvent(data) ?? { event, at, sid, unreadable: true }), seq, hash });
 }
 
 function parseAnchor(text: string | undefined): Link | undefined {
   if (text === undefined) return undefined;
-  const [, seq, hash] = /^([1-9][0-9]{0,14}):([0-9a-f]{64})$/.exec(text) ?? [];
-  if (seq === undefined || hash === undefined) throw usage('--anchor: expected SEQ:HASH, as audit verify prints it');
-  return { seq: Number(seq), hash };
+  const [, seq, hash] = /^([1-9][0-9]{0,14}):([0-9a-f]{64})$/.exec(text.toLowerCase()) ?? [];
+  if (seq !== undefined && hash !== undefined) return { seq: Number(seq), hash };
+  throw new CurfewError('usage', '--anchor: expected SEQ:HASH, as a line of the record has them');
 }
 
-function usage(message: string): CurfewError {
-  return new CurfewError('usage', message, { hint: 'see curfew-broker audit --help' });
+function parseSince(text: string | undefined, now: Seconds): Seconds | undefined {
+  if (text === undefined) return undefined;
+  const back = parseDuration(text);
+  const since = back === undefined ? parseTime(text) : between(back, now);
+  if (since !== undefined) return since;
+  throw new CurfewError('usage', '--since: expected a time such as 2027-01-15T08:00:00Z, or how far back, such as 24h');
 }

@@ -1,109 +1,136 @@
-// Whether the record is whole: each row's hash follows from the row before it, what is said beside a row is what stands in it,
-// and the newest row is the one that was sealed. Says where it is not. Pure; looks at one row after the other.
+// Whether the record is as it was written, and if not, where: a row removed, changed, added or moved, the end cut off, the
+// whole made anew. Pure over rows, in constant memory.
 
-import type { Seconds } from '../shared/time.ts';
+import { isSeconds } from '../shared/time.ts';
+import { isObject } from '../shared/wire.ts';
 import { GENESIS, type Link, linkOf, type Sealer } from './audit_chain.ts';
 import { formatTime } from './rfc3339.ts';
-import type { AuditTable } from './store/schema.ts';
 
-export type Row = Readonly<Omit<AuditTable, 'seq'>> & { readonly seq: number };
+/** One row as it stands in the store. */
+export interface AuditRow extends Link {
+  readonly at: unknown;
+  readonly event: unknown;
+  readonly sid: unknown;
+  /** The event as JSON, byte for byte. */
+  readonly data: Uint8Array;
+}
 
-/** The newest row as it was sealed. */
-export interface Head extends Link {
+export interface SealedHead extends Link {
   readonly seal: string;
 }
 
-/** More of them say no more. */
-const MOST_FAULTS = 20;
-
-export class ChainCheck {
-  readonly #faults: string[] = [];
-  readonly #anchor: Link | undefined;
-  #last: Link = GENESIS;
-  #anchored = false;
-
-  /** @param anchor a row that was noted elsewhere: the chain must still have it */
-  constructor(anchor?: Link) {
-    this.#anchor = anchor;
-  }
-
-  get last(): Link {
-    return this.#last;
-  }
-
-  /** In the order of `seq`. */
-  add(row: Row): void {
-    const before = this.#last;
-    if (row.seq !== before.seq + 1) this.#fault(`${sayRows(before.seq + 1, row.seq - 1)} missing`);
-    const { hash } = linkOf({ seq: row.seq - 1, hash: before.hash }, row.data);
-    if (hash !== row.hash) {
-      const why = row.seq === before.seq + 1 ? 'it was changed, or put there' : 'a row before it is missing';
-      this.#fault(`${sayRow(row)}: its hash does not follow from the row before it: ${why}`);
-    }
-    const beside = faultBeside(row);
-    if (beside) this.#fault(`${sayRow(row)}: ${beside}`);
-    if (row.seq === this.#anchor?.seq && row.hash === this.#anchor.hash) this.#anchored = true;
-    this.#last = { seq: row.seq, hash: row.hash };
-  }
-
-  /** @returns all faults, in words; none when the record is whole */
-  finish(head: Head | undefined, sealer: Sealer): readonly string[] {
-    this.#checkHead(head, sealer);
-    const anchor = this.#anchor;
-    if (anchor && !this.#anchored) {
-      this.#fault(
-        `row ${anchor.seq} is not the one that the anchor names: the record was made anew, or cut off before it`,
-      );
-    }
-    return this.#faults;
-  }
-
-  #checkHead(head: Head | undefined, sealer: Sealer): void {
-    const { seq, hash } = this.#last;
-    if (!head) {
-      this.#fault('the seal of the newest row is missing');
-      return;
-    }
-    if (!sealer.isSealed(head, head.seal))
-      this.#fault('the seal of the newest row was not made with this encryption key');
-    if (head.seq > seq) this.#fault(`${sayRows(seq + 1, head.seq)} missing: cut off at the end`);
-    else if (head.seq < seq)
-      this.#fault(`${sayRows(head.seq + 1, seq)} not sealed: put there by something else than the broker`);
-    else if (head.hash !== hash) this.#fault(`row ${seq} is not the one that was sealed`);
-  }
-
-  #fault(text: string): void {
-    if (this.#faults.length < MOST_FAULTS) this.#faults.push(text);
-    else if (this.#faults.length === MOST_FAULTS) this.#faults.push('and more');
-  }
+export interface Verdict {
+  readonly rows: number;
+  readonly newest: Link;
+  /** One a line, in the order of the rows. */
+  readonly faults: readonly string[];
 }
 
-/** The columns by which rows are found must say what the row itself says. */
-function faultBeside({ at, event, sid, data }: Row): string | undefined {
-  let inside: unknown;
-  try {
-    inside = JSON.parse(data);
-  } catch {
-    return 'it is not JSON';
-  }
-  const said = inside as Partial<Record<'at' | 'event' | 'sid', unknown>>;
-  const wrong = [said.at === at, said.event === event, (said.sid ?? null) === sid];
-  const name = ['at', 'event', 'sid'][wrong.indexOf(false)];
-  return name === undefined ? undefined : `its column ${name} was changed`;
+export interface Verification {
+  /** The next row, in the order of `seq`. */
+  take(row: AuditRow): void;
+  /** After the last row. */
+  finish(): Verdict;
 }
 
-function sayRow({ seq, event, at }: Row): string {
-  return `row ${seq} (${event}, ${sayTime(at)})`;
+/** What is told in full; further faults are counted. */
+const MOST_FAULTS = 100;
+/** The last second that RFC 3339 can write. */
+const LATEST = 253_402_300_799;
+
+/**
+ * @param head what is sealed in the store, as of the same moment as the rows
+ * @param anchor a link that was noted elsewhere: a whole chain that was made anew, or taken back, does not contain it
+ */
+export function verification(head: SealedHead | undefined, sealer: Sealer, anchor?: Link): Verification {
+  const faults: string[] = [];
+  let [count, more] = [0, 0];
+  let newest = GENESIS;
+  /** Whether the row before is there, so that its hash is known. */
+  let known = true;
+  let [atHead, atAnchor]: (Link | undefined)[] = [head?.seq === 0 ? GENESIS : undefined, undefined];
+  const fault = (text: string) => void (faults.length < MOST_FAULTS ? faults.push(text) : more++);
+
+  return {
+    take(row) {
+      count += 1;
+      if (row.seq < 1) return fault(`${sayRow(row)} stands before the first: it was added`);
+      if (row.seq > newest.seq + 1) {
+        fault(`${sayRows(newest.seq + 1, row.seq - 1)} removed: ${sayPlace(newest)} comes ${sayRow(row)}`);
+        known = false;
+      }
+      const wrong = known ? faultOf(row, newest) : faultOfColumns(row);
+      if (wrong !== undefined) fault(`${sayRow(row)} ${wrong}`);
+      newest = { seq: row.seq, hash: row.hash };
+      known = true;
+      if (row.seq === head?.seq) atHead = newest;
+      if (row.seq === anchor?.seq) atAnchor = newest;
+    },
+    finish() {
+      if (head) for (const text of faultsOfEnd(head, atHead, newest, sealer)) fault(text);
+      else fault('the seal of the newest row is missing: whether rows were cut off at the end cannot be told');
+      if (anchor && atAnchor?.hash !== anchor.hash) fault(sayLost(anchor, atAnchor !== undefined));
+      const rest = more === 0 ? [] : [`and ${more} more`];
+      return { rows: count, newest, faults: [...faults, ...rest] };
+    },
+  };
 }
 
-function sayTime(at: Seconds): string {
-  try {
-    return formatTime(at);
-  } catch {
-    return `at ${at}`;
+function faultOf(row: AuditRow, before: Link): string | undefined {
+  if (linkOf(before, row.data).hash === row.hash) return faultOfColumns(row);
+  const place = before.seq === 0 ? 'the beginning' : `row ${before.seq}`;
+  return `was changed, or a row before it: its hash does not follow from ${place}`;
+}
+
+/** The columns that are looked for say the same as the event. */
+function faultOfColumns(row: AuditRow): string | undefined {
+  const event = parseEvent(row.data);
+  if (!event) return 'was changed: it holds no event';
+  const { at, event: name, sid = null } = event;
+  const told = Object.entries({ at, event: name, sid });
+  const wrong = told.find(([column, value]) => row[column as 'at' | 'event' | 'sid'] !== value);
+  return wrong && `was changed: its column ${wrong[0]} differs from what its event says`;
+}
+
+function faultsOfEnd(head: SealedHead, atHead: Link | undefined, newest: Link, sealer: Sealer): string[] {
+  const { seq, hash } = head;
+  if (!sealer.isSealed({ seq, hash }, head.seal)) {
+    return ['the seal of the newest row does not fit the encryption key: it was replaced, or the key is another one'];
   }
+  if (newest.seq < seq) return [`${sayRows(newest.seq + 1, seq)} cut off at the end: the seal is of row ${seq}`];
+  return [
+    ...(atHead?.hash === hash ? [] : [`row ${seq} is not the one that was sealed`]),
+    ...(newest.seq > seq ? [`${sayRows(seq + 1, newest.seq)} added at the end: the seal is of row ${seq}`] : []),
+  ];
+}
+
+function sayLost({ seq }: Link, there: boolean): string {
+  return there
+    ? `row ${seq} is not the one of the anchor: the record was made anew, or is another one`
+    : `row ${seq}, which the anchor names, is not there: the record was cut off, or taken back to an earlier state`;
 }
 
 function sayRows(first: number, last: number): string {
-  return first >= last ? `row ${first} is` : `rows ${first} to ${last} are`;
+  return first === last ? `row ${first} was` : `rows ${first} to ${last} were`;
+}
+
+function sayPlace({ seq }: Link): string {
+  return seq === 0 ? 'at the beginning' : `after row ${seq}`;
+}
+
+/** What a person needs to find it again. Nothing of a row that was tampered with reaches a terminal as it is. */
+function sayRow({ seq, event, at }: AuditRow): string {
+  const name = typeof event === 'string' && /^\w{1,40}$/.test(event) ? event : 'of no known event';
+  const time = isSeconds(at) && at <= LATEST ? formatTime(at) : 'at no known time';
+  return `row ${seq} (${name}, ${time})`;
+}
+
+/** What a row holds. @returns `undefined` when that is no event */
+export function parseEvent(data: Uint8Array): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(data).toString());
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }

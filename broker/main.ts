@@ -1,14 +1,13 @@
 // curfew-broker: the commands. Clock, environment and streams are made here and passed on.
 
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
 import { pino } from 'pino';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import type { AuditEntry } from './audit.ts';
-import { exportAudit, tailAudit, verifyAudit } from './audit_commands.ts';
+import { exportRecord, tailRecord, verifyRecord } from './audit_commands.ts';
 import { printAuthnConfig } from './authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
 import { check } from './check.ts';
@@ -72,12 +71,6 @@ async function serve({ config: file }: { config: string }): Promise<void> {
 async function digestOf(file: string): Promise<string | undefined> {
   const text = await readFile(file).catch(() => undefined);
   return text && createHash('sha256').update(text).digest('hex');
-}
-
-/** Waits for a reader that is slower than we are, and ends when there is none any more. */
-async function printLine(line: string): Promise<void> {
-  if (!stdout.writable) process.exit(EXIT.done);
-  if (!stdout.write(`${line}\n`)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
 }
 
 function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals> {
@@ -147,7 +140,9 @@ function program(): Command {
     .requiredOption('--config <file>', 'the configuration')
     .option('--anchor <seq:hash>', 'a row noted earlier, which must still be there')
     .action(async ({ config, anchor }: { config: string; anchor?: string }) => {
-      process.exitCode = await verifyAudit(await loadConfig(config, { env }), anchor, printLine);
+      const { lines, exit } = await verifyRecord(await loadConfig(config, { env }), anchor);
+      printLines(lines);
+      process.exitCode = exit;
     });
   audit
     .command('tail')
@@ -155,7 +150,7 @@ function program(): Command {
     .requiredOption('--config <file>', 'the configuration')
     .option('--follow', 'go on with those that come')
     .action(async ({ config, follow = false }: { config: string; follow?: boolean }) => {
-      await tailAudit(await loadConfig(config, { env }), follow, printLine);
+      await tailRecord(await loadConfig(config, { env }), { follow }, printLine);
     });
   audit
     .command('export')
@@ -163,7 +158,7 @@ function program(): Command {
     .requiredOption('--config <file>', 'the configuration')
     .option('--since <time>', 'only from this instant on (RFC 3339), or for the last 24h')
     .action(async ({ config, since }: { config: string; since?: string }) => {
-      await exportAudit(await loadConfig(config, { env }), since, now, printLine);
+      await exportRecord(await loadConfig(config, { env }), { since, now: now() }, printLine);
     });
   const policy = root.command('policy').description('ask the policy of a configuration');
   policy
@@ -198,6 +193,11 @@ function program(): Command {
 
 function printLines(lines: readonly string[]): void {
   stdout.write(lines.map((line) => `${line}\n`).join(''));
+}
+
+/** Waits until the line is taken. @returns false once nobody reads any more */
+function printLine(line: string): Promise<boolean> {
+  return new Promise((resolve) => void stdout.write(`${line}\n`, (error) => resolve(!error)));
 }
 
 function fail(error: unknown): void {

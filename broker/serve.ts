@@ -61,7 +61,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   const { tls: files } = config.listen;
   const tls = files && (await readTlsPair(files));
   const metrics = createMetrics({ stopwatch, version: program.version, of_process: config.metrics !== undefined });
-  const store = await openStore(config, metrics, onAudit);
+  const store = await openStore(config, metrics, onAudit, log);
   const live = createLiveConfig(config);
   const touches = new Touches();
   const denials = new Repeated<DenialEvent>();
@@ -170,12 +170,15 @@ async function openStore(
   { store, encryption_key }: Config,
   metrics: Metrics,
   onAudit: (entry: AuditEntry) => void,
+  log: Logger,
 ): Promise<Store> {
   const { file } = store.sqlite;
+  const onBroken = () => log.error('the record was changed from outside: run curfew-broker audit verify');
   try {
     return await Store.open(openSqlite(file), {
       sealer: createSealer(encryption_key),
       observer: metrics.store,
+      onBroken,
       onAudit(entry) {
         metrics.onAudit(entry.event);
         onAudit(entry);

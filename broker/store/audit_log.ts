@@ -1,84 +1,85 @@
-// The record as it stands in the store, read beside a broker that may be running: in pages, and nothing is changed.
+// The record as others than the broker read it: from a store that is there and of this version, in pages, while the broker
+// writes. Changes nothing.
 
 import { existsSync } from 'node:fs';
 import { Kysely, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
-import type { Head, Row } from '../audit_verify.ts';
-import type { Schema } from './schema.ts';
+import type { AuditRow, SealedHead } from '../audit_verify.ts';
+import { MIGRATIONS, type Schema } from './schema.ts';
 import { openSqliteToRead } from './sqlite.ts';
 
-const PAGE = 1000;
+/** Rows that are in memory at a time. */
+const PAGE = 500;
 
-export interface AuditLog {
-  /** Rows after `seq`, in their order. */
-  rowsAfter(seq: number): AsyncGenerator<Row>;
-  head(): Promise<Head | undefined>;
-  /** The `seq` before the newest `count` rows. */
-  beforeNewest(count: number): Promise<number>;
-  /** The `seq` before the first row that is not older than `at`. */
-  beforeTime(at: Seconds): Promise<number>;
-}
-
-/**
- * Opens the record for the time of `work`.
- *
- * @param frozen all that is read is of one instant, whatever is written meanwhile
- * @throws CurfewError `configuration` when there is no such store, or it is of another version
- */
-export async function withAuditLog<T>(file: string, frozen: boolean, work: (log: AuditLog) => Promise<T>): Promise<T> {
-  if (!existsSync(file)) throw refused(file, 'no such file');
-  const db = openToRead(file);
+/** @throws CurfewError `configuration` when the file is not there, no store, or of another version */
+export async function openRecord(file: string): Promise<Kysely<Schema>> {
+  const fault = (what: string, cause?: unknown) =>
+    new CurfewError('configuration', `store.sqlite.file: ${file} ${what}`, { cause });
+  if (!existsSync(file)) throw fault('is not there: it is made when the broker starts');
+  let db: Kysely<Schema>;
+  let done: readonly string[];
   try {
-    const { rows } = await sql<{ name: string }>`select name from pragma_table_info('audit')`.execute(db).catch(() => {
-      throw refused(file, 'not a store, or it cannot be read');
-    });
-    if (!rows.some(({ name }) => name === 'hash'))
-      throw refused(file, 'not a store of this version: start the broker once');
-    return await (frozen ? db.transaction().execute((snapshot) => work(logOf(snapshot))) : work(logOf(db)));
-  } finally {
-    await db.destroy();
-  }
-}
-
-function openToRead(file: string): Kysely<Schema> {
-  try {
-    return new Kysely<Schema>({ dialect: openSqliteToRead(file) });
+    db = new Kysely<Schema>({ dialect: openSqliteToRead(file) });
+    done = await migrationsOf(db);
   } catch (cause) {
-    throw refused(file, 'cannot be opened', cause);
+    throw fault(`cannot be read as a store (${cause instanceof Error ? cause.message : 'unknown'})`, cause);
+  }
+  if (done.length === MIGRATIONS.length && MIGRATIONS.every((name) => done.includes(name))) return db;
+  await db.destroy();
+  if (done.length === 0) throw fault('is no store of curfew-broker');
+  const newer = done.some((name) => !MIGRATIONS.some((known) => known === name));
+  throw fault(
+    newer ? 'is of a later version' : 'is of an earlier version: a start of the broker brings it to this one',
+  );
+}
+
+async function migrationsOf(db: Kysely<Schema>): Promise<readonly string[]> {
+  const { rows } = await sql`select name from sqlite_master where name = 'kysely_migration'`.execute(db);
+  if (rows.length === 0) return [];
+  const done = await sql<{ name: string }>`select name from kysely_migration`.execute(db);
+  return done.rows.map(({ name }) => name);
+}
+
+/** All rows after a place, in order, as of when each page is read. @param since only those of events from this instant on */
+export async function* rowsAfter(db: Kysely<Schema>, seq: number, since?: Seconds): AsyncGenerator<AuditRow> {
+  let last = seq;
+  for (let more = true; more; ) {
+    const newer = rows(db).where('seq', '>', last).orderBy('seq').limit(PAGE);
+    const page = await (since === undefined ? newer : newer.where('at', '>=', since)).execute();
+    yield* page;
+    last = page.at(-1)?.seq ?? last;
+    more = page.length === PAGE;
   }
 }
 
-function logOf(db: Kysely<Schema>): AuditLog {
-  return {
-    async *rowsAfter(seq) {
-      for (let last = seq; ; ) {
-        const page = await db
-          .selectFrom('audit')
-          .selectAll()
-          .where('seq', '>', last)
-          .orderBy('seq')
-          .limit(PAGE)
-          .execute();
-        yield* page;
-        const end = page.at(-1);
-        if (!end || page.length < PAGE) return;
-        last = end.seq;
-      }
-    },
-    head: () => db.selectFrom('audit_head').select(['seq', 'hash', 'seal']).executeTakeFirst(),
-    async beforeNewest(count) {
-      const newest = await db.selectFrom('audit').select('seq').orderBy('seq', 'desc').limit(1).executeTakeFirst();
-      return Math.max(0, (newest?.seq ?? 0) - count);
-    },
-    async beforeTime(at) {
-      const first = db.selectFrom('audit').select('seq').where('at', '>=', at).orderBy('seq').limit(1);
-      const found = await first.executeTakeFirst();
-      return found ? found.seq - 1 : Number.MAX_SAFE_INTEGER;
-    },
-  };
+/** The place before the first row of events from this instant on; where there is none, the end. */
+export async function placeOf(db: Kysely<Schema>, since: Seconds): Promise<number> {
+  const { first, newest } = await db
+    .selectFrom('audit')
+    .select((eb) => [
+      eb
+        .selectFrom('audit')
+        .select((inner) => inner.fn.min('seq').as('seq'))
+        .where('at', '>=', since)
+        .as('first'),
+      eb.fn.max('seq').as('newest'),
+    ])
+    .executeTakeFirstOrThrow();
+  return first === null ? Number(newest ?? 0) : Number(first) - 1;
 }
 
-function refused(file: string, why: string, cause?: unknown): CurfewError {
-  return new CurfewError('configuration', `store.sqlite.file: ${file}: ${why}`, { cause });
+/** The newest rows, in order. */
+export async function newestRows(db: Kysely<Schema>, count: number): Promise<AuditRow[]> {
+  return (await rows(db).orderBy('seq', 'desc').limit(count).execute()).reverse();
+}
+
+export function sealedHead(db: Kysely<Schema>): Promise<SealedHead | undefined> {
+  return db.selectFrom('audit_head').select(['seq', 'hash', 'seal']).executeTakeFirst();
+}
+
+/** As bytes: text that is no UTF-8 would be read as something else than what stands there. What is no text is no event. */
+function rows(db: Kysely<Schema>) {
+  const data = sql<Uint8Array>`iif(typeof(data) = 'text', cast(data as blob), x'')`.as('data');
+  return db.selectFrom('audit').select(['seq', 'at', 'event', 'sid', 'hash', data]);
 }

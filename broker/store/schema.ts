@@ -4,7 +4,8 @@ import { type Generated, type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import type { EndReason } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { GENESIS, linkOf } from '../audit_chain.ts';
+import { GENESIS, type Link, linkOf, type Sealer } from '../audit_chain.ts';
+import { writeHead } from './audit_head.ts';
 
 /** A person is the pair (`iss`, `sub`); the username is a label that one person holds. */
 export interface PersonTable {
@@ -178,11 +179,10 @@ async function second(db: Kysely<unknown>): Promise<void> {
       attempts integer not null, next_at integer not null) strict`,
   ];
   for (const statement of statements) await statement.execute(db);
-  await chainOldRows(db as Kysely<Schema>);
 }
 
-/** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. */
-async function chainOldRows(db: Kysely<Schema>): Promise<void> {
+/** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
+async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
   for (;;) {
     const rows = await db
@@ -196,12 +196,23 @@ async function chainOldRows(db: Kysely<Schema>): Promise<void> {
       link = linkOf({ ...link, seq: seq - 1 }, data);
       await db.updateTable('audit').set({ hash: link.hash }).where('seq', '=', seq).execute();
     }
-    if (rows.length === 0) return;
+    if (rows.length === 0) return link;
   }
 }
 
-/** In order; a landed migration never changes. */
-export const MIGRATIONS: Readonly<Record<string, Migration>> = {
-  '0001_first': { up: first },
-  '0002_ends': { up: second },
-};
+/** In order; a landed migration never changes. @param sealer seals rows that stood there before there was a chain, as they are */
+export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIONS)[number], Migration>> {
+  return {
+    '0001_first': { up: first },
+    '0002_ends': {
+      up: async (db: Kysely<unknown>) => {
+        await second(db);
+        const now = db as Kysely<Schema>;
+        await writeHead(now, await chainOldRows(now), sealer);
+      },
+    },
+  };
+}
+
+/** What a store of this version has been through. */
+export const MIGRATIONS = ['0001_first', '0002_ends'] as const;

@@ -2,7 +2,7 @@
 // acknowledged; and one that only reads what was committed.
 
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { type Dialect, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
+import { type Dialect, SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
 
 /** Statements that the hot paths prepare again and again; bounded, as a generated statement could be new each time. */
 const MOST_STATEMENTS = 256;
@@ -36,7 +36,18 @@ export function openSqliteToRead(file: string): Dialect {
 }
 
 function dialectOf(database: DatabaseSync): Dialect {
-  return new SqliteDialect({ database: asKyselyWants(database) });
+  return new WholeMigrations({ database: asKyselyWants(database) });
+}
+
+/** A migration that is killed half-way leaves nothing of itself: SQLite changes tables within a transaction, kysely leaves that unused. */
+class WholeMigrations extends SqliteDialect {
+  override createAdapter(): SqliteAdapter {
+    return new (class extends SqliteAdapter {
+      override get supportsTransactionalDdl(): boolean {
+        return true;
+      }
+    })();
+  }
 }
 
 function asKyselyWants(database: DatabaseSync): SqliteDatabase {

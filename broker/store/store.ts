@@ -4,8 +4,9 @@ import { CompiledQuery, Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
 import type { AuditEntry, AuditEvent } from '../audit.ts';
-import { GENESIS, type Link, linkOf, type Sealer } from '../audit_chain.ts';
-import { MIGRATIONS, type Schema } from './schema.ts';
+import { type Link, linkOf, type Sealer } from '../audit_chain.ts';
+import { headOf, writeHead } from './audit_head.ts';
+import { migrationsWith, type Schema } from './schema.ts';
 import type { Dialects } from './sqlite.ts';
 
 export interface Transaction {
@@ -31,6 +32,8 @@ export interface StoreOptions {
   /** Is told each row of the record after it was committed. */
   readonly onAudit: (entry: AuditEntry) => void;
   readonly sealer: Sealer;
+  /** Is told when the record turns out to have been changed from outside. The chain shows where, for good. */
+  readonly onBroken: () => void;
   readonly observer?: StoreObserver | undefined;
 }
 
@@ -46,11 +49,8 @@ export interface StoreObserver {
   grouped(size: number): void;
 }
 
-// Each commit runs these: as text they are not built anew each time, which would cost more than running them.
+// As text it is not built anew each time, which would cost more than running it.
 const INSERT_AUDIT = 'insert into audit (seq, at, event, sid, data, hash) values (?, ?, ?, ?, ?, ?)';
-const SELECT_HEAD = 'select seq, hash from audit order by seq desc limit 1';
-const UPSERT_HEAD = `insert into audit_head (id, seq, hash, seal) values (1, ?, ?, ?)
-  on conflict (id) do update set seq = excluded.seq, hash = excluded.hash, seal = excluded.seal`;
 
 /** More in one commit would make the first of them wait for the last. */
 const LARGEST_GROUP = 64;
@@ -65,6 +65,8 @@ export class Store {
   readonly #options: StoreOptions;
   #queue: Queued[] = [];
   #flushing = false;
+  /** What was sealed last. */
+  #head: Link | undefined;
 
   private constructor(db: Kysely<Schema>, reading: Kysely<Schema>, options: StoreOptions) {
     this.#db = db;
@@ -77,13 +79,11 @@ export class Store {
    */
   static async open({ writing, reading }: Dialects, options: StoreOptions): Promise<Store> {
     const db = new Kysely<Schema>({ dialect: writing });
-    const { error, results = [] } = await new Migrator({
+    const { error } = await new Migrator({
       db,
-      provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
+      provider: { getMigrations: async () => ({ ...migrationsWith(options.sealer) }) },
     }).migrateToLatest();
     if (error) throw new CurfewError('store', 'the store could not be brought to this version', { cause: error });
-    // Rows that stood there before there was a chain are sealed once, as they are.
-    if (results.some(({ migrationName }) => migrationName === '0002_ends')) await sealHead(db, options.sealer);
     return new Store(db, new Kysely<Schema>({ dialect: reading }), options);
   }
 
@@ -164,7 +164,10 @@ export class Store {
       const group = this.#queue.splice(0, LARGEST_GROUP);
       this.#options.observer?.grouped(group.length);
       try {
-        const settle = await this.#db.connection().execute((db) => commitGroup(db, group, this.#options.sealer));
+        const { settle, head } = await this.#db
+          .connection()
+          .execute((db) => commitGroup(db, group, this.#options, this.#head));
+        this.#head = head;
         for (const done of settle) done();
       } catch (error) {
         for (const { fail } of group) fail(error);
@@ -176,35 +179,27 @@ export class Store {
   }
 }
 
-async function commitGroup(db: Kysely<Schema>, group: readonly Queued[], sealer: Sealer): Promise<(() => void)[]> {
+async function commitGroup(
+  db: Kysely<Schema>,
+  group: readonly Queued[],
+  { sealer, onBroken }: StoreOptions,
+  known: Link | undefined,
+): Promise<{ readonly settle: readonly (() => void)[]; readonly head: Link }> {
   await sql`begin immediate`.execute(db);
   try {
     const settle: (() => void)[] = [];
-    const before = await headOf(db);
+    const { link: before, sound } = await headOf(db, sealer, known);
     const chain: Chain = { head: before };
     for (const { run } of group) settle.push(await run(db, chain));
     if (chain.head !== before) await writeHead(db, chain.head, sealer);
     await sql`commit`.execute(db);
-    return settle;
+    if (!sound) onBroken();
+    return { settle, head: chain.head };
   } catch (error) {
     // After some errors (disk full, I/O) SQLite has rolled back by itself.
     await sql`rollback`.execute(db).catch(() => undefined);
     throw error;
   }
-}
-
-/** Read anew for each group: whatever else wrote into the file, the chain does not fork. */
-async function headOf(db: Kysely<Schema>): Promise<Link> {
-  const { rows } = await db.executeQuery<Link>(CompiledQuery.raw(SELECT_HEAD));
-  return rows[0] ?? GENESIS;
-}
-
-async function sealHead(db: Kysely<Schema>, sealer: Sealer): Promise<void> {
-  await writeHead(db, await headOf(db), sealer);
-}
-
-async function writeHead(db: Kysely<Schema>, head: Link, sealer: Sealer): Promise<void> {
-  await db.executeQuery(CompiledQuery.raw(UPSERT_HEAD, [head.seq, head.hash, sealer.seal(head)]));
 }
 
 function asFailure(error: unknown): unknown {

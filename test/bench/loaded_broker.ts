@@ -1,6 +1,6 @@
 // A broker from its bundle, with sessions in its store and a load client that holds them.
 
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -46,8 +46,8 @@ export async function startLoadedBroker(
   const url = `${tls ? 'https' : 'http'}://127.0.0.1:${port}`;
   const configFile = path.join(folder, 'config.yaml');
   const certificate = tls ? await certificateIn(folder) : undefined;
-  const hook = randomBytes(32);
-  await writeFile(path.join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  const [hook, key] = [randomBytes(32), randomBytes(32)];
+  await writeFile(path.join(folder, 'key'), key.toString('base64'), { mode: 0o600 });
   await writeFile(path.join(folder, 'hook'), hook.toString('base64'), { mode: 0o600 });
   const config = {
     issuer: ISSUER,
@@ -68,7 +68,8 @@ export async function startLoadedBroker(
   log(`${sessions} sessions into ${path.join(folder, 'curfew.db')}, ${used} of them with keys`);
   const limits = { max_age: seconds(43_200), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };
   const held = await client.keys({ set: folder, count: used, issuer: ISSUER });
-  await fillStore({ file: path.join(folder, 'curfew.db'), iss: issuer.issuer, limits, sessions, held });
+  const store = { file: path.join(folder, 'curfew.db'), key: createSecretKey(key) };
+  await fillStore({ ...store, iss: issuer.issuer, limits, sessions, held });
   const broker = await startBroker({ configFile, url, ca: certificate?.ca, env });
 
   const run = (connections: number, window_seconds: number, proofs: number) =>

@@ -1,6 +1,6 @@
 // A store with living sessions in it, made by the broker's own schema before the broker starts.
 
-import { createSecretKey, randomBytes } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { createSealer } from '../../broker/audit_chain.ts';
 import { hashOfHandle, overAt, randomHandle, randomId, type Session } from '../../broker/sessions.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
@@ -11,6 +11,8 @@ import type { HeldSession } from './load.ts';
 
 export interface Filling {
   readonly file: string;
+  /** The broker's encryption key: seals the record. */
+  readonly key: KeyObject;
   /** Issuer of the persons. */
   readonly iss: string;
   readonly limits: WholeLimits;
@@ -23,10 +25,9 @@ export interface Filling {
 /** Rows in one statement: SQLite takes 32,766 parameters. */
 const AT_ONCE = 500;
 
-export async function fillStore({ file, iss, limits, sessions, held }: Filling): Promise<void> {
-  // Nothing is written to the record here, so no seal by this key comes into the store that matters.
-  const sealer = createSealer(createSecretKey(randomBytes(32)));
-  const store = await Store.open(openSqlite(file), { onAudit: () => undefined, sealer });
+export async function fillStore({ file, key, iss, limits, sessions, held }: Filling): Promise<void> {
+  const sealer = createSealer(key);
+  const store = await Store.open(openSqlite(file), { onAudit: () => undefined, onBroken: () => undefined, sealer });
   const now = fromMilliseconds(Date.now());
   const every = Math.floor(sessions / held.length);
   try {

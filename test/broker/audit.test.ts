@@ -1,36 +1,44 @@
-// The record on a real store: what `audit verify` finds, and where it says that it is.
+// `audit verify|tail|export` on real stores: what was done to a record is found, and said where.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash, createSecretKey, randomBytes } from 'node:crypto';
-import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
-import { Kysely } from 'kysely';
-import { createSealer } from '../../broker/audit_chain.ts';
-import { exportAudit, tailAudit, verifyAudit } from '../../broker/audit_commands.ts';
-import { MIGRATIONS, type Schema } from '../../broker/store/schema.ts';
-import { openSqlite } from '../../broker/store/sqlite.ts';
-import { Store } from '../../broker/store/store.ts';
-import { seconds } from '../../shared/time.ts';
-import { startTestService, T0, type TestService } from '../support/service.ts';
+import { stringify } from 'yaml';
+import { GENESIS, type Link, linkOf } from '../../broker/audit_chain.ts';
+import { verifyRecord } from '../../broker/audit_commands.ts';
+import { type Config, loadConfig } from '../../broker/config.ts';
+import { buildBundles } from '../support/bundle.ts';
+import { adopt, signalGroup } from '../support/process.ts';
+import { run } from '../support/run.ts';
+import { startTestService, type TestService } from '../support/service.ts';
+
+const { broker: MAIN } = await buildBundles();
 
 let service: TestService;
 let folder: string;
-let encryption_key: ReturnType<typeof createSecretKey>;
+let config: Config;
 let copies = 0;
 
 before(async () => {
   service = await startTestService();
   folder = await mkdtemp(path.join(tmpdir(), 'curfew-audit-'));
-  const key = await readFile(path.join(path.dirname(service.storeFile), 'key'), 'utf8');
-  encryption_key = createSecretKey(Buffer.from(key, 'base64'));
-  for (let i = 0; i < 12; i++) {
-    service.advance(60);
+  config = await loadConfig(service.configFile, { env: {} });
+  for (let n = 0; n < 5; n++) {
     const holder = service.holder();
-    const { granted } = await service.login(holder, { sub: `s${i}`, email: `s${i}@example.com` }, { audience: 'dev' });
-    if (i % 3 === 0) await holder.revoke(granted.refresh_token ?? '');
+    const who = { sub: `sub-${n}`, email: `person-${n}@example.com` };
+    const { refresh_token = '' } = (await service.login(holder, who, { audience: 'dev' })).granted;
+    service.advance(60);
+    assert.equal((await holder.renew(refresh_token, 'dev')).status, 200);
+    await holder.revoke(refresh_token);
+    await holder.renew(refresh_token, 'dev');
   }
 });
 after(async () => {
@@ -38,246 +46,348 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function verify(file: string, anchor?: string, key = encryption_key): Promise<{ exit: number; lines: string[] }> {
-  const lines: string[] = [];
-  const exit = await verifyAudit({ store: { sqlite: { file } }, encryption_key: key }, anchor, async (line) => {
-    lines.push(line);
-  });
-  return { exit, lines };
+interface Row extends Link {
+  readonly at: number;
+  readonly event: string;
+  readonly sid: string | null;
+  readonly data: string;
 }
 
-/** A copy of the store as it is now, with something done to it. */
-async function tampered(...statements: readonly string[]): Promise<string> {
+/** A copy of the store as it is, in one file. */
+function copy(): string {
   const file = path.join(folder, `${copies++}.db`);
-  const source = new DatabaseSync(service.storeFile);
-  source.exec('pragma wal_checkpoint(truncate)');
-  source.close();
-  await copyFile(service.storeFile, file);
-  const database = new DatabaseSync(file);
-  for (const statement of statements) database.exec(statement);
-  database.close();
+  using database = new DatabaseSync(service.storeFile, { readOnly: true });
+  database.prepare('vacuum into ?').run(file);
   return file;
 }
 
-const rows = async (file: string) => {
-  const database = new DatabaseSync(file, { readOnly: true });
-  const found = database.prepare('select seq, data, hash from audit order by seq').all();
-  database.close();
-  return found as { seq: number; data: string; hash: string }[];
-};
+function rowsOf(file: string): Row[] {
+  using database = new DatabaseSync(file, { readOnly: true });
+  return database.prepare('select * from audit order by seq').all() as unknown as Row[];
+}
 
-describe('audit verify', () => {
-  test('finds nothing in a record that is whole, beside the broker that writes it, and prints its anchor', async () => {
-    const { exit, lines } = await verify(service.storeFile);
-    const all = await rows(service.storeFile);
-    assert.ok(all.length > 25);
-    assert.deepEqual([exit, lines], [0, [`ok: ${all.length} rows, anchor ${all.length}:${all.at(-1)?.hash}`]]);
+async function verify(file: string, anchor?: string): Promise<readonly string[]> {
+  return (await verifyRecord({ ...config, store: { sqlite: { file } } }, anchor)).lines;
+}
+
+/** What is said of a copy to which this was done. */
+function verifyAfter(...statements: readonly string[]): Promise<readonly string[]> {
+  const file = copy();
+  using database = new DatabaseSync(file);
+  for (const statement of statements) database.exec(statement);
+  return verify(file);
+}
+
+const sayRow = (row: Row | undefined) =>
+  `row ${row?.seq} (${row?.event}, ${new Date((row?.at ?? 0) * 1000).toISOString().replace('.000', '')})`;
+
+describe('verify', () => {
+  test('a record that nobody touched is ok, with its newest row', async () => {
+    const file = copy();
+    const rows = rowsOf(file);
+    const newest = rows.at(-1);
+    assert.ok(rows.length >= 26);
+    assert.deepEqual(await verify(file), [`ok: ${rows.length} rows, anchor ${newest?.seq}:${newest?.hash}`]);
+    assert.deepEqual(await verify(service.storeFile), await verify(file), 'also while the broker has it open');
   });
 
-  test('finds one byte changed anywhere in a row, and says in which', async () => {
-    const row = (await rows(service.storeFile))[6];
-    assert.ok(row);
-    for (let at = 1; at < row.data.length; at += 17) {
-      const changed = `${row.data.slice(0, at)}${row.data[at] === 'x' ? 'y' : 'x'}${row.data.slice(at + 1)}`;
-      const file = await tampered(`update audit set data = '${changed.replaceAll("'", "''")}' where seq = 7`);
-      const { exit, lines } = await verify(file);
-      assert.equal(exit, 78);
-      assert.match(
-        lines[0] ?? '',
-        /^error: row 7 \(\w+, 2027-01-15T08:\d\d:\d\dZ\): its hash does not follow .*: it was changed/,
-      );
+  test('a changed row is named, with its time and what it is', async () => {
+    const row = rowsOf(copy())[16];
+    const faults = await verifyAfter(
+      `update audit set data = replace(data, 'example.com', 'example.org') where seq = 17`,
+    );
+    assert.deepEqual(faults, [
+      `error: ${sayRow(row)} was changed, or a row before it: its hash does not follow from row 16`,
+    ]);
+  });
+
+  test('a changed column that is looked for, and a changed hash, are found as well', async () => {
+    for (const [column, value] of Object.entries({ at: '1', event: `'mint'`, sid: `'nobody'` })) {
+      const [fault = '', ...more] = await verifyAfter(`update audit set ${column} = ${value} where seq = 6`);
+      assert.match(fault, new RegExp(`^error: row 6 .* was changed: its column ${column} differs`));
+      assert.deepEqual(more, []);
     }
+    const faults = await verifyAfter(`update audit set hash = '${'0'.repeat(64)}' where seq = 6`);
+    assert.deepEqual(
+      faults.map((fault) => /^error: row \d+/.exec(fault)?.[0]),
+      ['error: row 6', 'error: row 7'],
+    );
   });
 
-  test('finds a column beside the row changed', async () => {
-    for (const change of ['at = at + 1', "event = 'mint2'", "sid = 'other'"]) {
-      const file = await tampered(`update audit set ${change} where seq = 9`);
-      const { exit, lines } = await verify(file);
-      assert.equal(exit, 78);
-      assert.match(lines[0] ?? '', /^error: row 9 .*its column (at|event|sid) was changed$/);
-      assert.equal(lines.length, 1);
+  test('removed rows are named, wherever they stood', async () => {
+    const rows = rowsOf(copy());
+    const last = rows.length;
+    assert.deepEqual(await verifyAfter('delete from audit where seq between 5 and 7'), [
+      `error: rows 5 to 7 were removed: after row 4 comes ${sayRow(rows[7])}`,
+    ]);
+    assert.deepEqual(await verifyAfter('delete from audit where seq = 1'), [
+      `error: row 1 was removed: at the beginning comes ${sayRow(rows[1])}`,
+    ]);
+    assert.deepEqual(await verifyAfter(`delete from audit where seq > ${last - 2}`), [
+      `error: rows ${last - 1} to ${last} were cut off at the end: the seal is of row ${last}`,
+    ]);
+    assert.deepEqual(await verifyAfter('delete from audit'), [
+      `error: rows 1 to ${last} were cut off at the end: the seal is of row ${last}`,
+    ]);
+  });
+
+  test('two rows that changed places are found', async () => {
+    const faults = await verifyAfter(
+      'update audit set seq = -1 where seq = 9',
+      'update audit set seq = 9 where seq = 10',
+      'update audit set seq = 10 where seq = -1',
+    );
+    assert.deepEqual(
+      faults.map((fault) => /^error: row \d+/.exec(fault)?.[0]),
+      ['error: row 9', 'error: row 10', 'error: row 11'],
+    );
+  });
+
+  test('added rows are found: before the first, in the place of another, after the sealed one', async () => {
+    const row = (seq: number) => `insert into audit select ${seq}, at, event, sid, data, hash from audit where seq = 3`;
+    assert.match((await verifyAfter(row(0)))[0] ?? '', /^error: row 0 .* stands before the first: it was added$/);
+    const within = await verifyAfter(
+      'update audit set seq = -seq where seq > 3',
+      row(4),
+      'update audit set seq = 1 - seq where seq < 0',
+    );
+    assert.match(within[0] ?? '', /^error: row 4 .* its hash does not follow from row 3$/);
+    const last = rowsOf(copy()).length;
+    const [fault, at_end] = await verifyAfter(row(last + 1));
+    assert.match(fault ?? '', new RegExp(`^error: row ${last + 1} .* does not follow from row ${last}$`));
+    assert.equal(at_end, `error: row ${last + 1} was added at the end: the seal is of row ${last}`);
+  });
+
+  test('the seal: removed, replaced, of an earlier row', async () => {
+    assert.match(
+      (await verifyAfter('delete from audit_head'))[0] ?? '',
+      /^error: the seal of the newest row is missing/,
+    );
+    const foreign = await verifyAfter(`update audit_head set seal = '${'0'.repeat(64)}'`);
+    assert.match(foreign[0] ?? '', /^error: the seal of the newest row does not fit the encryption key/);
+    const earlier = await verifyAfter(
+      'delete from audit where seq > 10',
+      'update audit_head set seq = 10, hash = (select hash from audit where seq = 10)',
+    );
+    assert.match(earlier[0] ?? '', /^error: the seal of the newest row does not fit the encryption key/);
+  });
+
+  /** Makes the whole chain anew, with what was changed in it. @returns the new head */
+  function remake(file: string): Link {
+    using database = new DatabaseSync(file);
+    database.exec(`update audit set data = replace(data, 'person-3', 'person-4')`);
+    let link = GENESIS;
+    for (const { data } of rowsOf(file)) {
+      link = linkOf(link, data);
+      database.prepare('update audit set hash = ? where seq = ?').run(link.hash, link.seq);
     }
-  });
-
-  test('finds rows removed, put in, exchanged, cut off, and a head that was replaced', async () => {
-    const all = await rows(service.storeFile);
-    const last = all.length;
-    const swap = [
-      'update audit set seq = -1 where seq = 4',
-      'update audit set seq = 4 where seq = 5',
-      'update audit set seq = 5 where seq = -1',
-    ];
-    const cases: readonly (readonly [string, readonly string[], RegExp])[] = [
-      ['one removed', ['delete from audit where seq = 5'], /^error: row 5 is missing$/m],
-      ['three removed', ['delete from audit where seq between 5 and 7'], /^error: rows 5 to 7 are missing$/m],
-      ['the first removed', ['delete from audit where seq = 1'], /^error: row 1 is missing$/m],
-      ['two exchanged', swap, /^error: row 4 .* it was changed, or put there$/m],
-      [
-        'cut off',
-        [`delete from audit where seq > ${last - 2}`],
-        new RegExp(`^error: rows ${last - 1} to ${last} are missing: cut off at the end$`, 'm'),
-      ],
-      ['all removed', ['delete from audit'], new RegExp(`^error: rows 1 to ${last} are missing`, 'm')],
-      ['the seal removed', ['delete from audit_head'], /^error: the seal of the newest row is missing$/m],
-      [
-        'cut off, and the head set back',
-        [
-          `delete from audit where seq > ${last - 2}`,
-          `update audit_head set seq = ${last - 2}, hash = '${all[last - 3]?.hash}'`,
-        ],
-        /^error: the seal of the newest row was not made with this encryption key$/m,
-      ],
-    ];
-    for (const [what, statements, expected] of cases) {
-      const { exit, lines } = await verify(await tampered(...statements));
-      assert.equal(exit, 78, what);
-      assert.match(lines.join('\n'), expected, what);
-    }
-  });
-
-  test('finds a chain that was made anew by somebody without the encryption key', async () => {
-    const all = await rows(service.storeFile);
-    let hash = '0'.repeat(64);
-    const statements: string[] = [];
-    for (const { seq, data } of all) {
-      const changed = seq === 3 ? data.replace('example.com', 'example.org') : data;
-      hash = createHash('sha256').update(`${hash}\n${seq}\n${changed}`).digest('hex');
-      statements.push(
-        `update audit set data = '${changed.replaceAll("'", "''")}', hash = '${hash}' where seq = ${seq}`,
-      );
-    }
-    const { exit, lines } = await verify(await tampered(...statements));
-    assert.deepEqual([exit, lines], [78, [`error: row ${all.length} is not the one that was sealed`]]);
-    const sealed = createSealer(createSecretKey(randomBytes(32))).seal({ seq: all.length, hash });
-    const resealed = await tampered(...statements, `update audit_head set hash = '${hash}', seal = '${sealed}'`);
-    assert.match((await verify(resealed)).lines.join(), /seal of the newest row was not made with this encryption key/);
-  });
-
-  test('an anchor noted earlier shows that an older state of the whole store was put back', async () => {
-    const old = await tampered();
-    const noted = (await rows(service.storeFile)).at(-1);
-    service.advance(60);
-    await service.login(service.holder(), { sub: 'later', email: 'later@example.com' });
-    const newest = (await rows(service.storeFile)).at(-1);
-    assert.ok(noted && newest && newest.seq > noted.seq);
-    assert.equal((await verify(service.storeFile, `${noted.seq}:${noted.hash}`)).exit, 0);
-    assert.equal((await verify(old)).exit, 0, 'an old state is whole in itself');
-    const { exit, lines } = await verify(old, `${newest.seq}:${newest.hash}`);
-    assert.equal(exit, 78);
-    assert.match(lines.join(), new RegExp(`row ${newest.seq} is not the one that the anchor names`));
-    await assert.rejects(verify(old, 'nonsense'), { code: 'usage', message: /--anchor: expected SEQ:HASH/ });
-  });
-
-  test('what is no store of this version is said to be that', async () => {
-    const text = path.join(folder, 'text.db');
-    await writeFile(text, 'this is no database, and long enough to be looked at'.repeat(100));
-    const older = path.join(folder, 'older.db');
-    await makeOlderStore(older);
-    await assert.rejects(verify(path.join(folder, 'none.db')), { code: 'configuration', message: /no such file/ });
-    await assert.rejects(verify(text), { code: 'configuration', message: /not a store/ });
-    await assert.rejects(verify(older), { code: 'configuration', message: /not a store of this version/ });
-  });
-});
-
-/** As 0.1.0 left it, with rows that had no chain. */
-async function makeOlderStore(file: string): Promise<void> {
-  const db = new Kysely<Schema>({ dialect: openSqliteDialect(file) });
-  await MIGRATIONS['0001_first']?.up(db as never);
-  for (let i = 1; i <= 1200; i++) {
-    const event = { event: 'login', at: i, sid: `s${i}`, username: 'alice' };
-    const row = { at: seconds(i), event: 'login', sid: `s${i}`, data: JSON.stringify(event) };
-    await db
-      .insertInto('audit')
-      .values(row as never)
-      .execute();
+    return link;
   }
-  await db.destroy();
-  const database = new DatabaseSync(file);
-  database.exec(
-    'create table kysely_migration (name varchar(255) not null primary key, timestamp varchar(255) not null)',
-  );
-  database.exec("insert into kysely_migration values ('0001_first', '2026-01-01T00:00:00Z')");
-  database.close();
-}
 
-function openSqliteDialect(file: string) {
-  return openSqlite(file).writing;
-}
-
-test('a store of 0.1.0 is taken over: its rows get their place in the chain, and further ones follow', async () => {
-  const file = path.join(folder, 'upgraded.db');
-  await makeOlderStore(file);
-  const sealer = createSealer(encryption_key);
-  const store = await Store.open(openSqlite(file), { onAudit: () => undefined, sealer });
-  assert.deepEqual((await verify(file)).exit, 0);
-  await store.transaction((transaction) =>
-    transaction.audit({ event: 'policy', at: T0, outcome: 'loaded', digest: 'd' }),
-  );
-  await store.close();
-  assert.match((await verify(file)).lines[0] ?? '', /^ok: 1201 rows/);
-});
-
-test('a transaction that is undone leaves no gap in the chain, also within a group', async () => {
-  const file = path.join(folder, 'undone.db');
-  const sealer = createSealer(encryption_key);
-  const store = await Store.open(openSqlite(file), { onAudit: () => undefined, sealer });
-  const add = (digest: string, fail = false) =>
-    store.transaction(async (transaction) => {
-      await transaction.audit({ event: 'policy', at: T0, outcome: 'loaded', digest });
-      if (fail) throw new TypeError('undone');
-    });
-  const results = await Promise.allSettled([add('a'), add('b', true), add('c'), add('d', true), add('e')]);
-  assert.deepEqual(
-    results.map(({ status }) => status),
-    ['fulfilled', 'rejected', 'fulfilled', 'rejected', 'fulfilled'],
-  );
-  await store.close();
-  assert.match((await verify(file)).lines[0] ?? '', /^ok: 3 rows/);
-});
-
-describe('audit tail and export', () => {
-  const collect = async (work: (print: (line: string) => Promise<void>) => Promise<void>) => {
-    const lines: string[] = [];
-    await work(async (line) => {
-      lines.push(line);
-    });
-    return lines.map((line) => JSON.parse(line) as { seq: number; at: number; event: string; hash: string });
-  };
-  const target = () => ({ store: { sqlite: { file: service.storeFile } }, encryption_key });
-
-  test('tail prints the newest 20 in their order, with their place in the chain', async () => {
-    const lines = await collect((print) => tailAudit(target(), false, print));
-    const all = await rows(service.storeFile);
-    assert.deepEqual(
-      lines.map(({ seq, hash }) => [seq, hash]),
-      all.slice(-20).map(({ seq, hash }) => [seq, hash]),
-    );
+  test('a chain made anew without the key does not fit the seal', async () => {
+    const file = copy();
+    remake(file);
+    assert.deepEqual(await verify(file), [`error: row ${rowsOf(file).length} is not the one that was sealed`]);
+    const forged = copy();
+    const { seq, hash } = remake(forged);
+    using database = new DatabaseSync(forged);
+    database.prepare('update audit_head set seq = ?, hash = ?').run(seq, hash);
+    assert.match((await verify(forged))[0] ?? '', /^error: the seal of the newest row does not fit/);
   });
 
-  test('export prints all, or those since an instant or for a length of time', async () => {
-    const all = await rows(service.storeFile);
-    const everything = await collect((print) => exportAudit(target(), undefined, () => service.now, print));
-    assert.deepEqual(
-      everything.map(({ seq }) => seq),
-      all.map(({ seq }) => seq),
-    );
-    const since = seconds(service.now - 300);
-    const recent = await collect((print) => exportAudit(target(), '5m', () => service.now, print));
-    assert.ok(recent.length > 0 && recent.length < all.length);
-    assert.deepEqual(
-      recent,
-      everything.filter(({ at }) => at >= since),
-    );
-    const instant = new Date(since * 1000).toISOString();
-    assert.deepEqual(await collect((print) => exportAudit(target(), instant, () => service.now, print)), recent);
-    await assert.rejects(
-      exportAudit(
-        target(),
-        'yesterday',
-        () => service.now,
-        async () => undefined,
-      ),
-      { code: 'usage' },
-    );
+  test('an anchor noted earlier shows a record that was made anew, or taken back, together with its seal', async () => {
+    const early = copy();
+    const { seq, hash } = rowsOf(early).at(-1) ?? GENESIS;
+    const anchor = `${seq}:${hash}`;
+    const held = `ok: row ${seq} is the one of the anchor`;
+    assert.equal((await verify(early, anchor))[1], held);
+
+    await service.login(service.holder(), { sub: 'later', email: 'later@example.com' });
+    const late = copy();
+    assert.equal((await verify(late, anchor))[1], held, 'the chain has grown and still contains it');
+    const newest = rowsOf(late).at(-1) ?? GENESIS;
+    const [lost] = await verify(early, `${newest.seq}:${newest.hash}`);
+    assert.match(lost ?? '', new RegExp(`^error: row ${newest.seq}, which the anchor names, is not there`));
+
+    const own = { ...config, store: { sqlite: { file: late } }, encryption_key: createSecretKey(randomBytes(32)) };
+    const head = remake(late);
+    using database = new DatabaseSync(late);
+    const { createSealer } = await import('../../broker/audit_chain.ts');
+    database
+      .prepare('update audit_head set hash = ?, seal = ?')
+      .run(head.hash, createSealer(own.encryption_key).seal(head));
+    assert.match((await verifyRecord(own)).lines[0] ?? '', /^ok: /, 'with the key all can be made anew');
+    const found = (await verifyRecord(own, anchor)).lines;
+    assert.match(found[0] ?? '', new RegExp(`^error: row ${seq} is not the one of the anchor`));
   });
+
+  test('any one byte of a row that is changed in the file is found', async () => {
+    const file = copy();
+    const row = rowsOf(file)[9];
+    assert.ok(row);
+    const whole = readFileSync(file);
+    const stored = Buffer.from(`${row.event}${row.sid ?? ''}${row.data}${row.hash}`);
+    const start = whole.indexOf(stored);
+    assert.ok(start > 0 && whole.indexOf(stored, start + 1) < 0);
+    // Its header stands before it, and before that the row that came next.
+    for (let at = start - 16; at < start + stored.length; at++) {
+      const changed = Buffer.from(whole);
+      changed[at] = (changed[at] ?? 0) ^ 1;
+      writeFileSync(file, changed);
+      const [line = ''] = await verify(file);
+      assert.match(line, /^error: /, `byte ${at - start}`);
+    }
+  });
+
+  test('of many faults the first hundred are told, and the others counted', async () => {
+    const file = copy();
+    using database = new DatabaseSync(file);
+    const more = database.prepare(`insert into audit (seq, at, event, data, hash) values (?, 0, 'x', '{}', '')`);
+    for (let n = 0; n < 500; n++) more.run(n + 1000);
+    const faults = await verify(file);
+    assert.equal(faults.length, 101);
+    assert.match(faults.at(-1) ?? '', /^error: and \d+ more$/);
+  });
+
+  test('what a changed row says of itself reaches no terminal as it is', async () => {
+    const faults = await verifyAfter(`update audit set event = char(27) || '[2J', at = 9e15 where seq = 4`);
+    assert.match(faults[0] ?? '', /^error: row 4 \(of no known event, at no known time\) was changed/);
+  });
+});
+
+function audit(...words: readonly string[]) {
+  return run(process.execPath, [MAIN, 'audit', ...words]);
+}
+
+/** A configuration whose store is this file. */
+async function configWith(file: string): Promise<string> {
+  const name = path.join(folder, `${copies++}.yaml`);
+  const { keys, ...rest } = await import('yaml').then(({ parse }) => parse(readFileSync(service.configFile, 'utf8')));
+  const key = path.resolve(path.dirname(service.configFile), keys.encryption_key_file);
+  await writeFile(name, stringify({ ...rest, keys: { encryption_key_file: key }, store: { sqlite: { file } } }));
+  return name;
+}
+
+describe('as commands', () => {
+  test('verify ends with 0 or 78, and works while the broker runs and writes', async () => {
+    let writing = true;
+    const writes = (async () => {
+      for (let n = 0; writing; n++) {
+        await service.login(service.holder(), { sub: `w-${n}`, email: `w-${n}@example.com` });
+      }
+    })();
+    const good = await audit('verify', '--config', service.configFile);
+    writing = false;
+    await writes;
+    assert.deepEqual([good.code, good.stderr], [0, '']);
+    assert.match(good.stdout, /^ok: \d+ rows, anchor \d+:[0-9a-f]{64}\n$/);
+
+    const file = copy();
+    using database = new DatabaseSync(file);
+    database.exec('delete from audit where seq = 2');
+    const bad = await audit('verify', '--config', await configWith(file));
+    assert.equal(bad.code, 78);
+    assert.match(bad.stdout, /^error: row 2 was removed/);
+  });
+
+  test('a file that is not there, is no store, or is of another version is named, and nothing is made of it', async () => {
+    const missing = path.join(folder, 'missing.db');
+    const foreign = path.join(folder, 'foreign.db');
+    const text = path.join(folder, 'text.db');
+    const [older, newer] = [copy(), copy()];
+    new DatabaseSync(foreign).exec('create table t (x)');
+    await writeFile(text, 'not a database, but long enough to be looked at as one'.repeat(20));
+    new DatabaseSync(older).exec(`delete from kysely_migration where name = '0002_ends'`);
+    new DatabaseSync(newer).exec(`insert into kysely_migration values ('0999_later', '')`);
+    const said = {
+      [missing]: 'is not there',
+      [foreign]: 'is no store of curfew-broker',
+      [text]: 'cannot be read as a store',
+    };
+    const cases = { ...said, [older]: 'is of an earlier version', [newer]: 'is of a later version' };
+    for (const [file, what] of Object.entries(cases)) {
+      const { code, stdout, stderr } = await audit('verify', '--config', await configWith(file));
+      assert.deepEqual([code, stdout], [78, '']);
+      assert.ok(stderr.includes(`store.sqlite.file: ${file} ${what}`), stderr);
+    }
+    assert.equal((await readdir(folder)).includes('missing.db'), false);
+  });
+
+  test('export prints each row as JSON, in order, with its place in the chain; --since from an instant on, or some time back', async () => {
+    const file = copy();
+    const rows = rowsOf(file);
+    const name = await configWith(file);
+    const whole = await audit('export', '--config', name);
+    assert.equal(whole.code, 0);
+    const lines = whole.stdout.trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line)),
+      rows.map(({ data, seq, hash }) => ({ ...JSON.parse(data), seq, hash })),
+    );
+    const since = rows[12]?.at ?? 0;
+    const later = rows.filter(({ at }) => at >= since);
+    assert.ok(later.length > 0 && later.length < rows.length);
+    const time = new Date(since * 1000).toISOString();
+    const part = await audit('export', '--config', name, '--since', time);
+    assert.deepEqual(part.stdout.trimEnd().split('\n'), lines.slice(-later.length));
+    // The test's clock is ahead of the machine's: all of it is later than an hour ago.
+    assert.equal((await audit('export', '--config', name, '--since', '1h')).stdout, whole.stdout);
+    assert.equal((await audit('export', '--config', name, '--since', '2099-01-01T00:00:00Z')).stdout, '');
+    for (const words of [
+      ['export', '--since', 'yesterday'],
+      ['verify', '--anchor', '12'],
+    ]) {
+      const { code, stderr } = await audit(...words, '--config', name);
+      assert.equal(code, 64);
+      assert.match(stderr, /--(since|anchor): expected/);
+    }
+  });
+
+  test('tail prints the last rows, and with --follow those that come, also after a restart of the broker', async () => {
+    const plain = await audit('tail', '--config', service.configFile);
+    const last = rowsOf(copy()).slice(-20);
+    assert.deepEqual(
+      plain.stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line).seq),
+      last.map(({ seq }) => seq),
+    );
+    const child = spawn(process.execPath, [MAIN, 'audit', 'tail', '--config', service.configFile, '--follow'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    });
+    const release = adopt(child.pid ?? 0);
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const next = async () => JSON.parse((await lines.next()).value ?? '');
+    for (const { seq } of last) assert.equal((await next()).seq, seq);
+    const { granted } = await service.login(service.holder(), { sub: 'followed', email: 'followed@example.com' });
+    const login = await next();
+    assert.deepEqual([login.event, login.sid, login.seq], ['login', granted.session.sid, (last.at(-1)?.seq ?? 0) + 1]);
+    await service.restart();
+    assert.equal((await next()).event, 'policy');
+    signalGroup(child.pid ?? 0, 'SIGTERM');
+    await once(child, 'exit');
+    release();
+  });
+
+  test('a reader that goes away ends an export', async () => {
+    const child = spawn(process.execPath, [MAIN, 'audit', 'export', '--config', service.configFile], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    child.stdout.destroy();
+    const [code] = await once(child, 'exit');
+    assert.equal(code, 0);
+  });
+});
+
+test('rows are hashed as bytes: text that reads the same is not the same', () => {
+  const bytes = Buffer.from('{"a":"\uFFFD"}');
+  const other = Buffer.from(bytes.toString('latin1').replace('\u00ef\u00bf\u00bd', '\u00ff'), 'latin1');
+  assert.equal(other.toString(), bytes.toString());
+  assert.notEqual(linkOf(GENESIS, other).hash, linkOf(GENESIS, bytes).hash);
+  assert.equal(
+    linkOf(GENESIS, bytes).hash,
+    createHash('sha256').update(`${GENESIS.hash}\n1\n{"a":"\uFFFD"}`).digest('hex'),
+  );
 });

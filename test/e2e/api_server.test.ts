@@ -23,7 +23,7 @@ let keys: Keys;
 async function signingKeys(): Promise<Keys> {
   const secret = await readFile(path.join(world.dir, 'encryption-key'), 'utf8');
   const key = createSecretKey(Buffer.from(secret.trim(), 'base64'));
-  const options = { onAudit: () => undefined, sealer: createSealer(key) };
+  const options = { onAudit: () => undefined, onBroken: () => undefined, sealer: createSealer(key) };
   const store = await Store.open(openSqlite(path.join(world.dir, 'curfew.db')), options);
   try {
     return await loadKeys(store, key, seconds(0));

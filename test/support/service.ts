@@ -46,6 +46,7 @@ export interface TestService {
   /** One round of the sweeper. */
   sweep(): Promise<number>;
   readonly storeFile: string;
+  readonly configFile: string;
   /** What the API server of a cluster presents; the clusters' `webhook.token_file` is `NAME-hook`. */
   readonly webhook_tokens: Readonly<Record<string, string>>;
   /** Reads the configuration again, with changes to it, while the service runs. */
@@ -141,6 +142,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     audit,
     log,
     storeFile: path.join(folder, 'curfew.db'),
+    configFile,
     advance(length) {
       state.now = seconds(state.now + length);
     },

@@ -1,0 +1,14 @@
+// Opens the store that is named, and dies by kill -9 in the middle of its migration: when the record is about to be sealed.
+
+import { openSqlite } from '../../broker/store/sqlite.ts';
+import { Store } from '../../broker/store/store.ts';
+
+const seal = () => {
+  process.kill(process.pid, 'SIGKILL');
+  return '';
+};
+await Store.open(openSqlite(process.argv[2] ?? ''), {
+  sealer: { seal, isSealed: () => true },
+  onAudit: () => undefined,
+  onBroken: () => undefined,
+});
