@@ -30,7 +30,8 @@ function person() {
 }
 
 /** A login that the IdP's single sign-on answered with an old `auth_time`. */
-const fail = (who: Readonly<Record<string, unknown>>) => service.login(service.holder(), { ...who, auth_time: service.now - 4000 });
+const fail = (who: Readonly<Record<string, unknown>>) =>
+  service.login(service.holder(), { ...who, auth_time: service.now - 4000 });
 const succeed = (who: Readonly<Record<string, unknown>>) => service.login(service.holder(), who);
 /** Nobody: signed by no key of the IdP. */
 const stranger = () => {
