@@ -57,7 +57,7 @@ describe('a Kubernetes token', () => {
     assert.deepEqual(take(signToken(keys, plain)), plain);
   });
 
-  test('S1 S7 is taken one second before exp and refused at exp itself; before nbf it is refused', () => {
+  test('S1 is taken one second before exp and refused at exp itself; before nbf it is refused (S7)', () => {
     assert.ok(take(token(), seconds(NOW + 299)));
     assert.equal(take(token(), seconds(NOW + 300)), undefined);
     assert.equal(take(token(), seconds(NOW - 1)), undefined);

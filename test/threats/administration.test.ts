@@ -229,7 +229,7 @@ describe('an owner', () => {
     );
   });
 
-  test('S12 T8 a sid that never was, has ended, or is of another person: one answer, recorded, without effect', async () => {
+  test('S12 a sid that never was, has ended, or is of another person: one answer, recorded, without effect (T8)', async () => {
     const claims = person();
     const [one, gone, other] = [await open(claims), await open(claims), await open()];
     await end(one, gone.sid);
@@ -435,7 +435,7 @@ describe('a request that is not right', () => {
     assert.deepEqual(lastRefusal(), ['sessions', 'proof_replayed']);
   });
 
-  test('S12 T7 with a handle of another key, a Kubernetes token, or none is refused, recorded, and tells nothing', async () => {
+  test('S12 with a handle of another key, a Kubernetes token, or none is refused, recorded, and tells nothing (T7)', async () => {
     const [one, thief] = [await open(), await open()];
     const { access_token } = (await one.holder.renew(one.handle, 'dev')).granted;
     const stolen = await thief.holder.api(one.handle);
