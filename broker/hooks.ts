@@ -1,26 +1,163 @@
-// Reports to the configured hooks: queued with the event that they tell of, or not at all.
+// Reports to the configured hooks: queued with the event that they tell of, or not at all; delivered after that, however long
+// it takes, signed as Standard Webhooks has it. A hook can neither delay a request nor be told a secret.
 
+import { createHmac } from 'node:crypto';
+import { getCACertificates } from 'node:tls';
+import { Agent, request } from 'undici';
+import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { FailedLoginsEvent } from './audit.ts';
-import type { Config } from './config.ts';
+import type { Broker } from './broker.ts';
+import type { Config, Hook } from './config.ts';
+import { formatTime } from './rfc3339.ts';
 import { randomId } from './sessions.ts';
+import type { HookDeliveryTable } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
+
+/** Milliseconds: for one delivery, and between two looks at the queue. */
+const DEADLINE_MS = 10_000;
+const EVERY_MS = 1_000;
+/** How many reports of a hook one look delivers. */
+const AT_ONCE = 20;
+/** Seconds: the longest pause between two tries, and after which a report is given up. */
+const LONGEST_PAUSE = 600;
+const GIVE_UP = seconds(86_400);
+
+type Delivery = Omit<HookDeliveryTable, 'id'> & { readonly id: number };
 
 /** One report for each hook, to be delivered after the commit. */
 export async function queueReports(
   { db }: Transaction,
   { hooks }: Pick<Config, 'hooks'>,
-  event: FailedLoginsEvent,
+  { event: type, ...data }: FailedLoginsEvent,
 ): Promise<void> {
-  const { at } = event;
+  const { at } = data;
   const rows = hooks.map(({ url }) => {
-    const { event: type, ...data } = event;
-    return {
-      url,
-      body: JSON.stringify({ id: randomId(), type, timestamp: at, data }),
-      created_at: at,
-      attempts: 0,
-      next_at: at,
-    };
+    const body = JSON.stringify({ id: randomId(), type, timestamp: formatTime(at), data });
+    return { url, body, created_at: at, attempts: 0, next_at: at };
   });
   if (rows.length > 0) await db.insertInto('hook_delivery').values(rows).execute();
+}
+
+/** @returns a function that stops it: what is under way is given up, and tried again after the next start */
+export function startDeliveries(broker: Broker): () => Promise<void> {
+  const stopped = new AbortController();
+  let round: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    round ??= deliverDue(broker, stopped.signal)
+      .catch(() => broker.log.error('the store failed while reports were delivered: trying again'))
+      .finally(() => {
+        round = undefined;
+      });
+  }, EVERY_MS);
+  timer.unref();
+  return async () => {
+    clearInterval(timer);
+    stopped.abort();
+    await round;
+  };
+}
+
+/** Each hook's reports one after the other; a hook that hangs keeps no other waiting for longer than its deadline. */
+async function deliverDue(broker: Broker, stopped: AbortSignal): Promise<void> {
+  const { config, store, now } = broker;
+  const due = await store.committed
+    .selectFrom('hook_delivery')
+    .selectAll()
+    .where('next_at', '<=', now())
+    .orderBy('id')
+    .limit(AT_ONCE * (config.hooks.length + 1))
+    .execute();
+  const by_url = Map.groupBy(due, ({ url }) => url);
+  await Promise.all([...by_url].map(([url, rows]) => deliverTo(broker, url, rows.slice(0, AT_ONCE), stopped)));
+}
+
+async function deliverTo(broker: Broker, url: string, rows: readonly Delivery[], stopped: AbortSignal): Promise<void> {
+  const { config, log } = broker;
+  const hook = config.hooks.find((candidate) => candidate.url === url);
+  if (!hook) {
+    await forget(broker, rows);
+    log.warn({ url, reports: rows.length }, 'reports dropped: the hook is not in the configuration any more');
+    return;
+  }
+  const dispatcher = agentFor(hook);
+  try {
+    for (const row of rows) {
+      const status = await send(hook, dispatcher, row, broker.now(), stopped);
+      if (stopped.aborted) return;
+      await settle(broker, row, status);
+      // It is away: what comes after waits for its own time.
+      if (status === undefined) return;
+    }
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+/** @returns the status, or `undefined` when no answer came */
+async function send(
+  { url, secret }: Hook,
+  dispatcher: Agent,
+  { body }: Delivery,
+  now: Seconds,
+  stopped: AbortSignal,
+): Promise<number | undefined> {
+  const id = idOf(body);
+  const signature = createHmac('sha256', secret).update(`${id}.${now}.${body}`).digest('base64');
+  const headers = {
+    'content-type': 'application/json',
+    'webhook-id': id,
+    'webhook-timestamp': String(now),
+    'webhook-signature': `v1,${signature}`,
+  };
+  const signal = AbortSignal.any([stopped, AbortSignal.timeout(DEADLINE_MS)]);
+  try {
+    // Redirects are not followed: a report goes where the administrator said.
+    const answer = await request(url, { method: 'POST', headers, body, dispatcher, signal });
+    answer.body.on('error', () => undefined).destroy();
+    return answer.statusCode;
+  } catch {
+    return undefined;
+  }
+}
+
+async function settle(broker: Broker, row: Delivery, status: number | undefined): Promise<void> {
+  const { log, now } = broker;
+  const { url } = row;
+  if (status !== undefined && status >= 200 && status < 300) return forget(broker, [row]);
+  const said = status === undefined ? 'no answer' : `HTTP ${status}`;
+  if (status === 410 || between(row.created_at, now()) >= GIVE_UP) {
+    await forget(broker, [row]);
+    log.error({ url, answer: said, attempts: row.attempts + 1 }, 'a report was given up');
+    return;
+  }
+  const next_at = plus(now(), pauseAfter(row));
+  log.warn({ url, answer: said, attempts: row.attempts + 1 }, 'a report could not be delivered: trying again');
+  await broker.store.transaction(async ({ db }) => {
+    const again = db.updateTable('hook_delivery').set({ attempts: row.attempts + 1, next_at });
+    await again.where('id', '=', row.id).execute();
+  });
+}
+
+/** 1, 2, 4, ... seconds, and up to a quarter more, other for each report, so that they do not all come back at once. */
+function pauseAfter({ id, attempts }: Delivery): Seconds {
+  const pause = Math.min(2 ** attempts, LONGEST_PAUSE);
+  return seconds(pause + Math.floor((pause * (id % 8)) / 32));
+}
+
+async function forget({ store }: Broker, rows: readonly Delivery[]): Promise<void> {
+  const ids = rows.map(({ id }) => id);
+  await store.transaction(
+    async ({ db }) => void (await db.deleteFrom('hook_delivery').where('id', 'in', ids).execute()),
+  );
+}
+
+function agentFor({ ca }: Hook): Agent {
+  const roots = [...getCACertificates('default'), ...getCACertificates('system'), ...(ca === undefined ? [] : [ca])];
+  // said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing
+  return new Agent({ connect: { ca: [...new Set(roots)], timeout: 3_000, rejectUnauthorized: true } });
+}
+
+/** Of the report, not of the attempt: whoever receives it twice can tell. */
+function idOf(body: string): string {
+  return (JSON.parse(body) as { id: string }).id;
 }

@@ -10,6 +10,7 @@ import { createSealer } from './audit_chain.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './check.ts';
 import type { Config } from './config.ts';
+import { startDeliveries } from './hooks.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
@@ -85,6 +86,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   const app = createServer(broker, { log, readiness, tls });
   const stopSweeper = startSweeper(broker, log);
   const stopFlushing = startFlushing(touches, store, log);
+  const stopDeliveries = startDeliveries(broker);
   const measured = await startMetrics(broker);
   const url = await listenAt(app, 'listen', config.listen).catch(async (error: unknown) => {
     await measured?.close();
@@ -113,6 +115,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await app.close();
       watcher?.close();
       stopSweeper();
+      await stopDeliveries();
       await stopFlushing();
       for (const counted of [denials, refusals]) {
         await counted.flush(store, now(), true).catch(() => log.error('counted rows could not be recorded'));

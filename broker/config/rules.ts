@@ -141,6 +141,12 @@ const namespacesSeen: Rule = ({ clusters = [], policy }) => {
   });
 };
 
+/** `["*"]` is everyone elsewhere: here it would make everyone an administrator. */
+const adminsNamed: Rule = ({ admins }) =>
+  admins?.groups.includes('*')
+    ? ['admins.groups: expected groups by their names: "*" would make everyone an administrator']
+    : [];
+
 const uniqueRules: Rule = ({ policy }) =>
   repeated((policy?.rules ?? []).map(({ name }) => name)).map(
     (i) => `${formatPath(['policy', 'rules', i, 'name'])}: stands there twice`,
@@ -161,6 +167,7 @@ const RULES: readonly Rule[] = [
   audiencesApart,
   issuersApart,
   uniqueRules,
+  adminsNamed,
   idleNoticed,
   idleNoticedByRules,
   acrSatisfiable,
