@@ -1,7 +1,7 @@
 // Sessions in the store: found, opened, touched, ended. Each change is conditional and says whether it happened.
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { Kysely, Selectable } from 'kysely';
+import type { CompiledQuery, Kysely, Selectable } from 'kysely';
 import { decide } from '../shared/decide.ts';
 import type { WholeLimits } from '../shared/limits.ts';
 import { type Policy, type ResolvedLimits, withYields, type Yield } from '../shared/policy.ts';
@@ -32,9 +32,26 @@ export function factsOf(session: Session): SessionFacts {
 }
 
 /** What rules have yielded for the session, as of its last exchange or renewal. */
-export function yieldsOfSession({ yields }: Pick<Session, 'yields'>): readonly Yield[] {
-  return yields === '[]' ? [] : (JSON.parse(yields) as Yield[]);
+export function yieldsOfSession({ yields: text }: Pick<Session, 'yields'>): readonly Yield[] {
+  if (text === '[]') return NONE;
+  const known = parsed.get(text);
+  if (known) return known;
+  const yields = JSON.parse(text) as Yield[];
+  if (parsed_length + text.length > MOST_TEXT) {
+    parsed.clear();
+    parsed_length = 0;
+  }
+  parsed.set(text, yields);
+  parsed_length += text.length;
+  return yields;
 }
+
+/** A memory of what was parsed: sessions of people alike have the same text, and the webhook asks for it with each request. */
+const parsed = new Map<string, readonly Yield[]>();
+let parsed_length = 0;
+/** Characters. */
+const MOST_TEXT = 4_000_000;
+const NONE: readonly Yield[] = [];
 
 /** Keeps what rules yielded just now. */
 export async function keepYields({ db }: Transaction, session: Session, fresh: readonly Yield[]): Promise<void> {
@@ -52,9 +69,15 @@ function wholeLimits(policy: Policy, session: Pick<Session, 'yields'>): Resolved
   return withYields({ session: policy.limits, target: policy.limits }, {}, yieldsOfSession(session));
 }
 
-export function findBySid(db: Kysely<Schema>, sid: string): Promise<Session | undefined> {
-  return db.selectFrom('session').selectAll().where('sid', '=', sid).executeTakeFirst();
+export async function findBySid(db: Kysely<Schema>, sid: string): Promise<Session | undefined> {
+  const query = bySid.get(db) ?? db.selectFrom('session').selectAll().where('sid', '=', sid).compile();
+  bySid.set(db, query);
+  const { rows } = await db.executeQuery<Session>({ ...query, parameters: [sid] });
+  return rows[0];
 }
+
+/** Built once for each connection: the webhook asks with each request, and building costs more than the answer. */
+const bySid = new WeakMap<Kysely<Schema>, CompiledQuery<Session>>();
 
 export function findByHandle({ db }: Transaction, handle: string): Promise<Session | undefined> {
   return db.selectFrom('session').selectAll().where('handle_hash', '=', hashOfHandle(handle)).executeTakeFirst();

@@ -64,22 +64,22 @@ export interface ResolvedLimits {
  * @param further limits from outside the policy: a cluster's ceiling, a caller's `max_age`. They tighten the target only.
  */
 export function resolveLimits(policy: Policy, target: Target, ...further: readonly Limits[]): ResolvedLimits {
-  const found = lookUp(policy, target);
+  const found = lookUp(partsOf(policy), target);
   return {
     session: policy.limits,
-    target: further.reduce<WholeLimits>((sum, limits) => combine(sum, limits), found.limits),
-    ...(found.segment !== undefined && { segment: found.segment }),
+    target: further.reduce<WholeLimits>(combine, combine(policy.limits, found.limits)),
+    ...(found.name !== undefined && { segment: found.name }),
   };
 }
 
 /** Tightens by what rules have yielded: the session where they name no target, else the targets that they name. */
 export function withYields(resolved: ResolvedLimits, target: Target, yields: readonly Yield[]): ResolvedLimits {
-  const wide = yields.filter(({ match }) => match === undefined);
-  const apply = (sum: WholeLimits, { limits }: Yield) => combine(sum, limits);
+  if (yields.length === 0) return resolved;
+  const parts = partsOfYields(yields);
   return {
     ...resolved,
-    session: wide.reduce(apply, resolved.session),
-    target: yields.filter(({ match }) => match === undefined || matches(match, target)).reduce(apply, resolved.target),
+    session: combine(resolved.session, parts.limits),
+    target: combine(resolved.target, lookUp(parts, target).limits),
   };
 }
 
@@ -110,73 +110,112 @@ function weight(globs: readonly Glob[] | undefined, name = ''): number {
   return Math.max(0, ...fitting.map((glob) => glob.replaceAll(/[*?]/g, '').length));
 }
 
-// A policy of thousands of segments is looked through once for each cluster, and once for each target that is asked for
-// again and again. Only a memory of answers: a policy is frozen, so an answer stays right.
+// Thousands of segments, or of what rules have yielded, are looked through once for each cluster, and once for each target
+// that is asked for again and again. Only a memory of answers: neither is ever changed, so an answer stays right.
+
+interface Part {
+  readonly name: string;
+  readonly match: Match;
+  readonly limits: Limits;
+}
+
+interface Parts {
+  /** Of every target. */
+  readonly limits: Limits;
+  readonly parts: readonly Part[];
+}
 
 interface Found {
-  readonly limits: WholeLimits;
-  readonly segment?: string | undefined;
+  readonly limits: Limits;
+  /** Of the most specific part that matched. */
+  readonly name?: string | undefined;
 }
 
 interface ClusterIndex {
-  /** By namespace where a segment names namespaces without wildcards. */
-  readonly by_namespace: ReadonlyMap<string, readonly Segment[]>;
-  readonly others: readonly Segment[];
-  readonly all: readonly Segment[];
+  /** By namespace where a part names namespaces without wildcards. */
+  readonly by_namespace: ReadonlyMap<string, readonly Part[]>;
+  readonly others: readonly Part[];
+  readonly all: readonly Part[];
   readonly answers: Map<string, Found>;
+}
+
+const known = new WeakMap<Policy | readonly Yield[], Parts>();
+
+function partsOf(policy: Policy): Parts {
+  const parts = known.get(policy) ?? { limits: policy.limits, parts: policy.segments };
+  known.set(policy, parts);
+  return parts;
+}
+
+function partsOfYields(yields: readonly Yield[]): Parts {
+  const before = known.get(yields);
+  if (before) return before;
+  const wide = yields.filter(({ match }) => match === undefined);
+  const parts = {
+    limits: wide.reduce<Limits>((sum, { limits }) => combine(sum, limits), {}),
+    parts: yields.flatMap(({ rule: name, match, limits }) => (match ? [{ name, match, limits }] : [])),
+  };
+  known.set(yields, parts);
+  return parts;
 }
 
 const MOST_CLUSTERS = 1_000;
 const MOST_ANSWERS = 5_000;
+/** So few are looked through as quickly as an answer is found. */
+const FEW = 8;
 /** No namespace and resource of Kubernetes are longer: what is, somebody made up, and it is not remembered. */
 const LONGEST_KEY = 400;
-const indexes = new WeakMap<Policy, Map<string, ClusterIndex>>();
+const indexes = new WeakMap<Parts, Map<string, ClusterIndex>>();
 
-function lookUp(policy: Policy, target: Target): Found {
+function lookUp(parts: Parts, target: Target): Found {
   const { cluster, namespace, resource } = target;
-  if (cluster === undefined) return { limits: policy.limits };
-  const index = indexOf(policy, cluster);
+  if (cluster === undefined || parts.parts.length === 0) return { limits: parts.limits };
+  const index = indexOf(parts, cluster);
+  const { all, others } = index;
+  const there = index.by_namespace.get(namespace ?? '') ?? [];
+  const look = () => combineMatching(parts, target, namespace === EVERY ? [all] : [there, others]);
+  if ((namespace === EVERY ? all.length : there.length + others.length) <= FEW) return look();
   const key = JSON.stringify([namespace, resource]);
-  const known = index.answers.get(key);
-  if (known) return known;
-  const candidates =
-    namespace === EVERY ? index.all : [...(index.by_namespace.get(namespace ?? '') ?? []), ...index.others];
-  const found = combineMatching(policy, target, candidates);
+  const answer = index.answers.get(key);
+  if (answer) return answer;
+  const found = look();
   if (key.length > LONGEST_KEY) return found;
   if (index.answers.size >= MOST_ANSWERS) index.answers.clear();
   index.answers.set(key, found);
   return found;
 }
 
-function combineMatching(policy: Policy, target: Target, candidates: readonly Segment[]): Found {
-  let limits = policy.limits;
+function combineMatching(parts: Parts, target: Target, candidates: readonly (readonly Part[])[]): Found {
+  let { limits } = parts;
   let best: { readonly name: string; readonly weight: number } | undefined;
-  for (const segment of candidates) {
-    if (!matches(segment.match, target)) continue;
-    limits = combine(limits, segment.limits);
-    const { name } = segment;
-    const weight = specificity(segment.match, target);
-    if (!best || weight > best.weight || (weight === best.weight && name < best.name)) best = { name, weight };
+  for (const list of candidates) {
+    for (const part of list) {
+      if (!matches(part.match, target)) continue;
+      limits = combine(limits, part.limits);
+      const { name } = part;
+      const weight = specificity(part.match, target);
+      if (!best || weight > best.weight || (weight === best.weight && name < best.name)) best = { name, weight };
+    }
   }
-  return { limits, segment: best?.name };
+  return { limits, name: best?.name };
 }
 
-function indexOf(policy: Policy, cluster: string): ClusterIndex {
-  const clusters = indexes.get(policy) ?? new Map<string, ClusterIndex>();
-  indexes.set(policy, clusters);
-  const known = clusters.get(cluster);
-  if (known) return known;
-  const all = policy.segments.filter(({ match }) => fits(match.clusters, cluster));
-  const by_namespace = new Map<string, Segment[]>();
-  const others: Segment[] = [];
-  for (const segment of all) {
-    const { namespaces } = segment.match;
-    if (namespaces === undefined || namespaces.some((glob) => /[*?]/.test(glob))) others.push(segment);
+function indexOf(parts: Parts, cluster: string): ClusterIndex {
+  const clusters = indexes.get(parts) ?? new Map<string, ClusterIndex>();
+  indexes.set(parts, clusters);
+  const before = clusters.get(cluster);
+  if (before) return before;
+  const all = parts.parts.filter(({ match }) => fits(match.clusters, cluster));
+  const by_namespace = new Map<string, Part[]>();
+  const others: Part[] = [];
+  for (const part of all) {
+    const { namespaces } = part.match;
+    if (namespaces === undefined || namespaces.some((glob) => /[*?]/.test(glob))) others.push(part);
     else {
       for (const namespace of new Set(namespaces)) {
         const there = by_namespace.get(namespace);
-        if (there) there.push(segment);
-        else by_namespace.set(namespace, [segment]);
+        if (there) there.push(part);
+        else by_namespace.set(namespace, [part]);
       }
     }
   }

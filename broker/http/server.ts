@@ -46,9 +46,10 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
     ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls) } })
     : Fastify({ ...common, http });
 
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('X-Content-Type-Options', 'nosniff');
     if (!readiness.accepting) reply.header('Connection', 'close');
+    done(null, payload);
   });
   app.setErrorHandler((error, request, reply) => {
     const failure = asFailure(error);

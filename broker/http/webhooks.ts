@@ -29,9 +29,10 @@ export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
     if (cluster) callers.set(request, cluster);
     else return refuseCaller(broker, request, reply);
   });
-  app.addHook('onResponse', async (request, { statusCode, elapsedTime }) => {
+  app.addHook('onResponse', (request, { statusCode, elapsedTime }, done) => {
     const outcome = outcomes.get(request) ?? (statusCode < 500 ? 'refused' : 'failed');
     broker.metrics.webhook(webhookOf(request), outcome, elapsedTime / 1000);
+    done();
   });
   const callerOf = (request: FastifyRequest): Cluster => {
     const cluster = callers.get(request);

@@ -52,6 +52,14 @@ describe('npm run bench', () => {
       'renew.sqlite.100k_vs_1k': '>= 0.8',
       'broker.rss_mib.100k': null,
       'renew.cli_vs_warm': null,
+      'resolve_and_decide.1.us': null,
+      'resolve_and_decide.100.us': null,
+      'resolve_and_decide.10000.us': null,
+      'webhook.c8.per_second': '>= 3000',
+      'webhook.c8.p99_ms': '<= 10',
+      'kubectl.webhook_vs_none': '<= 1.05',
+      'end_to_denial.p50_ms': null,
+      'end_to_denial.p99_ms': '<= 200',
     };
     for (const [name, aim] of Object.entries(promised)) assert.equal(aims.get(name), aim, name);
   });

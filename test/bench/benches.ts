@@ -8,6 +8,7 @@ import { kubectlWebhook } from './kubectl_webhook.ts';
 import { renewBench } from './renew.ts';
 import { renewCli } from './renew_cli.ts';
 import { renewScale } from './renew_scale.ts';
+import { resolveAndDecide } from './resolve_and_decide.ts';
 import { webhookBench } from './webhook.ts';
 
 export const BENCHES: readonly Bench[] = [
@@ -19,6 +20,7 @@ export const BENCHES: readonly Bench[] = [
   renewBench({ name: 'renew.sqlite.c8.tls', connections: 8, tls: true }),
   renewScale,
   renewCli,
+  resolveAndDecide,
   webhookBench,
   kubectlWebhook,
   endToDenial,

@@ -54,7 +54,7 @@ function nobodys(number: number): HeldSession {
   return { ...names, jkt: randomHandle(), handle_hash: hashOfHandle(randomHandle()) };
 }
 
-function sessionOf(
+export function sessionOf(
   number: number,
   { sid, username, jkt, handle_hash }: HeldSession,
   { iss, limits, now }: { readonly iss: string; readonly limits: WholeLimits; readonly now: Seconds },

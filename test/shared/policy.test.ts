@@ -18,9 +18,11 @@ import {
   type Yield,
 } from '../../shared/policy.ts';
 import { seconds } from '../../shared/time.ts';
-import { further, policy, target, wholeLimits, within, yields } from './arbitraries.ts';
+import { further, match, policy, segment, target, wholeLimits, within, yields } from './arbitraries.ts';
 
 const RUNS = { numRuns: 3000 };
+/** Of so many answers are remembered, of few they are not. */
+const MANY = { minLength: 9, maxLength: 20 };
 const KEYS = ['max_age', 'inactivity_timeout', 'token_ttl'] as const;
 
 /** The meaning, without an index: every segment is looked at. */
@@ -72,16 +74,25 @@ function assertTighter(tight: WholeLimits, loose: WholeLimits): void {
 }
 
 describe('resolveLimits', () => {
+  const long: fc.Arbitrary<Policy> = fc
+    .tuple(wholeLimits, fc.array(segment, MANY))
+    .map(([limits, segments]) => ({ limits, segments }));
+
   test('agrees with a plain look at every segment, for every target, asked in any order and again', () => {
     let segments = 0;
     fc.assert(
-      fc.property(policy, fc.array(target, { minLength: 1, maxLength: 8 }), further, (policy, targets, further) => {
-        for (const target of [...targets, ...targets.toReversed()]) {
-          const expected = naive(policy, target, further);
-          assert.deepEqual(resolveLimits(policy, target, ...further), expected);
-          if (expected.segment) segments++;
-        }
-      }),
+      fc.property(
+        fc.oneof(policy, long),
+        fc.array(target, { minLength: 1, maxLength: 8 }),
+        further,
+        (policy, targets, further) => {
+          for (const target of [...targets, ...targets.toReversed()]) {
+            const expected = naive(policy, target, further);
+            assert.deepEqual(resolveLimits(policy, target, ...further), expected);
+            if (expected.segment) segments++;
+          }
+        },
+      ),
       RUNS,
     );
     assert.ok(segments > 1000, `matched only ${segments} times`);
@@ -95,7 +106,7 @@ describe('resolveLimits', () => {
       ['', undefined],
       [undefined, ''],
     ] as const) {
-      const policy: Policy = { limits: whole, segments: [segment] };
+      const policy: Policy = { limits: whole, segments: Array.from({ length: 9 }, () => segment) };
       for (const namespace of order) {
         const target = { cluster: 'dev', ...(namespace !== undefined && { namespace }) };
         assert.equal(ask(policy, target), namespace === undefined ? 900 : 60);
@@ -107,7 +118,7 @@ describe('resolveLimits', () => {
     const segment = { name: 'pay', match: { namespaces: ['pay*'] }, limits: { max_age: seconds(60) } };
     const policy: Policy = {
       limits: { max_age: seconds(900), inactivity_timeout: seconds(600), token_ttl: seconds(60) },
-      segments: [segment],
+      segments: Array.from({ length: 9 }, () => segment),
     };
     const ask = (namespace: string) => resolveLimits(policy, { cluster: 'dev', namespace }).target.max_age;
     for (let i = 0; i < 12_000; i++) assert.equal(ask(`other-${i}`), 900);
@@ -245,6 +256,26 @@ describe('withYields', () => {
         assertTighter(after.session, resolved.session);
         assertTighter(after.target, resolved.target);
         assertTighter(after.target, after.session);
+      }),
+      RUNS,
+    );
+  });
+
+  test('agrees with a plain look at each of them, few or many, asked in any order and again', () => {
+    const many = fc.array(fc.record({ rule: fc.constantFrom('a', 'b'), match, limits: wholeLimits }), MANY);
+    const targets = fc.array(target, { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(resolved, targets, fc.oneof(yields, many), (resolved, targets, yields) => {
+        const apply = (sum: WholeLimits, one: Yield) => combine(sum, one.limits);
+        for (const target of [...targets, ...targets.toReversed()]) {
+          const wide = yields.filter(({ match }) => match === undefined);
+          const meant = yields.filter(({ match }) => match === undefined || naiveMatches(match, target));
+          const expected = {
+            session: wide.reduce(apply, resolved.session),
+            target: meant.reduce(apply, resolved.target),
+          };
+          assert.deepEqual(withYields(resolved, target, yields), expected);
+        }
       }),
       RUNS,
     );
