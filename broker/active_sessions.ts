@@ -58,13 +58,17 @@ export class ActiveSessions {
   }
 }
 
+/** Rows of the record that are looked through: a start does not take longer the longer the record is. */
+const MOST_ROWS = 500_000;
+
 /** The tokens of living sessions that were minted since then, the last of each session and cluster; for a start. */
 export async function mintedSince(db: Kysely<Schema>, since: Seconds): Promise<readonly Minted[]> {
   // SQLite takes the other columns from the row that has the largest `exp`.
   const { rows } = await sql<Minted & { readonly segment: string | null }>`
     select audit.sid, data ->> 'cluster' as cluster, data ->> 'segment' as segment, max(data ->> 'exp') as exp
     from audit join session on session.sid = audit.sid
-    where audit.event = 'mint' and audit.at >= ${since} and session.ended_at is null
+    where audit.seq > (select coalesce(max(seq), 0) from audit) - ${MOST_ROWS}
+      and audit.event = 'mint' and audit.at >= ${since} and session.ended_at is null
     group by 1, 2 order by exp desc limit ${MOST}`.execute(db);
   return rows.reverse().map(({ segment, ...token }) => ({ ...token, segment: segment ?? undefined }));
 }

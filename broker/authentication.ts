@@ -29,7 +29,7 @@ export async function authenticate(broker: Broker, cluster: Cluster, token: stri
     return { authenticated: false, error: 'curfew: not configured for this cluster' };
   const claims = verifyToken(broker, token, now);
   if (!claims || claims.aud !== cluster.audience) return { authenticated: false };
-  const found = await findJudged(store.committed, claims.sid);
+  const found = await store.read((db) => findJudged(db, claims.sid));
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, { user: claims.username, within: {} }, session, now);
   if (refusal) return { authenticated: false, error: `curfew: ${refusal.message}` };

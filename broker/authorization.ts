@@ -36,7 +36,8 @@ export async function authorize(broker: Broker, cluster: Cluster, review: Access
   if (review.sid === undefined || review.discovery) return NO_OPINION;
   const { config, store, touches } = broker;
   const now = broker.now();
-  const found = await findJudged(store.committed, review.sid);
+  const { sid } = review;
+  const found = await store.read((db) => findJudged(db, sid));
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, review, session, now);
   if (refusal === undefined) {

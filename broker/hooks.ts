@@ -60,13 +60,10 @@ export function startDeliveries(broker: Broker): () => Promise<void> {
 /** Each hook's reports one after the other; a hook that hangs keeps no other waiting for longer than its deadline. */
 async function deliverDue(broker: Broker, stopped: AbortSignal): Promise<void> {
   const { config, store, now } = broker;
-  const due = await store.committed
-    .selectFrom('hook_delivery')
-    .selectAll()
-    .where('next_at', '<=', now())
-    .orderBy('id')
-    .limit(AT_ONCE * (config.hooks.length + 1))
-    .execute();
+  const most = AT_ONCE * (config.hooks.length + 1);
+  const due = await store.read((db) =>
+    db.selectFrom('hook_delivery').selectAll().where('next_at', '<=', now()).orderBy('id').limit(most).execute(),
+  );
   const by_url = Map.groupBy(due, ({ url }) => url);
   await Promise.all([...by_url].map(([url, rows]) => deliverTo(broker, url, rows.slice(0, AT_ONCE), stopped)));
 }

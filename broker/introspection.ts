@@ -7,6 +7,7 @@ import { findJudged, judge } from './authorization.ts';
 import { type Broker, type Caller, consumeProof, mayLogIn, type Refused, refuse } from './broker.ts';
 import type { Cluster } from './config.ts';
 import { factsOf, findByHandle, type Session, sessionLimits } from './sessions.ts';
+import type { Transaction } from './store/store.ts';
 import { verifyToken } from './verify_token.ts';
 
 /** RFC 7662 2.2 */
@@ -55,11 +56,11 @@ export async function introspectAsCluster(broker: Broker, cluster: Cluster, toke
   const now = broker.now();
   const claims = verifyToken(broker, token, now);
   if (claims?.aud !== cluster.audience) return INACTIVE;
-  const session = await sessionOfToken(broker, broker.store.committed, token, now);
+  const session = await broker.store.read((db) => sessionOfToken(broker, db, token, now));
   return session ? aboutToken(broker, token, session, now) : INACTIVE;
 }
 
-async function sessionOfToken(broker: Broker, db: Broker['store']['committed'], token: string, now: Seconds) {
+async function sessionOfToken(broker: Broker, db: Transaction['db'], token: string, now: Seconds) {
   const claims = verifyToken(broker, token, now);
   return claims && findJudged(db, claims.sid);
 }

@@ -133,7 +133,7 @@ async function startMetrics(broker: Broker) {
   const { config, store, metrics, now } = broker;
   if (!config.metrics) return undefined;
   const { token_ttl } = config.policy.limits;
-  metrics.restore(await mintedSince(store.committed, between(token_ttl, now())));
+  metrics.restore(await store.read((db) => mintedSince(db, between(token_ttl, now()))));
   const app = createMetricsServer(broker);
   const url = await listenAt(app, 'metrics', config.metrics);
   return { url: `${url}/metrics`, close: () => app.close() };

@@ -24,7 +24,7 @@ export function createMetricsServer(broker: Broker): FastifyInstance {
 
 async function lookUp({ store, config, keys, identityProvider, now }: Broker) {
   // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
-  const living = await countLiving(store.committed).catch(() => undefined);
+  const living = await store.read(countLiving).catch(() => undefined);
   const { signing_since } = keys;
   return { now: now(), config, living, signing_since, identity_provider_failures: identityProvider.failures };
 }

@@ -87,9 +87,17 @@ export class Store {
     return new Store(db, new Kysely<Schema>({ dialect: reading }), options);
   }
 
-  /** What was committed, without waiting for any transaction. Decisions that grant something read in a transaction. */
-  get committed(): Kysely<Schema> {
-    return this.#reading;
+  /**
+   * Reads what was committed, without waiting for any transaction. Decisions that grant something read in a transaction.
+   *
+   * @throws CurfewError `store` when the database fails
+   */
+  async read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#reading);
+    } catch (error) {
+      throw asFailure(error);
+    }
   }
 
   /**

@@ -1,6 +1,7 @@
 // The authorization and TokenReview webhooks: who may ask, what they deny, and that they are the clock of use.
 
 import assert from 'node:assert/strict';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Holder } from '../support/holder.ts';
 import { type Attributes, askAuthentication, askAuthorization, post, reviewOf } from '../support/review.ts';
@@ -377,4 +378,22 @@ describe('TokenReview', () => {
     service.advance(1);
     assert.equal((await review('dev', later)).authenticated, false);
   });
+});
+
+test('I6 while the store fails nothing is answered that could be taken for an opinion: 503, and on_failure decides', async () => {
+  const broken = await startTestService({ clusters: CLUSTERS, policy: POLICY });
+  try {
+    const { granted } = await broken.login(broken.holder());
+    const url = `${broken.url}/webhooks/authorize`;
+    const review = reviewOf({ user: USER, sid: granted.session.sid });
+    assert.equal((await post(url, broken.webhook_tokens.dev, review)).status, 200);
+    using database = new DatabaseSync(broken.storeFile);
+    database.exec('pragma busy_timeout = 5000; alter table session rename to gone');
+    const { status, body } = await post(url, broken.webhook_tokens.dev, review);
+    assert.deepEqual([status, (body as { reason: string }).reason], [503, 'store']);
+    database.exec('alter table gone rename to session');
+    assert.equal((await post(url, broken.webhook_tokens.dev, review)).status, 200, 'it heals by itself');
+  } finally {
+    await broken.stop();
+  }
 });
