@@ -142,7 +142,7 @@ describe('a cache entry', () => {
 });
 
 describe('the cache under kill -9', () => {
-  it('holds the old content or the new, never torn, 500 times (P7)', { timeout: 120_000 }, async () => {
+  it('holds the old content or the new, never torn, 500 times (P7)', { timeout: 280_000 }, async () => {
     const dir = temporaryFolder('torn');
     const writer = `${dir}/writer.cjs`;
     await build({
