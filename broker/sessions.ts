@@ -1,7 +1,7 @@
 // Sessions in the store: found, opened, touched, ended. Each change is conditional and says whether it happened.
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { CompiledQuery, Kysely, Selectable } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import { decide } from '../shared/decide.ts';
 import type { WholeLimits } from '../shared/limits.ts';
 import { type Policy, type ResolvedLimits, withYields, type Yield } from '../shared/policy.ts';
@@ -69,18 +69,17 @@ function wholeLimits(policy: Policy, session: Pick<Session, 'yields'>): Resolved
   return withYields({ session: policy.limits, target: policy.limits }, {}, yieldsOfSession(session));
 }
 
+// The webhook and renewals look here with each request, and building a query costs more than its answer: these are texts.
+
 export async function findBySid(db: Kysely<Schema>, sid: string): Promise<Session | undefined> {
-  const query = bySid.get(db) ?? db.selectFrom('session').selectAll().where('sid', '=', sid).compile();
-  bySid.set(db, query);
-  const { rows } = await db.executeQuery<Session>({ ...query, parameters: [sid] });
+  const { rows } = await sql<Session>`select * from session where sid = ${sid}`.execute(db);
   return rows[0];
 }
 
-/** Built once for each connection: the webhook asks with each request, and building costs more than the answer. */
-const bySid = new WeakMap<Kysely<Schema>, CompiledQuery<Session>>();
-
-export function findByHandle({ db }: Transaction, handle: string): Promise<Session | undefined> {
-  return db.selectFrom('session').selectAll().where('handle_hash', '=', hashOfHandle(handle)).executeTakeFirst();
+export async function findByHandle({ db }: Transaction, handle: string): Promise<Session | undefined> {
+  const hash = hashOfHandle(handle);
+  const { rows } = await sql<Session>`select * from session where handle_hash = ${hash}`.execute(db);
+  return rows[0];
 }
 
 export async function openSession(transaction: Transaction, session: Session): Promise<void> {
