@@ -53,6 +53,8 @@ export async function refuseWhileDelayed(db: Kysely<Schema>, failing: Failing, n
   const blocked_until = (await row.executeTakeFirst())?.blocked_until;
   if (blocked_until === undefined || over(blocked_until, now)) return;
   const retry_after = between(now, blocked_until);
+  // A clock that was set back must not make a delay longer than it can be.
+  if (retry_after > LONGEST_DELAY[failing.by]) return;
   throw new CurfewError('too_many_failures', `too many failed logins: try again in ${sayDuration(retry_after)}`, {
     retry_after,
   });

@@ -16,6 +16,8 @@ import type { Transaction } from './store/store.ts';
 /** Milliseconds: for one delivery, and between two looks at the queue. */
 const DEADLINE_MS = 10_000;
 const EVERY_MS = 1_000;
+/** Reports that wait for a hook that is away: further ones stand in the record alone. */
+const LONGEST_QUEUE = 10_000;
 /** How many reports of a hook one look delivers. */
 const AT_ONCE = 20;
 /** Seconds: the longest pause between two tries, and after which a report is given up. */
@@ -35,7 +37,16 @@ export async function queueReports(
     const body = JSON.stringify({ id: randomId(), type, timestamp: formatTime(at), data });
     return { url, body, created_at: at, attempts: 0, next_at: at };
   });
-  if (rows.length > 0) await db.insertInto('hook_delivery').values(rows).execute();
+  if (rows.length === 0 || (await queueLength(db)) >= LONGEST_QUEUE) return;
+  await db.insertInto('hook_delivery').values(rows).execute();
+}
+
+async function queueLength(db: Transaction['db']): Promise<number> {
+  const { rows } = await db
+    .selectFrom('hook_delivery')
+    .select(({ fn }) => fn.countAll<number>().as('rows'))
+    .executeTakeFirstOrThrow();
+  return rows;
 }
 
 /** @returns a function that stops it: what is under way is given up, and tried again after the next start */

@@ -28,8 +28,9 @@ export class Repeated<E extends DenialEvent | RefusalEvent> {
       before.repeated += 1;
       return undefined;
     }
-    this.#kinds.set(key, { since: event.at, event, repeated: 0 });
-    return withCount(event, before?.repeated);
+    const told = key === kind ? event : ofManyKinds(event);
+    this.#kinds.set(key, { since: event.at, event: told, repeated: 0 });
+    return withCount(told, before?.repeated);
   }
 
   /** Writes what is only counted so far, of kinds whose window is over by `now`, or of all: one row for the last of a kind. */
@@ -51,6 +52,11 @@ export class Repeated<E extends DenialEvent | RefusalEvent> {
       throw error;
     }
   }
+}
+
+/** What stands for several kinds names none of those that it is about. */
+function ofManyKinds<E extends DenialEvent | RefusalEvent>(event: E): E {
+  return { ...event, address: undefined, sid: undefined, iss: undefined, sub: undefined, username: undefined };
 }
 
 function kindOf(event: DenialEvent | RefusalEvent): string {
