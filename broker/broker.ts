@@ -57,6 +57,8 @@ export interface Refused {
   readonly denied?: Denied | undefined;
   /** Told to the holder of the session's key only. */
   readonly session?: WireSession | undefined;
+  /** After how many seconds the same may be tried again. */
+  readonly retry_after?: number | undefined;
 }
 
 export interface Granted {

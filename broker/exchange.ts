@@ -23,7 +23,8 @@ import {
   tokenReply,
   wireSession,
 } from './broker.ts';
-import { forgetFailures, isFailedLogin, noteFailure, refuseWhileDelayed } from './failed_logins.ts';
+import type { IdentityProviderSettings } from './config.ts';
+import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay } from './failed_logins.ts';
 import { admits, type Identity, identify } from './identity.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
 import { livingOfPerson, randomHandle, settle } from './sessions.ts';
@@ -62,38 +63,68 @@ function countStranger(broker: Broker, { address }: Caller, reason: Code): Promi
   const { store, now } = broker;
   const stranger = { by: 'address', address } as const;
   return store.transaction(async (transaction) => {
-    await refuseWhileDelayed(transaction.db, stranger, now());
+    const retry_after = await delayOf(transaction.db, stranger, now());
+    if (retry_after !== undefined) throw new CurfewError('too_many_failures', sayDelay(retry_after), { retry_after });
     await noteFailure(transaction, broker, stranger, reason, now());
   });
 }
 
 /** @throws CurfewError with the code of what is wrong with the ID token */
-async function verifyLogin(broker: Broker, caller: Caller, request: ExchangeRequest): Promise<VerifiedExchange> {
+async function verifyLogin(broker: Broker, caller: Caller, request: ExchangeRequest): Promise<ProvenLogin> {
   const { config, identityProvider, now } = broker;
   if (request.client_id !== config.identity_provider.client_id) {
     throw new CurfewError('id_token_audience', 'client_id is not the one of this broker');
   }
   const idToken = await identityProvider.verifyIdToken(request.subject_token, now());
   checkBinding(idToken, caller, request, config.identity_provider.device_grant, now());
-  const identity = identify(idToken, config.identity_provider);
-  return { caller, request, idToken, identity };
+  return { caller, request, idToken };
 }
 
 /** The proof and its binding say whose login it is: what is refused now counts for this person. */
 async function openOrCount(
   transaction: Transaction,
   broker: Broker,
-  login: VerifiedExchange,
+  login: ProvenLogin,
   now: Seconds,
 ): Promise<Granted | Refused> {
-  const { iss, sub, username } = login.identity;
-  const person = { by: 'person', iss, sub, username, address: login.caller.address } as const;
-  await refuseWhileDelayed(transaction.db, person, now);
-  const outcome = await openOrRefuse(transaction, broker, login, now);
+  const { caller, idToken } = login;
+  const { iss, sub } = idToken;
+  const { address } = caller;
+  const identity = identityOf(idToken, broker.config.identity_provider);
+  const { username } = 'fault' in identity ? {} : identity;
+  const person = { by: 'person', iss, sub, username, address } as const;
+  const event = { grant: 'exchange', at: now, iss, sub, username, jkt: caller.proof.jkt, address } as const;
+
+  const retry_after = await delayOf(transaction.db, person, now);
+  if (retry_after !== undefined) {
+    const row = broker.refusals.note({ ...event, event: 'refusal', reason: 'too_many_failures' });
+    if (row) await transaction.audit(row);
+    return { refused: 'too_many_failures', message: sayDelay(retry_after), retry_after };
+  }
+  const outcome =
+    'fault' in identity
+      ? await refuse(transaction, event, identity.fault.code, identity.fault.message)
+      : await openOrRefuse(transaction, broker, { ...login, identity }, now);
   if ('reply' in outcome) await forgetFailures(transaction, person);
   else if (isFailedLogin(outcome.refused)) await noteFailure(transaction, broker, person, outcome.refused, now);
   return outcome;
 }
+
+/** Who the ID token speaks of, or why Kubernetes cannot be told that name. */
+function identityOf(
+  idToken: IdTokenClaims,
+  settings: IdentityProviderSettings,
+): Identity | { readonly fault: CurfewError } {
+  try {
+    return identify(idToken, settings);
+  } catch (fault) {
+    if (fault instanceof CurfewError) return { fault };
+    throw fault;
+  }
+}
+
+/** A login that its ID token and the key prove. */
+type ProvenLogin = Omit<VerifiedExchange, 'identity'>;
 
 interface VerifiedExchange extends Login {
   readonly request: ExchangeRequest;

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { SocketAddress } from 'node:net';
 import type { Kysely } from 'kysely';
 import { sayDuration } from '../shared/duration.ts';
-import { type Code, CurfewError, meaning } from '../shared/errors.ts';
+import { type Code, meaning } from '../shared/errors.ts';
 import type { EndReason } from '../shared/session.ts';
 import { between, over, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { FailedLoginsEvent } from './audit.ts';
@@ -21,15 +21,15 @@ export type Failing =
       readonly by: 'person';
       readonly iss: string;
       readonly sub: string;
-      readonly username: string;
+      readonly username?: string | undefined;
       readonly address: string;
     }
   | { readonly by: 'address'; readonly address: string };
 
 const PEOPLE_AT_AN_ADDRESS = 4;
 const LONGEST_DELAY = { person: 60, address: 30 } as const;
-/** Rows that are kept: beyond them the oldest are forgotten, so that a flood from many addresses fills no disk. */
-const MOST_ROWS = 50_000;
+/** Addresses that are kept: beyond them the oldest are forgotten, so that a flood from many of them fills no disk. */
+const MOST_ADDRESSES = 50_000;
 
 /** Refusals that are no sign of anything: our own state, the policy's, or a request that was repeated. */
 const NO_FAILURE: ReadonlySet<Code> = new Set([
@@ -47,17 +47,18 @@ export function isFailedLogin(code: Code): boolean {
   return meaning(code).status < 500 && !NO_FAILURE.has(code);
 }
 
-/** @throws CurfewError `too_many_failures` while a delay runs: nothing is judged then, and nothing is counted */
-export async function refuseWhileDelayed(db: Kysely<Schema>, failing: Failing, now: Seconds): Promise<void> {
+/** @returns for how many seconds a delay still runs: nothing is judged then, and nothing is counted */
+export async function delayOf(db: Kysely<Schema>, failing: Failing, now: Seconds): Promise<Seconds | undefined> {
   const row = db.selectFrom('failed_login').select('blocked_until').where('key', '=', keyOf(failing));
   const blocked_until = (await row.executeTakeFirst())?.blocked_until;
-  if (blocked_until === undefined || over(blocked_until, now)) return;
+  if (blocked_until === undefined || over(blocked_until, now)) return undefined;
   const retry_after = between(now, blocked_until);
   // A clock that was set back must not make a delay longer than it can be.
-  if (retry_after > LONGEST_DELAY[failing.by]) return;
-  throw new CurfewError('too_many_failures', `too many failed logins: try again in ${sayDuration(retry_after)}`, {
-    retry_after,
-  });
+  return retry_after > LONGEST_DELAY[failing.by] ? undefined : retry_after;
+}
+
+export function sayDelay(retry_after: Seconds): string {
+  return `too many failed logins: try again in ${sayDuration(retry_after)}`;
 }
 
 /** Counts one more. At the threshold and whenever their number has doubled it is told and reported. */
@@ -102,16 +103,13 @@ export async function sweepFailures(
   const { window } = config.policy.failed_logins;
   const begin = seconds(Math.max(0, now - window));
   await db.deleteFrom('failed_login').where('last_at', '<=', begin).where('blocked_until', '<=', now).execute();
-  const { rows } = await db
-    .selectFrom('failed_login')
-    .select(({ fn }) => fn.countAll<number>().as('rows'))
-    .executeTakeFirstOrThrow();
-  if (rows <= MOST_ROWS) return;
-  const oldest = db
-    .selectFrom('failed_login')
+  const addresses = db.selectFrom('failed_login').where('key', 'like', 'address:%');
+  const { rows } = await addresses.select(({ fn }) => fn.countAll<number>().as('rows')).executeTakeFirstOrThrow();
+  if (rows <= MOST_ADDRESSES) return;
+  const oldest = addresses
     .select('key')
     .orderBy('last_at')
-    .limit(rows - MOST_ROWS);
+    .limit(rows - MOST_ADDRESSES);
   await db.deleteFrom('failed_login').where('key', 'in', oldest).execute();
 }
 
@@ -141,7 +139,7 @@ function keyOf(failing: Failing): string {
 }
 
 /** Of IPv6 the first 64 bits: a single host has as many addresses as it likes. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   const plain = plainSpelling(address);
   if (!plain.includes(':')) return plain;
   const [head = '', tail] = new SocketAddress({ address: plain, family: 'ipv6' }).address.split('::');

@@ -33,18 +33,19 @@ export async function queueReports(
   { event: type, ...data }: FailedLoginsEvent,
 ): Promise<void> {
   const { at } = data;
-  const rows = hooks.map(({ url }) => {
+  for (const { url } of hooks) {
+    if ((await queueLength(db, url)) >= LONGEST_QUEUE) continue;
     const body = JSON.stringify({ id: randomId(), type, timestamp: formatTime(at), data });
-    return { url, body, created_at: at, attempts: 0, next_at: at };
-  });
-  if (rows.length === 0 || (await queueLength(db)) >= LONGEST_QUEUE) return;
-  await db.insertInto('hook_delivery').values(rows).execute();
+    const row = { url, body, created_at: at, attempts: 0, next_at: at };
+    await db.insertInto('hook_delivery').values(row).execute();
+  }
 }
 
-async function queueLength(db: Transaction['db']): Promise<number> {
+async function queueLength(db: Transaction['db'], url: string): Promise<number> {
   const { rows } = await db
     .selectFrom('hook_delivery')
     .select(({ fn }) => fn.countAll<number>().as('rows'))
+    .where('url', '=', url)
     .executeTakeFirstOrThrow();
   return rows;
 }
@@ -68,25 +69,27 @@ export function startDeliveries(broker: Broker): () => Promise<void> {
   };
 }
 
-/** Each hook's reports one after the other; a hook that hangs keeps no other waiting for longer than its deadline. */
+/** Each hook's reports one after the other, and no hook waits for another. */
 async function deliverDue(broker: Broker, stopped: AbortSignal): Promise<void> {
-  const { config, store, now } = broker;
-  const most = AT_ONCE * (config.hooks.length + 1);
-  const due = await store.read((db) =>
-    db.selectFrom('hook_delivery').selectAll().where('next_at', '<=', now()).orderBy('id').limit(most).execute(),
-  );
-  const by_url = Map.groupBy(due, ({ url }) => url);
-  await Promise.all([...by_url].map(([url, rows]) => deliverTo(broker, url, rows.slice(0, AT_ONCE), stopped)));
+  const urls = await broker.store.read((db) => db.selectFrom('hook_delivery').select('url').distinct().execute());
+  await Promise.all(urls.map(({ url }) => deliverTo(broker, url, stopped)));
 }
 
-async function deliverTo(broker: Broker, url: string, rows: readonly Delivery[], stopped: AbortSignal): Promise<void> {
-  const { config, log } = broker;
+async function deliverTo(broker: Broker, url: string, stopped: AbortSignal): Promise<void> {
+  const { config, log, store, now } = broker;
   const hook = config.hooks.find((candidate) => candidate.url === url);
   if (!hook) {
-    await forget(broker, rows);
-    log.warn({ url, reports: rows.length }, 'reports dropped: the hook is not in the configuration any more');
+    await store.transaction(
+      async ({ db }) => void (await db.deleteFrom('hook_delivery').where('url', '=', url).execute()),
+    );
+    log.warn({ hook: originOf(url) }, 'reports dropped: the hook is not in the configuration any more');
     return;
   }
+  const rows = await store.read((db) => {
+    const due = db.selectFrom('hook_delivery').selectAll().where('url', '=', url).where('next_at', '<=', now());
+    return due.orderBy('id').limit(AT_ONCE).execute();
+  });
+  if (rows.length === 0) return;
   const dispatcher = agentFor(hook);
   try {
     for (const row of rows) {
@@ -131,15 +134,18 @@ async function send(
 async function settle(broker: Broker, row: Delivery, status: number | undefined): Promise<void> {
   const { log, now } = broker;
   const { url } = row;
-  if (status !== undefined && status >= 200 && status < 300) return forget(broker, [row]);
+  if (status !== undefined && status >= 200 && status < 300) return forget(broker, row);
   const said = status === undefined ? 'no answer' : `HTTP ${status}`;
   if (status === 410 || between(row.created_at, now()) >= GIVE_UP) {
-    await forget(broker, [row]);
-    log.error({ url, answer: said, attempts: row.attempts + 1 }, 'a report was given up');
+    await forget(broker, row);
+    log.error({ hook: originOf(url), answer: said, attempts: row.attempts + 1 }, 'a report was given up');
     return;
   }
   const next_at = plus(now(), pauseAfter(row));
-  log.warn({ url, answer: said, attempts: row.attempts + 1 }, 'a report could not be delivered: trying again');
+  log.warn(
+    { hook: originOf(url), answer: said, attempts: row.attempts + 1 },
+    'a report could not be delivered: trying again',
+  );
   await broker.store.transaction(async ({ db }) => {
     const again = db.updateTable('hook_delivery').set({ attempts: row.attempts + 1, next_at });
     await again.where('id', '=', row.id).execute();
@@ -152,11 +158,13 @@ function pauseAfter({ id, attempts }: Delivery): Seconds {
   return seconds(pause + Math.floor((pause * (id % 8)) / 32));
 }
 
-async function forget({ store }: Broker, rows: readonly Delivery[]): Promise<void> {
-  const ids = rows.map(({ id }) => id);
-  await store.transaction(
-    async ({ db }) => void (await db.deleteFrom('hook_delivery').where('id', 'in', ids).execute()),
-  );
+async function forget({ store }: Broker, { id }: Delivery): Promise<void> {
+  await store.transaction(async ({ db }) => void (await db.deleteFrom('hook_delivery').where('id', '=', id).execute()));
+}
+
+/** The path of a hook may be what lets in: it is shown nowhere. */
+function originOf(url: string): string {
+  return new URL(url).origin;
 }
 
 function agentFor({ ca }: Hook): Agent {

@@ -157,7 +157,9 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
 function beginAtZero({ ends, failed_logins, reloads, webhook, transactions }: ReturnType<typeof defineAll>): void {
   for (const reason of END_REASONS) ends.inc({ reason }, 0);
   for (const by of ['person', 'address'] as const) {
-    for (const end_reason of ['', ...END_REASONS]) failed_logins.inc({ by, end_reason }, 0);
+    for (const end_reason of by === 'person' ? ['', 'max_age', 'inactivity_timeout'] : ['']) {
+      failed_logins.inc({ by, end_reason }, 0);
+    }
   }
   for (const outcome of ['reloaded', 'refused'] as const) reloads.inc({ outcome }, 0);
   for (const [name, outcomes] of Object.entries(OUTCOMES)) {

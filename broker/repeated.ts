@@ -3,13 +3,11 @@
 
 import type { Seconds } from '../shared/time.ts';
 import type { DenialEvent, RefusalEvent } from './audit.ts';
+import { networkOf } from './failed_logins.ts';
 import type { Store } from './store/store.ts';
 
 /** For how many seconds further ones alike are only counted. */
 const WINDOW = 60;
-/** Kinds that are remembered; beyond them all others count as one kind. */
-const MOST_KINDS = 10_000;
-
 interface Counted<E> {
   readonly since: Seconds;
   readonly event: E;
@@ -18,11 +16,17 @@ interface Counted<E> {
 
 export class Repeated<E extends DenialEvent | RefusalEvent> {
   readonly #kinds = new Map<string, Counted<E>>();
+  readonly #most: number;
+
+  /** @param most kinds that are remembered; beyond them all others count as one kind */
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   /** @returns the row to write, with what was counted since the one before it; `undefined` when this one is counted too */
   note(event: E): E | undefined {
     const kind = kindOf(event);
-    const key = this.#kinds.has(kind) || this.#kinds.size < MOST_KINDS ? kind : '';
+    const key = this.#kinds.has(kind) || this.#kinds.size < this.#most ? kind : '';
     const before = this.#kinds.get(key);
     if (before && event.at - before.since < WINDOW) {
       before.repeated += 1;
@@ -64,7 +68,7 @@ function kindOf(event: DenialEvent | RefusalEvent): string {
     case 'denial':
       return [event.sid, event.cluster, event.reason, event.segment, event.username].join('\n');
     case 'refusal':
-      return [event.grant, event.reason, event.address].join('\n');
+      return [event.grant, event.reason, event.address && networkOf(event.address), event.iss, event.sub].join('\n');
   }
 }
 

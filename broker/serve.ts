@@ -65,8 +65,9 @@ export async function startService(config: Config, around: Surroundings): Promis
   const store = await openStore(config, metrics, onAudit, log);
   const live = createLiveConfig(config);
   const touches = new Touches();
-  const denials = new Repeated<DenialEvent>();
-  const refusals = new Repeated<RefusalEvent>();
+  const denials = new Repeated<DenialEvent>(10_000);
+  // Of these anybody can make as many as they like.
+  const refusals = new Repeated<RefusalEvent>(500);
   const broker: Broker = {
     get config() {
       return live.current;

@@ -11,11 +11,12 @@ const RETRY_AFTER = 1;
 /** @param as_status, as_error where others are right than at `POST /token` */
 export function sendRefused(
   reply: FastifyReply,
-  { refused, message, denied, session }: Refused,
+  { refused, message, denied, session, retry_after }: Refused,
   as_status?: number,
   as_error?: OAuthError,
 ): FastifyReply {
   const { status, error } = meaning(refused);
+  if (retry_after !== undefined) reply.header('Retry-After', retry_after);
   // None where no login would do: an empty list would ask for any.
   const acr_values = denied?.acr_values?.join(' ') || undefined;
   const wanted = denied?.reason === 'acr_too_low' || as_error === 'insufficient_user_authentication';

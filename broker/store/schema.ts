@@ -167,6 +167,7 @@ async function second(db: Kysely<unknown>): Promise<void> {
     sql`alter table session add column longest_idle integer not null default 0`,
     sql`alter table session add column user_agent text`,
     sql`alter table session add column yields text not null default '[]'`,
+    sql`create index session_ended_of_person on session (iss, sub, ended_at) where ended_at is not null`,
     sql`create index session_opened on session (opened_at, sid) where ended_at is null`,
     sql`alter table audit add column hash text not null default ''`,
     sql`create table audit_head (

@@ -5,10 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import type { AuditEvent } from '../../broker/audit.ts';
-import { createMetrics } from '../../broker/metrics.ts';
 import { CurfewError } from '../../shared/errors.ts';
-import { seconds } from '../../shared/time.ts';
 import { freePort } from '../cluster/ports.ts';
 import { askAuthentication, askAuthorization, post } from '../support/review.ts';
 import { type Scrape, scrape } from '../support/scrape.ts';
@@ -128,6 +125,20 @@ describe('refusals and denials', () => {
     service.advance(60);
     await service.sweep();
     assert.deepEqual(await moved(denied), [26]);
+  });
+
+  test('somebody who fails to log in again and again after a timeout is counted once', async () => {
+    const who = { sub: 'late', email: 'late@example.com' };
+    await login('dev', who);
+    service.advance(1800);
+    await service.sweep();
+    const counted = (by: string, end_reason: string) =>
+      ['curfew_failed_logins_noticed_total', { by, end_reason }] as const;
+    for (let i = 0; i < 5; i++) {
+      const old = { ...who, auth_time: service.now - 7200, jti: `${i}` };
+      assert.equal((await service.login(service.holder(), old)).status, 400);
+    }
+    assert.deepEqual(await moved(counted('person', 'inactivity_timeout'), counted('person', '')), [1, 0]);
   });
 
   test('from an end to its effect: the first denial after it, and only that', async () => {
@@ -358,24 +369,5 @@ describe('while the store fails', () => {
     store.exec('alter table hidden rename to session');
     store.close();
     assert.equal((await scrape(failing.metrics_url)).value('curfew_sessions_living'), 1);
-  });
-});
-
-describe('events by themselves', () => {
-  const noticed = async (event: AuditEvent) => {
-    const metrics = createMetrics({ stopwatch: () => 0, version: '1', of_process: false });
-    metrics.onAudit(event);
-    const { values } = (await metrics.registry.getSingleMetric('curfew_failed_logins_noticed_total')?.get()) ?? {
-      values: [],
-    };
-    return values.filter(({ value }) => value > 0);
-  };
-
-  test('failed logins are counted by who failed, and by how their last session ended', async () => {
-    const common = { event: 'failed_logins', at: T0, count: 5, window: seconds(900), delay: seconds(30) } as const;
-    const person = { ...common, by: 'person', reason: 'login_after', end_reason: 'inactivity_timeout' } as const;
-    assert.deepEqual(await noticed(person), [{ value: 1, labels: { by: 'person', end_reason: 'inactivity_timeout' } }]);
-    const address = { ...common, by: 'address', reason: 'id_token_invalid' } as const;
-    assert.deepEqual(await noticed(address), [{ value: 1, labels: { by: 'address', end_reason: '' } }]);
   });
 });

@@ -12,7 +12,7 @@ const refusal = (address: string, at: Seconds = T0): RefusalEvent => ({
 });
 
 test('the first of a kind is written, further ones within a minute are counted in the next', () => {
-  const repeated = new Repeated<RefusalEvent>();
+  const repeated = new Repeated<RefusalEvent>(500);
   assert.deepEqual(repeated.note(refusal('a')), refusal('a'));
   for (let i = 0; i < 7; i++) assert.equal(repeated.note(refusal('a', seconds(T0 + i))), undefined);
   assert.deepEqual(repeated.note(refusal('b')), refusal('b'), 'another kind');
@@ -22,12 +22,12 @@ test('the first of a kind is written, further ones within a minute are counted i
 });
 
 test('more kinds than are remembered are counted together, in a row that names none of them; memory stays', () => {
-  const repeated = new Repeated<RefusalEvent>();
+  const repeated = new Repeated<RefusalEvent>(500);
   const rows = Array.from({ length: 12_000 }, (_, i) => repeated.note(refusal(`address-${i}`))).filter((row) => row);
-  assert.equal(rows.length, 10_001);
+  assert.equal(rows.length, 501);
   const last = rows.at(-1);
   assert.deepEqual([last?.address, last?.reason, last?.repeated], [undefined, 'webhook_token', undefined]);
   const later = seconds(T0 + 60);
   const next = repeated.note(refusal('address-11999', later));
-  assert.deepEqual([next?.address, next?.repeated], [undefined, 1_999]);
+  assert.deepEqual([next?.address, next?.repeated], [undefined, 11_499]);
 });

@@ -63,6 +63,8 @@ const SEGMENTS = [
   },
 ];
 
+export const TEST_POLICY = { limits: LIMITS, segments: SEGMENTS };
+
 /** @param changes replace whole sections of the configuration */
 export async function startTestService(changes: Readonly<Record<string, unknown>> = {}): Promise<TestService> {
   const folder = await mkdtemp(path.join(tmpdir(), 'curfew-service-'));
@@ -85,8 +87,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
       { name: 'prod-eu', server: 'https://127.0.0.1:2', audience: 'prod-eu', allowed_groups: ['sre'] },
     ],
     store: { sqlite: { file: 'curfew.db' } },
-    // Tests present more bad tokens in a second than anybody is to be forgiven.
-    policy: { limits: LIMITS, segments: SEGMENTS, failed_logins: { count: 1000, window: '15m' } },
+    policy: TEST_POLICY,
   };
   const audit: AuditEvent[] = [];
   const log: string[] = [];

@@ -2,8 +2,10 @@
 // flood of requests from nobody knows whom does to the record.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer } from '../support/holder.ts';
 import { post } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
@@ -175,4 +177,36 @@ describe('the record', () => {
     const rows = service.audit.slice(before).filter(({ event, sub }) => event === 'refusal' && sub === who.sub);
     assert.equal(rows.length, 2);
   });
+});
+
+test('H5 neither webhook token nor hook secret nor the path of a hook stands in log, record or store, whatever fails', async () => {
+  const clusters = ['dev', 'prod-eu'].map((name) => ({
+    ...{ name, server: 'https://127.0.0.1:1', audience: name, allowed_groups: ['*'] },
+    ...(name === 'dev' && { webhook: { token_file: 'dev-hook', on_failure: 'deny' } }),
+  }));
+  // Nobody listens there.
+  const hooks = [{ url: 'http://127.0.0.1:9/path-that-lets-in', secret_file: 'prod-eu-hook' }];
+  const own = await startTestService({ policy: POLICY, clusters, hooks });
+  try {
+    const { dev: token = '', 'prod-eu': secret = '' } = own.webhook_tokens;
+    const url = `${own.url}/webhooks/authorize`;
+    for (const presented of [token, `${token}x`]) await post(url, presented, { kind: 'nothing' });
+    const old = { sub: 'h5', email: 'h5@example.com', auth_time: own.now - 4000 };
+    for (let i = 0; i < 3; i++) await own.login(own.holder(), old);
+    for (let i = 0; i < 100 && !own.log.join().includes('a report could not be delivered'); i++) await sleep(50);
+    const store = ['', '-wal'].map((suffix) => readFileSync(own.storeFile + suffix, 'latin1')).join('');
+    const places = { log: own.log.join('\n'), record: JSON.stringify(own.audit), store };
+    assert.match(places.log, /"hook":"http:\/\/127\.0\.0\.1:9".*a report could not be delivered/);
+    assert.ok(places.record.includes('failed_logins') && places.store.includes('h5@example.com'));
+    const forms = [token, secret].flatMap((text) => {
+      const bytes = Buffer.from(text, 'base64url');
+      return [text, bytes.toString('base64'), bytes.toString('hex'), bytes.toString('latin1')];
+    });
+    for (const [place, text] of Object.entries(places)) {
+      for (const form of forms) assert.equal(text.includes(form), false, place);
+    }
+    assert.equal((places.log + places.record).includes('path-that-lets-in'), false);
+  } finally {
+    await own.stop();
+  }
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { claimsOf, type Holder, type ProofOptions } from '../support/holder.ts';
-import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
+import { ISSUER, identityProvider, startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
 
 let service: TestService;
 
@@ -30,7 +30,9 @@ async function reasonFor(
 
 describe('tokens and keys', () => {
   before(async () => {
-    service = await startTestService();
+    // More bad tokens in a second than anybody is forgiven.
+    const failed_logins = { count: 1000, window: '15m' };
+    service = await startTestService({ policy: { ...TEST_POLICY, failed_logins } });
   });
   after(() => service.stop());
 
