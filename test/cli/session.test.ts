@@ -342,7 +342,9 @@ describe('a session that was not used for too long', () => {
     const results = await Promise.all(Array.from({ length: 10 }, () => desk.getToken('dev', false)));
     for (const result of results) {
       assert.equal(result.code, 77);
-      assert.match(refusalOf(result).error, /^session is idle for too long: not used for \d+s, limit 4s$/);
+      // The broker's sweeper may have ended it a moment before.
+      const said = /^session is (idle for too long: not used for \d+s, limit 4s|over: it was not used for too long)$/;
+      assert.match(refusalOf(result).error, said);
     }
     const asked = desk.broker.audit().length - lines;
     await desk.stopBroker();
