@@ -32,6 +32,12 @@ function upstream({ identity_provider: settings }: Config) {
 }
 
 async function serve({ config: file }: { config: string }): Promise<void> {
+  // From the first moment on: before there is anything to reload, a hangup must not end the process.
+  let wanted = false;
+  let onHangup = () => {
+    wanted = true;
+  };
+  process.on('SIGHUP', () => onHangup());
   const config = await loadConfig(file, { env });
   const identityProvider = upstream(config);
   const onAudit = ({ event, ...link }: AuditEntry) => void stdout.write(`${JSON.stringify({ ...event, ...link })}\n`);
@@ -58,7 +64,8 @@ async function serve({ config: file }: { config: string }): Promise<void> {
     },
     { log },
   );
-  process.on('SIGHUP', reload);
+  onHangup = reload;
+  if (wanted) reload();
   const signal = await firstOf('SIGTERM', 'SIGINT');
   // A second signal is a person who cannot wait.
   for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(EXIT.software));
