@@ -17,7 +17,11 @@ export function randomHandle(): string {
   return randomBytes(32).toString('base64url');
 }
 export function randomId(): string {
-  return randomBytes(16).toString('base64url');
+  // A session's id is typed on command lines: one that begins with `-` would be taken for a flag.
+  for (;;) {
+    const id = randomBytes(16).toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
 }
 
 /** Only this is stored of a handle. */
