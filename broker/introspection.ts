@@ -6,8 +6,8 @@ import type { Seconds } from '../shared/time.ts';
 import { findJudged, judge } from './authorization.ts';
 import { type Broker, type Caller, consumeProof, mayLogIn, type Refused, refuse } from './broker.ts';
 import type { Cluster } from './config.ts';
+import type { TokenClaims } from './mint.ts';
 import { factsOf, findByHandle, type Session, sessionLimits } from './sessions.ts';
-import type { Transaction } from './store/store.ts';
 import { verifyToken } from './verify_token.ts';
 
 /** RFC 7662 2.2 */
@@ -39,7 +39,8 @@ export function introspectAsHolder(broker: Broker, caller: Caller, token: string
       return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
     }
     const byHandle = await findByHandle(transaction, token);
-    const session = byHandle ?? (await sessionOfToken(broker, transaction.db, token, now));
+    const claims = byHandle ? undefined : verifyToken(broker, token, now);
+    const session = byHandle ?? (claims && (await findJudged(transaction.db, claims.sid)));
     if (!session) return INACTIVE;
     if (session.jkt !== proof.jkt) {
       // Another's token: nothing is told, and somebody may want to know.
@@ -47,7 +48,7 @@ export function introspectAsHolder(broker: Broker, caller: Caller, token: string
       await refuse(transaction, { ...event, sid, iss, sub, username }, 'unknown_session', 'the token of another key');
       return INACTIVE;
     }
-    return byHandle ? aboutHandle(broker, session, now) : aboutToken(broker, token, session, now);
+    return claims ? aboutToken(broker, claims, session, now) : aboutHandle(broker, session, now);
   });
 }
 
@@ -56,13 +57,8 @@ export async function introspectAsCluster(broker: Broker, cluster: Cluster, toke
   const now = broker.now();
   const claims = verifyToken(broker, token, now);
   if (claims?.aud !== cluster.audience) return INACTIVE;
-  const session = await broker.store.read((db) => sessionOfToken(broker, db, token, now));
-  return session ? aboutToken(broker, token, session, now) : INACTIVE;
-}
-
-async function sessionOfToken(broker: Broker, db: Transaction['db'], token: string, now: Seconds) {
-  const claims = verifyToken(broker, token, now);
-  return claims && findJudged(db, claims.sid);
+  const session = await broker.store.read((db) => findJudged(db, claims.sid));
+  return session ? aboutToken(broker, claims, session, now) : INACTIVE;
 }
 
 function aboutHandle({ config, touches }: Broker, found: Session, now: Seconds): Introspection {
@@ -85,11 +81,9 @@ function aboutHandle({ config, touches }: Broker, found: Session, now: Seconds):
   };
 }
 
-function aboutToken(broker: Broker, token: string, found: Session, now: Seconds): Introspection {
-  const { config, touches } = broker;
-  const claims = verifyToken(broker, token, now);
-  const cluster = claims && config.clusters.find(({ audience }) => audience === claims.aud);
-  if (!claims || !cluster) return INACTIVE;
+function aboutToken({ config, touches }: Broker, claims: TokenClaims, found: Session, now: Seconds): Introspection {
+  const cluster = config.clusters.find(({ audience }) => audience === claims.aud);
+  if (!cluster) return INACTIVE;
   const asked = { user: claims.username, within: {} };
   if (judge(config, cluster, asked, touches.overlay(found), now)) return INACTIVE;
   const { iss, aud, sub, username, sid, exp, auth_time, acr, jti } = claims;
