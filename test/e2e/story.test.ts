@@ -118,13 +118,18 @@ describe('the main job', () => {
   test('S1 one second before max_age a call is allowed; past it, without a terminal, refused: 77, empty stdout, age and limit named', async () => {
     const max_age = 3600;
     const bob = await ready('bob');
-    world.idp.setAuthTimeOffset('bob', max_age - 8);
-    const { code, stderr } = await bob.curfew(['login']);
-    world.idp.setAuthTimeOffset('bob', 0);
-    assert.equal(code, 0, stderr);
-    const end = (Number(lastLogin().auth_time) + max_age) * 1000;
-    await sleep(end - Date.now() - 1000);
-    const allowed = await getToken(bob);
+    const nearItsEnd = async (left: number) => {
+      world.idp.setAuthTimeOffset('bob', max_age - left);
+      const { code, stderr } = await bob.curfew(['login']);
+      world.idp.setAuthTimeOffset('bob', 0);
+      assert.equal(code, 0, stderr);
+      const end = (Number(lastLogin().auth_time) + max_age) * 1000;
+      await sleep(end - Date.now() - 1000);
+      return [end, await getToken(bob)] as const;
+    };
+    // A machine too slow for the last second gets another try, with more time for the login.
+    let [end, allowed] = await nearItsEnd(8);
+    for (let left = 20; Date.now() >= end && left <= 80; left *= 2) [end, allowed] = await nearItsEnd(left);
     assert.ok(Date.now() < end, 'this machine was too slow for a second');
     assert.equal(allowed.code, 0, allowed.stderr);
     await sleep(end - Date.now() + 50);
