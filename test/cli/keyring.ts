@@ -37,10 +37,12 @@ export async function startKeyring(dir: string): Promise<Keyring> {
     run('dbus-send', ['--session', '--dest=org.freedesktop.secrets', '--print-reply', ...args], {
       env: { ...home, ...env },
     });
+  // Not only there: its first keyring is made (which takes a busy machine a while) and open.
+  const asked = ['org.freedesktop.DBus.Properties.Get', 'string:org.freedesktop.Secret.Collection', 'string:Locked'];
   for (let i = 0; ; i++) {
-    const { code, stdout } = await call('/org/freedesktop/secrets', 'org.freedesktop.DBus.Introspectable.Introspect');
-    if (code === 0 && stdout.includes('collection')) break;
-    if (i === 100) throw new Error('gnome-keyring did not start');
+    const { code, stdout } = await call(COLLECTION, ...asked);
+    if (code === 0 && stdout.includes('boolean false')) break;
+    if (i === 200) throw new Error('gnome-keyring did not start');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return {
