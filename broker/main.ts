@@ -12,6 +12,7 @@ import { printAuthnConfig } from './authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
 import { check } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
+import { printRbac, printServiceAccounts } from './kubernetes/manifests.ts';
 import { loadCases, testCases } from './policy_cases.ts';
 import { explainPolicy } from './policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './policy_question.ts';
@@ -108,7 +109,7 @@ function program(): Command {
     .description('check a configuration and the identity provider, without starting')
     .requiredOption('--config <file>', 'the configuration')
     .action(checkConfig);
-  const print = root.command('print').description('print what kube-apiserver takes');
+  const print = root.command('print').description('print what a cluster takes');
   print
     .command('authn-config')
     .description('an AuthenticationConfiguration for one cluster, for --authentication-config')
@@ -139,6 +140,22 @@ function program(): Command {
     .action(async ({ config, cluster, authentication }: { config: string; cluster: string; authentication?: true }) => {
       const asks = authentication ? 'authentication' : 'authorization';
       stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks));
+    });
+  print
+    .command('rbac')
+    .description("the broker's identity in a cluster with credential: service-account, and what it may do there")
+    .requiredOption('--config <file>', 'the configuration')
+    .requiredOption('--cluster <name>', "the cluster's name")
+    .action(async ({ config, cluster }: { config: string; cluster: string }) => {
+      stdout.write(printRbac(await loadConfig(config, { env }), cluster));
+    });
+  print
+    .command('sa-manifests')
+    .description('the namespaces and ServiceAccounts that people act as in such a cluster')
+    .requiredOption('--config <file>', 'the configuration')
+    .requiredOption('--cluster <name>', "the cluster's name")
+    .action(async ({ config, cluster }: { config: string; cluster: string }) => {
+      stdout.write(printServiceAccounts(await loadConfig(config, { env }), cluster));
     });
   const audit = root.command('audit').description('check and read the record');
   audit

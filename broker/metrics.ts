@@ -7,9 +7,10 @@ import type { Code } from '../shared/errors.ts';
 import { END_REASONS } from '../shared/session.ts';
 import { between, type Seconds } from '../shared/time.ts';
 import { ActiveSessions, type Minted } from './active_sessions.ts';
-import type { AuditEvent, DenialEvent, EndEvent, PolicyEvent } from './audit.ts';
+import type { AuditEvent, DenialEvent, EndEvent, PolicyEvent, SignalEvent } from './audit.ts';
 import { type Config, clusterLimits } from './config.ts';
 import { EndEffects } from './end_effects.ts';
+import { nameOfType } from './signals/events.ts';
 import { SETTLED, type StoreObserver } from './store/store.ts';
 import { FAILURE_KINDS, type FailureKind } from './upstream/fetch_json.ts';
 
@@ -33,6 +34,8 @@ export interface Facts {
   readonly config: Config;
   /** Absent when the store did not say. */
   readonly living?: number | undefined;
+  /** By cluster; absent likewise. */
+  readonly secrets_overdue?: ReadonlyMap<string, number> | undefined;
   readonly signing_since: Seconds;
   readonly identity_provider_failures: Readonly<Record<FailureKind, number>>;
 }
@@ -44,6 +47,8 @@ export interface Metrics {
   readonly store: StoreObserver;
   /** One answered request. */
   readonly webhook: (webhook: Webhook, outcome: WebhookOutcome, seconds: number) => void;
+  /** A transmitter that was polled in vain. */
+  readonly pollFailed: () => void;
   /** Takes up what was minted before this process began. */
   readonly restore: (tokens: readonly Minted[]) => void;
   /** The configuration as it stands is the one in force: a refused one was put right without a change. */
@@ -89,6 +94,10 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
     // What a session has minted goes on where a newer one of the same person judges it.
     if (replaced_by === undefined) effects.ended(sid, stopwatch());
   };
+  const onSignal = ({ source, type, action, at }: SignalEvent) => {
+    all.signals.inc({ source, signal: nameOfType(type), action });
+    all.last_signal.set({ source }, at);
+  };
   const onPolicy = ({ outcome, at }: PolicyEvent) => {
     if (outcome !== 'loaded') all.reloads.inc({ outcome });
     all.last_reload_successful.set(outcome === 'refused' ? 0 : 1);
@@ -118,6 +127,13 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
           return all.failed_logins.inc({ by: event.by, end_reason: event.end_reason ?? '' });
         case 'policy':
           return onPolicy(event);
+        case 'signal':
+          return onSignal(event);
+        case 'secret_deleted':
+          all.secret_deletion.observe({ cluster: event.cluster }, between(event.due_at, event.at));
+          return;
+        case 'revalidation':
+          return all.revalidations.inc();
         case 'list':
           return;
       }
@@ -130,13 +146,20 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       grouped: (size) => all.groups.observe(size),
     },
     webhook: (webhook, outcome, seconds) => all.webhook.observe({ webhook, outcome }, seconds),
+    pollFailed: () => all.poll_failures.inc(),
     restore(tokens) {
       for (const token of tokens) active.minted(token);
     },
     sameConfig: () => all.last_reload_successful.set(1),
-    async render({ now, config, living, signing_since, identity_provider_failures }) {
+    async render({ now, config, living, secrets_overdue, signing_since, identity_provider_failures }) {
       if (living === undefined) all.living.remove();
       else all.living.set(living);
+      all.secrets_overdue.reset();
+      for (const { name, credential } of config.clusters) {
+        if (credential !== 'service-account') continue;
+        all.secret_deletion.zero({ cluster: name });
+        if (secrets_overdue) all.secrets_overdue.set({ cluster: name }, secrets_overdue.get(name) ?? 0);
+      }
       all.active.reset();
       for (const cluster of config.clusters) {
         const labels = { cluster: cluster.name, segment: clusterLimits(config, cluster).segment ?? '' };
@@ -194,6 +217,31 @@ function defineAll(registry: Registry<OpenMetricsContentType>) {
       'curfew_end_to_effect_seconds',
       'From the commit of an end to the first denial of its session at the webhook',
       EFFECT,
+    ),
+    signals: counter(
+      'curfew_signals_total',
+      'Words of the identity provider that were heard, by what they do',
+      'source',
+      'signal',
+      'action',
+    ),
+    last_signal: gauge(
+      'curfew_last_signal_timestamp_seconds',
+      'When the last one was heard, in seconds since 1970',
+      'source',
+    ),
+    poll_failures: counter('curfew_signal_polls_failed_total', 'Polls of transmitters that brought no answer'),
+    revalidations: counter('curfew_revalidations_total', 'Accounts for which the identity provider vouched again'),
+    secret_deletion: histogram(
+      'curfew_secret_deletion_delay_seconds',
+      "From the end of a session at a cluster to its Secret's deletion there",
+      EFFECT,
+      'cluster',
+    ),
+    secrets_overdue: gauge(
+      'curfew_secrets_overdue',
+      'Secrets of sessions that are over, and that are still to be deleted',
+      'cluster',
     ),
     webhook: histogram(
       'curfew_webhook_duration_seconds',

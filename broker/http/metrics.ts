@@ -3,6 +3,7 @@
 
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Broker } from '../broker.ts';
+import { countOverdue } from '../kubernetes/bound_secrets.ts';
 import { countLiving } from '../sessions.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
@@ -25,6 +26,14 @@ export function createMetricsServer(broker: Broker): FastifyInstance {
 async function lookUp({ store, config, keys, identityProvider, now }: Broker) {
   // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
   const living = await store.read(countLiving).catch(() => undefined);
+  const secrets_overdue = await store.read((db) => countOverdue(db, now())).catch(() => undefined);
   const { signing_since } = keys;
-  return { now: now(), config, living, signing_since, identity_provider_failures: identityProvider.failures };
+  return {
+    now: now(),
+    config,
+    living,
+    secrets_overdue,
+    signing_since,
+    identity_provider_failures: identityProvider.failures,
+  };
 }

@@ -12,6 +12,7 @@ import { LARGEST_BODY } from './form.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
 import { sessionRoutes } from './sessions.ts';
+import { logoutRoute, pushRoute } from './signals.ts';
 import { tokenRoutes } from './token.ts';
 import { webhookRoutes } from './webhooks.ts';
 
@@ -72,13 +73,15 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
       tokenRoutes(scope, broker, proofs);
       introspectionRoutes(scope, broker, proofs);
       sessionRoutes(scope, broker, proofs);
-      for (const url of ['/token', '/revoke', '/introspect']) {
+      logoutRoute(scope, broker);
+      for (const url of ['/token', '/revoke', '/introspect', '/backchannel-logout']) {
         scope.route({ method: ['GET', 'PUT', 'DELETE', 'PATCH'], url, handler: (_request, reply) => onlyPost(reply) });
       }
     },
     { prefix },
   );
   app.register(async (scope) => webhookRoutes(scope, broker), { prefix });
+  app.register(async (scope) => pushRoute(scope, broker), { prefix });
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
     const ready = readiness.accepting && (await broker.store.healthy());

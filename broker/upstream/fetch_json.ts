@@ -33,13 +33,23 @@ export interface Waits {
   readonly total: number;
 }
 
+/** Who is asked, in words, and the setting that names their certificate authority. */
+export interface Whose {
+  readonly name: string;
+  readonly ca_setting: string;
+}
+
+const IDP: Whose = { name: 'identity provider', ca_setting: 'identity_provider.ca_file' };
 const WAITS: Waits = { connect: 3000, total: 5000 };
 const LARGEST = 1024 * 1024;
 
 /**
  * @param ca PEM, added to the system's roots
+ * @param whose how its faults name it
  */
-export function createFetchJson(ca: string | undefined, waits: Waits = WAITS): FetchJson {
+export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, whose: Whose = IDP): FetchJson {
+  const fault = (url: string, kind: FailureKind, what: string) =>
+    new FetchError(kind, `${whose.name} ${new URL(url).host} ${what}`);
   const roots = [...getCACertificates('default'), ...getCACertificates('system'), ...(ca === undefined ? [] : [ca])];
   const dispatcher = new Agent({
     // said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing
@@ -60,33 +70,37 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS): F
         await response.body?.cancel();
         throw fault(url, 'status', sayStatus(response.status));
       }
-      return parse(url, await readBounded(url, response.body));
+      const text = await readBounded(response.body);
+      if (text === undefined) throw fault(url, 'answer', 'answered with more than 1 MiB');
+      const value = parse(text);
+      if (!value) throw fault(url, 'answer', 'answered with something that is not a JSON object');
+      return value;
     } catch (error) {
-      throw error instanceof CurfewError ? error : fault(url, ...sayFailure(error));
+      throw error instanceof CurfewError ? error : fault(url, ...sayFailure(error, whose.ca_setting));
     }
   };
   return { get, close: () => dispatcher.destroy() };
 }
 
-async function readBounded(url: string, body: AsyncIterable<Uint8Array> | null): Promise<string> {
+/** @returns `undefined` when there is more than is taken */
+async function readBounded(body: AsyncIterable<Uint8Array> | null): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body ?? []) {
     size += chunk.length;
-    if (size > LARGEST) throw fault(url, 'answer', 'answered with more than 1 MiB');
+    if (size > LARGEST) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function parse(url: string, text: string): Readonly<Record<string, unknown>> {
+function parse(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    if (isObject(value)) return value;
+    return isObject(value) ? value : undefined;
   } catch {
-    // falls through: what stands there is not repeated
+    return undefined;
   }
-  throw fault(url, 'answer', 'answered with something that is not a JSON object');
 }
 
 function sayStatus(status: number): string {
@@ -96,7 +110,7 @@ function sayStatus(status: number): string {
 }
 
 /** What a person can act on. Only codes are taken from the error: texts of others may carry more. */
-function sayFailure(error: unknown): [FailureKind, string] {
+function sayFailure(error: unknown, ca_setting: string): [FailureKind, string] {
   if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError'))
     return ['timeout', 'did not answer in time'];
   const code = codeOf(error);
@@ -113,7 +127,7 @@ function sayFailure(error: unknown): [FailureKind, string] {
       return ['timeout', 'did not answer in time'];
     default:
       if (/CERT|SELF_SIGNED|ISSUER|ERR_TLS|SIGNATURE/.test(code)) {
-        return ['certificate', `has a certificate that is not trusted (${code}): see identity_provider.ca_file`];
+        return ['certificate', `has a certificate that is not trusted (${code}): see ${ca_setting}`];
       }
       return ['unreachable', `cannot be reached (${code})`];
   }
@@ -126,8 +140,4 @@ function codeOf(error: unknown): string {
     inner = inner.cause;
   }
   return 'no code';
-}
-
-function fault(url: string, kind: FailureKind, what: string): FetchError {
-  return new FetchError(kind, `identity provider ${new URL(url).host} ${what}`);
 }

@@ -4,6 +4,7 @@ import { sayDuration } from '../../shared/duration.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import { between, earliest, isSeconds, over, plus, type Seconds } from '../../shared/time.ts';
 import type { CompactJws } from '../jws.ts';
+import type { Signed } from './signer.ts';
 
 export interface IdTokenClaims {
   readonly iss: string;
@@ -31,11 +32,6 @@ export interface Expected {
   readonly client_id: string;
   readonly clock_skew: Seconds;
   readonly id_token_signing_algs: readonly string[];
-}
-
-export interface Signed {
-  readonly alg: string;
-  readonly kid?: string | undefined;
 }
 
 type Payload = CompactJws['payload'];

@@ -17,14 +17,16 @@ export interface PublicKey {
 const MOST_KEYS = 100;
 
 /** @throws CurfewError `identity_provider` */
-export async function fetchKeySet(jwks_uri: string, fetchJson: FetchJson, signal?: AbortSignal): Promise<KeySet> {
+export async function fetchKeySet(
+  jwks_uri: string,
+  fetchJson: FetchJson,
+  signal?: AbortSignal,
+  whose = 'identity provider',
+): Promise<KeySet> {
   const { keys } = await fetchJson.get(jwks_uri, signal);
   const usable = Array.isArray(keys) ? keys.slice(0, MOST_KEYS).flatMap(publicKeyOf) : [];
   if (usable.length > 0) return Object.freeze(usable);
-  throw new CurfewError(
-    'identity_provider',
-    `identity provider ${new URL(jwks_uri).host} publishes no key that can sign`,
-  );
+  throw new CurfewError('identity_provider', `${whose} ${new URL(jwks_uri).host} publishes no key that can sign`);
 }
 
 /** Only what a public signing key consists of; all else, a private part or a symmetric key above all, is left behind. */
@@ -62,13 +64,24 @@ export function candidates(keys: KeySet, header: { readonly alg: string; readonl
 export async function verifiedByOne(token: string, alg: string, keys: KeySet): Promise<boolean> {
   for (const { jwk } of keys) {
     try {
-      await compactVerify(token, await importJWK(jwk, alg), { algorithms: [alg] });
+      await compactVerify(token, await importOnce(jwk, alg), { algorithms: [alg] });
       return true;
     } catch {
       // the next key may fit; a key that cannot be imported fits nothing
     }
   }
   return false;
+}
+
+const imported = new WeakMap<JWK, Map<string, ReturnType<typeof importJWK>>>();
+
+/** Importing a key costs more than verifying with it. */
+function importOnce(jwk: JWK, alg: string): ReturnType<typeof importJWK> {
+  const by_alg = imported.get(jwk) ?? new Map<string, ReturnType<typeof importJWK>>();
+  imported.set(jwk, by_alg);
+  const key = by_alg.get(alg) ?? importJWK(jwk, alg);
+  by_alg.set(alg, key);
+  return key;
 }
 
 function textOf(value: unknown): string | undefined {

@@ -38,6 +38,14 @@ describe('what is left out', () => {
     assert.deepEqual(loaded.policy, {
       ...{ limits: { max_age: 43_200, inactivity_timeout: 1800, token_ttl: 300 }, segments: [], rules: [] },
       failed_logins: { count: 5, window: 900 },
+      signals: {
+        'session-revoked': 'end',
+        'credential-change': 'login',
+        'assurance-level-change': 'login',
+        'device-compliance-change': 'end',
+        'account-disabled': 'end',
+        'account-purged': 'end',
+      },
     });
     assert.deepEqual([loaded.hooks, loaded.admins, loaded.metrics], [[], undefined, undefined]);
     assert.deepEqual(loaded.clusters[1]?.labels, {});
@@ -162,11 +170,6 @@ const FAULTS: readonly (readonly [string, Settings, RegExp])[] = [
     /^policy\.rules\[0\]\.limits\.ttl: unknown setting/,
   ],
   ['a rule with an effect', rule({ effect: 'allow' }), /^policy\.rules\[0\]\.effect: unknown setting/],
-  [
-    'a rule that waits for signals',
-    rule({ limits: { max_age: '1h', revalidate: '1h' } }),
-    /^policy\.rules\[0\]\.limits\.revalidate: not available in this version/,
-  ],
   [
     'two rules of one name',
     policy({ rules: ['true', 'false'].map((when) => ({ name: 'r', when, limits: { max_age: '1h' } })) }),

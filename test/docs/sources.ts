@@ -29,7 +29,14 @@ export function settingPaths(): string[] {
   const sections = [...read('broker/config/schema.ts').matchAll(/\.\.\.section\('(\w+)'\)/g)].map(
     ([, name = '']) => name,
   );
-  const lists: readonly string[] = ['clusters', 'policy.segments', 'policy.rules', 'hooks'];
+  const lists: readonly string[] = [
+    'clusters',
+    'policy.segments',
+    'policy.rules',
+    'hooks',
+    'ssf',
+    'clusters[].service_accounts',
+  ];
   // A key that belongs nowhere: where keys are free (labels) it is the fault that names the setting.
   const stray = '\0';
   const anything = (at: string): unknown => {

@@ -30,7 +30,10 @@ export const acrs = fc.oneof(
   { weight: 1, arbitrary: fc.subarray(['hwk', 'mfa', 'pin', 'pwd'], { minLength: 1 }) },
 );
 
-const partial = { max_age: length, inactivity_timeout: length, token_ttl: length, acr: acrs };
+/** Rare, as it denies much. */
+const revalidate = fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 20_000, max: 50_000 }).map(seconds) }, length);
+
+const partial = { max_age: length, inactivity_timeout: length, token_ttl: length, revalidate, acr: acrs };
 
 export const limits: fc.Arbitrary<Limits> = fc.record(partial, { requiredKeys: [], noNullPrototype: true });
 export const wholeLimits: fc.Arbitrary<WholeLimits> = fc.record(partial, {
@@ -92,6 +95,7 @@ export const living: fc.Arbitrary<SessionFacts> = fc
     {
       auth_time: instant,
       used_after: fc.oneof(fc.integer({ min: 0, max: 40 }), fc.noBias(fc.integer({ min: 0, max: 6000 }))).map(seconds),
+      revalidated_at: fc.noBias(fc.integer({ min: START, max: START + 5000 })).map(seconds),
       end_at_most: fc.noBias(fc.integer({ min: START, max: START + 30_000 })).map(seconds),
       acr: fc.constantFrom('mfa', 'mfa', 'mfa', 'hwk', 'pin', 'other', undefined),
     },

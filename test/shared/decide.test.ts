@@ -52,20 +52,22 @@ test('S1 a limit that denies did not deny one second before the end that it name
       assert.ok(!at.allow);
       assert.equal(at.reason, verdict.reason);
       assert.equal(at.ends, verdict.ends);
-      if (verdict.ends === undefined) assert.ok(before.allow || before.reason === 'acr_too_low');
+      const first = before.allow || ['acr_too_low', 'revalidation_due'].includes(before.reason);
+      if (verdict.ends === undefined) assert.ok(first);
     }),
     RUNS,
   );
   assert.ok(met > 100, `denied only ${met} times`);
 });
 
-test('session_end is the earliest of the ends by age, by idleness and by end_at_most, and exp is never later', () => {
+test('session_end is the earliest of the ends by age, idleness, revalidation and end_at_most, and exp is never later', () => {
   fc.assert(
     fc.property(resolved, session, now, (limits, session, now) => {
       const verdict = decide(limits, session, now);
       if (!verdict.allow) return;
-      const { max_age, inactivity_timeout, token_ttl } = limits.target;
+      const { max_age, inactivity_timeout, token_ttl, revalidate } = limits.target;
       const ends = [session.auth_time + max_age, session.last_used + inactivity_timeout, session.end_at_most ?? MAX];
+      if (revalidate !== undefined) ends.push((session.revalidated_at ?? session.auth_time) + revalidate);
       assert.equal(verdict.session_end, Math.min(MAX, ...ends));
       assert.equal(verdict.exp, Math.min(now + token_ttl, verdict.session_end));
       assert.ok(now < verdict.exp);

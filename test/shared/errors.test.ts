@@ -48,7 +48,14 @@ test('what another try may cure exits 75, and what is out of reach 69', () => {
   for (const code of ['proof_invalid', 'proof_replayed', 'proof_nonce', 'busy'] as const) {
     assert.equal(meaning(code).exit, EXIT.try_again, code);
   }
-  for (const code of ['unavailable', 'identity_provider', 'broker_unreachable', 'store', 'draining'] as const) {
+  for (const code of [
+    'unavailable',
+    'identity_provider',
+    'broker_unreachable',
+    'store',
+    'draining',
+    'api_server',
+  ] as const) {
     assert.equal(meaning(code).exit, EXIT.unavailable, code);
   }
 });

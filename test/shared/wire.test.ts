@@ -23,7 +23,7 @@ import {
 } from '../../shared/wire.ts';
 
 const limits = { max_age: 43_200, inactivity_timeout: 1800, token_ttl: 300 };
-const prod = { max_age: 900, inactivity_timeout: 600, token_ttl: 120, acr: ['mfa'] };
+const prod = { max_age: 900, inactivity_timeout: 600, token_ttl: 120, revalidate: 3600, acr: ['mfa'] };
 const resolved = { session: limits, target: prod, segment: 'prod' };
 const session = {
   sid: 's-1',
@@ -31,6 +31,7 @@ const session = {
   groups: ['curfew:sre'],
   auth_time: 1_000_000,
   acr: 'mfa',
+  revalidated_at: 1_000_050,
   session_end: 1_000_900,
   end_at_most: 1_043_200,
   limits: resolved,
@@ -58,6 +59,8 @@ const cluster = {
   audience: 'prod-eu',
   server: 'https://10.0.0.1:6443',
   certificate_authority_data: 'LS0t',
+  credential: 'service-account',
+  end_within: 11,
   limits: resolved,
   strictest: prod,
 };
@@ -97,13 +100,28 @@ type Path = readonly string[];
 
 /** Each guard with a whole example, and the paths of it that may be absent; all others are required. */
 const GUARDS = [
-  { guard: isWholeLimits, example: prod, optional: ['acr'] },
-  { guard: isResolvedLimits, example: resolved, optional: ['segment', 'target.acr'] },
-  { guard: isWireSession, example: session, optional: ['acr', 'limits.segment', 'limits.target.acr'] },
+  { guard: isWholeLimits, example: prod, optional: ['acr', 'revalidate'] },
+  {
+    guard: isResolvedLimits,
+    example: resolved,
+    optional: ['segment', 'target.acr', 'target.revalidate'],
+  },
+  {
+    guard: isWireSession,
+    example: session,
+    optional: ['acr', 'revalidated_at', 'limits.segment', 'limits.target.acr', 'limits.target.revalidate'],
+  },
   {
     guard: isTokenReply,
     example: reply,
-    optional: ['refresh_token', 'session.acr', 'session.limits.segment', 'session.limits.target.acr'],
+    optional: [
+      'refresh_token',
+      'session.acr',
+      'session.limits.segment',
+      'session.limits.target.acr',
+      'session.limits.target.revalidate',
+      'session.revalidated_at',
+    ],
   },
   {
     guard: isRefusal,
@@ -116,6 +134,8 @@ const GUARDS = [
       'session.acr',
       'session.limits.segment',
       'session.limits.target.acr',
+      'session.limits.target.revalidate',
+      'session.revalidated_at',
     ],
   },
   { guard: isSessionInfo, example: info, optional: ['acr', 'user_agent', 'end_reason'] },
@@ -133,6 +153,8 @@ const GUARDS = [
       'clusters.0.certificate_authority_data',
       'clusters.0.limits.segment',
       'clusters.0.limits.target.acr',
+      'clusters.0.limits.target.revalidate',
+      'clusters.0.strictest.revalidate',
       'clusters.0.strictest.acr',
     ],
   },
@@ -234,7 +256,8 @@ test('the facts that the holder judges by carry the broker_time as last_used and
   const parsed = json({ ...session, session_end: 1_000_700 });
   assert.ok(isWireSession(parsed));
   const facts = factsOf(parsed);
-  assert.deepEqual(facts, { auth_time: 1_000_000, acr: 'mfa', end_at_most: 1_043_200, last_used: 1_000_100 });
+  const facts_of_it = { auth_time: 1_000_000, acr: 'mfa', end_at_most: 1_043_200, revalidated_at: 1_000_050 };
+  assert.deepEqual(facts, { ...facts_of_it, last_used: 1_000_100 });
   const verdict = decide(parsed.limits, facts, parsed.broker_time);
   assert.ok(verdict.allow && verdict.session_end === parsed.session_end);
 });
@@ -251,7 +274,7 @@ test('limits that were resolved survive the wire', () => {
 });
 
 /** Names that some guard judges where the example at hand leaves them out. */
-const OPTIONAL = new Set(['acr', 'segment']);
+const OPTIONAL = new Set(['acr', 'segment', 'revalidate', 'revalidated_at']);
 
 /** Every member and item inside `value`, innermost last. */
 function pathsOf(value: unknown, base: Path = []): Path[] {

@@ -25,6 +25,8 @@ export interface PlaneOptions {
   readonly kwok?: boolean;
   /** Whether its API server asks the broker about each request, and about tokens. */
   readonly webhook?: { readonly on_failure: 'deny' | 'no_opinion'; readonly authentication?: boolean };
+  /** Its API server takes no flags: people act as these. */
+  readonly serviceAccounts?: readonly { readonly group: string; readonly namespace: string; readonly name: string }[];
 }
 
 export interface WorldOptions {
@@ -162,17 +164,52 @@ function planeOf({ cluster, kwok }: WorldOptions): PlaneOptions {
   return { name: 'dev', ...(cluster && { cluster }), ...(kwok && { kwok }) };
 }
 
-async function clusterOf(dir: string, { name, cluster, webhook }: PlaneOptions, api: Settings): Promise<Settings> {
+async function clusterOf(dir: string, plane: PlaneOptions, api: Settings): Promise<Settings> {
+  const { name, cluster, webhook, serviceAccounts } = plane;
   const common = { name, audience: name, allowed_groups: ['*'], ...api };
+  if (serviceAccounts) {
+    const broker_token_file = brokerTokenFile(dir, name);
+    // Until the API server that gives one is there.
+    if (!existsSync(broker_token_file)) await writeFile(broker_token_file, 'none', { mode: 0o600 });
+    return {
+      ...common,
+      credential: 'service-account',
+      service_accounts: serviceAccounts,
+      broker_token_file,
+      ...cluster,
+    };
+  }
   if (!webhook) return { ...common, ...cluster };
   const token_file = path.join(dir, `${name}-webhook-token`);
   if (!existsSync(token_file)) await writeFile(token_file, randomBytes(32).toString('base64'), { mode: 0o600 });
   return { ...common, webhook: { token_file, ...webhook }, ...cluster };
 }
 
+function brokerTokenFile(dir: string, cluster: string): string {
+  return path.join(dir, `${cluster}-broker-token`);
+}
+
+/** As an administrator would: what the broker prints is applied, and the broker gets a token of its identity there. */
+async function admitBroker(site: Site, dir: string, name: string, plane: ControlPlane): Promise<void> {
+  for (const what of ['sa-manifests', 'rbac']) {
+    const applied = await plane.adminKubectl(['apply', '-f', '-'], { input: await site.print(what, name) });
+    if (applied.code !== 0) throw new Error(`kubectl apply: ${applied.stderr}`);
+  }
+  const identity = ['--namespace', 'curfew-broker', 'curfew-broker'];
+  const token = await plane.adminKubectl(['create', 'token', ...identity, '--duration', '1h']);
+  if (token.code !== 0) throw new Error(`kubectl create token: ${token.stderr}`);
+  await writeFile(brokerTokenFile(dir, name), token.stdout, { mode: 0o600 });
+}
+
 /** With what the broker prints for it, as an administrator would put it there. */
-async function startPlane(site: Site, dir: string, { name, webhook, kwok }: PlaneOptions, log: WorldOptions['log']) {
+async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: WorldOptions['log']) {
+  const { name, webhook, kwok, serviceAccounts } = plane;
   const common = { ...(kwok && { kwok }), ...(log && { log }) };
+  if (serviceAccounts) {
+    const running = await startControlPlane(common);
+    await admitBroker(site, dir, name, running);
+    return running;
+  }
   if (!webhook) return startControlPlane({ authenticationConfig: await site.authenticationConfig(name), ...common });
   const kubeconfig = path.join(dir, `${name}-webhook.kubeconfig`);
   await writeFile(kubeconfig, await site.print('webhook-kubeconfig', name), { mode: 0o600 });

@@ -1,0 +1,67 @@
+// What the identity provider sends us: logout tokens (OpenID Connect Back-Channel Logout 1.0), and security events that are
+// pushed (RFC 8935).
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { CurfewError, meaning } from '../../shared/errors.ts';
+import { ownerOfBearer } from '../bearer.ts';
+import { type Broker, recordStranger } from '../broker.ts';
+import { receiveLogout } from '../signals/logout.ts';
+import { receiveSet } from '../signals/receive_set.ts';
+import { errOf, type SetError } from '../signals/rfc8935.ts';
+import { sendError } from './answer.ts';
+import { type Form, LARGEST_BODY, required } from './form.ts';
+
+/** In the scope of `tokenRoutes`, whose parser of forms it uses. */
+export function logoutRoute(app: FastifyInstance, broker: Broker): void {
+  app.post<{ Body: Form | undefined }>('/backchannel-logout', async (request, reply) => {
+    // 2.8
+    reply.header('Cache-Control', 'no-store');
+    try {
+      await receiveLogout(broker, required(request.body ?? new Map(), 'logout_token'), request.ip);
+      return reply.code(200).send();
+    } catch (error) {
+      if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
+      await recordStranger(broker, 'backchannel_logout', error.code, request.ip);
+      return sendError(reply, error);
+    }
+  });
+}
+
+/** In a scope of its own, as it takes another type of body. */
+export function pushRoute(app: FastifyInstance, broker: Broker): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    'application/secevent+jwt',
+    { parseAs: 'string', bodyLimit: LARGEST_BODY },
+    async (_request: FastifyRequest, body: string) => body,
+  );
+  app.setErrorHandler((error, _request, reply) => {
+    // Too large, or of another type: RFC 8935 2.4 has one word for both.
+    const { statusCode } = error as { statusCode?: number };
+    if (error instanceof CurfewError || statusCode === undefined || statusCode >= 500) throw error;
+    return refuse(reply, statusCode, {
+      err: 'invalid_request',
+      description: 'expected one SET as application/secevent+jwt',
+    });
+  });
+  app.post<{ Body: string | undefined }>('/ssf/events', async (request, reply) => {
+    try {
+      const { authorization } = request.headers;
+      const transmitter = ownerOfBearer(broker.config.ssf, ({ push }) => push?.token, authorization);
+      if (!transmitter) throw new CurfewError('set_authentication', 'the bearer token is no transmitter’s');
+      await receiveSet(broker, request.body ?? '', { source: 'push', transmitter, address: request.ip });
+      return reply.code(202).send();
+    } catch (error) {
+      if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
+      await recordStranger(broker, 'push', error.code, request.ip);
+      const { status } = meaning(error.code);
+      if (status === 401) reply.header('WWW-Authenticate', 'Bearer');
+      else broker.log.error({ code: error.code, reason: error.message }, 'a security event was refused');
+      return refuse(reply, status, { err: errOf(error.code), description: error.message });
+    }
+  });
+}
+
+function refuse(reply: FastifyReply, status: number, error: SetError): FastifyReply {
+  return reply.code(status).header('Content-Language', 'en').type('application/json').send(error);
+}

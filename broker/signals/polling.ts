@@ -1,0 +1,195 @@
+// Asks transmitters for their SETs (RFC 8936): a long poll each, one after the other. What was received is acknowledged with the
+// next question, so not before it is durable; what is not acknowledged comes again.
+
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { getCACertificates } from 'node:tls';
+import { Agent, request } from 'undici';
+import { CurfewError, meaning } from '../../shared/errors.ts';
+import { isObject } from '../../shared/wire.ts';
+import { type Broker, recordStranger } from '../broker.ts';
+import { isBearer } from '../config/files.ts';
+import type { Transmitter } from '../config.ts';
+import { receiveSet } from './receive_set.ts';
+import { errOf, type SetError } from './rfc8935.ts';
+
+/** Milliseconds that a transmitter may hold a question open, and after which one that says nothing is asked anew. */
+const LONG_POLL = 60_000;
+const CONNECT = 3_000;
+/** Milliseconds: the longest pause after failures. */
+const LONGEST_PAUSE = 30_000;
+const LARGEST = 4 * 1024 * 1024;
+const AT_ONCE = 100;
+/** Milliseconds: an empty answer within this was not held open, and after that the next question waits. */
+const AT_LEAST = 1_000;
+const SHORT_POLL = 5_000;
+/** Milliseconds between two looks at the configuration. */
+const EVERY_MS = 1_000;
+
+/** @returns a function that stops it; what was not acknowledged comes again after the next start */
+export function startPolling(broker: Broker): () => Promise<void> {
+  const running = new Map<string, { readonly stop: AbortController; readonly done: Promise<void> }>();
+  const look = () => {
+    const wanted = new Map(
+      broker.config.ssf.flatMap((one) =>
+        one.poll ? [[JSON.stringify([one.issuer, one.poll, one.ca]), one] as const] : [],
+      ),
+    );
+    for (const [key, { stop }] of running) {
+      if (!wanted.has(key)) {
+        stop.abort();
+        running.delete(key);
+      }
+    }
+    for (const [key, transmitter] of wanted) {
+      if (running.has(key)) continue;
+      const stop = new AbortController();
+      running.set(key, { stop, done: pollOn(broker, transmitter, stop.signal) });
+    }
+  };
+  look();
+  const timer = setInterval(look, EVERY_MS);
+  timer.unref();
+  return async () => {
+    clearInterval(timer);
+    for (const { stop } of running.values()) stop.abort();
+    await Promise.all([...running.values()].map(({ done }) => done));
+  };
+}
+
+/** What the transmitter is told with the next question. */
+interface Outcomes {
+  ack: string[];
+  setErrs: Record<string, SetError>;
+}
+
+async function pollOn(broker: Broker, first: Transmitter, stopped: AbortSignal): Promise<void> {
+  const { log, metrics } = broker;
+  const { issuer } = first;
+  const agent = agentFor(first);
+  let failures = 0;
+  let outcomes: Outcomes = { ack: [], setErrs: {} };
+  while (!stopped.aborted) {
+    // The settings of now: of whom it may speak can change while it is asked.
+    const transmitter = broker.config.ssf.find((one) => one.issuer === issuer);
+    if (!transmitter?.poll) break;
+    try {
+      const begin = performance.now();
+      const held = outcomes.ack.length === 0 && Object.keys(outcomes.setErrs).length === 0;
+      const sets = await ask(transmitter, outcomes, agent, stopped);
+      // Said and heard: what comes again after this is not answered with it.
+      outcomes = { ack: [], setErrs: {} };
+      failures = 0;
+      const away = await receiveAll(broker, transmitter, sets, outcomes);
+      if (away) throw away;
+      // One that holds no question open is asked now and then.
+      const idle = held && Object.keys(sets).length === 0 && performance.now() - begin < AT_LEAST;
+      if (idle) await sleep(SHORT_POLL, undefined, { signal: stopped });
+    } catch (error) {
+      if (stopped.aborted) break;
+      failures += 1;
+      metrics.pollFailed();
+      const reason = error instanceof CurfewError ? error.message : 'unexpected error';
+      log.warn({ transmitter: issuer, reason, failures }, 'security events could not be polled: trying again');
+      await sleep(Math.min(500 * 2 ** Math.min(failures, 10), LONGEST_PAUSE), undefined, { signal: stopped }).catch(
+        () => undefined,
+      );
+    }
+  }
+  await agent.destroy();
+}
+
+/** @returns what kept some from being received: they come again */
+async function receiveAll(
+  broker: Broker,
+  transmitter: Transmitter,
+  sets: Readonly<Record<string, unknown>>,
+  outcomes: Outcomes,
+): Promise<CurfewError | undefined> {
+  let away: CurfewError | undefined;
+  for (const [jti, text] of Object.entries(sets)) {
+    try {
+      await receiveSet(broker, typeof text === 'string' ? text : '', { source: 'poll', transmitter });
+      outcomes.ack.push(jti);
+    } catch (error) {
+      if (!(error instanceof CurfewError)) throw error;
+      if (meaning(error.code).status >= 500) away = error;
+      else {
+        await recordStranger(broker, 'poll', error.code, new URL(transmitter.issuer).host);
+        broker.log.error(
+          { transmitter: transmitter.issuer, code: error.code, reason: error.message },
+          'a security event was refused',
+        );
+        outcomes.setErrs[jti] = { err: errOf(error.code), description: error.message };
+      }
+    }
+  }
+  return away;
+}
+
+/** @throws CurfewError `identity_provider` */
+async function ask(
+  { issuer, poll }: Transmitter,
+  { ack, setErrs }: Outcomes,
+  dispatcher: Agent,
+  stopped: AbortSignal,
+): Promise<Readonly<Record<string, unknown>>> {
+  if (!poll) throw new TypeError('a transmitter that is not polled');
+  const { host } = new URL(issuer);
+  const fault = (what: string) => new CurfewError('identity_provider', `transmitter ${host} ${what}`);
+  const token = (await readFile(poll.token_file, 'utf8').catch(() => '')).trim();
+  if (!isBearer(token)) throw fault('cannot be asked: ssf[].poll.token_file holds no token');
+  const question = {
+    maxEvents: AT_ONCE,
+    // With something to say it is said at once.
+    returnImmediately: ack.length > 0 || Object.keys(setErrs).length > 0,
+    ...(ack.length > 0 && { ack }),
+    ...(Object.keys(setErrs).length > 0 && { setErrs }),
+  };
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json' };
+  const signal = AbortSignal.any([stopped, AbortSignal.timeout(LONG_POLL)]);
+  try {
+    const response = await request(poll.url, {
+      ...{ method: 'POST', headers, body: JSON.stringify(question), dispatcher, signal },
+    });
+    const text = await readBounded(response.body);
+    if (response.statusCode !== 200) throw fault(`answered HTTP ${response.statusCode} to a poll`);
+    const answer = parse(text);
+    if (!isObject(answer) || (answer.sets !== undefined && !isObject(answer.sets)))
+      throw fault('answered a poll with something else');
+    return isObject(answer.sets) ? answer.sets : {};
+  } catch (error) {
+    if (error instanceof CurfewError) throw error;
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
+    throw fault(
+      error instanceof Error && error.name === 'TimeoutError'
+        ? 'did not answer a poll in time'
+        : `cannot be reached (${code})`,
+    );
+  }
+}
+
+async function readBounded(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > LARGEST) throw new Error('too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function agentFor({ ca }: Transmitter): Agent {
+  const roots = [...getCACertificates('default'), ...getCACertificates('system'), ...(ca === undefined ? [] : [ca])];
+  const connect = { ca: [...new Set(roots)], timeout: CONNECT, rejectUnauthorized: true };
+  return new Agent({ connect, headersTimeout: LONG_POLL, bodyTimeout: LONG_POLL });
+}

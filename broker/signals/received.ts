@@ -1,0 +1,86 @@
+// What a signal is about, and what it does: the sessions that are meant are ended, or marked, durably and once.
+
+import type { EndReason } from '../../shared/session.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { Broker } from '../broker.ts';
+import { requireLoginAfter } from '../login_after.ts';
+import { endSession, findBySid, type Session, settle } from '../sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Action } from './events.ts';
+
+/** Whom a signal speaks of: a person, a session at the identity provider, or that session of that person. */
+export type Meant = { readonly iss: string } & (
+  | { readonly sub: string; readonly idp_sid?: string | undefined }
+  | { readonly sub?: undefined; readonly idp_sid: string }
+);
+
+/** @returns false when it was received before: then it is not to act again */
+export async function receiveOnce(
+  { db }: Transaction,
+  signal: { readonly iss: string; readonly jti: string; readonly expires_at: Seconds },
+): Promise<boolean> {
+  const { iss, jti, expires_at } = signal;
+  const { numInsertedOrUpdatedRows } = await db
+    .insertInto('signal_received')
+    .values({ iss, jti, expires_at })
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst();
+  return numInsertedOrUpdatedRows === 1n;
+}
+
+/**
+ * The living sessions that are meant. Where a session of the IdP is named, those that were opened in it, and those of the
+ * person of which that is not known: better one too many than one that goes on.
+ */
+export async function sessionsMeant({ db }: Transaction, { iss, sub, idp_sid }: Meant): Promise<Session[]> {
+  let living = db.selectFrom('session').selectAll().where('ended_at', 'is', null).where('iss', '=', iss);
+  if (sub === undefined) return living.where('idp_sid', '=', idp_sid).execute();
+  living = living.where('sub', '=', sub);
+  if (idp_sid !== undefined)
+    living = living.where((eb) => eb.or([eb('idp_sid', '=', idp_sid), eb('idp_sid', 'is', null)]));
+  return living.execute();
+}
+
+/**
+ * Whether a session of the IdP could be told at all: not where sessions live and none of them knows its own, as the ID tokens
+ * carry no `sid`.
+ */
+export async function knowsIdpSessions({ db }: Transaction, iss: string): Promise<boolean> {
+  const living = db.selectFrom('session').select('sid').where('ended_at', 'is', null).where('iss', '=', iss);
+  if (await living.where('idp_sid', 'is not', null).limit(1).executeTakeFirst()) return true;
+  return (await living.limit(1).executeTakeFirst()) === undefined;
+}
+
+/** @returns how many sessions it was about */
+export async function act(
+  transaction: Transaction,
+  { config, touches }: Broker,
+  meant: Meant,
+  { action, reason, address }: { readonly action: Action; readonly reason: EndReason; readonly address?: string },
+  now: Seconds,
+): Promise<number> {
+  if (action === 'ignore') return 0;
+  const found = await sessionsMeant(transaction, meant);
+  // What is over by itself ends as of then, and for that.
+  await settle(transaction, await touches.apply(transaction, found), config.policy, now);
+  let count = 0;
+  for (const { sid } of found) {
+    const session = await findBySid(transaction.db, sid);
+    if (!session || session.ended_at !== null) continue;
+    count += 1;
+    if (action === 'end') await endSession(transaction, session, { reason, since: now, now, address });
+    else await endAtRenewal(transaction, session, reason);
+    await requireLoginAfter(transaction, { iss: session.iss, sub: session.sub }, now);
+  }
+  const { iss, sub, idp_sid } = meant;
+  // Also where nothing lives: an ID token from before may be on its way.
+  if (sub !== undefined) await requireLoginAfter(transaction, { iss, sub }, now);
+  if (idp_sid !== undefined) await requireLoginAfter(transaction, { iss, idp_sid }, now);
+  return count;
+}
+
+/** The first reason stands. */
+async function endAtRenewal({ db }: Transaction, { sid }: Session, reason: EndReason): Promise<void> {
+  const due = db.updateTable('session').set({ end_at_renewal: reason }).where('sid', '=', sid);
+  await due.where('ended_at', 'is', null).where('end_at_renewal', 'is', null).execute();
+}

@@ -1,0 +1,69 @@
+// Shared Signals transmitters as the broker sees them: their keys, by their metadata (SSF 1.0 7) or by a setting, each kept while
+// the configuration names it so.
+
+import type { BaseLogger } from 'pino';
+import { CurfewError } from '../../shared/errors.ts';
+import { isLoopback } from '../../shared/origin.ts';
+import type { Clock } from '../../shared/time.ts';
+import type { Transmitter } from '../config.ts';
+import { createFetchJson, type FetchJson } from '../upstream/fetch_json.ts';
+import { fetchKeySet } from '../upstream/key_set.ts';
+import { createSigner, type Published, type Signer } from '../upstream/signer.ts';
+
+export interface Transmitters {
+  signerOf(transmitter: Transmitter): Signer<Published>;
+  close(): Promise<void>;
+}
+
+export const TRANSMITTER = { name: 'transmitter', ca_setting: 'ssf[].ca_file' } as const;
+
+export function createTransmitters(now: Clock, log: Pick<BaseLogger, 'warn'>): Transmitters {
+  const known = new Map<string, { readonly signer: Signer<Published>; readonly fetchJson: FetchJson }>();
+  const connect = (transmitter: Transmitter) => {
+    const fetchJson = createFetchJson(transmitter.ca, undefined, TRANSMITTER);
+    const load = async (wait: AbortSignal) => {
+      const jwks_uri = transmitter.jwks_uri ?? (await findKeys(transmitter.issuer, fetchJson, wait));
+      return { keys: await fetchKeySet(jwks_uri, fetchJson, wait, TRANSMITTER.name) };
+    };
+    return { signer: createSigner({ name: TRANSMITTER.name, load, now, log }), fetchJson };
+  };
+  return {
+    signerOf(transmitter) {
+      const { issuer, jwks_uri, ca } = transmitter;
+      const key = JSON.stringify([issuer, jwks_uri, ca]);
+      const found = known.get(key) ?? connect(transmitter);
+      known.set(key, found);
+      return found.signer;
+    },
+    async close() {
+      await Promise.all([...known.values()].map(({ fetchJson }) => fetchJson.close()));
+    },
+  };
+}
+
+/** @throws CurfewError `identity_provider` */
+async function findKeys(issuer: string, fetchJson: FetchJson, wait: AbortSignal): Promise<string> {
+  const document = await fetchJson.get(metadataUrl(issuer), wait);
+  const { host } = new URL(issuer);
+  if (document.issuer !== issuer) {
+    throw new CurfewError('identity_provider', `transmitter ${host} names another issuer in its metadata`);
+  }
+  const { jwks_uri } = document;
+  if (typeof jwks_uri === 'string' && isAsSafe(jwks_uri, issuer)) return jwks_uri;
+  throw new CurfewError('identity_provider', `transmitter ${host} has no jwks_uri that is a safe URL in its metadata`);
+}
+
+/** SSF 1.0 7.2: between host and path, as RFC 8414 has it. */
+export function metadataUrl(issuer: string): string {
+  const { origin, pathname } = new URL(issuer);
+  return `${origin}/.well-known/ssf-configuration${pathname === '/' ? '' : pathname.replace(/\/$/, '')}`;
+}
+
+/** Keys must not come over plain HTTP where the issuer itself is spoken to by https. */
+function isAsSafe(text: string, issuer: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  if (url.username || url.password) return false;
+  if (url.protocol === 'https:') return true;
+  return url.protocol === 'http:' && isLoopback(url.hostname) && new URL(issuer).protocol === 'http:';
+}

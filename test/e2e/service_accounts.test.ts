@@ -1,0 +1,310 @@
+// A cluster whose API server takes no flags, end to end: real kubectl and kube-apiserver, a certified OIDC provider, broker and
+// plugin as shipped. Tokens are the cluster's own, and die with the Secret of their session.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, fetch as undiciFetch } from 'undici';
+import type { ControlPlane } from '../cluster/control_plane.ts';
+import type { AuditLine } from '../support/broker_process.ts';
+import { Holder } from '../support/holder.ts';
+import type { Person } from '../support/person.ts';
+import { startWorld, USERS, type World } from '../support/world.ts';
+
+const people = (names: readonly string[], groups: readonly string[]) =>
+  Object.fromEntries(
+    names.map((name) => [name, { password: `${name}-pw`, email: `${name}@example.com`, email_verified: true, groups }]),
+  );
+const ALL = {
+  ...USERS,
+  ...people(['dora', 'emil', 'fred', 'gina', 'hugo', 'ivan', 'jane'], ['dev']),
+  ...people(['root'], ['platform-admins', 'dev']),
+};
+/** Seconds. */
+const IDLE = 20;
+/** Seconds within which a token must be dead: the API server's own cache, and the deletion. */
+const DEAD_WITHIN = 11;
+const NAMESPACE = 'curfew-people';
+const POLICY = {
+  limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' },
+  rules: [
+    {
+      name: 'short-idle',
+      when: 'user.name == "gina@example.com"',
+      limits: { inactivity_timeout: `${IDLE}s`, token_ttl: '10s' },
+    },
+  ],
+};
+
+let world: World;
+let plane: ControlPlane;
+
+before(async () => {
+  world = await startWorld({
+    policy: POLICY,
+    users: ALL,
+    sections: { admins: { groups: ['platform-admins'], limits: { max_age: '15m' } } },
+    planes: [
+      {
+        name: 'managed',
+        serviceAccounts: [
+          { group: 'sre', namespace: NAMESPACE, name: 'editors' },
+          { group: 'dev', namespace: NAMESPACE, name: 'readers' },
+        ],
+      },
+    ],
+  });
+  plane = world.plane;
+  for (const [account, role] of [
+    ['readers', 'curfew-dev'],
+    ['editors', 'curfew-sre'],
+  ]) {
+    const bind = ['create', 'clusterrolebinding', `people-${account}`, '--clusterrole', `${role}`];
+    const bound = await plane.adminKubectl([...bind, '--serviceaccount', `${NAMESPACE}:${account}`]);
+    assert.equal(bound.code, 0, bound.stderr);
+  }
+});
+after(() => world?.stop());
+
+async function loggedIn(name: string, age = 0): Promise<Person> {
+  const person = await world.person(name);
+  assert.equal((await person.setup()).code, 0);
+  world.idp.setAuthTimeOffset(name, age);
+  const { code, stderr } = await person.curfew(['login']);
+  world.idp.setAuthTimeOffset(name, 0);
+  assert.equal(code, 0, stderr);
+  return person;
+}
+
+const kubectl = (person: Person, ...args: readonly string[]) => person.kubectl(['--context', 'managed', ...args]);
+
+/** The token that kubectl would hold in memory. */
+async function tokenOf(person: Person): Promise<string> {
+  const args = ['get-token', '--broker', world.brokerUrl, '--cluster', 'managed', '--ca-file', world.authority.caFile];
+  const spec = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: false } };
+  const { code, stdout, stderr } = await person.curfew(args, { env: { KUBERNETES_EXEC_INFO: JSON.stringify(spec) } });
+  assert.equal(code, 0, stderr);
+  return (JSON.parse(stdout) as { status: { token: string } }).status.token;
+}
+
+/** HTTP status of a request with a token, and no plugin that could get another. */
+async function statusWith(token: string): Promise<number> {
+  const dispatcher = new Agent({ connect: { ca: plane.caPem } });
+  try {
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await undiciFetch(`${plane.server}/api/v1/namespaces`, { headers, dispatcher });
+    await response.arrayBuffer();
+    return response.status;
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+/** @returns after how many seconds from `since` (milliseconds) the token was refused */
+async function diesAfter(token: string, since: number): Promise<number> {
+  for (;;) {
+    const begin = Date.now();
+    if ((await statusWith(token)) === 401) return (begin - since) / 1000;
+    assert.ok(begin - since < 60_000, 'the token lives on');
+    await sleep(100);
+  }
+}
+
+async function secrets(): Promise<readonly { metadata: { name: string; annotations: Record<string, string> } }[]> {
+  const { code, stdout, stderr } = await plane.adminKubectl(['get', 'secrets', '-n', NAMESPACE, '-o', 'json']);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout).items;
+}
+
+const secretOf = async (name: string) =>
+  (await secrets()).find(
+    ({ metadata }) => metadata.annotations['curfew.internal/username'] === `curfew:${name}@example.com`,
+  );
+
+async function until(holds: () => Promise<boolean>, what: string, within = 20_000): Promise<void> {
+  for (const end = Date.now() + within; !(await holds()); await sleep(100)) assert.ok(Date.now() < end, what);
+}
+
+const rows = (name: string, event: string): readonly AuditLine[] =>
+  world.broker.audit().filter((row) => row.event === event && row.username === `curfew:${name}@example.com`);
+
+/** A client of the broker's own making, with a login that the IdP vouches for, and no browser. */
+function holder(): Holder {
+  const dispatcher = new Agent({ connect: { ca: world.authority.caPem } });
+  const send = async (url: string, init: RequestInit) =>
+    (await undiciFetch(url, { ...init, dispatcher } as never)) as unknown as Response;
+  return new Holder({ url: world.brokerUrl, issuer: world.brokerUrl, send });
+}
+
+describe('a person of a mapped group', () => {
+  test('logs in, and acts as the ServiceAccount of the first group that fits', async () => {
+    const alice = await loggedIn('alice');
+    const whoami = await kubectl(alice, 'auth', 'whoami', '-o', 'jsonpath={.status.userInfo.username}');
+    assert.equal(whoami.stdout, `system:serviceaccount:${NAMESPACE}:editors`, whoami.stderr);
+    const made = await kubectl(alice, 'create', 'configmap', 'mine');
+    assert.equal(made.code, 0, made.stderr);
+
+    const bob = await loggedIn('bob');
+    const bobs = await kubectl(bob, 'auth', 'whoami', '-o', 'jsonpath={.status.userInfo.username}');
+    assert.equal(bobs.stdout, `system:serviceaccount:${NAMESPACE}:readers`, bobs.stderr);
+    assert.equal((await kubectl(bob, 'get', 'configmaps')).code, 0);
+    const refused = await kubectl(bob, 'create', 'configmap', 'his');
+    assert.match(refused.stderr, /forbidden: User "system:serviceaccount:curfew-people:readers" cannot create/i);
+  });
+
+  test('is named on the Secret, and by the jti of the token in the record', async () => {
+    const secret = await secretOf('bob');
+    assert.ok(secret);
+    const [login] = rows('bob', 'login');
+    assert.equal(secret.metadata.annotations['curfew.internal/session-id'], login?.sid);
+    const bob = await loggedIn('dora');
+    const token = await tokenOf(bob);
+    const { jti } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    const mint = rows('dora', 'mint').find((row) => row.jti === jti);
+    assert.equal(mint?.service_account, `${NAMESPACE}/readers`);
+    assert.equal(mint?.secret, (await secretOf('dora'))?.metadata.name);
+  });
+
+  test('in no mapped group is told that there is no such cluster', async () => {
+    const carol = await loggedIn('carol');
+    const { code, stdout, stderr } = await kubectl(carol, 'get', 'namespaces');
+    assert.notEqual(code, 0);
+    assert.equal(stdout, '');
+    assert.match(stderr, /curfew: error: there is no such cluster, or it does not admit you/);
+    assert.equal(await secretOf('carol'), undefined);
+  });
+});
+
+describe('an unexpired token is dead within 11 s of the end of its session', () => {
+  test('ended by its owner, by an administrator, by idleness, by max_age', async () => {
+    const cases: readonly (() => Promise<readonly [string, number]>)[] = [
+      async () => {
+        const emil = await loggedIn('emil');
+        const token = await tokenOf(emil);
+        assert.equal(await statusWith(token), 200);
+        assert.equal((await emil.curfew(['sessions', 'end', sidOf('emil')])).code, 0);
+        return ['owner', await diesAfter(token, Date.now())];
+      },
+      async () => {
+        const fred = await loggedIn('fred');
+        const token = await tokenOf(fred);
+        assert.equal(await statusWith(token), 200);
+        const root = await loggedIn('root');
+        const { code, stderr } = await root.curfew(['sessions', 'end', '--user', 'fred@example.com']);
+        assert.equal(code, 0, stderr);
+        return ['administrator', await diesAfter(token, Date.now())];
+      },
+      async () => {
+        const gina = await loggedIn('gina');
+        const token = await tokenOf(gina);
+        assert.equal(await statusWith(token), 200);
+        // Whole seconds: the last use counts from the end of its second on.
+        const end = (Number(rows('gina', 'mint').at(-1)?.at) + IDLE) * 1000;
+        await sleep(end - Date.now());
+        return ['idle', await diesAfter(token, end)];
+      },
+      async () => {
+        const hugo = await loggedIn('hugo', 3600 - 45);
+        const token = await tokenOf(hugo);
+        assert.equal(await statusWith(token), 200);
+        const end = (Number(rows('hugo', 'login').at(-1)?.auth_time) + 3600) * 1000;
+        await sleep(end - Date.now());
+        return ['max_age', await diesAfter(token, end)];
+      },
+    ];
+    const measured = await Promise.all(cases.map((one) => one()));
+    for (const [cause, seconds] of measured) {
+      // The token's own end is minutes away: only the Secret's can have been it. A poll and a request are part of what is measured.
+      assert.ok(seconds <= DEAD_WITHIN + 1, `${cause}: dead after ${seconds}s`);
+    }
+    assert.deepEqual(await Promise.all(['emil', 'fred', 'gina', 'hugo'].map((name) => secretOf(name))), [
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    const reasons = ['emil', 'fred', 'gina', 'hugo'].map((name) => rows(name, 'end').at(-1)?.reason);
+    assert.deepEqual(reasons, ['owner', 'administrator', 'inactivity_timeout', 'max_age']);
+  });
+});
+
+function sidOf(name: string): string {
+  return String(rows(name, 'login').at(-1)?.sid);
+}
+
+describe('a Secret goes whatever happens meanwhile', () => {
+  test('the API server hangs at the end of the session: the deletion is tried until it is done', async () => {
+    const ivan = await loggedIn('ivan');
+    await tokenOf(ivan);
+    assert.ok(await secretOf('ivan'));
+    const apiServer = plane.pids[1] ?? 0;
+    process.kill(apiServer, 'SIGSTOP');
+    try {
+      assert.equal((await ivan.curfew(['logout'])).code, 0);
+      // The first try gives up after its own deadline.
+      await until(async () => /could not be deleted/.test(world.broker.log()), 'no try failed', 15_000);
+    } finally {
+      process.kill(apiServer, 'SIGCONT');
+    }
+    await until(async () => (await secretOf('ivan')) === undefined, 'the Secret is still there', 30_000);
+    assert.equal(rows('ivan', 'secret_deleted').length, 1);
+  });
+
+  test('the broker is killed between the end and the deletion: it goes at the next start', async () => {
+    const jane = await loggedIn('jane');
+    await tokenOf(jane);
+    const apiServer = plane.pids[1] ?? 0;
+    process.kill(apiServer, 'SIGSTOP');
+    try {
+      assert.equal((await jane.curfew(['logout'])).code, 0);
+      await world.broker.kill();
+    } finally {
+      process.kill(apiServer, 'SIGCONT');
+    }
+    assert.ok(await secretOf('jane'), 'the Secret outlived the broker');
+    await world.restartBroker();
+    await until(async () => (await secretOf('jane')) === undefined, 'the Secret is still there');
+  });
+
+  test('one that no row knows is found by its label, and goes; what is not ours stays', async () => {
+    const secret = (name: string, issuer: string) =>
+      `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"${name}","namespace":"${NAMESPACE}","labels":${issuer}}}`;
+    const known = (await secrets()) as unknown as { metadata: { labels: Record<string, string> } }[];
+    const [labels] = known.map(({ metadata }) => metadata.labels);
+    assert.ok(labels, 'no Secret to learn the labels from');
+    const others = { ...labels, 'curfew.internal/issuer': '0123456789abcdef' };
+    for (const [name, own] of [
+      ['left-over', labels],
+      ['of-another-broker', others],
+    ] as const) {
+      const made = await plane.adminKubectl(['apply', '-f', '-'], { input: secret(name, JSON.stringify(own)) });
+      assert.equal(made.code, 0, made.stderr);
+    }
+    await world.restartBroker();
+    const names = async () => (await secrets()).map(({ metadata }) => metadata.name);
+    await until(async () => !(await names()).includes('left-over'), 'the left-over is still there');
+    assert.ok((await names()).includes('of-another-broker'));
+  });
+
+  test('after 200 sessions that were opened and ended, none is left', async () => {
+    const before = (await secrets()).length;
+    const names = Array.from({ length: 200 }, (_, i) => `p${i}`);
+    for (const name of names) {
+      world.idp.setUser(name, { password: 'x', email: `${name}@example.com`, email_verified: true, groups: ['dev'] });
+    }
+    const sessions: { client: Holder; handle: string }[] = [];
+    for (let from = 0; from < names.length; from += 20) {
+      const opened = names.slice(from, from + 20).map(async (name) => {
+        const client = holder();
+        const { nonce } = client;
+        const { granted } = await client.exchange(world.idp.issueIdToken(name, { nonce }), { audience: 'managed' });
+        assert.equal(granted.issued_token_type, 'urn:ietf:params:oauth:token-type:jwt');
+        sessions.push({ client, handle: granted.refresh_token ?? '' });
+      });
+      await Promise.all(opened);
+    }
+    assert.equal((await secrets()).length, before + 200);
+    await Promise.all(sessions.map(({ client, handle }) => client.revoke(handle)));
+    await until(async () => (await secrets()).length === before, 'Secrets are left', 60_000);
+  });
+});
