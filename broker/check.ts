@@ -10,6 +10,9 @@ import { matches, resolveLimits } from '../shared/policy.ts';
 import { between, fromMilliseconds, over, type Seconds } from '../shared/time.ts';
 import { type Cluster, type Config, clusterLimits, strictestLimits } from './config.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
+import { type Right, TOKEN_LIFE } from './kubernetes/api.ts';
+import type { ClusterApis } from './kubernetes/apis.ts';
+import { rightsOf } from './kubernetes/manifests.ts';
 import { readTlsPair } from './tls.ts';
 import type { Discovery } from './upstream/discovery.ts';
 import { checkDiscovery } from './upstream/discovery_check.ts';
@@ -23,11 +26,13 @@ export interface Checked {
 
 /**
  * @param identityProvider asked once, for its metadata and keys
+ * @param apis asked for what the broker may do in clusters with `credential: service-account`
  * @param now for the server certificate's end
  */
 export async function check(
   config: Config,
   identityProvider: { refresh(): Promise<Discovery> },
+  apis: Pick<ClusterApis, 'of'>,
   now: Seconds,
 ): Promise<Checked> {
   const findings = [
@@ -37,6 +42,7 @@ export async function check(
     ...config.clusters.flatMap((cluster) => checkCluster(config, cluster)),
     ...idleMatches(config),
     ...factors(config),
+    ...(await checkServiceAccounts(config, apis)),
     ...(await checkCertificate(config, now)),
     ...(await checkIdentityProvider(config, identityProvider)),
   ];
@@ -58,6 +64,13 @@ function checkCluster(config: Config, cluster: Cluster): Finding[] {
     ...exceeding(config, cluster),
     ...(strictestLimits(config, cluster).target.acr?.length === 0
       ? [warning(`cluster ${cluster.name}: no acr satisfies all its namespaces: requests over all of them are denied`)]
+      : []),
+    ...(cluster.credential === 'service-account' && target.token_ttl > TOKEN_LIFE
+      ? [
+          warning(
+            `cluster ${cluster.name}: token_ttl is ${TOKEN_LIFE}s there at most, as tokens of the cluster live no longer`,
+          ),
+        ]
       : []),
     ...(target.token_ttl < 30
       ? [
@@ -106,6 +119,30 @@ function factors({ policy }: Config): Finding[] {
       ? [warning(`${path}: preset ${preset} without acr: that two factors were used is left to the identity provider`)]
       : [],
   );
+}
+
+async function checkServiceAccounts({ clusters }: Config, apis: Pick<ClusterApis, 'of'>): Promise<Finding[]> {
+  const findings = clusters.map(async (cluster): Promise<Finding[]> => {
+    if (!cluster.service_accounts) return [];
+    try {
+      const missing: string[] = [];
+      for (const right of rightsOf(cluster.service_accounts)) {
+        if (!(await apis.of(cluster).may(right))) missing.push(sayRight(right));
+      }
+      if (missing.length === 0) return [ok(`cluster ${cluster.name}: its API server lets the broker do its work`)];
+      const rights = missing.join('; ');
+      return [error(`cluster ${cluster.name}: the broker may not: ${rights}: see curfew-broker print rbac`)];
+    } catch (fault) {
+      if (!(fault instanceof CurfewError)) throw fault;
+      return [error(fault.message, fault.code)];
+    }
+  });
+  return (await Promise.all(findings)).flat();
+}
+
+function sayRight({ verb, resource, subresource, name, namespace }: Right): string {
+  const what = [resource, subresource].filter(Boolean).join('/');
+  return `${verb} ${what}${name === undefined ? '' : ` of ${name}`} in ${namespace}`;
 }
 
 async function checkCertificate({ listen, issuer }: Config, now: Seconds): Promise<Finding[]> {

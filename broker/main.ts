@@ -12,6 +12,7 @@ import { printAuthnConfig } from './authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
 import { check } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
+import { createClusterApis } from './kubernetes/apis.ts';
 import { printRbac, printServiceAccounts } from './kubernetes/manifests.ts';
 import { loadCases, testCases } from './policy_cases.ts';
 import { explainPolicy } from './policy_explain.ts';
@@ -89,7 +90,9 @@ function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals>
 
 async function checkConfig({ config: file }: { config: string }): Promise<void> {
   const config = await loadConfig(file, { env });
-  const { lines, exit } = await check(config, upstream(config), now());
+  const apis = createClusterApis();
+  const { lines, exit } = await check(config, upstream(config), apis, now());
+  await apis.close();
   printLines(lines);
   process.exitCode = exit;
 }

@@ -16,6 +16,15 @@ export interface SecretRef {
   readonly uid: string;
 }
 
+/** What one may do to a resource of the core group, in RBAC's words. */
+export interface Right {
+  readonly namespace: string;
+  readonly verb: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  readonly name?: string;
+}
+
 export interface NewSecret {
   readonly namespace: string;
   readonly name: string;
@@ -41,6 +50,8 @@ export interface ClusterApi {
   deleteSecret(secret: Omit<SecretRef, 'uid'> & { readonly uid?: string | undefined }): Promise<void>;
   /** All with these labels, in one namespace; their content is not asked for. */
   listSecrets(namespace: string, labels: Readonly<Record<string, string>>): Promise<readonly SecretRef[]>;
+  /** Whether the broker has a right there (SelfSubjectAccessReview). */
+  may(right: Right): Promise<boolean>;
   /** TokenRequest. @returns `undefined` when the Secret is not there any more */
   requestToken(account: string, secret: SecretRef): Promise<ServiceAccountToken | undefined>;
 }
@@ -79,7 +90,7 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
   const ask = async ({ method, path, body, accept = 'application/json' }: Question): Promise<Answer> => {
     const headers = { authorization: await authorization(), accept, 'content-type': 'application/json' };
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(TOTAL)]);
-    const url = `${server.replace(/\/$/, '')}/api/v1/namespaces/${path}`;
+    const url = `${server.replace(/\/$/, '')}${path}`;
     let answer: Answer;
     try {
       const sent = body === undefined ? { headers } : { headers, body: JSON.stringify(body) };
@@ -101,7 +112,7 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
 
   return {
     async createSecret({ namespace, labels, annotations, ...secret }) {
-      const path = `${namespace}/secrets`;
+      const path = `${NAMESPACES}/${namespace}/secrets`;
       const metadata = { name: secret.name, namespace, labels, annotations };
       const body = { apiVersion: 'v1', kind: 'Secret', metadata, type: SECRET_TYPE, immutable: true };
       const answer = await ask({ method: 'POST', path, body });
@@ -112,13 +123,13 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
     },
     async findSecret(namespace, secret) {
       // By a list, so that the broker needs no further right.
-      const path = `${namespace}/secrets?fieldSelector=${encodeURIComponent(`metadata.name=${secret}`)}`;
+      const path = `${NAMESPACES}/${namespace}/secrets?fieldSelector=${encodeURIComponent(`metadata.name=${secret}`)}`;
       const answer = await ask({ method: 'GET', path, accept: METADATA });
       if (answer.status !== 200 || !Array.isArray(answer.body.items)) throw unexpected('GET', path, answer);
       return uidOf(answer.body.items[0]);
     },
     async deleteSecret({ namespace, name: secret, uid }) {
-      const path = `${namespace}/secrets/${secret}`;
+      const path = `${NAMESPACES}/${namespace}/secrets/${secret}`;
       const preconditions = uid === undefined ? {} : { preconditions: { uid } };
       const body = { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0, ...preconditions };
       const answer = await ask({ method: 'DELETE', path, body });
@@ -133,7 +144,7 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
       );
       const found: SecretRef[] = [];
       for (let token = ''; ; ) {
-        const path = `${namespace}/secrets?labelSelector=${selector}&limit=${PAGE}${token && `&continue=${encodeURIComponent(token)}`}`;
+        const path = `${NAMESPACES}/${namespace}/secrets?labelSelector=${selector}&limit=${PAGE}${token && `&continue=${encodeURIComponent(token)}`}`;
         const answer = await ask({ method: 'GET', path, accept: METADATA });
         const { items, metadata } = answer.body;
         if (answer.status !== 200 || !Array.isArray(items)) throw unexpected('GET', path, answer);
@@ -142,8 +153,16 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
         if (token === '') return found;
       }
     },
+    async may(resourceAttributes) {
+      const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+      const kind = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview' };
+      const answer = await ask({ method: 'POST', path, body: { ...kind, spec: { resourceAttributes } } });
+      const { status } = answer.body;
+      if (answer.status !== 201 || !isObject(status)) throw wrong(`answered HTTP ${answer.status} to an access review`);
+      return status.allowed === true;
+    },
     async requestToken(account, secret) {
-      const path = `${secret.namespace}/serviceaccounts/${account}/token`;
+      const path = `${NAMESPACES}/${secret.namespace}/serviceaccounts/${account}/token`;
       const boundObjectRef = { apiVersion: 'v1', kind: 'Secret', name: secret.name, uid: secret.uid };
       const spec = { expirationSeconds: TOKEN_LIFE, boundObjectRef };
       const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec };
@@ -161,6 +180,7 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
 
 /** Of its own, so that nobody takes one of them for something to mount or to pull images with. */
 export const SECRET_TYPE = 'curfew.internal/session';
+const NAMESPACES = '/api/v1/namespaces';
 const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 
 /** What a token says of itself: it comes from the API server itself, over TLS. One that is not bound to the Secret would outlive the session. */
@@ -190,7 +210,7 @@ function uidOf(object: unknown): string | undefined {
 
 /** `secrets`, `serviceaccounts/token`: without names. */
 function kindOf(path: string): string {
-  const [, kind = '', , subresource] = (path.split('?', 1)[0] ?? '').split('/');
+  const [, kind = '', , subresource] = (path.split('?', 1)[0] ?? '').slice(NAMESPACES.length + 1).split('/');
   return subresource === undefined ? kind : `${kind}/${subresource}`;
 }
 

@@ -4,6 +4,7 @@
 import { stringify } from 'yaml';
 import { CurfewError } from '../../shared/errors.ts';
 import { type Cluster, type Config, clusterNamed, type ServiceAccountMapping } from '../config.ts';
+import type { Right } from './api.ts';
 
 /** The broker's ServiceAccount, and the namespace of its own in which it lives. */
 const BROKER = { name: 'curfew-broker', namespace: 'curfew-broker' } as const;
@@ -60,11 +61,26 @@ function withServiceAccounts(
   });
 }
 
+const SECRET_VERBS = ['create', 'list', 'delete'] as const;
+
+/** The same, one by one. */
+export function rightsOf(accounts: readonly ServiceAccountMapping[]): Right[] {
+  return [
+    ...namespacesOf(accounts).flatMap((namespace) =>
+      SECRET_VERBS.map((verb) => ({ namespace, verb, resource: 'secrets' })),
+    ),
+    ...accounts.map(({ namespace, name }) => {
+      const token = { resource: 'serviceaccounts', subresource: 'token' } as const;
+      return { namespace, verb: 'create', ...token, name };
+    }),
+  ];
+}
+
 /** A Secret for each session: made, found by name or label, deleted; and tokens of these ServiceAccounts alone. */
 function roleIn(namespace: string, names: readonly string[]): object[] {
   const metadata = { name: BROKER.name, namespace, labels: LABELS };
   const rules = [
-    { apiGroups: [''], resources: ['secrets'], verbs: ['create', 'list', 'delete'] },
+    { apiGroups: [''], resources: ['secrets'], verbs: SECRET_VERBS },
     { apiGroups: [''], resources: ['serviceaccounts/token'], resourceNames: names, verbs: ['create'] },
   ];
   const roleRef = { apiGroup: RBAC, kind: 'Role', name: BROKER.name };

@@ -2,6 +2,7 @@
 // plugin as shipped. Tokens are the cluster's own, and die with the Secret of their session.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, fetch as undiciFetch } from 'undici';
@@ -173,6 +174,129 @@ describe('a person of a mapped group', () => {
     assert.match(stderr, /curfew: error: there is no such cluster, or it does not admit you/);
     assert.equal(await secretOf('carol'), undefined);
   });
+});
+
+describe('the broker’s identity in the cluster, as printed', () => {
+  /** kubectl with the broker's own token. */
+  const asBroker = (...args: readonly string[]) => {
+    const token = readFileSync(`${world.dir}/managed-broker-token`, 'utf8').trim();
+    const where = ['--server', plane.server, '--certificate-authority', plane.caFile, '--kubeconfig', '/dev/null'];
+    return plane.adminKubectl([...where, '--token', token, ...args]);
+  };
+  const raw = (verb: string, path: string) => asBroker(verb, '--raw', path);
+
+  test('is nobody’s but its own, and may do its work', async () => {
+    const whoami = await asBroker('auth', 'whoami', '-o', 'jsonpath={.status.userInfo.username}');
+    assert.equal(whoami.stdout, 'system:serviceaccount:curfew-broker:curfew-broker', whoami.stderr);
+    const made = await asBroker('create', 'secret', 'generic', 'probe', '-n', NAMESPACE);
+    assert.equal(made.code, 0, made.stderr);
+    assert.equal((await raw('get', `/api/v1/namespaces/${NAMESPACE}/secrets`)).code, 0);
+    const token = await asBroker(
+      'create',
+      'token',
+      'readers',
+      '-n',
+      NAMESPACE,
+      '--bound-object-kind',
+      'Secret',
+      '--bound-object-name',
+      'probe',
+      '--bound-object-uid',
+      await uidOf('probe'),
+    );
+    assert.equal(token.code, 0, token.stderr);
+    assert.equal((await asBroker('create', 'token', 'editors', '-n', NAMESPACE)).code, 0);
+    assert.equal((await raw('delete', `/api/v1/namespaces/${NAMESPACE}/secrets/probe`)).code, 0);
+  });
+
+  test('is looked at by check, which names what is missing', async () => {
+    const whole = await world.site.command('check');
+    assert.match(whole.stdout, /^ok: cluster managed: its API server lets the broker do its work$/m);
+    const role = (await plane.adminKubectl(['get', 'role', 'curfew-broker', '-n', NAMESPACE, '-o', 'json'])).stdout;
+    const lesser = JSON.parse(role);
+    delete lesser.metadata.resourceVersion;
+    lesser.rules = [
+      { apiGroups: [''], resources: ['secrets'], verbs: ['create', 'list'] },
+      { ...lesser.rules[1], resourceNames: ['editors'] },
+    ];
+    assert.equal((await plane.adminKubectl(['apply', '-f', '-'], { input: JSON.stringify(lesser) })).code, 0);
+    const lacking = await world.site.command('check');
+    assert.equal(lacking.code, 78);
+    assert.match(
+      lacking.stdout,
+      /^error: cluster managed: the broker may not: delete secrets in curfew-people; create serviceaccounts\/token of readers in curfew-people: see curfew-broker print rbac$/m,
+    );
+    assert.equal(
+      (await plane.adminKubectl(['apply', '-f', '-'], { input: await world.site.print('rbac', 'managed') })).code,
+      0,
+    );
+  });
+
+  test('may do nothing beyond', async () => {
+    const there = `/api/v1/namespaces/${NAMESPACE}`;
+    assert.equal((await plane.adminKubectl(['create', 'serviceaccount', 'stranger', '-n', NAMESPACE])).code, 0);
+    assert.equal((await plane.adminKubectl(['create', 'secret', 'generic', 'others', '-n', 'default'])).code, 0);
+    const beyond: readonly (readonly string[])[] = [
+      // other verbs on Secrets, and Secrets elsewhere
+      ['get', '--raw', `${there}/secrets/some`],
+      ['get', '--raw', `${there}/secrets?watch=true&timeoutSeconds=1`],
+      ['annotate', 'secret', 'some', 'a=b', '-n', NAMESPACE],
+      ['delete', 'secrets', '--all', '-n', 'default'],
+      ['get', '--raw', '/api/v1/namespaces/default/secrets'],
+      ['get', '--raw', '/api/v1/secrets'],
+      ['create', 'secret', 'generic', 'x', '-n', 'default'],
+      ['create', 'secret', 'generic', 'x', '-n', 'curfew-broker'],
+      ['delete', '--raw', `${there}/secrets`],
+      // tokens of other ServiceAccounts, its own among them
+      ['create', 'token', 'stranger', '-n', NAMESPACE],
+      ['create', 'token', 'curfew-broker', '-n', 'curfew-broker'],
+      ['create', 'token', 'default', '-n', 'default'],
+      // ServiceAccounts, rights, other people
+      ['create', 'serviceaccount', 'x', '-n', NAMESPACE],
+      ['get', '--raw', `${there}/serviceaccounts`],
+      [
+        'create',
+        'rolebinding',
+        'x',
+        '--clusterrole',
+        'curfew-sre',
+        '--serviceaccount',
+        `${NAMESPACE}:readers`,
+        '-n',
+        NAMESPACE,
+      ],
+      ['create', 'clusterrolebinding', 'x', '--clusterrole', 'curfew-sre', '--serviceaccount', `${NAMESPACE}:readers`],
+      ['get', '--raw', '/api/v1/nodes', '--as', 'system:admin'],
+      ['get', '--raw', '/api/v1/namespaces', '--as', `system:serviceaccount:${NAMESPACE}:editors`],
+      // all else
+      ['get', '--raw', '/api/v1/namespaces'],
+      ['get', '--raw', `${there}/pods`],
+      ['get', '--raw', `${there}/configmaps`],
+      ['create', 'configmap', 'x', '-n', NAMESPACE],
+      ['get', '--raw', '/apis/rbac.authorization.k8s.io/v1/clusterroles'],
+    ];
+    for (const args of beyond) {
+      const { code, stderr } = await asBroker(...args);
+      assert.notEqual(code, 0, args.join(' '));
+      assert.match(stderr, /forbidden/i, `${args.join(' ')}: ${stderr}`);
+    }
+    const list = await asBroker('auth', 'can-i', '--list', '--no-headers', '-n', NAMESPACE);
+    const granted = list.stdout.split('\n').filter((line) => /^(secrets|serviceaccounts)/.test(line));
+    assert.deepEqual(
+      granted.map((line) => line.replaceAll(/\s+/g, ' ').trim()).sort(),
+      [
+        'secrets [] [] [create list delete]',
+        'serviceaccounts/token [] [editors] [create]',
+        'serviceaccounts/token [] [readers] [create]',
+      ],
+      list.stdout,
+    );
+  });
+
+  async function uidOf(name: string): Promise<string> {
+    return (await plane.adminKubectl(['get', 'secret', name, '-n', NAMESPACE, '-o', 'jsonpath={.metadata.uid}']))
+      .stdout;
+  }
 });
 
 describe('an unexpired token is dead within 11 s of the end of its session', () => {
