@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { createServer as createTlsServer } from 'node:https';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { createKeyRing, type Json, publicJwks, type SigningAlgorithm } from './idp_keys.ts';
+import { createFetch, type LogoutAnswer, logOutEverywhere } from './idp_logout.ts';
 import { type Endpoint, endpointOf, type Misbehaviour, misbehave } from './idp_misbehaviour.ts';
 import { answerInteraction, type LoginCounts } from './idp_pages.ts';
 import { type ClientOptions, createProvider } from './idp_provider.ts';
@@ -56,6 +57,12 @@ export interface Idp extends LoginCounts {
   /** SSO sessions become that much older, so that `max_age` brings the form again. */
   ageSessions(username: string | null, seconds: number): void;
   endSessions(username: string | null): void;
+  /**
+   * Ends the SSO sessions of a person, and has oidc-provider tell the client of each (Back-Channel Logout).
+   *
+   * @returns what the client answered
+   */
+  logOut(username: string): Promise<readonly LogoutAnswer[]>;
   rotateKeys(options?: { readonly keep_old?: boolean }): Promise<void>;
   /** Sets the faults of all endpoints; those not named behave. */
   misbehave(faults: Misbehaviour): void;
@@ -112,7 +119,9 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
   const users = createUsers(options.users);
   const store = createIdpStore();
   const desk = createTokenDesk({ issuer, clientId, keys, users, withSid: sid });
-  const provider = createProvider({ issuer, client: { ...options, clientId }, keys, users, store });
+  const logouts: LogoutAnswer[] = [];
+  const reach = options.backchannel && { fetch: createFetch(options.backchannel, logouts) };
+  const provider = createProvider({ issuer, client: { ...options, clientId }, keys, users, store, ...reach });
   provider.use(async (ctx, next) => {
     await next();
     finish(ctx as unknown as KoaContextWithOIDC);
@@ -128,8 +137,9 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
       const issued = faults.discovery === 'wrong_issuer' ? { ...body, issuer: `${issuer}/other` } : body;
       ctx.body = rewriteDiscovery ? rewriteDiscovery(issued) : issued;
     } else if (endpoint === 'token' && typeof body.id_token === 'string') {
-      const { acr, amr, sid: session, sessionUid } = ctx.oidc.entities.AuthorizationCode ?? {};
-      const facts = { acr, amr, sid: session ?? sessionUid };
+      const { AuthorizationCode: code, RefreshToken: refreshed } = ctx.oidc.entities;
+      const { acr, amr, sid: session, sessionUid, grantId } = code ?? refreshed ?? {};
+      const facts = { acr, amr, sid: session ?? sessionUid, grantId, refreshed: !code };
       ctx.body = { ...body, id_token: desk.finish(body.id_token, facts, faults.token) };
     }
   }
@@ -191,7 +201,11 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
       requests.length = 0;
       Object.assign(counts, { forms: 0, logins: 0, refusedLogins: 0 });
     },
-    setUser: users.set,
+    setUser(username, patch) {
+      users.set(username, patch);
+      // Whoever is disabled has no single sign-on either.
+      if (patch.disabled) store.endSessions(subOf(username));
+    },
     removeUser: users.remove,
     setAuthTimeOffset(username, seconds) {
       if (username === null) desk.offsets.clear();
@@ -199,6 +213,7 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
     },
     ageSessions: (username, seconds) => store.ageSessions(subOf(username), seconds),
     endSessions: (username) => store.endSessions(subOf(username)),
+    logOut: (username) => logOutEverywhere(provider, store, clientId, subOf(username) ?? '', logouts),
     rotateKeys: keys.rotate,
     misbehave(wanted) {
       faults = wanted;

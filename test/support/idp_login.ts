@@ -18,6 +18,7 @@ export interface LoginRequest {
 export interface LoggedIn {
   readonly id_token: string;
   readonly claims: client.IDToken;
+  readonly refresh_token: string | undefined;
 }
 
 async function discover(idp: Idp): Promise<client.Configuration> {
@@ -59,7 +60,7 @@ export async function logIn(idp: Idp, browser: Browser, request: LoginRequest = 
     });
     const claims = tokens.claims();
     if (!claims || !tokens.id_token) throw new Error('the token endpoint gave no ID token');
-    return { id_token: tokens.id_token, claims };
+    return { id_token: tokens.id_token, claims, refresh_token: tokens.refresh_token };
   } finally {
     listener.closeAllConnections();
     listener.close();

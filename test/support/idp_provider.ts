@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import Provider, { type Configuration, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
 import type { KeyRing } from './idp_keys.ts';
+import type { Backchannel } from './idp_logout.ts';
 import type { IdpStore } from './idp_store.ts';
 import { profile, type Users } from './idp_users.ts';
 
@@ -10,6 +11,10 @@ export interface ClientOptions {
   /** For IdPs that give native apps a secret; sent in the body (client_secret_post). */
   readonly client_secret?: string | undefined;
   readonly redirect_uris?: readonly string[] | undefined;
+  /** Whether the client gets refresh tokens; they are rotated with each use. */
+  readonly refreshTokens?: boolean | undefined;
+  /** Where logouts are told. */
+  readonly backchannel?: Backchannel | undefined;
 }
 
 export interface ProviderParts {
@@ -18,6 +23,7 @@ export interface ProviderParts {
   readonly keys: KeyRing;
   readonly users: Users;
   readonly store: IdpStore;
+  readonly fetch?: typeof fetch | undefined;
 }
 
 const { Check } = interactionPolicy;
@@ -56,7 +62,7 @@ const loadExistingGrant: Configuration['loadExistingGrant'] = async ({ oidc }) =
   return grant;
 };
 
-export function createProvider({ issuer, client, keys, users, store }: ProviderParts): Provider {
+export function createProvider({ issuer, client, keys, users, store, fetch }: ProviderParts): Provider {
   const key = keys.signing();
   const provider = new Provider(issuer, {
     adapter: store.adapter,
@@ -68,7 +74,11 @@ export function createProvider({ issuer, client, keys, users, store }: ProviderP
         ...(client.client_secret === undefined ? {} : { client_secret: client.client_secret }),
         redirect_uris: client.redirect_uris ?? loopback,
         response_types: ['code'],
-        grant_types: ['authorization_code'],
+        grant_types: client.refreshTokens ? ['authorization_code', 'refresh_token'] : ['authorization_code'],
+        ...(client.backchannel && {
+          backchannel_logout_uri: client.backchannel.uri,
+          backchannel_logout_session_required: client.backchannel.session_required ?? false,
+        }),
         require_auth_time: true,
         id_token_signed_response_alg: key.alg,
       },
@@ -77,12 +87,17 @@ export function createProvider({ issuer, client, keys, users, store }: ProviderP
     cookies: { keys: [randomBytes(32).toString('hex')] },
     async findAccount(_, sub) {
       const account = users.bySub(sub);
+      if (account?.disabled) return undefined;
       return account && { accountId: sub, claims: async () => ({ ...profile(account), sub }) };
     },
     loadExistingGrant,
     interactions: { policy: policy(), url: (_, { uid }) => `/interaction/${uid}` },
     acrValues: ['pwd', 'mfa'],
-    scopes: ['openid'],
+    scopes: client.refreshTokens ? ['openid', 'offline_access'] : ['openid'],
+    // oidc-provider wants a consent page for offline_access; this IdP has none, as for native apps of one's own
+    issueRefreshToken: async () => client.refreshTokens === true,
+    expiresWithSession: async () => false,
+    ...(fetch && { fetch }),
     claims: {
       openid: ['sub'],
       email: ['email', 'email_verified'],
@@ -101,6 +116,7 @@ export function createProvider({ issuer, client, keys, users, store }: ProviderP
     features: {
       devInteractions: { enabled: false },
       rpInitiatedLogout: { enabled: false },
+      backchannelLogout: { enabled: client.backchannel !== undefined },
     },
     ttl: {
       AccessToken: hour,
@@ -108,6 +124,7 @@ export function createProvider({ issuer, client, keys, users, store }: ProviderP
       Grant: 14 * day,
       IdToken: hour,
       Interaction: hour,
+      RefreshToken: 14 * day,
       Session: 14 * day,
     },
     async renderError(ctx, { error, error_description }) {

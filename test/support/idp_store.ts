@@ -10,6 +10,8 @@ export interface IdpStore {
   readonly adapter: AdapterFactory;
   /** Makes the SSO sessions of one person, or of everybody, that many seconds older. */
   ageSessions(sub: string | null, seconds: number): void;
+  /** What the SSO sessions of a person are called in ID tokens for a client (`sid`). */
+  sidsOf(sub: string, clientId: string): readonly string[];
   /** Ends the SSO sessions of one person, or of everybody. */
   endSessions(sub: string | null): void;
 }
@@ -59,6 +61,11 @@ export function createIdpStore(): IdpStore {
     ageSessions(sub, seconds) {
       for (const [, payload] of sessionsOf(sub)) if (payload.loginTs !== undefined) payload.loginTs -= seconds;
     },
+    sidsOf: (sub, clientId) =>
+      [...sessionsOf(sub)].flatMap(([, { authorizations }]) => {
+        const sid = authorizations?.[clientId]?.sid;
+        return sid === undefined ? [] : [sid];
+      }),
     endSessions(sub) {
       for (const [id] of [...sessionsOf(sub)]) entriesOf('Session').delete(id);
     },

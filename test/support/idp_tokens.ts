@@ -14,8 +14,10 @@ export interface SignOptions {
   readonly key?: 'own' | 'stranger' | 'impostor' | SigningKey;
 }
 
-/** What one login was like, from the authorization code. */
+/** What one login was like, from the authorization code or the refresh token that came of it. */
 export interface LoginFacts {
+  readonly grantId?: string | undefined;
+  readonly refreshed?: boolean | undefined;
   readonly acr?: string | undefined;
   readonly amr?: readonly string[] | undefined;
   readonly sid?: string | undefined;
@@ -62,16 +64,24 @@ export function createTokenDesk({ issuer, clientId, keys, users, withSid }: Toke
       const own = { iss: issuer, aud: clientId, iat: now, exp: now + 3600 };
       return desk.sign({ ...profile(account), ...login, ...own, ...overrides });
     },
-    finish(token, facts, fault) {
+    finish(token, { grantId = '', refreshed = false, ...facts }, fault) {
       const claims: Claims = { ...claimsOf(token), ...facts };
       if (!withSid) delete claims.sid;
-      if (typeof claims.auth_time === 'number') claims.auth_time -= offsetOf(String(claims.sub));
+      if (typeof claims.auth_time === 'number') claims.auth_time -= offsetOfLogin(grantId, refreshed, claims);
       if (fault === 'wrong_issuer') claims.iss = `${issuer}/other`;
       const payload = desk.rewriteClaims?.(claims) ?? claims;
       const signed = desk.sign(payload, { key: fault === 'other_keys' ? 'stranger' : 'own' });
       return desk.rewriteToken ? desk.rewriteToken(claims, signed) : signed;
     },
   };
+
+  /** As at the login: whatever it is now for others, a refreshed token says the same `auth_time`. */
+  const logins = new Map<string, number>();
+  function offsetOfLogin(grantId: string, refreshed: boolean, { sub, auth_time }: Claims): number {
+    const key = `${grantId} ${String(auth_time)}`;
+    if (!refreshed) logins.set(key, offsetOf(String(sub)));
+    return logins.get(key) ?? 0;
+  }
 
   function offsetOf(sub: string): number {
     const username = users.bySub(sub)?.username ?? null;

@@ -13,6 +13,8 @@ export interface User {
   readonly email_verified?: boolean;
   readonly name?: string;
   readonly groups?: readonly string[];
+  /** Nobody logs in as them, and what was given to them before is worth nothing. */
+  readonly disabled?: boolean;
 }
 
 export interface Account extends User {
@@ -60,7 +62,7 @@ export function createUsers(initial: Readonly<Record<string, User>>): Users {
     bySub: (sub) => [...accounts.values()].find((account) => account.sub === sub),
     authenticate(username, password, otp) {
       const account = accounts.get(username);
-      if (account?.password !== password) return undefined;
+      if (account?.password !== password || account.disabled) return undefined;
       if (otp !== '' && otp !== account.otp) return undefined;
       const strong = otp !== '';
       return {
