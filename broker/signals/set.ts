@@ -5,7 +5,7 @@ import { isSeconds, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Transmitter } from '../config.ts';
 import { type CompactJws, parseCompactJws } from '../jws.ts';
-import type { Published, Signed, Signer } from '../upstream/signer.ts';
+import { notYet, type Published, type Signed, type Signer } from '../upstream/signer.ts';
 
 export interface SecurityEventToken {
   readonly iss: string;
@@ -46,6 +46,7 @@ export async function verifySet(
   const signed = checkHeader(jws);
   if (jws.payload.iss !== transmitter.issuer) throw fault('set_issuer', 'is from another issuer than its transmitter');
   const how = await signer.verify(text, signed);
+  if (how === 'unknown_yet') throw notYet('transmitter');
   if (how === 'unknown_key') throw fault('set_key', 'names a key that the transmitter does not publish');
   if (how === 'bad') throw fault('set_key', 'has a signature that is not by the transmitter');
   return checkClaims(jws, transmitter, now);

@@ -4,7 +4,7 @@
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/origin.ts';
-import type { Clock } from '../../shared/time.ts';
+import { type Clock, seconds } from '../../shared/time.ts';
 import type { Transmitter } from '../config.ts';
 import { createFetchJson, type FetchJson } from '../upstream/fetch_json.ts';
 import { fetchKeySet } from '../upstream/key_set.ts';
@@ -25,7 +25,8 @@ export function createTransmitters(now: Clock, log: Pick<BaseLogger, 'warn'>): T
       const jwks_uri = transmitter.jwks_uri ?? (await findKeys(transmitter.issuer, fetchJson, wait));
       return { keys: await fetchKeySet(jwks_uri, fetchJson, wait, TRANSMITTER.name) };
     };
-    return { signer: createSigner({ name: TRANSMITTER.name, load, now, log }), fetchJson };
+    // Only who presents its token gets this far: a new key of its is looked for soon.
+    return { signer: createSigner({ name: TRANSMITTER.name, load, now, log, pause: seconds(5) }), fetchJson };
   };
   return {
     signerOf(transmitter) {

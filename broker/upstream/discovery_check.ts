@@ -42,10 +42,23 @@ const scopes: Check = ({ identity_provider }, { scopes_supported }) => [
   ...identity_provider.scopes
     .filter((scope) => scopes_supported && !scopes_supported.includes(scope))
     .map((scope) => warning(`the identity provider does not list the scope ${scope}`)),
-  ...(identity_provider.scopes.includes('offline_access')
-    ? [warning('identity_provider.scopes: offline_access brings a refresh token that nobody uses: leave it out')]
-    : []),
 ];
+
+/** Whether the plugin gets what it proves with that an account is still in order, and only then. */
+const refreshTokens: Check = ({ identity_provider, policy }) => {
+  const asked = identity_provider.scopes.includes('offline_access');
+  const parts = [{ limits: policy.limits }, ...policy.segments, ...policy.rules];
+  const needed = parts.some(({ limits }) => limits.revalidate !== undefined);
+  if (asked && !needed) {
+    return [warning('identity_provider.scopes: offline_access brings a refresh token that nobody uses: leave it out')];
+  }
+  if (asked || !needed) return [];
+  return [
+    warning(
+      'revalidate without the scope offline_access: unless the identity provider gives refresh tokens all the same, it takes a login each time',
+    ),
+  ];
+};
 
 const codeFlow: Check = (_, { response_types_supported, authorization_endpoint, token_endpoint }) => [
   ...(response_types_supported && !response_types_supported.includes('code')
@@ -84,4 +97,14 @@ const risks: Check = ({ identity_provider: { issuer, device_grant } }) => [
     : []),
 ];
 
-const CHECKS: readonly Check[] = [authTime, identityClaims, scopes, codeFlow, pkce, algorithms, acrs, risks];
+const CHECKS: readonly Check[] = [
+  authTime,
+  identityClaims,
+  scopes,
+  refreshTokens,
+  codeFlow,
+  pkce,
+  algorithms,
+  acrs,
+  risks,
+];

@@ -9,7 +9,7 @@ import type { FailureKind, FetchJson } from './fetch_json.ts';
 import { checkClaims, checkHeader, type Expected, type IdTokenClaims } from './id_token.ts';
 import { fetchKeySet } from './key_set.ts';
 import { checkLogoutClaims, checkLogoutHeader, type LogoutToken } from './logout_token.ts';
-import { createSigner } from './signer.ts';
+import { createSigner, notYet, type Verified } from './signer.ts';
 
 export interface IdentityProvider {
   /**
@@ -60,6 +60,8 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
       const jws = parseCompactJws(text);
       if (!jws) throw new CurfewError('logout_token_invalid', 'the logout token is no well-formed JWT');
       const how = await signer.verify(text, checkLogoutHeader(jws, settings));
+      // Refused, it would not come again, and somebody would stay logged in.
+      if (how === 'unknown_yet') throw notYet('identity provider');
       if (how !== 'good') throw new CurfewError('logout_token_invalid', saySignature('logout token', how));
       return Object.freeze(checkLogoutClaims(jws.payload, settings, at));
     },
@@ -69,7 +71,7 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
   };
 }
 
-function saySignature(what: string, how: 'bad' | 'unknown_key'): string {
+function saySignature(what: string, how: Verified): string {
   return how === 'bad'
     ? `the signature of the ${what} is not by the identity provider`
     : `the ${what} names a key that the identity provider does not publish`;

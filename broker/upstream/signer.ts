@@ -18,12 +18,15 @@ export interface Published {
   readonly keys: KeySet;
 }
 
+export type Verified = 'good' | 'bad' | 'unknown_key' | 'unknown_yet';
+
 export interface Signer<P extends Published> {
   /**
-   * @returns whether one of the published keys made the signature; `unknown_key` when none could have
+   * @returns whether one of the published keys made the signature; `unknown_key` when none could have, `unknown_yet` when none
+   *   could have a moment ago, and it is too early to look again
    * @throws CurfewError `identity_provider` when the keys are needed and out of reach
    */
-  verify(token: string, signed: Signed): Promise<'good' | 'bad' | 'unknown_key'>;
+  verify(token: string, signed: Signed): Promise<Verified>;
   /** Asks now. @throws CurfewError `identity_provider` */
   refresh(): Promise<P>;
   /** How often what is published could not be read, since the start. */
@@ -36,6 +39,8 @@ export interface SignerParts<P extends Published> {
   readonly load: (wait: AbortSignal) => Promise<P>;
   readonly now: Clock;
   readonly log: Pick<BaseLogger, 'warn'>;
+  /** For how long an unknown key is not looked for again. */
+  readonly pause?: Seconds;
 }
 
 /** The last good answer, and when it was asked for. */
@@ -51,7 +56,8 @@ const PAUSE = seconds(30);
 /** Milliseconds for all that has to be read. */
 const WHOLE_WAIT = 7000;
 
-export function createSigner<P extends Published>({ name, load, now, log }: SignerParts<P>): Signer<P> {
+export function createSigner<P extends Published>(parts: SignerParts<P>): Signer<P> {
+  const { name, load, now, log, pause = PAUSE } = parts;
   let known: Known<P> | undefined;
   let attempted: Seconds | undefined;
   let flight: Promise<Known<P>> | undefined;
@@ -83,7 +89,7 @@ export function createSigner<P extends Published>({ name, load, now, log }: Sign
     });
   };
 
-  const paused = (): boolean => attempted !== undefined && isWithin(PAUSE, attempted, now());
+  const paused = (): boolean => attempted !== undefined && isWithin(pause, attempted, now());
 
   const keysFor = async (signed: Signed): Promise<KeySet> => {
     const { published, at } = known ?? (await refresh());
@@ -96,8 +102,9 @@ export function createSigner<P extends Published>({ name, load, now, log }: Sign
 
   return {
     async verify(token, signed) {
+      const early = paused() && !flight;
       const keys = await keysFor(signed);
-      if (keys.length === 0) return 'unknown_key';
+      if (keys.length === 0) return early ? 'unknown_yet' : 'unknown_key';
       return (await verifiedByOne(token, signed.alg, keys)) ? 'good' : 'bad';
     },
     refresh: async () => (await refresh()).published,
@@ -108,4 +115,10 @@ export function createSigner<P extends Published>({ name, load, now, log }: Sign
 /** A clock that was set back counts as a lapse too: waiting for it to catch up could take hours. */
 function isWithin(length: Seconds, since: Seconds, now: Seconds): boolean {
   return now >= since && now - since < length;
+}
+
+/** Whoever signed with a key that is newer than what was read just now is to send it again. */
+export function notYet(name: string): CurfewError {
+  const message = `the ${name} signed with a key that it did not publish a moment ago: send it again`;
+  return new CurfewError('identity_provider', message, { retry_after: PAUSE });
 }

@@ -122,6 +122,19 @@ const CASES: readonly (readonly [string, () => Case, RegExp])[] = [
     () => ({ ...idp({ scopes: ['openid', 'offline_access'] }), discovery: { scopes_supported: undefined } }),
     /^warning: .*offline_access/,
   ],
+  [
+    'revalidation without a refresh token',
+    () => ({
+      settings: {
+        policy: {
+          limits: { ...SETTINGS.policy.limits, revalidate: '15m' },
+          segments: SETTINGS.policy.segments,
+        },
+      },
+      discovery: { scopes_supported: undefined },
+    }),
+    /^warning: revalidate without the scope offline_access/,
+  ],
   ['the device grant', () => idp({ device_grant: true }), /^warning: identity_provider\.device_grant/],
   [
     'an IdP over plain HTTP',

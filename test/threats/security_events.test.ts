@@ -69,7 +69,6 @@ describe('L2 a SET that breaks a rule is refused in the words of RFC 8935, and e
     ],
     ['without issuer', 'invalid_issuer', () => ({ claims: { iss: undefined } }), /another issuer/],
     ['for another audience', 'invalid_audience', () => ({ claims: { aud: 'curfew' } }), /another audience/],
-    ['under an unknown key', 'invalid_key', () => ({ header: { kid: 'other' } }), /names a key/],
     ['with alg none', 'invalid_key', () => ({ header: { alg: 'none' } }), /algorithm/],
     ['with HS256', 'invalid_key', () => ({ header: { alg: 'HS256' } }), /algorithm/],
     ['without its type', 'invalid_request', () => ({ header: { typ: undefined } }), /secevent\+jwt/],
@@ -107,6 +106,14 @@ describe('L2 a SET that breaks a rule is refused in the words of RFC 8935, and e
     await refusedAs(`${set.slice(0, -12)}AAAAAAAAAAAA`, 'invalid_key', /signature/);
     for (const text of ['', 'x', 'a.b.c', `${set}=`]) await refusedAs(text, 'invalid_request', /well-formed/);
     assert.equal(endOf(own), null);
+  });
+
+  test('L2 under an unknown key: 503 while the keys were read just now, as it may be new; invalid_key once they were read again', async () => {
+    const set = () => setOf(service, 'session-revoked', person(service, 'x'), { header: { kid: 'other' } });
+    await pushSet(service, set());
+    assert.equal((await pushSet(service, set())).status, 503);
+    service.advance(5);
+    await refusedAs(set(), 'invalid_key', /names a key/);
   });
 
   test('L2 from who does not present a transmitter’s token: 401, authentication_failed, and nothing is read', async () => {

@@ -1,0 +1,193 @@
+// A Shared Signals transmitter of our own: security events (RFC 8417) with real signatures, pushed (RFC 8935) with retries, and
+// polled (RFC 8936), in whatever order and as often as a test wants. Its metadata and keys are served over real HTTP.
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, fetch as undiciFetch } from 'undici';
+import { createKeyRing, type Json, publicJwks, type SigningAlgorithm, signJws } from './idp_keys.ts';
+import { listenAnywhere } from './ports.ts';
+import { typeOf } from './signals.ts';
+
+export interface SignedSet {
+  readonly jti: string;
+  readonly token: string;
+}
+
+export interface EventOptions {
+  /** Members of the event. */
+  readonly payload?: Json;
+  /** Claims of the SET; `undefined` takes one out. */
+  readonly claims?: Json;
+  readonly header?: Json;
+  readonly key?: 'own' | 'stranger';
+}
+
+export interface PushOptions {
+  readonly bearer: string;
+  /** PEM of the receiver's certificate authority. */
+  readonly ca?: string;
+  /** How often it tries where no answer comes, or 5xx. */
+  readonly tries?: number;
+}
+
+export interface Pushed {
+  readonly status: number;
+  readonly body: Json;
+}
+
+export interface Transmitter {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly poll_url: string;
+  /** What who polls must present. */
+  readonly poll_token: string;
+  /** @param event `session-revoked` and the like, or a URI @param sub_id RFC 9493 */
+  set(event: string, sub_id: unknown, options?: EventOptions): SignedSet;
+  /** Pushes as RFC 8935 has it, again while no answer comes or the receiver is away. */
+  push(url: string, token: string, options: PushOptions): Promise<Pushed>;
+  /** For who polls; what is not acknowledged is sent again. */
+  queue(...sets: readonly SignedSet[]): void;
+  readonly pending: readonly string[];
+  readonly acknowledged: readonly string[];
+  /** What the receiver refused, by `jti`. */
+  readonly errors: ReadonlyMap<string, Json>;
+  /** How often it was polled. */
+  readonly polls: number;
+  /** Also sends what was acknowledged. */
+  redeliver: boolean;
+  /** Sends the last first. */
+  reversed: boolean;
+  /** At most so many in one answer. */
+  batch: number;
+  fault: '500' | 'html' | 'hang' | 'refuse' | 'redirect' | undefined;
+  rotateKeys(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const HELD_MS = 20_000;
+
+export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise<Transmitter> {
+  const keys = await createKeyRing(alg);
+  const audience = 'https://curfew.example.com/signals';
+  const poll_token = randomBytes(32).toString('base64url');
+  const sets = new Map<string, string>();
+  const acknowledged: string[] = [];
+  const errors = new Map<string, Json>();
+  const waiting = new Set<() => void>();
+  const wake = () => {
+    for (const go of waiting) go();
+  };
+  let polls = 0;
+
+  const server = createServer((request, response) => void answer(request, response).catch(() => response.destroy()));
+  const issuer = `http://127.0.0.1:${await listenAnywhere(server, '127.0.0.1')}`;
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { url = '' } = request;
+    const send = (status: number, body: object) =>
+      void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    if (url === '/.well-known/ssf-configuration') return send(200, { issuer, jwks_uri: `${issuer}/jwks` });
+    if (url === '/jwks') return send(200, publicJwks(keys.published));
+    if (url !== '/poll' || request.method !== 'POST') return send(404, {});
+    polls += 1;
+    const { fault } = self;
+    if (fault === 'hang') return;
+    if (fault === 'refuse') return void request.socket.destroy();
+    if (fault === '500') return send(500, {});
+    if (fault === 'html') return void response.setHeader('content-type', 'text/html').end('<h1>maintenance</h1>');
+    if (fault === 'redirect') return void response.writeHead(307, { location: `${issuer}/elsewhere` }).end();
+    if (request.headers.authorization !== `Bearer ${poll_token}`) return send(401, {});
+    take(JSON.parse(await textOf(request)));
+    const { returnImmediately, maxEvents } = lastQuestion;
+    if (due().length === 0 && !returnImmediately) await held(request);
+    const all = due();
+    const some = all.slice(0, Math.min(self.batch, maxEvents ?? self.batch));
+    send(200, { sets: Object.fromEntries(some), moreAvailable: some.length < all.length });
+  }
+
+  let lastQuestion: { returnImmediately?: boolean; maxEvents?: number } = {};
+  function take(question: { ack?: string[]; setErrs?: Record<string, Json> } & typeof lastQuestion): void {
+    lastQuestion = question;
+    for (const jti of question.ack ?? []) {
+      if (!acknowledged.includes(jti)) acknowledged.push(jti);
+      if (!self.redeliver) sets.delete(jti);
+    }
+    for (const [jti, error] of Object.entries(question.setErrs ?? {})) {
+      errors.set(jti, error);
+      sets.delete(jti);
+    }
+  }
+
+  const due = () => (self.reversed ? [...sets].reverse() : [...sets]);
+
+  /** A long poll: until there is something, or the time is up. */
+  async function held(request: IncomingMessage): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(go, HELD_MS);
+      function go() {
+        clearTimeout(timer);
+        waiting.delete(go);
+        resolve();
+      }
+      waiting.add(go);
+      request.on('close', () => request.destroyed && go());
+    });
+  }
+
+  const self: Transmitter = {
+    ...{ issuer, audience, poll_url: `${issuer}/poll`, poll_token, acknowledged, errors },
+    ...{ redeliver: false, reversed: false, batch: 100, fault: undefined },
+    get pending() {
+      return [...sets.keys()].filter((jti) => !acknowledged.includes(jti));
+    },
+    get polls() {
+      return polls;
+    },
+    set(event, sub_id, { payload = {}, claims = {}, header = {}, key = 'own' } = {}) {
+      const iat = Math.floor(Date.now() / 1000);
+      const jti = randomUUID();
+      const events = { [typeOf(event)]: { event_timestamp: iat, ...payload } };
+      const own = { iss: issuer, aud: audience, iat, jti, sub_id, events };
+      const signing = key === 'own' ? keys.signing() : keys.stranger;
+      return { jti, token: signJws(signing, { ...own, ...claims }, { typ: 'secevent+jwt', ...header }) };
+    },
+    async push(url, token, { bearer, ca, tries = 1 }) {
+      const dispatcher = new Agent({ connect: { ...(ca !== undefined && { ca }) } });
+      const headers = { 'content-type': 'application/secevent+jwt', authorization: `Bearer ${bearer}` };
+      try {
+        for (let tried = 1; ; tried += 1) {
+          try {
+            const response = await undiciFetch(url, { method: 'POST', headers, body: token, dispatcher });
+            const text = await response.text();
+            const { status } = response;
+            if (status < 500 || tried >= tries) return { status, body: text === '' ? {} : (JSON.parse(text) as Json) };
+          } catch (error) {
+            if (tried >= tries) throw error;
+          }
+          await sleep(200);
+        }
+      } finally {
+        await dispatcher.destroy();
+      }
+    },
+    queue(...more) {
+      for (const { jti, token } of more) sets.set(jti, token);
+      wake();
+    },
+    rotateKeys: () => keys.rotate({ keep_old: false }),
+    async stop() {
+      wake();
+      const closed = new Promise((done) => server.close(done));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+  return self;
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
