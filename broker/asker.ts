@@ -19,7 +19,7 @@ import {
   wireSession,
 } from './broker.ts';
 import { admits } from './identity.ts';
-import { endSession, factsOf, findByHandle, type Session, sessionLimits } from './sessions.ts';
+import { endIfDue, endSession, factsOf, findByHandle, livingLimits, type Session, sessionLimits } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 
 /** Who asks, by the handle of a session. */
@@ -47,15 +47,14 @@ export async function identify(
     const facts = found && { sid: found.sid, iss: found.iss, sub: found.sub, username: found.username };
     return refuse(transaction, { ...event, ...facts }, 'unknown_session', 'there is no such session');
   }
-  const [session = found] = await touches.apply(transaction, [found]);
+  const [current = found] = await touches.apply(transaction, [found]);
+  const session = await endIfDue(transaction, current, now);
   const about = refusalOf(session, asker, now);
   if (session.ended_at === null && !mayLogIn(config, session)) {
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
     return refuse(transaction, about, 'not_admitted', `${session.username} may not log in any more`);
   }
-  const limits = sessionLimits(config.policy, session);
-  // How strong a login must be is asked where something is to be done with it.
-  const resolved: ResolvedLimits = { session: limits, target: { ...limits, acr: undefined } };
+  const resolved = livingLimits(config.policy, session);
   const verdict = decide(resolved, factsOf(session), now);
   if (verdict.allow) return session;
   if (verdict.ends)

@@ -4,6 +4,7 @@ import type { Code } from '../shared/errors.ts';
 import type { WholeLimits } from '../shared/limits.ts';
 import type { EndReason } from '../shared/session.ts';
 import type { Seconds } from '../shared/time.ts';
+import type { Action } from './signals/events.ts';
 
 interface Who {
   readonly iss?: string | undefined;
@@ -41,6 +42,48 @@ export interface MintEvent extends Common {
   readonly exp: Seconds;
   readonly session_end: Seconds;
   readonly limits: WholeLimits;
+  /** Where the cluster's own tokens are used: whom it speaks as (`namespace/name`), and the Secret that it is bound to. */
+  readonly service_account?: string | undefined;
+  readonly secret?: string | undefined;
+}
+
+/** The identity provider vouched for the account again. */
+export interface RevalidationEvent extends Common {
+  readonly event: 'revalidation';
+  /** The `iat` of its ID token. */
+  readonly revalidated_at: Seconds;
+  readonly groups: readonly string[];
+}
+
+/** A word of the identity provider: a logout token, or a security event. */
+export interface SignalEvent extends Common {
+  readonly event: 'signal';
+  readonly source: SignalSource;
+  /** Who sent it: the identity provider, or a transmitter. */
+  readonly issuer: string;
+  /** The event's type, a URI. */
+  readonly type: string;
+  readonly jti?: string | undefined;
+  /** The session at the identity provider that it names. */
+  readonly idp_sid?: string | undefined;
+  /** What the policy makes of it; for an event about no session, or of no meaning here, nothing. */
+  readonly action: Action;
+  /** How many living sessions it was about. */
+  readonly sessions: number;
+}
+
+/** How a signal came. */
+export const SIGNAL_SOURCES = ['backchannel_logout', 'push', 'poll'] as const;
+export type SignalSource = (typeof SIGNAL_SOURCES)[number];
+
+/** A Secret that tokens of a session were bound to is gone from its cluster: none of those tokens is taken any more. */
+export interface SecretDeletedEvent extends Common {
+  readonly event: 'secret_deleted';
+  readonly cluster: string;
+  readonly namespace: string;
+  readonly secret: string;
+  /** Since when it was to go. */
+  readonly due_at: Seconds;
 }
 
 /** What was asked for when something was refused. */
@@ -51,7 +94,8 @@ export type Asking =
   | 'sessions'
   | 'introspection'
   | 'authorization'
-  | 'authentication';
+  | 'authentication'
+  | SignalSource;
 
 export interface RefusalEvent extends Common {
   readonly event: 'refusal';
@@ -132,6 +176,9 @@ export type AuditEvent =
   | EndEvent
   | ListEvent
   | FailedLoginsEvent
+  | RevalidationEvent
+  | SignalEvent
+  | SecretDeletedEvent
   | PolicyEvent;
 
 /** One row of the record: the event, and its place in the chain. */

@@ -7,9 +7,8 @@ import { sayDenial } from '../shared/messages.ts';
 import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { DenialEvent } from './audit.ts';
-import { type Broker, groupsOf, mayLogIn } from './broker.ts';
+import { type Broker, groupsOf, mayLogIn, mayUse } from './broker.ts';
 import { type Cluster, type Config, targetLimits } from './config.ts';
-import { admits } from './identity.ts';
 import { factsOf, findBySid, type Session, sessionLimits, settle, yieldsOfSession } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { AccessReview } from './webhook_review.ts';
@@ -68,7 +67,7 @@ export function judge(
   if (!session) return { code: 'unknown_session', message: 'there is no such session' };
   if (session.username !== user) return { code: 'another_user', message: 'the session belongs to another user' };
   const groups = groupsOf(session);
-  if (session.ended_at === null && !(mayLogIn(config, session) && admits(cluster.allowed_groups, groups))) {
+  if (session.ended_at === null && !(mayLogIn(config, session) && mayUse(cluster, groups))) {
     return { code: 'not_admitted', message: 'you are not admitted to this cluster any more' };
   }
   const target = { cluster: cluster.name, ...within };

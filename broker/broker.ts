@@ -13,6 +13,8 @@ import { type Cluster, type Config, clusterLimits, type IdentityProviderSettings
 import { firstLiveMinute, type Proof } from './dpop.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
+import type { ClusterApis } from './kubernetes/apis.ts';
+import { serviceAccountOf } from './kubernetes/service_accounts.ts';
 import type { Metrics } from './metrics.ts';
 import { signToken, type TokenClaims } from './mint.ts';
 import type { Repeated } from './repeated.ts';
@@ -35,6 +37,8 @@ export interface Broker {
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly identityProvider: IdentityProvider;
+  /** The API servers of clusters with `credential: service-account`. */
+  readonly apis: ClusterApis;
   readonly now: Clock;
 }
 
@@ -128,9 +132,7 @@ export function resolveTarget(
   now: Seconds,
 ): Asked | Unresolved {
   const cluster = clusters.find((candidate) => candidate.audience === audience);
-  if (audience !== undefined && (!cluster || !admits(cluster.allowed_groups, subject.user.groups))) {
-    return NO_SUCH_TARGET;
-  }
+  if (audience !== undefined && (!cluster || !mayUse(cluster, subject.user.groups))) return NO_SUCH_TARGET;
   const facts = ruleFacts(subject, origin, cluster, now);
   const yields = policy.rules.length === 0 ? [] : yieldsOf(policy.rules, facts, subject.yields);
   if ('failed' in yields) {
@@ -141,6 +143,12 @@ export function resolveTarget(
     ? withYields(clusterLimits({ policy }, cluster, max_age), { cluster: cluster.name }, yields)
     : withYields(resolveLimits(policy, {}, { max_age }), {}, yields);
   return { cluster, limits, yields };
+}
+
+/** Whether a cluster admits somebody with these groups; where its own ServiceAccounts are used, one of them must be theirs. */
+export function mayUse(cluster: Cluster, idp_groups: readonly string[]): boolean {
+  if (!admits(cluster.allowed_groups, idp_groups)) return false;
+  return cluster.credential === 'token' || serviceAccountOf(cluster, idp_groups) !== undefined;
 }
 
 /** What rules see. */
@@ -247,7 +255,7 @@ export async function refuseByVerdict(
 }
 
 export function wireSession(session: Session, limits: ResolvedLimits, session_end: Seconds, now: Seconds): WireSession {
-  const { sid, username, auth_time, acr } = session;
+  const { sid, username, auth_time, revalidated_at, acr } = session;
   // Lowered where the policy is tighter than at login, as it is stored with the next use.
   const end_at_most = earliest(session.end_at_most, plus(auth_time, limits.session.max_age));
   const groups = JSON.parse(session.groups) as string[];
@@ -257,6 +265,7 @@ export function wireSession(session: Session, limits: ResolvedLimits, session_en
     groups,
     auth_time,
     ...(acr !== null && { acr }),
+    revalidated_at,
     session_end,
     end_at_most,
     limits,

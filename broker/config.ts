@@ -5,7 +5,8 @@ import path from 'node:path';
 import { CurfewError } from '../shared/errors.ts';
 import type { Limits } from '../shared/limits.ts';
 import { EVERY, type Policy, type ResolvedLimits, resolveLimits, type Segment, type Target } from '../shared/policy.ts';
-import type { Seconds } from '../shared/time.ts';
+import { plus, type Seconds, seconds } from '../shared/time.ts';
+import type { Credential } from '../shared/wire.ts';
 import { refused } from './config/faults.ts';
 import { type FileReader, readAll, readRegularFile } from './config/files.ts';
 import type { Preset } from './config/presets.ts';
@@ -13,6 +14,7 @@ import { faultsOf } from './config/rules.ts';
 import { parseSections, type Sections } from './config/schema.ts';
 import { parseYaml } from './config/yaml.ts';
 import type { Rule } from './rules.ts';
+import type { Actions } from './signals/events.ts';
 
 export interface Config {
   /** The file it was read from, absolute. */
@@ -31,6 +33,8 @@ export interface Config {
   readonly admins?: Admins | undefined;
   readonly metrics?: { readonly address: string; readonly port: number } | undefined;
   readonly hooks: readonly Hook[];
+  /** Shared Signals transmitters that are heard. */
+  readonly ssf: readonly Transmitter[];
   readonly store: { readonly sqlite: { readonly file: string } };
   readonly policy: BrokerPolicy;
   /** SHA-256 of the file, hex. */
@@ -44,6 +48,8 @@ export interface BrokerPolicy extends Policy {
   readonly rules: readonly Rule[];
   /** Living sessions of one person. */
   readonly max_sessions?: { readonly count: number; readonly when_exceeded: 'refuse' | 'end_oldest' } | undefined;
+  /** What each signal of the identity provider does. */
+  readonly signals: Actions;
   /** How many failed logins within how many seconds are noticed. */
   readonly failed_logins: { readonly count: number; readonly window: Seconds };
 }
@@ -61,6 +67,23 @@ export interface Hook {
   /** Signs what is sent. */
   readonly secret: KeyObject;
   readonly ca?: string | undefined;
+}
+
+/** A Shared Signals transmitter (SSF 1.0), by what it is known and of whom it may speak. */
+export interface Transmitter {
+  /** The `iss` of its SETs. */
+  readonly issuer: string;
+  /** Their `aud`. */
+  readonly audience: string;
+  /** Of whose persons it may speak: the `iss` of a subject. */
+  readonly issuers: readonly string[];
+  /** Where its keys are; found through its metadata when it is absent. */
+  readonly jwks_uri?: string | undefined;
+  readonly ca?: string | undefined;
+  /** RFC 8935: what it presents. */
+  readonly push?: { readonly token: KeyObject } | undefined;
+  /** RFC 8936: where it is asked, and what we present. */
+  readonly poll?: { readonly url: string; readonly token_file: string } | undefined;
 }
 
 export interface Listen {
@@ -111,6 +134,18 @@ export interface Cluster {
   /** What the API server enforces by itself, also a limit of this cluster. */
   readonly ceiling?: Ceiling | undefined;
   readonly webhook?: Webhook | undefined;
+  readonly credential: Credential;
+  /** With `service-account`: who acts as whom, the first that fits. */
+  readonly service_accounts?: readonly ServiceAccountMapping[] | undefined;
+  /** With `service-account`: the file of the bearer token with which the broker asks that API server. Absolute; read at each use. */
+  readonly broker_token_file?: string | undefined;
+}
+
+export interface ServiceAccountMapping {
+  /** A name as the IdP gives it; `*` is everyone. */
+  readonly group: string;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 export interface Webhook {
@@ -171,11 +206,13 @@ function assemble(file: string, digest: string, sections: Partial<Sections>, rea
     identity_provider: { ...idp, ca: read.identity_provider_ca },
     clusters: clusters.map(({ ca_file: _, webhook, ...cluster }, i) => {
       const token = read.webhook_tokens[i];
-      return { ...cluster, ca: read.cluster_cas[i], webhook: webhook && token && { ...webhook, token } };
+      const hook = webhook && token && { ...webhook, token };
+      return { ...cluster, ca: read.cluster_cas[i], webhook: hook, broker_token_file: read.broker_token_files[i] };
     }),
     admins: sections.admins,
     metrics: sections.metrics,
     hooks: read.hooks,
+    ssf: read.transmitters,
     store: read.store,
     policy,
     digest,
@@ -212,6 +249,18 @@ export function targetLimits(
 /** The smallest limits that any request to the cluster can meet, apart from what rules yield. */
 export function strictestLimits(config: Pick<Config, 'policy'>, cluster: Cluster): ResolvedLimits {
   return targetLimits(config, cluster, { namespace: EVERY, resource: EVERY });
+}
+
+/** kube-apiserver goes on taking a token that it took, for as long as this: the cache of its authenticators. */
+const AUTHENTICATOR_CACHE = seconds(10);
+/** For the deletion of a session's Secret. */
+const DELETION = seconds(1);
+
+/** Seconds until the end of a session takes effect at a cluster, at most, with broker and API server up. */
+export function endWithin(config: Pick<Config, 'policy'>, cluster: Cluster): Seconds {
+  if (cluster.webhook) return seconds(0);
+  if (cluster.credential === 'service-account') return plus(AUTHENTICATOR_CACHE, DELETION);
+  return plus(clusterLimits(config, cluster).target.token_ttl, AUTHENTICATOR_CACHE);
 }
 
 /** What the API server enforces by itself, as limits. */

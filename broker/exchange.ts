@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { decide } from '../shared/decide.ts';
 import { sayDuration } from '../shared/duration.ts';
 import { type Code, CurfewError } from '../shared/errors.ts';
-import { between, plus, type Seconds, seconds } from '../shared/time.ts';
+import { between, plus, type Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE } from '../shared/wire.ts';
 import {
   type Asked,
@@ -23,9 +23,12 @@ import {
   tokenReply,
   wireSession,
 } from './broker.ts';
-import type { IdentityProviderSettings } from './config.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay } from './failed_logins.ts';
-import { admits, type Identity, identify } from './identity.ts';
+import { admits, type Identity, identityOf } from './identity.ts';
+import { holdSecret } from './kubernetes/bound_secrets.ts';
+import { bindToken, type Pending } from './kubernetes/bound_token.ts';
+import { serviceAccountOf } from './kubernetes/service_accounts.ts';
+import { loginAfterOf } from './login_after.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
 import { livingOfPerson, randomHandle, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
@@ -46,7 +49,8 @@ export async function exchange(broker: Broker, caller: Caller, request: Exchange
   const { store, now } = broker;
   try {
     const verified = await verifyLogin(broker, caller, request);
-    return await store.transaction((transaction) => openOrCount(transaction, broker, verified, now()));
+    const outcome = await store.transaction((transaction) => openOrCount(transaction, broker, verified, now()));
+    return 'pending' in outcome ? await bindToken(broker, outcome) : outcome;
   } catch (error) {
     if (error instanceof CurfewError && isFailedLogin(error.code)) await countStranger(broker, caller, error.code);
     throw error;
@@ -86,7 +90,7 @@ async function openOrCount(
   broker: Broker,
   login: ProvenLogin,
   now: Seconds,
-): Promise<Granted | Refused> {
+): Promise<Granted | Refused | Pending> {
   const { caller, idToken } = login;
   const { iss, sub } = idToken;
   const { address } = caller;
@@ -105,22 +109,9 @@ async function openOrCount(
     'fault' in identity
       ? await refuse(transaction, event, identity.fault.code, identity.fault.message)
       : await openOrRefuse(transaction, broker, { ...login, identity }, now);
-  if ('reply' in outcome) await forgetFailures(transaction, person);
+  if (!('refused' in outcome)) await forgetFailures(transaction, person);
   else if (isFailedLogin(outcome.refused)) await noteFailure(transaction, broker, person, outcome.refused, now);
   return outcome;
-}
-
-/** Who the ID token speaks of, or why Kubernetes cannot be told that name. */
-function identityOf(
-  idToken: IdTokenClaims,
-  settings: IdentityProviderSettings,
-): Identity | { readonly fault: CurfewError } {
-  try {
-    return identify(idToken, settings);
-  } catch (fault) {
-    if (fault instanceof CurfewError) return { fault };
-    throw fault;
-  }
 }
 
 /** A login that its ID token and the key prove. */
@@ -135,10 +126,10 @@ async function openOrRefuse(
   broker: Broker,
   login: VerifiedExchange,
   now: Seconds,
-): Promise<Granted | Refused> {
+): Promise<Granted | Refused | Pending> {
   const { config, keys, touches } = broker;
   const { caller, request, idToken, identity } = login;
-  const { auth_time, acr, amr = [] } = idToken;
+  const { auth_time, iat, acr, amr = [] } = idToken;
   const { iss, sub, username } = identity;
   const event = {
     grant: 'exchange',
@@ -163,11 +154,10 @@ async function openOrRefuse(
   // What has ended by itself must have set `login_after` before this login is held against it.
   const before = await touches.apply(transaction, await livingOfPerson(transaction, identity));
   await settle(transaction, before, config.policy, now);
-  const login_after = await holdUsername(transaction, identity);
-  if (login_after === undefined) {
+  if (!(await holdUsername(transaction, identity))) {
     return refuse(transaction, event, 'username_taken', `the username ${username} is held by another person`);
   }
-  if (auth_time < login_after) {
+  if (auth_time < (await loginAfterOf(transaction, { iss, sub, idp_sid: idToken.sid }))) {
     const age = sayDuration(between(auth_time, now));
     return refuse(
       transaction,
@@ -177,7 +167,7 @@ async function openOrRefuse(
     );
   }
   const end_at_most = plus(auth_time, asked.limits.session.max_age);
-  const verdict = decide(asked.limits, { auth_time, last_used: now, end_at_most, acr }, now);
+  const verdict = decide(asked.limits, { auth_time, revalidated_at: iat, last_used: now, end_at_most, acr }, now);
   if (!verdict.allow) return refuseByVerdict(transaction, { ...event, cluster: asked.cluster?.name }, verdict, asked);
 
   const handle = randomHandle();
@@ -195,10 +185,18 @@ async function openOrRefuse(
     ...{ ...(retry && { retry }), replaces },
   });
   const wire = wireSession(session, asked.limits, verdict.session_end, now);
-  if (!isCluster(asked)) return { reply: handleReply(handle, wire.session_end, now, wire) };
+  const bare = handleReply(handle, wire.session_end, now, wire);
+  if (!isCluster(asked)) return { reply: bare };
+  const { address } = caller;
+  const { cluster } = asked;
+  const account = cluster.credential === 'service-account' && serviceAccountOf(cluster, identity.idp_groups);
+  if (account) {
+    const secret = await holdSecret(transaction, session, cluster, account, verdict.session_end, now);
+    return { pending: { grant: 'exchange', session, asked, verdict, account, secret, now, address, otherwise: bare } };
+  }
   const claims = await recordMint(transaction, config.issuer, session, asked, verdict, {
     now,
-    address: caller.address,
+    address,
   });
   return { reply: tokenReply(keys, claims, wire, handle) };
 }
@@ -232,18 +230,17 @@ function checkBinding(
 /**
  * Makes the person known, or follows a change of name, unless another person holds the name.
  *
- * @returns since when the person must have logged in, or `undefined` when the name is taken
+ * @returns false when the name is taken
  */
-async function holdUsername({ db }: Transaction, { iss, sub, username }: Identity): Promise<Seconds | undefined> {
+async function holdUsername({ db }: Transaction, { iss, sub, username }: Identity): Promise<boolean> {
   const holder = await db.selectFrom('person').selectAll().where('username', '=', username).executeTakeFirst();
-  if (holder) return holder.iss === iss && holder.sub === sub ? holder.login_after : undefined;
-  const { login_after } = await db
+  if (holder) return holder.iss === iss && holder.sub === sub;
+  await db
     .insertInto('person')
-    .values({ iss, sub, username, login_after: seconds(0) })
+    .values({ iss, sub, username })
     .onConflict((conflict) => conflict.columns(['iss', 'sub']).doUpdateSet({ username }))
-    .returning('login_after')
-    .executeTakeFirstOrThrow();
-  return login_after;
+    .execute();
+  return true;
 }
 
 /** Without an audience the session handle itself is what was asked for. */

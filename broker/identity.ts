@@ -67,6 +67,19 @@ export function identify({ iss, sub, claims }: IdentityClaims, settings: Identit
   });
 }
 
+/** Who the ID token speaks of, or why Kubernetes cannot be told that name. */
+export function identityOf(
+  idToken: IdentityClaims,
+  settings: IdentitySettings,
+): Identity | { readonly fault: CurfewError } {
+  try {
+    return identify(idToken, settings);
+  } catch (fault) {
+    if (fault instanceof CurfewError) return { fault };
+    throw fault;
+  }
+}
+
 /**
  * Whether a list of a setting (`allowed_groups`) lets someone with these groups in. Names as the IdP gives them.
  */

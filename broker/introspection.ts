@@ -7,7 +7,7 @@ import { findJudged, judge } from './authorization.ts';
 import { type Broker, type Caller, consumeProof, mayLogIn, type Refused, refuse } from './broker.ts';
 import type { Cluster } from './config.ts';
 import type { TokenClaims } from './mint.ts';
-import { factsOf, findByHandle, type Session, sessionLimits } from './sessions.ts';
+import { factsOf, findByHandle, livingLimits, type Session } from './sessions.ts';
 import { verifyToken } from './verify_token.ts';
 
 /** RFC 7662 2.2 */
@@ -63,9 +63,8 @@ export async function introspectAsCluster(broker: Broker, cluster: Cluster, toke
 
 function aboutHandle({ config, touches }: Broker, found: Session, now: Seconds): Introspection {
   const session = touches.overlay(found);
-  if (!mayLogIn(config, session)) return INACTIVE;
-  const limits = sessionLimits(config.policy, session);
-  const verdict = decide({ session: limits, target: { ...limits, acr: undefined } }, factsOf(session), now);
+  if (!mayLogIn(config, session) || session.end_at_renewal !== null) return INACTIVE;
+  const verdict = decide(livingLimits(config.policy, session), factsOf(session), now);
   if (!verdict.allow) return INACTIVE;
   const { iss, sub, username, sid, auth_time, acr } = session;
   return {

@@ -136,13 +136,14 @@ async function open(
     ...{ jkt, handle_hash: hashOfHandle(handle), idp_sid: idToken.sid ?? null },
     ...{
       auth_time: idToken.auth_time,
+      revalidated_at: idToken.iat,
       acr: idToken.acr ?? null,
       amr: idToken.amr ? JSON.stringify(idToken.amr) : null,
     },
     ...{ end_at_most, last_used: now, over_at: overAt(end_at_most, now, limits), opened_at: now },
     ...{ longest_idle: seconds(0), yields: JSON.stringify(asked.yields) },
     ...{ address: caller.address, user_agent: caller.user_agent ?? null },
-    ...{ ended_at: null, end_reason: null, replaced_by: null },
+    ...{ end_at_renewal: null, ended_at: null, end_reason: null, replaced_by: null },
   };
   const before = await livingOfKey(transaction, jkt);
   if (before) {

@@ -7,6 +7,7 @@ import {
   type Caller,
   consumeProof,
   type Granted,
+  groupsOf,
   mayLogIn,
   type Refused,
   recordMint,
@@ -18,43 +19,63 @@ import {
   tokenReply,
   wireSession,
 } from './broker.ts';
-import { endSession, factsOf, findByHandle, keepYields, touch } from './sessions.ts';
+import { holdSecret } from './kubernetes/bound_secrets.ts';
+import { bindToken, type Pending } from './kubernetes/bound_token.ts';
+import { serviceAccountOf } from './kubernetes/service_accounts.ts';
+import { revalidate } from './revalidation.ts';
+import { endIfDue, endSession, factsOf, findByHandle, keepYields, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import type { IdTokenClaims } from './upstream/id_token.ts';
 
 export interface RenewalRequest {
   /** The session handle. */
   readonly refresh_token: string;
   readonly audience: string;
   readonly max_age?: Seconds | undefined;
+  /** A newer ID token of the same login, by which the identity provider vouches for the account again. */
+  readonly id_token?: string | undefined;
 }
 
-export function renew(broker: Broker, caller: Caller, request: RenewalRequest): Promise<Granted | Refused> {
-  return broker.store.transaction((transaction) => renewOrRefuse(transaction, broker, caller, request, broker.now()));
+/** @throws CurfewError with the code of what is wrong with the ID token; and where a cluster gives no token, why */
+export async function renew(broker: Broker, caller: Caller, request: RenewalRequest): Promise<Granted | Refused> {
+  const { store, identityProvider, now } = broker;
+  const { id_token } = request;
+  const idToken = id_token === undefined ? undefined : await identityProvider.verifyIdToken(id_token, now());
+  const outcome = await store.transaction((transaction) =>
+    renewOrRefuse(transaction, broker, caller, { ...request, idToken }, now()),
+  );
+  return 'pending' in outcome ? bindToken(broker, outcome) : outcome;
 }
 
 async function renewOrRefuse(
   transaction: Transaction,
   { config, keys, touches }: Broker,
   caller: Caller,
-  request: RenewalRequest,
+  request: RenewalRequest & { readonly idToken?: IdTokenClaims | undefined },
   now: Seconds,
-): Promise<Granted | Refused> {
+): Promise<Granted | Refused | Pending> {
   const { proof, address } = caller;
   const event = { grant: 'renewal', at: now, jkt: proof.jkt, address } as const;
   if (!(await consumeProof(transaction, proof))) {
     return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
   }
   const found = await findByHandle(transaction, request.refresh_token);
-  const [session] = found ? await touches.apply(transaction, [found]) : [];
+  const [current] = found ? await touches.apply(transaction, [found]) : [];
   // A handle in the hands of another key is told no more than one that never was.
-  if (!session || session.jkt !== proof.jkt) {
-    const facts = session && { sid: session.sid, iss: session.iss, sub: session.sub, username: session.username };
+  if (!current || current.jkt !== proof.jkt) {
+    const facts = current && { sid: current.sid, iss: current.iss, sub: current.sub, username: current.username };
     return refuse(transaction, { ...event, ...facts }, 'unknown_session', 'there is no such session');
   }
-  const { sid, iss, sub, username } = session;
+  const { sid, iss, sub, username } = current;
   const about = { ...event, sid, iss, sub, username };
 
   const { identity_provider } = config;
+  const living = await endIfDue(transaction, current, now);
+  const vouched = request.idToken
+    ? await revalidate(transaction, living, request.idToken, identity_provider, { now, address })
+    : living;
+  if ('fault' in vouched) return refuse(transaction, about, vouched.fault.code, vouched.fault.message);
+  const session = vouched;
   if (session.ended_at === null && !mayLogIn(config, session)) {
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
     return refuse(transaction, about, 'not_admitted', `${username} may not log in any more`);
@@ -74,6 +95,12 @@ async function renewOrRefuse(
   const verdict = decide(asked.limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
   if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now))) {
     throw new TypeError('a session that is allowed could not be touched');
+  }
+  const { cluster } = asked;
+  const account = cluster.credential === 'service-account' && serviceAccountOf(cluster, groupsOf(session));
+  if (account) {
+    const secret = await holdSecret(transaction, session, cluster, account, verdict.session_end, now);
+    return { pending: { grant: 'renewal', session, asked, verdict, account, secret, now, address } };
   }
   const claims = await recordMint(transaction, config.issuer, session, asked, verdict, { now, address });
   return { reply: tokenReply(keys, claims, wireSession(session, asked.limits, verdict.session_end, now)) };

@@ -15,6 +15,8 @@ import { listenAt } from './http/listen.ts';
 import { createMetricsServer } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
 import { loadKeys } from './keys.ts';
+import { createClusterApis } from './kubernetes/apis.ts';
+import { type Deletions, startDeletions } from './kubernetes/deletions.ts';
 import { createLiveConfig, type Outcome } from './live_config.ts';
 import { createMetrics, type Metrics, type Stopwatch } from './metrics.ts';
 import program from './package.json' with { type: 'json' };
@@ -62,7 +64,13 @@ export async function startService(config: Config, around: Surroundings): Promis
   const { tls: files } = config.listen;
   const tls = files && (await readTlsPair(files));
   const metrics = createMetrics({ stopwatch, version: program.version, of_process: config.metrics !== undefined });
-  const store = await openStore(config, metrics, onAudit, log);
+  let deletions: Deletions | undefined;
+  const onRow = (entry: AuditEntry) => {
+    onAudit(entry);
+    // A Secret that goes with what was just written is not to wait for the next look.
+    if (entry.event.event === 'end' || entry.event.event === 'revalidation') deletions?.wake();
+  };
+  const store = await openStore(config, metrics, onRow, log);
   const live = createLiveConfig(config);
   const touches = new Touches();
   const denials = new Repeated<DenialEvent>(10_000);
@@ -80,6 +88,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     log,
     keys: await loadKeys(store, config.encryption_key, now()),
     identityProvider,
+    apis: createClusterApis(),
     now,
   };
   await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
@@ -88,6 +97,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   const stopSweeper = startSweeper(broker, log);
   const stopFlushing = startFlushing(touches, store, log);
   const stopDeliveries = startDeliveries(broker);
+  deletions = startDeletions(broker);
   const measured = await startMetrics(broker);
   const url = await listenAt(app, 'listen', config.listen).catch(async (error: unknown) => {
     await measured?.close();
@@ -104,7 +114,10 @@ export async function startService(config: Config, around: Surroundings): Promis
       const outcome = await live.judge(load);
       // First the row, then the policy: none is in force that the record does not know.
       await recordOutcome(broker, outcome);
-      if (outcome.outcome === 'reloaded') live.take(outcome.config);
+      if (outcome.outcome === 'reloaded') {
+        live.take(outcome.config);
+        void deletions?.sweep();
+      }
       if (outcome.outcome === 'same') metrics.sameConfig();
       sayOutcome(outcome, log);
       return outcome;
@@ -116,6 +129,8 @@ export async function startService(config: Config, around: Surroundings): Promis
       await app.close();
       watcher?.close();
       stopSweeper();
+      await broker.apis.close();
+      await deletions?.stop();
       await stopDeliveries();
       await stopFlushing();
       for (const counted of [denials, refusals]) {

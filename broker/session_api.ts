@@ -9,11 +9,11 @@ import {
   endSession,
   factsOf,
   findBySid,
+  livingLimits,
   livingOfPerson,
   livingPage,
   type Place,
   type Session,
-  sessionLimits,
   settle,
   type Whose,
 } from './sessions.ts';
@@ -205,8 +205,7 @@ function isOf(session: Session, { iss, sub }: Session): boolean {
 /** @returns `undefined` for one that is over by now, be it noticed or not */
 function infoOf({ config, touches }: Broker, own: Session, found: Session, now: Seconds): SessionInfo | undefined {
   const session = touches.overlay(found);
-  const limits = sessionLimits(config.policy, session);
-  const verdict = decide({ session: limits, target: { ...limits, acr: undefined } }, factsOf(session), now);
+  const verdict = decide(livingLimits(config.policy, session), factsOf(session), now);
   if (!verdict.allow) return undefined;
   const { sid, username, opened_at, auth_time, acr, last_used, address, user_agent } = session;
   return {

@@ -7,6 +7,7 @@ import type { WholeLimits } from '../shared/limits.ts';
 import { type Policy, type ResolvedLimits, withYields, type Yield } from '../shared/policy.ts';
 import type { EndReason, SessionFacts } from '../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../shared/time.ts';
+import { requireLoginAfter } from './login_after.ts';
 import type { Schema, SessionTable } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
 
@@ -30,9 +31,19 @@ export function hashOfHandle(handle: string): Uint8Array {
 }
 
 export function factsOf(session: Session): SessionFacts {
-  const { auth_time, last_used, longest_idle, end_at_most, over_at: idle_end, acr, ended_at, end_reason } = session;
+  const { auth_time, revalidated_at, last_used, longest_idle, end_at_most, over_at: idle_end } = session;
+  const { acr, ended_at, end_reason } = session;
   const ended = ended_at !== null && end_reason !== null ? { ended: { at: ended_at, reason: end_reason } } : {};
-  return { auth_time, last_used, longest_idle, end_at_most, idle_end, ...(acr !== null && { acr }), ...ended };
+  return {
+    auth_time,
+    revalidated_at,
+    last_used,
+    longest_idle,
+    end_at_most,
+    idle_end,
+    ...(acr !== null && { acr }),
+    ...ended,
+  };
 }
 
 /** What rules have yielded for the session, as of its last exchange or renewal. */
@@ -67,6 +78,15 @@ export async function keepYields({ db }: Transaction, session: Session, fresh: r
 /** The session-wide limits: the policy's, and what rules that name no target have yielded. */
 export function sessionLimits(policy: Policy, session: Pick<Session, 'yields'>): WholeLimits {
   return wholeLimits(policy, session).session;
+}
+
+/**
+ * The limits that say whether a session lives at all. How strong its login must be, and how lately vouched for, is asked where
+ * something is to be done with it.
+ */
+export function livingLimits(policy: Policy, session: Pick<Session, 'yields'>): ResolvedLimits {
+  const limits = sessionLimits(policy, session);
+  return { session: limits, target: { ...limits, acr: undefined, revalidate: undefined } };
 }
 
 function wholeLimits(policy: Policy, session: Pick<Session, 'yields'>): ResolvedLimits {
@@ -151,8 +171,9 @@ export async function endSession(transaction: Transaction, session: Session, end
     .where('ended_at', 'is', null)
     .executeTakeFirst();
   if (numUpdatedRows !== 1n) return false;
-  if (needsNewLogin(reason)) await requireLoginAfter(transaction, session, since);
+  await letSecretsGo(transaction, session.sid, replaced_by, since);
   const { sid, iss, sub, username, jkt } = session;
+  if (needsNewLogin(reason)) await requireLoginAfter(transaction, { iss, sub }, since);
   await transaction.audit({
     event: 'end',
     at: now,
@@ -171,6 +192,18 @@ export async function endSession(transaction: Transaction, session: Session, end
   return true;
 }
 
+/** What the tokens of a session are bound to goes with it, or judges on for the session that replaced it. */
+async function letSecretsGo(
+  { db }: Transaction,
+  sid: string,
+  replaced_by: string | undefined,
+  since: Seconds,
+): Promise<void> {
+  const gone = { doomed: 1, over_at: since, next_at: since } as const;
+  const change = replaced_by === undefined ? gone : { sid: replaced_by };
+  await db.updateTable('bound_secret').set(change).where('sid', '=', sid).where('doomed', '=', 0).execute();
+}
+
 /** Whether the person must authenticate again after such an end. After `max_age` the age itself decides. */
 function needsNewLogin(reason: EndReason): boolean {
   switch (reason) {
@@ -179,6 +212,13 @@ function needsNewLogin(reason: EndReason): boolean {
     case 'owner':
     case 'administrator':
     case 'policy':
+    case 'idp_logout':
+    case 'session_revoked':
+    case 'credential_change':
+    case 'assurance_level_change':
+    case 'device_compliance_change':
+    case 'account_disabled':
+    case 'account_purged':
       return true;
     case 'max_age':
     case 'replaced':
@@ -187,14 +227,12 @@ function needsNewLogin(reason: EndReason): boolean {
   }
 }
 
-async function requireLoginAfter({ db }: Transaction, { iss, sub }: Session, instant: Seconds): Promise<void> {
-  await db
-    .updateTable('person')
-    .set({ login_after: instant })
-    .where('iss', '=', iss)
-    .where('sub', '=', sub)
-    .where('login_after', '<', instant)
-    .execute();
+/** Ends what a word of the identity provider left until the next renewal. @returns the session as it is now */
+export async function endIfDue(transaction: Transaction, session: Session, now: Seconds): Promise<Session> {
+  const { end_at_renewal: reason } = session;
+  if (reason === null || session.ended_at !== null) return session;
+  await endSession(transaction, session, { reason, since: now, now });
+  return { ...session, ended_at: now, end_reason: reason };
 }
 
 /** Ends what session-wide limits have ended already, as of when they did. */

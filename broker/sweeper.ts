@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';
 import { type Broker, forgetProofs } from './broker.ts';
 import { sweepFailures } from './failed_logins.ts';
+import { forgetLoginAfter } from './login_after.ts';
 import { settle } from './sessions.ts';
 
 const EVERY_MS = 10_000;
@@ -30,6 +31,8 @@ export async function sweep(broker: Broker): Promise<number> {
     const { db } = transaction;
     await forgetProofs(transaction, now());
     await sweepFailures(transaction, broker, now());
+    await forgetLoginAfter(transaction, now());
+    await db.deleteFrom('signal_received').where('expires_at', '<=', now()).execute();
     await db.deleteFrom('id_token_use').where('expires_at', '<=', now()).execute();
     await db
       .deleteFrom('session')

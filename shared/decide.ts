@@ -6,7 +6,7 @@ import type { EndReason, SessionFacts } from './session.ts';
 import { between, earliest, over, plus, type Seconds } from './time.ts';
 
 /** Why the engine denies. */
-export const REASONS = ['session_ended', 'login_too_old', 'idle_too_long', 'acr_too_low'] as const;
+export const REASONS = ['session_ended', 'login_too_old', 'idle_too_long', 'revalidation_due', 'acr_too_low'] as const;
 export type Reason = (typeof REASONS)[number];
 
 export interface Allowed {
@@ -54,7 +54,12 @@ export function decide(limits: ResolvedLimits, session: SessionFacts, now: Secon
   }
   const wide = struck(limits.session, session, now);
   if (wide) return { ...wide, ends: wide.reason === 'login_too_old' ? 'max_age' : 'inactivity_timeout' };
-  return struck(limits.target, session, now) ?? weak(limits, session, now) ?? allowed(limits, session, now);
+  return (
+    struck(limits.target, session, now) ??
+    unvouched(limits, session, now) ??
+    weak(limits, session, now) ??
+    allowed(limits, session, now)
+  );
 }
 
 /** The limit of time that struck, the earlier one when both did: that is when it was over. */
@@ -74,6 +79,24 @@ function struck(limits: WholeLimits, session: SessionFacts, now: Seconds): Struc
   return { allow: false, reason: 'idle_too_long', since: idle_end, found, limit: between(session.last_used, idle_end) };
 }
 
+/** Ends nothing: a newer ID token of the same login is all that is missing. */
+function unvouched(
+  { target: { revalidate } }: ResolvedLimits,
+  session: SessionFacts,
+  now: Seconds,
+): Denied | undefined {
+  if (revalidate === undefined) return undefined;
+  const since = plus(vouchedAt(session), revalidate);
+  if (!over(since, now)) return undefined;
+  return {
+    allow: false,
+    reason: 'revalidation_due',
+    since,
+    found: between(vouchedAt(session), now),
+    limit: revalidate,
+  };
+}
+
 function weak(limits: ResolvedLimits, session: SessionFacts, now: Seconds): Denied | undefined {
   const required = limits.target.acr;
   if (required === undefined || (session.acr !== undefined && required.includes(session.acr))) return undefined;
@@ -84,6 +107,7 @@ function allowed(limits: ResolvedLimits, session: SessionFacts, now: Seconds): A
   const session_end = earliest(
     ageEnd(limits.target.max_age, session),
     idleEnd(limits.target.inactivity_timeout, session),
+    ...(limits.target.revalidate === undefined ? [] : [plus(vouchedAt(session), limits.target.revalidate)]),
   );
   return { allow: true, session_end, exp: earliest(plus(now, limits.target.token_ttl), session_end) };
 }
@@ -92,6 +116,11 @@ function allowed(limits: ResolvedLimits, session: SessionFacts, now: Seconds): A
 function ageEnd(max_age: Seconds, session: SessionFacts): Seconds {
   const end = plus(session.auth_time, max_age);
   return session.end_at_most === undefined ? end : earliest(end, session.end_at_most);
+}
+
+/** The login itself, where nothing newer is known. */
+function vouchedAt({ revalidated_at, auth_time }: SessionFacts): Seconds {
+  return revalidated_at ?? auth_time;
 }
 
 function idleEnd(inactivity_timeout: Seconds, session: SessionFacts): Seconds {

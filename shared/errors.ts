@@ -49,6 +49,12 @@ const IDENTITY = {
   error: 'invalid_grant',
   hint: 'ask who runs curfew-broker and the identity provider',
 } as const;
+const SIGNAL = {
+  exit: EXIT.usage,
+  status: 400,
+  error: 'invalid_request',
+  hint: 'ask who runs the identity provider: the audit log of curfew-broker says what came',
+} as const;
 const AWAY = {
   exit: EXIT.unavailable,
   status: 503,
@@ -68,6 +74,7 @@ export const CODES = {
   session_ended: DENIED,
   login_too_old: DENIED,
   idle_too_long: DENIED,
+  revalidation_due: DENIED,
   acr_too_low: { ...DENIED, error: 'insufficient_user_authentication' },
   // a login that cannot open a session
   login_after: { ...DENIED, hint: 'log in anew at the identity provider: kubectl curfew login' },
@@ -80,6 +87,7 @@ export const CODES = {
   id_token_expired: ID_TOKEN,
   id_token_nonce: ID_TOKEN,
   id_token_used: ID_TOKEN,
+  id_token_other_login: ID_TOKEN,
   auth_time: { ...ID_TOKEN, hint: 'the identity provider must put auth_time into the ID token: see the README' },
   username: IDENTITY,
   username_taken: IDENTITY,
@@ -107,6 +115,21 @@ export const CODES = {
     error: 'invalid_target',
     hint: 'run: kubectl curfew status, to see the clusters there are',
   },
+  // clusters whose API server takes no flags
+  api_server: AWAY,
+  service_account: {
+    ...AWAY,
+    hint: 'ask who runs curfew-broker: curfew-broker check says what is missing at this cluster',
+  },
+  // the identity provider's signals: OpenID Connect Back-Channel Logout 1.0, RFC 8935
+  logout_token_invalid: SIGNAL,
+  logout_token_replayed: SIGNAL,
+  logout_token_unmatched: SIGNAL,
+  set_invalid: SIGNAL,
+  set_key: SIGNAL,
+  set_issuer: SIGNAL,
+  set_audience: SIGNAL,
+  set_authentication: { ...SIGNAL, status: 401, error: 'invalid_token' },
   // our own API and the webhooks
   not_administrator: {
     exit: EXIT.login_required,

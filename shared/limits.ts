@@ -11,6 +11,8 @@ export interface Limits {
   readonly inactivity_timeout?: Seconds | undefined;
   /** Longest life of one Kubernetes token. */
   readonly token_ttl?: Seconds | undefined;
+  /** Longest time since the identity provider last vouched for the account. */
+  readonly revalidate?: Seconds | undefined;
   /** The `acr` values of which the login must carry one. Never empty. */
   readonly acr?: readonly string[] | undefined;
 }
@@ -33,11 +35,12 @@ export function combine(a: Limits, b: Limits): Limits {
     ...shorter('max_age', a, b),
     ...shorter('inactivity_timeout', a, b),
     ...shorter('token_ttl', a, b),
+    ...shorter('revalidate', a, b),
     ...intersected(a.acr, b.acr),
   };
 }
 
-function shorter(name: 'max_age' | 'inactivity_timeout' | 'token_ttl', a: Limits, b: Limits): Limits {
+function shorter(name: 'max_age' | 'inactivity_timeout' | 'token_ttl' | 'revalidate', a: Limits, b: Limits): Limits {
   const [x, y] = [a[name], b[name]];
   if (x === undefined && y === undefined) return {};
   if (x === undefined || y === undefined) return { [name]: x ?? y };

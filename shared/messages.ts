@@ -12,6 +12,8 @@ export function sayDenial(denied: Denied): string {
       return `login is too old: last login ${ago(denied.found)}, limit ${length(denied.limit)}`;
     case 'idle_too_long':
       return `session is idle for too long: not used for ${denied.found === undefined ? 'too long' : sayDuration(denied.found)}, limit ${length(denied.limit)}`;
+    case 'revalidation_due':
+      return `the identity provider has to vouch for the account again: last ${ago(denied.found)}, limit ${length(denied.limit)}`;
     case 'acr_too_low':
       return denied.acr_values?.length === 0
         ? 'login is too weak: no acr has all that is required'
@@ -39,6 +41,20 @@ function sayEnd(reason: EndReason | undefined): string {
       return 'the policy no longer admits it';
     case 'too_many_sessions':
       return 'too many sessions of this person';
+    case 'idp_logout':
+      return 'logged out at the identity provider';
+    case 'session_revoked':
+      return 'revoked by the identity provider';
+    case 'credential_change':
+      return 'the credentials at the identity provider were changed';
+    case 'assurance_level_change':
+      return 'the identity provider trusts the login less than before';
+    case 'device_compliance_change':
+      return 'a device does not comply any more';
+    case 'account_disabled':
+      return 'the account was disabled';
+    case 'account_purged':
+      return 'the account was deleted';
     case undefined:
       return 'it ended';
   }

@@ -12,6 +12,14 @@ export const END_REASONS = [
   'replaced',
   'policy',
   'too_many_sessions',
+  // the identity provider's word: OpenID Connect Back-Channel Logout 1.0, CAEP 1.0, RISC 1.0
+  'idp_logout',
+  'session_revoked',
+  'credential_change',
+  'assurance_level_change',
+  'device_compliance_change',
+  'account_disabled',
+  'account_purged',
 ] as const;
 export type EndReason = (typeof END_REASONS)[number];
 
@@ -29,6 +37,8 @@ export interface SessionFacts {
   readonly longest_idle?: Seconds | undefined;
   /** When inactivity ends it, as stored at its last use: a looser policy counts from the next use on. */
   readonly idle_end?: Seconds | undefined;
+  /** When the identity provider last vouched for the account: the `iat` of its newest ID token for this login. */
+  readonly revalidated_at?: Seconds | undefined;
   /** How strongly the person authenticated (OIDC Core 2). */
   readonly acr?: string | undefined;
   /** Set once, when the session ended. */

@@ -26,6 +26,8 @@ export interface WireSession {
   readonly groups: readonly string[];
   readonly auth_time: Seconds;
   readonly acr?: string | undefined;
+  /** When the identity provider last vouched for the account. */
+  readonly revalidated_at?: Seconds | undefined;
   /** When the session is over for this target, as of now. */
   readonly session_end: Seconds;
   /** The session-wide end by age as stored at login. */
@@ -110,12 +112,20 @@ export interface Metadata {
   readonly clusters: readonly MetadataCluster[];
 }
 
+export const CREDENTIALS = ['token', 'service-account'] as const;
+/** What a person presents at a cluster's API server. */
+export type Credential = (typeof CREDENTIALS)[number];
+
 export interface MetadataCluster {
   readonly name: string;
   readonly audience: string;
   readonly server: string;
   /** PEM, base64, as kubeconfig's `certificate-authority-data`. */
   readonly certificate_authority_data?: string | undefined;
+  /** `service-account`: the API server takes no flags, so its own tokens are used, bound to a Secret of the session. */
+  readonly credential: Credential;
+  /** Seconds until the end of a session takes effect there, at most: 0 where the next request is denied already. */
+  readonly end_within: Seconds;
   readonly limits: ResolvedLimits;
   /** The smallest limits of all its namespaces and resources: a login that satisfies these satisfies all of them. */
   readonly strictest: WholeLimits;
@@ -141,6 +151,7 @@ export function isWholeLimits(value: unknown): value is WholeLimits {
     isSeconds(value.max_age) &&
     isSeconds(value.inactivity_timeout) &&
     isSeconds(value.token_ttl) &&
+    optional(value.revalidate, isSeconds) &&
     optional(value.acr, isTexts)
   );
 }
@@ -160,6 +171,7 @@ export function isWireSession(value: unknown): value is WireSession {
     value.groups.every(isText) &&
     isSeconds(value.auth_time) &&
     optional(value.acr, isText) &&
+    optional(value.revalidated_at, isSeconds) &&
     isSeconds(value.session_end) &&
     isSeconds(value.end_at_most) &&
     isResolvedLimits(value.limits) &&
@@ -221,6 +233,8 @@ function isMetadataCluster(value: unknown): value is MetadataCluster {
     isText(value.audience) &&
     isText(value.server) &&
     optional(value.certificate_authority_data, isText) &&
+    CREDENTIALS.some((credential) => credential === value.credential) &&
+    isSeconds(value.end_within) &&
     isResolvedLimits(value.limits) &&
     isWholeLimits(value.strictest)
   );
@@ -265,6 +279,6 @@ export function isSessionsEnded(value: unknown): value is SessionsEnded {
 
 /** The facts on which the holder may judge by itself: its view of `last_used` is the broker's last answer. */
 export function factsOf(session: WireSession): SessionFacts {
-  const { auth_time, acr, end_at_most, broker_time } = session;
-  return { auth_time, acr, end_at_most, last_used: broker_time };
+  const { auth_time, acr, end_at_most, revalidated_at, broker_time } = session;
+  return { auth_time, acr, end_at_most, revalidated_at, last_used: broker_time };
 }

@@ -3,7 +3,7 @@
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { constants, open } from 'node:fs/promises';
 import path from 'node:path';
-import type { Hook, TlsFiles } from '../config.ts';
+import type { Hook, TlsFiles, Transmitter } from '../config.ts';
 import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';
@@ -46,6 +46,9 @@ export interface ReadFiles {
   /** By the cluster's index. */
   readonly webhook_tokens: readonly (KeyObject | undefined)[];
   readonly hooks: readonly Hook[];
+  /** Absolute, by the cluster's index. */
+  readonly broker_token_files: readonly (string | undefined)[];
+  readonly transmitters: readonly Transmitter[];
 }
 
 export interface Surroundings {
@@ -75,6 +78,12 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     encryption_key: keys && (await readKey(keys, around, faults)),
     webhook_tokens,
     hooks: await readHooks(sections.hooks ?? [], around, faults),
+    broker_token_files: await Promise.all(
+      clusters.map(({ broker_token_file }, i) =>
+        readBearer(formatPath(['clusters', i, 'broker_token_file']), broker_token_file, around, faults),
+      ),
+    ),
+    transmitters: await readTransmitters(sections.ssf ?? [], around, faults),
   };
 }
 
@@ -97,6 +106,40 @@ async function readHooks(hooks: NonNullable<Sections['hooks']>, around: Surround
     return secret ? [{ url, secret, ca }] : [];
   });
   return (await Promise.all(read)).flat();
+}
+
+async function readTransmitters(ssf: NonNullable<Sections['ssf']>, around: Surroundings, faults: string[]) {
+  const read = ssf.map(async ({ push, poll, ca_file, ...transmitter }, i): Promise<Transmitter> => {
+    const path = (...steps: readonly PropertyKey[]) => formatPath(['ssf', i, ...steps]);
+    const ca = await readCa(path('ca_file'), ca_file, around, faults);
+    const token = push && (await readSecret(path('push', 'token_file'), push.token_file, around, faults));
+    const token_file = await readBearer(path('poll', 'token_file'), poll?.token_file, around, faults);
+    return {
+      ...{ ...transmitter, ca },
+      ...(token && { push: { token } }),
+      ...(poll && token_file !== undefined && { poll: { url: poll.url, token_file } }),
+    };
+  });
+  const transmitters = await Promise.all(read);
+  for (const [i, { push }] of transmitters.entries()) {
+    const first = transmitters.findIndex((other) => push && other.push?.token.equals(push.token));
+    if (first >= 0 && first < i)
+      faults.push(`${formatPath(['ssf', i, 'push', 'token_file'])}: holds the token of another`);
+  }
+  return transmitters;
+}
+
+/** The file of somebody else's token, which they may replace at any time: read at each use. @returns its absolute path */
+async function readBearer(setting: string, file: string | undefined, around: Surroundings, faults: string[]) {
+  if (file === undefined) return undefined;
+  const found = await readText(setting, file, around, faults);
+  if (found && !isBearer(found.text)) faults.push(`${setting}: ${file}: expected one token, as it follows "Bearer"`);
+  return path.resolve(around.folder, file);
+}
+
+/** RFC 6750 2.1 */
+export function isBearer(text: string): boolean {
+  return /^[A-Za-z0-9._~+/-]+=*$/.test(text.trim());
 }
 
 async function readCa(setting: string, file: string | undefined, around: Surroundings, faults: string[]) {

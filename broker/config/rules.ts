@@ -48,6 +48,39 @@ const uniqueClusters: Rule = ({ clusters = [] }) => [
   ),
 ];
 
+/** What takes no flags has no webhook and no ceiling; what takes them needs no ServiceAccounts. */
+const credentialWhole: Rule = ({ clusters = [] }) =>
+  clusters.flatMap(({ credential, service_accounts, broker_token_file, webhook, ceiling }, i) => {
+    const path = formatPath(['clusters', i]);
+    const given = { service_accounts, broker_token_file, webhook, ceiling };
+    const own = ['service_accounts', 'broker_token_file'] as const;
+    if (credential === 'token') {
+      return own
+        .filter((key) => given[key] !== undefined)
+        .map((key) => `${path}.${key}: only with credential: service-account`);
+    }
+    return [
+      ...own
+        .filter((key) => given[key] === undefined)
+        .map((key) => `${path}.${key}: required with credential: service-account`),
+      ...(['webhook', 'ceiling'] as const)
+        .filter((key) => given[key] !== undefined)
+        .map((key) => `${path}.${key}: not with credential: service-account, as its API server takes no flags`),
+    ];
+  });
+
+/** A transmitter that may not speak of the IdP's persons would be heard and never heeded. */
+const transmittersKnown: Rule = ({ ssf = [], identity_provider }) => [
+  ...repeated(ssf.map(({ issuer }) => issuer)).map((i) => `${formatPath(['ssf', i, 'issuer'])}: stands there twice`),
+  ...ssf.flatMap(({ issuers }, i) =>
+    !identity_provider || issuers.includes(identity_provider.issuer)
+      ? []
+      : [
+          `${formatPath(['ssf', i, 'issuers'])}: expected identity_provider.issuer among them, else it speaks of nobody`,
+        ],
+  ),
+];
+
 const uniqueSegments: Rule = ({ policy }) =>
   repeated((policy?.segments ?? []).map(({ name }) => name)).map(
     (i) => `${formatPath(['policy', 'segments', i, 'name'])}: stands there twice`,
@@ -166,6 +199,8 @@ const RULES: readonly Rule[] = [
   uniqueSegments,
   audiencesApart,
   issuersApart,
+  credentialWhole,
+  transmittersKnown,
   uniqueRules,
   adminsNamed,
   idleNoticed,

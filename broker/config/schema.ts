@@ -2,6 +2,8 @@
 
 import { z } from 'zod';
 import { seconds } from '../../shared/time.ts';
+import { CREDENTIALS } from '../../shared/wire.ts';
+import { ACTIONS, SIGNALS, type Signal, withDefaults } from '../signals/events.ts';
 import { formatPath, sayUnknown, sayValue } from './faults.ts';
 import * as value from './values.ts';
 
@@ -9,6 +11,7 @@ const wholeLimits = z.strictObject({
   max_age: value.duration,
   inactivity_timeout: value.duration,
   token_ttl: value.duration,
+  revalidate: value.duration.optional(),
   acr: value.acrs.optional(),
 });
 
@@ -60,6 +63,13 @@ const identity_provider = z.strictObject({
   id_token_signing_algs: value.algorithms.optional().transform((algs) => algs ?? value.DEFAULT_SIGNING_ALGS),
 });
 
+/** Who of the IdP's group acts as which ServiceAccount. */
+const service_account = z.strictObject({
+  group: value.text,
+  namespace: value.namespace,
+  name: value.serviceAccountName,
+});
+
 const cluster = z.strictObject({
   name: value.name,
   server: value.server,
@@ -69,6 +79,12 @@ const cluster = z.strictObject({
   labels: value.labels.optional().transform((labels) => labels ?? {}),
   ceiling: ceiling.optional(),
   webhook: webhook.optional(),
+  credential: value
+    .oneOf(...CREDENTIALS)
+    .optional()
+    .transform((credential) => credential ?? 'token'),
+  service_accounts: z.array(service_account).min(1, { error: 'expected at least one' }).optional(),
+  broker_token_file: value.filePath.optional(),
 });
 
 const segment = z.strictObject({ name: value.name, preset, match, limits });
@@ -85,6 +101,27 @@ const admins = z.strictObject({
 });
 
 const hook = z.strictObject({ url: value.hookUrl, secret_file: value.filePath, ca_file: value.filePath.optional() });
+
+const transmitter = z
+  .strictObject({
+    issuer: value.upstreamIssuer,
+    audience: value.token,
+    issuers: value.issuers,
+    jwks_uri: value.hookUrl.optional(),
+    ca_file: value.filePath.optional(),
+    push: z.strictObject({ token_file: value.filePath }).optional(),
+    poll: z.strictObject({ url: value.hookUrl, token_file: value.filePath }).optional(),
+  })
+  .refine(({ push, poll }) => (push === undefined) !== (poll === undefined), {
+    error: 'expected either push or poll',
+  });
+
+const action = value.oneOf(...ACTIONS);
+const signals = z.strictObject(
+  Object.fromEntries(SIGNALS.map((signal) => [signal, action.optional()])) as {
+    [S in Signal]: z.ZodOptional<typeof action>;
+  },
+);
 
 const failed_logins = z.strictObject({
   count: value.count,
@@ -109,6 +146,7 @@ const SECTIONS = {
   admins: admins.optional(),
   metrics: z.strictObject({ address: value.address, port: value.listenPort }).optional(),
   hooks: z.array(hook).optional(),
+  ssf: z.array(transmitter).optional(),
   store: z.strictObject({ sqlite: z.strictObject({ file: value.filePath }) }),
   policy: z.strictObject({
     preset,
@@ -122,6 +160,7 @@ const SECTIONS = {
       .optional()
       .transform((rules) => rules ?? []),
     max_sessions: z.strictObject({ count: value.count, when_exceeded: value.oneOf('refuse', 'end_oldest') }).optional(),
+    signals: signals.optional().transform(withDefaults),
     failed_logins: failed_logins.optional().transform((given) => given ?? { count: 5, window: seconds(900) }),
   }),
 };
@@ -157,6 +196,7 @@ export function parseSections(root: unknown): ParsedSections {
     ...section('admins'),
     ...section('metrics'),
     ...section('hooks'),
+    ...section('ssf'),
     ...section('store'),
     ...section('policy'),
   };

@@ -119,6 +119,17 @@ export const groups = listOf('a list of group names, ["*"] for everyone', isText
 
 export const acrs = listOf('a list of acr values', isText);
 
+/** RFC 1123 label, as Kubernetes names a namespace. */
+export const namespace = textThat('the name of a namespace', (value) =>
+  /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value),
+);
+
+/** RFC 1123 subdomain. */
+export const serviceAccountName = textThat(
+  'the name of a ServiceAccount',
+  (value) => value.length <= 253 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(value),
+);
+
 /** Of namespaces and of resources with subresource, as RBAC writes them. */
 export const namespaces = listOf(
   'a list of namespaces, in which "*" and "?" may stand',
@@ -176,6 +187,11 @@ export const condition = z.unknown().transform((value, context): Condition => {
 
 export const count = leaf<number>('a whole number from 1 to 1000', (value) =>
   Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 1000 ? Number(value) : undefined,
+);
+
+export const issuers = listOf(
+  'a list of issuers, each an https URL (http only on loopback) without user, query and fragment',
+  (value): value is string => typeof value === 'string' && faultOfUrl(value) === undefined,
 );
 
 export const hookUrl = textThat(

@@ -41,7 +41,8 @@ export function parseTokenRequest(form: Form): TokenRequest {
       return { grant: 'exchange', request: parseExchange(form) };
     case GRANT.renewal: {
       const request = { refresh_token: required(form, 'refresh_token'), audience: required(form, 'audience') };
-      return { grant: 'renewal', request: { ...request, max_age: parseMaxAge(form) } };
+      const more = { max_age: parseMaxAge(form), id_token: optional(form, 'id_token') };
+      return { grant: 'renewal', request: { ...request, ...more } };
     }
     default:
       throw new CurfewError('grant_type', 'grant_type: neither token-exchange nor refresh_token');

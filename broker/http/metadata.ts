@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { resolveLimits } from '../../shared/policy.ts';
 import { GRANT, type Metadata } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
-import { type Config, clusterLimits, strictestLimits } from '../config.ts';
+import { type Config, clusterLimits, endWithin, strictestLimits } from '../config.ts';
 
 /** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
 const JWKS_MAX_AGE = 'public, max-age=60';
@@ -61,6 +61,8 @@ function metadataOf(config: Config): Metadata {
       audience: cluster.audience,
       server: cluster.server,
       ...(cluster.ca !== undefined && { certificate_authority_data: Buffer.from(cluster.ca).toString('base64') }),
+      credential: cluster.credential,
+      end_within: endWithin(config, cluster),
       limits: clusterLimits(config, cluster),
       strictest: strictestLimits(config, cluster).target,
     })),

@@ -12,8 +12,15 @@ export interface PersonTable {
   iss: string;
   sub: string;
   username: string;
+}
+
+/** Since when a person, or whoever logs in with a session of the IdP, must have authenticated. */
+export interface LoginAfterTable {
+  iss: string;
+  kind: 'sub' | 'idp_sid';
+  id: string;
   /** A login with an earlier `auth_time` opens no session. */
-  login_after: Seconds;
+  instant: Seconds;
 }
 
 export interface SessionTable {
@@ -32,6 +39,8 @@ export interface SessionTable {
   /** The ID token's own `sid`. */
   idp_sid: string | null;
   auth_time: Seconds;
+  /** When the IdP last vouched for the account. */
+  revalidated_at: Seconds;
   acr: string | null;
   /** JSON array. */
   amr: string | null;
@@ -47,6 +56,8 @@ export interface SessionTable {
   user_agent: string | null;
   /** JSON array of what rules have yielded, as of the last exchange or renewal. */
   yields: string;
+  /** Set when its next renewal is to end it, with this reason. */
+  end_at_renewal: EndReason | null;
   ended_at: Seconds | null;
   end_reason: EndReason | null;
   replaced_by: string | null;
@@ -120,8 +131,37 @@ export interface HookDeliveryTable {
   next_at: Seconds;
 }
 
+/** Logout tokens and security events that were received, so that none acts twice. */
+export interface SignalReceivedTable {
+  iss: string;
+  jti: string;
+  expires_at: Seconds;
+}
+
+/** Secrets in clusters with `credential: service-account`: each token of a session there is bound to one. */
+export interface BoundSecretTable {
+  /** Of the Secret; of no other, ever. */
+  name: string;
+  cluster: string;
+  namespace: string;
+  service_account: string;
+  sid: string;
+  /** As the API server gave it; null until it is known to be there. */
+  uid: string | null;
+  /** Whether it is to go, whatever its session does. */
+  doomed: 0 | 1;
+  /** When it is over, as of its last token: looked at again then. */
+  over_at: Seconds;
+  /** When it is looked at next. */
+  next_at: Seconds;
+  attempts: number;
+}
+
 export interface Schema {
   person: PersonTable;
+  login_after: LoginAfterTable;
+  signal_received: SignalReceivedTable;
+  bound_secret: BoundSecretTable;
   session: SessionTable;
   id_token_use: IdTokenUseTable;
   proof: ProofTable;
@@ -182,6 +222,30 @@ async function second(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await statement.execute(db);
 }
 
+async function third(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    sql`create table login_after (
+      iss text not null, kind text not null check (kind in ('sub', 'idp_sid')), id text not null,
+      instant integer not null, primary key (iss, kind, id)) strict, without rowid`,
+    sql`insert into login_after (iss, kind, id, instant)
+      select iss, 'sub', sub, login_after from person where login_after > 0`,
+    sql`alter table person drop column login_after`,
+    sql`alter table session add column revalidated_at integer not null default 0`,
+    sql`update session set revalidated_at = opened_at`,
+    sql`alter table session add column end_at_renewal text`,
+    sql`create table signal_received (
+      iss text not null, jti text not null, expires_at integer not null, primary key (iss, jti)) strict, without rowid`,
+    sql`create index signal_received_expiry on signal_received (expires_at)`,
+    sql`create table bound_secret (
+      name text primary key, cluster text not null, namespace text not null, service_account text not null,
+      sid text not null, uid text, doomed integer not null default 0, over_at integer not null,
+      next_at integer not null, attempts integer not null default 0) strict, without rowid`,
+    sql`create unique index bound_secret_of_session on bound_secret (sid, cluster) where doomed = 0`,
+    sql`create index bound_secret_next on bound_secret (next_at)`,
+  ];
+  for (const statement of statements) await statement.execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -212,8 +276,9 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
         await writeHead(now, await chainOldRows(now), sealer);
       },
     },
+    '0003_signals': { up: third },
   };
 }
 
 /** What a store of this version has been through. */
-export const MIGRATIONS = ['0001_first', '0002_ends'] as const;
+export const MIGRATIONS = ['0001_first', '0002_ends', '0003_signals'] as const;

@@ -37,7 +37,7 @@ export async function fillStore({ file, key, iss, limits, sessions, held }: Fill
         const ours = number % every === 0 ? held[number / every] : undefined;
         return sessionOf(number, ours ?? nobodys(number), { iss, limits, now });
       });
-      const persons = rows.map(({ iss, sub, username }) => ({ iss, sub, username, login_after: 0 as Seconds }));
+      const persons = rows.map(({ iss, sub, username }) => ({ iss, sub, username }));
       await store.transaction(async ({ db }) => {
         await db.insertInto('person').values(persons).execute();
         await db.insertInto('session').values(rows).execute();
@@ -72,6 +72,8 @@ export function sessionOf(
     handle_hash,
     idp_sid: randomId(),
     auth_time: now,
+    revalidated_at: now,
+    end_at_renewal: null,
     acr: null,
     amr: JSON.stringify(['pwd', 'otp']),
     end_at_most,

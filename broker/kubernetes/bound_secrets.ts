@@ -1,0 +1,120 @@
+// The Secrets of sessions, as the store knows them: a row is there before its Secret, and goes after it. So whatever happens in
+// between, none is forgotten.
+
+import { createHash, randomBytes } from 'node:crypto';
+import type { Selectable } from 'kysely';
+import { decide } from '../../shared/decide.ts';
+import { withYields } from '../../shared/policy.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { groupsOf, mayLogIn, mayUse } from '../broker.ts';
+import { type Cluster, type Config, clusterLimits, type ServiceAccountMapping } from '../config.ts';
+import { factsOf, type Session, yieldsOfSession } from '../sessions.ts';
+import type { BoundSecretTable } from '../store/schema.ts';
+import type { Transaction } from '../store/store.ts';
+import { serviceAccountOf } from './service_accounts.ts';
+
+export type BoundSecret = Readonly<Selectable<BoundSecretTable>>;
+
+/** On each Secret, so that another broker's are left alone. A label's value is short and has few characters. */
+export function labelsOf({ issuer }: Pick<Config, 'issuer'>): Readonly<Record<string, string>> {
+  const hash = createHash('sha256').update(issuer).digest('hex').slice(0, 32);
+  return { 'app.kubernetes.io/managed-by': 'curfew-broker', 'curfew.internal/issuer': hash };
+}
+
+/** Whose session it is, for whoever reads the cluster's audit log. */
+export function annotationsOf({ issuer }: Pick<Config, 'issuer'>, { sid, username, iss, sub }: Session) {
+  return {
+    'curfew.internal/username': username,
+    'curfew.internal/session-id': sid,
+    'curfew.internal/person': JSON.stringify({ iss, sub }),
+    'curfew.internal/broker': issuer,
+  };
+}
+
+/**
+ * The Secret for the tokens of a session at a cluster: the one there is, or one that is to be made.
+ *
+ * @param session_end when it is to go unless the session is used again
+ */
+export async function holdSecret(
+  { db }: Transaction,
+  { sid }: Session,
+  { name: cluster }: Cluster,
+  { namespace, name: service_account }: ServiceAccountMapping,
+  session_end: Seconds,
+  now: Seconds,
+): Promise<BoundSecret> {
+  const known = await db
+    .selectFrom('bound_secret')
+    .selectAll()
+    .where('sid', '=', sid)
+    .where('cluster', '=', cluster)
+    .where('doomed', '=', 0)
+    .executeTakeFirst();
+  if (known && known.namespace === namespace && known.service_account === service_account) {
+    const times = { over_at: session_end, next_at: session_end };
+    await db.updateTable('bound_secret').set(times).where('name', '=', known.name).execute();
+    return { ...known, ...times };
+  }
+  // Whom the person acts as has changed: tokens of before must not go on.
+  if (known) await db.updateTable('bound_secret').set(doomed(now)).where('name', '=', known.name).execute();
+  const name = `curfew-${randomBytes(16).toString('hex')}`;
+  const row = { name, cluster, namespace, service_account, sid, uid: null, doomed: 0, attempts: 0 } as const;
+  const fresh = { ...row, over_at: session_end, next_at: session_end };
+  await db.insertInto('bound_secret').values(fresh).execute();
+  return fresh;
+}
+
+function doomed(now: Seconds) {
+  return { doomed: 1, over_at: now, next_at: now } as const;
+}
+
+/** A Secret is to go, whatever its session does. */
+export async function doomSecret({ db }: Transaction, name: string, now: Seconds): Promise<void> {
+  await db.updateTable('bound_secret').set(doomed(now)).where('name', '=', name).execute();
+}
+
+/** One that is to go and that the store did not know, or does not any more. */
+export async function condemn({ db }: Transaction, secret: BoundSecret, now: Seconds): Promise<void> {
+  const row = { ...secret, ...doomed(now) };
+  await db
+    .insertInto('bound_secret')
+    .values(row)
+    .onConflict((conflict) => conflict.column('name').doUpdateSet(doomed(now)))
+    .execute();
+}
+
+/**
+ * What becomes of a Secret now: it goes if its session is over, or over for this cluster, or acts as somebody else there; else it
+ * is looked at again when that is to be.
+ *
+ * @param session with uses that are not written yet; `undefined` when there is none any more
+ * @returns whether it is to go
+ */
+export async function reviewSecret(
+  { db }: Transaction,
+  config: Config,
+  secret: BoundSecret,
+  session: Session | undefined,
+  now: Seconds,
+): Promise<boolean> {
+  if (secret.doomed === 1) return true;
+  const end = session ? endOf(config, secret, session, now) : undefined;
+  const change = end === undefined ? doomed(now) : { over_at: end, next_at: end };
+  if (end !== secret.over_at) {
+    await db.updateTable('bound_secret').set(change).where('name', '=', secret.name).execute();
+  }
+  return end === undefined;
+}
+
+/** @returns when it is over, or `undefined` when it is */
+function endOf(config: Config, secret: BoundSecret, session: Session, now: Seconds): Seconds | undefined {
+  const cluster = config.clusters.find(({ name }) => name === secret.cluster);
+  const groups = groupsOf(session);
+  if (!cluster || !mayLogIn(config, session) || !mayUse(cluster, groups)) return undefined;
+  const account = serviceAccountOf(cluster, groups);
+  if (account?.namespace !== secret.namespace || account.name !== secret.service_account) return undefined;
+  const limits = withYields(clusterLimits(config, cluster), { cluster: cluster.name }, yieldsOfSession(session));
+  const verdict = decide(limits, factsOf(session), now);
+  return verdict.allow ? verdict.session_end : undefined;
+}

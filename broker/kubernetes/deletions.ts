@@ -1,0 +1,258 @@
+// Takes away the Secrets of sessions that are over, and all tokens with them. What is due stands in the store: it is tried until it
+// is done, also after a crash, and overdue ones come first.
+
+import { CurfewError } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { plus, seconds } from '../../shared/time.ts';
+import type { Broker } from '../broker.ts';
+import type { Cluster } from '../config.ts';
+import { findBySid } from '../sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import { TOKEN_LIFE } from './api.ts';
+import { type BoundSecret, labelsOf, reviewSecret } from './bound_secrets.ts';
+import { isBeingMade } from './bound_token.ts';
+
+/** Milliseconds between two looks at what is due. */
+const EVERY_MS = 500;
+/** Milliseconds between two looks at what there is in the clusters, and at all that lives. */
+const SWEEP_MS = 60_000;
+const AT_ONCE = 200;
+/** Requests to one API server at a time. */
+const PARALLEL = 8;
+/** Seconds: the longest pause between two tries. */
+const LONGEST_PAUSE = 10;
+
+export interface Deletions {
+  /** Something has ended: looks at once. */
+  wake(): void;
+  /** Makes one round of everything, and resolves when it is done. */
+  sweep(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function startDeletions(broker: Broker): Deletions {
+  let stopped = false;
+  let round: Promise<void> | undefined;
+  let again = false;
+  const run = async () => {
+    do {
+      again = false;
+      await deleteDue(broker).catch((error: unknown) => sayFailure(broker, error));
+    } while (again && !stopped);
+  };
+  const wake = () => {
+    if (stopped) return;
+    again = round !== undefined;
+    round ??= run().finally(() => {
+      round = undefined;
+    });
+  };
+  let sweeping: Promise<void> | undefined;
+  const sweep = () => {
+    sweeping ??= reviewAll(broker)
+      .then(() => condemnLeftOvers(broker))
+      .then(wake)
+      .catch((error: unknown) => sayFailure(broker, error))
+      .finally(() => {
+        sweeping = undefined;
+      });
+    return sweeping;
+  };
+  const timers = [setInterval(wake, EVERY_MS), setInterval(() => void sweep(), SWEEP_MS)];
+  for (const timer of timers) timer.unref();
+  wake();
+  void sweep();
+  return {
+    wake,
+    async sweep() {
+      await sweep();
+      await round;
+    },
+    async stop() {
+      stopped = true;
+      for (const timer of timers) clearInterval(timer);
+      await Promise.all([round, sweeping]);
+    },
+  };
+}
+
+function sayFailure({ log }: Broker, error: unknown): void {
+  const reason = error instanceof CurfewError ? error.message : 'unexpected error';
+  log.error({ reason }, 'Secrets of ended sessions could not be looked after: trying again');
+}
+
+/** Looks at all that is due: what is to go is taken away, each cluster by itself. */
+async function deleteDue(broker: Broker): Promise<void> {
+  for (let more = true; more; ) {
+    const due = await broker.store.read((db) =>
+      db
+        .selectFrom('bound_secret')
+        .selectAll()
+        .where('next_at', '<=', broker.now())
+        .orderBy('over_at')
+        .limit(AT_ONCE)
+        .execute(),
+    );
+    if (due.length === 0) return;
+    const doomed = await reviewEach(broker, due);
+    const clusters = [...new Set(doomed.map(({ cluster }) => cluster))];
+    const done = await Promise.all(
+      clusters.map((name) =>
+        deleteOf(
+          broker,
+          name,
+          doomed.filter(({ cluster }) => cluster === name),
+        ),
+      ),
+    );
+    more = due.length === AT_ONCE && !done.includes(false);
+  }
+}
+
+/** @returns those that are to go */
+async function reviewEach(broker: Broker, secrets: readonly BoundSecret[]): Promise<readonly BoundSecret[]> {
+  const { config, store, touches, now } = broker;
+  return store.transaction(async (transaction) => {
+    const doomed: BoundSecret[] = [];
+    for (const secret of secrets) {
+      const found = await findBySid(transaction.db, secret.sid);
+      const [session] = found ? await touches.apply(transaction, [found]) : [];
+      if (await reviewSecret(transaction, config, secret, session, now())) doomed.push(secret);
+    }
+    return doomed;
+  });
+}
+
+/** @returns false when the API server did not do it: what is left is tried after a pause */
+async function deleteOf(broker: Broker, name: string, secrets: readonly BoundSecret[]): Promise<boolean> {
+  const cluster = broker.config.clusters.find((candidate) => candidate.name === name);
+  if (cluster?.credential !== 'service-account') return dropOutlived(broker, name, secrets);
+  const left = secrets.filter((secret) => !isBeingMade(secret));
+  let failure: CurfewError | undefined;
+  const work = async () => {
+    for (let secret = left.shift(); secret && !failure; secret = left.shift()) {
+      try {
+        await deleteOne(broker, cluster, secret);
+      } catch (error) {
+        if (!(error instanceof CurfewError) || error.code === 'store') throw error;
+        failure = error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, work));
+  if (failure) await postpone(broker, name, secrets, failure);
+  return failure === undefined;
+}
+
+async function deleteOne({ apis, store, now }: Broker, cluster: Cluster, secret: BoundSecret): Promise<void> {
+  const { namespace, name, uid, sid } = secret;
+  await apis.of(cluster).deleteSecret({ namespace, name, ...(uid !== null && { uid }) });
+  await store.transaction(async (transaction) => {
+    const session = await findBySid(transaction.db, sid);
+    const who = session && { iss: session.iss, sub: session.sub, username: session.username };
+    await transaction.db.deleteFrom('bound_secret').where('name', '=', name).execute();
+    const due_at = secret.over_at < now() ? secret.over_at : now();
+    await transaction.audit({
+      ...{ event: 'secret_deleted', at: now(), ...(sid !== '' && { sid }), ...who },
+      ...{ cluster: cluster.name, namespace, secret: name, due_at },
+    });
+  });
+}
+
+/** All of a cluster that is away waits together, so that none is asked for in vain again and again. */
+async function postpone(broker: Broker, cluster: string, secrets: readonly BoundSecret[], failure: CurfewError) {
+  const { store, log, now } = broker;
+  const attempts = Math.max(...secrets.map((secret) => secret.attempts));
+  const next_at = plus(now(), seconds(Math.min(2 ** Math.min(attempts, 10), LONGEST_PAUSE)));
+  log.error(
+    { cluster, reason: failure.message, waiting: secrets.length, attempts: attempts + 1 },
+    'Secrets of ended sessions could not be deleted: trying again',
+  );
+  await store.transaction(async ({ db }) => {
+    const waiting = db.updateTable('bound_secret').set({ next_at, attempts: attempts + 1 });
+    await waiting.where('cluster', '=', cluster).where('doomed', '=', 1).execute();
+  });
+}
+
+/** Of a cluster that is no longer in the configuration: nobody can ask it. Its tokens die by themselves. */
+async function dropOutlived(broker: Broker, cluster: string, secrets: readonly BoundSecret[]): Promise<boolean> {
+  const { store, log, now } = broker;
+  const outlived = secrets.filter(({ over_at }) => now() >= plus(over_at, seconds(TOKEN_LIFE)));
+  if (outlived.length > 0) {
+    log.error(
+      { cluster, secrets: outlived.length },
+      'Secrets left in a cluster that is not in the configuration any more',
+    );
+  }
+  await store.transaction(async ({ db }) => {
+    for (const { name } of secrets) {
+      if (outlived.some((secret) => secret.name === name)) {
+        await db.deleteFrom('bound_secret').where('name', '=', name).execute();
+      } else {
+        const next_at = plus(now(), seconds(LONGEST_PAUSE));
+        await db.updateTable('bound_secret').set({ next_at }).where('name', '=', name).execute();
+      }
+    }
+  });
+  return true;
+}
+
+/** All that lives, by the configuration in force: a policy that was tightened acts on Secrets too. */
+async function reviewAll(broker: Broker): Promise<void> {
+  for (let after = '', more = true; more; ) {
+    const page = await broker.store.read((db) =>
+      db
+        .selectFrom('bound_secret')
+        .selectAll()
+        .where('doomed', '=', 0)
+        .where('name', '>', after)
+        .orderBy('name')
+        .limit(AT_ONCE)
+        .execute(),
+    );
+    if (page.length > 0) await reviewEach(broker, page);
+    after = page.at(-1)?.name ?? '';
+    more = page.length === AT_ONCE;
+  }
+}
+
+/** What bears our labels in a cluster and is in no row: made when an answer was lost, or of a store that was set back. */
+async function condemnLeftOvers(broker: Broker): Promise<void> {
+  const { apis, config, store, log, now } = broker;
+  for (const cluster of config.clusters) {
+    const namespaces = [...new Set((cluster.service_accounts ?? []).map(({ namespace }) => namespace))];
+    for (const namespace of namespaces) {
+      try {
+        const found = await apis.of(cluster).listSecrets(namespace, labelsOf(config));
+        const left = await store.transaction((transaction) => condemnUnknown(transaction, cluster, found, now()));
+        if (left > 0)
+          log.warn({ cluster: cluster.name, namespace, secrets: left }, 'Secrets of no session are deleted');
+      } catch (error) {
+        if (!(error instanceof CurfewError) || error.code === 'store') throw error;
+        log.warn(
+          { cluster: cluster.name, namespace, reason: error.message },
+          'left-over Secrets could not be looked for',
+        );
+      }
+    }
+  }
+}
+
+async function condemnUnknown(
+  { db }: Transaction,
+  cluster: Cluster,
+  found: readonly { readonly namespace: string; readonly name: string; readonly uid: string }[],
+  now: Seconds,
+): Promise<number> {
+  let count = 0;
+  for (const { namespace, name, uid } of found) {
+    const row = { name, cluster: cluster.name, namespace, service_account: '', sid: '', uid, doomed: 1 } as const;
+    const { numInsertedOrUpdatedRows } = await db
+      .insertInto('bound_secret')
+      .values({ ...row, over_at: now, next_at: now, attempts: 0 })
+      .onConflict((conflict) => conflict.doNothing())
+      .executeTakeFirst();
+    count += Number(numInsertedOrUpdatedRows ?? 0n);
+  }
+  return count;
+}

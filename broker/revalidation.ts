@@ -1,0 +1,55 @@
+// A newer ID token of the same login: the identity provider vouches for the account once more. Moves `revalidated_at` and the
+// groups; the login stays as old as it was, and no session opens by it.
+
+import { CurfewError } from '../shared/errors.ts';
+import { between, type Seconds } from '../shared/time.ts';
+import type { IdentityProviderSettings } from './config.ts';
+import { identityOf } from './identity.ts';
+import type { Session } from './sessions.ts';
+import type { Transaction } from './store/store.ts';
+import type { IdTokenClaims } from './upstream/id_token.ts';
+
+/**
+ * @param idToken verified
+ * @returns the session as it is now, unchanged where the token is no newer than what was known; or what is wrong with the token:
+ *   `id_token_other_login` when it is not of this login, `username` or `groups` as at a login
+ */
+export async function revalidate(
+  transaction: Transaction,
+  session: Session,
+  idToken: IdTokenClaims,
+  settings: IdentityProviderSettings,
+  at: { readonly now: Seconds; readonly address: string },
+): Promise<Session | { readonly fault: CurfewError }> {
+  if (!isOfSameLogin(session, idToken, settings)) {
+    return { fault: new CurfewError('id_token_other_login', 'the ID token is of another login than the session') };
+  }
+  const identity = identityOf(idToken, settings);
+  if ('fault' in identity) return identity;
+  if (idToken.iat <= session.revalidated_at || session.ended_at !== null) return session;
+  const { sid, iss, sub, username, jkt } = session;
+  const change = {
+    revalidated_at: idToken.iat,
+    groups: JSON.stringify(identity.groups),
+    idp_groups: JSON.stringify(identity.idp_groups),
+  };
+  await transaction.db.updateTable('session').set(change).where('sid', '=', sid).execute();
+  // Whom they act as elsewhere may be another now.
+  const secrets = transaction.db.updateTable('bound_secret').set({ next_at: at.now });
+  await secrets.where('sid', '=', sid).where('doomed', '=', 0).execute();
+  await transaction.audit({
+    ...{ event: 'revalidation', at: at.now, address: at.address, sid, iss, sub, username, jkt },
+    ...{ revalidated_at: idToken.iat, groups: identity.groups },
+  });
+  return { ...session, ...change };
+}
+
+/** The stored `auth_time` is never in the future, while the IdP's clock may have been ahead by as much as is tolerated. */
+function isOfSameLogin(
+  { iss, sub, auth_time }: Session,
+  idToken: IdTokenClaims,
+  { clock_skew }: IdentityProviderSettings,
+): boolean {
+  if (idToken.iss !== iss || idToken.sub !== sub) return false;
+  return idToken.auth_time >= auth_time && between(auth_time, idToken.auth_time) <= clock_skew;
+}
