@@ -17,7 +17,6 @@ import {
   isDue,
   type Kept,
   noteVouched,
-  REFRESHING,
   refusesIdToken,
   type Vouching,
 } from './revalidation.ts';
@@ -26,9 +25,9 @@ export type Outcome =
   | { readonly entry: Entry; readonly refused?: undefined }
   | { readonly entry?: undefined; readonly refused: Remembered };
 
-/** How long a call waits for another that asks the broker: that one's own deadlines, and a little. */
+/** How long a call waits for another that asks the broker: that one's own deadline, and a little. */
 export const RENEWING = {
-  longest: 10_000 + REFRESHING,
+  longest: 10_000,
   say: 'waiting for another kubectl-curfew that asks the broker',
   busy: 'another kubectl-curfew is asking the broker for too long',
 } as const;

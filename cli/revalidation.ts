@@ -11,8 +11,8 @@ import { codeOf } from './files.ts';
 import { type SessionRecord, writeRecord } from './record.ts';
 import type { Secret } from './secrets/secret.ts';
 
-/** Milliseconds for the refresh with all that it takes: others wait for it. */
-export const REFRESHING = 6_000;
+/** Milliseconds for the refresh with all that it takes: others wait for it, and no longer than 10 s for the whole renewal. */
+const REFRESHING = 5_000;
 
 /** What is kept of one login while a renewal is under way. Replaced as a whole by what changes it. */
 export interface Kept {
