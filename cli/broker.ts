@@ -1,6 +1,6 @@
 // The broker as the plugin sees it: its metadata, POST /token, POST /revoke. A refusal is a value, a failure an exception.
 
-import { CurfewError } from '../shared/errors.ts';
+import { type Code, CurfewError } from '../shared/errors.ts';
 import { faultOfUrl } from '../shared/origin.ts';
 import type { Seconds } from '../shared/time.ts';
 import {
@@ -47,6 +47,8 @@ export interface Renewal {
   readonly handle: string;
   readonly audience: string;
   readonly max_age?: Seconds | undefined;
+  /** A newer one of the same login. */
+  readonly id_token?: string | undefined;
 }
 
 export interface Broker {
@@ -156,12 +158,13 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
         audience,
         max_age: max_age?.toString(),
       }),
-    renew: (endpoints, key, { handle, audience, max_age }) =>
+    renew: (endpoints, key, { handle, audience, max_age, id_token }) =>
       token(endpoints, key, {
         grant_type: GRANT.renewal,
         refresh_token: handle,
         audience,
         max_age: max_age?.toString(),
+        id_token,
       }),
     async sessions(endpoint, credential, request, is) {
       const answer = await askWithHandle(request, endpoint, credential);
@@ -223,6 +226,9 @@ async function reach(name: string, request: () => Promise<HttpAnswer>, again: bo
   }
 }
 
+/** What may be away behind a broker that is there. */
+const BEHIND: readonly Code[] = ['api_server', 'service_account', 'identity_provider'];
+
 function unexpected(name: string, answer: HttpAnswer): CurfewError {
   const body = parse(answer.body);
   if (!isRefusal(body)) {
@@ -231,7 +237,8 @@ function unexpected(name: string, answer: HttpAnswer): CurfewError {
       `the broker at ${name} answered HTTP ${answer.status}, not as a broker does`,
     );
   }
-  const code = answer.status === 429 ? 'busy' : 'unavailable';
+  const own = BEHIND.find((reason) => reason === body.reason);
+  const code = own ?? (answer.status === 429 ? 'busy' : 'unavailable');
   return new CurfewError(code, `the broker at ${name} answered: ${oneLine(body.error_description)}`);
 }
 

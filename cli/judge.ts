@@ -38,7 +38,9 @@ function judgeToken({ session, token, expires_in, minted_local }: Entry, now: Se
   if (!session || token === undefined || expires_in === undefined) return ASK;
   if (now - minted_local >= expires_in - MARGIN) return ASK;
   const times = timesOf(token);
-  if (!times || times.iat !== session.broker_time || expires_in > times.exp - times.iat || now >= times.exp) return ASK;
+  if (!times || expires_in > times.exp - times.iat || now >= times.exp) return ASK;
+  // A ServiceAccount's token is dated by the clock of its cluster.
+  if (times.ours && times.iat !== session.broker_time) return ASK;
   return { act: 'print', token, expirationTimestamp: expirationOf(minted_local, expires_in, now) };
 }
 
@@ -47,13 +49,13 @@ export function expirationOf(minted_local: Seconds, expires_in: Seconds, now: Se
   return seconds(Math.max(now + 1, minted_local + expires_in - MARGIN));
 }
 
-/** `iat` and `exp` of a JWT, unverified: to see that the cache says of it what it says itself. */
-function timesOf(token: string): { iat: Seconds; exp: Seconds } | undefined {
+/** `iat` and `exp` of a JWT, unverified: to see that the cache says of it what it says itself. Ours have a `sid`. */
+function timesOf(token: string): { iat: Seconds; exp: Seconds; ours: boolean } | undefined {
   try {
     const payload: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
     if (!isObject(payload)) return undefined;
-    const { iat, exp } = payload;
-    return isSeconds(iat) && isSeconds(exp) ? { iat, exp } : undefined;
+    const { iat, exp, sid } = payload;
+    return isSeconds(iat) && isSeconds(exp) ? { iat, exp, ours: sid !== undefined } : undefined;
   } catch {
     return undefined;
   }

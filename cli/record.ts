@@ -24,6 +24,8 @@ export interface SessionRecord {
   readonly minted_local: Seconds;
   /** Why the session is over, once the broker has said so. */
   readonly ended?: Remembered | undefined;
+  /** Why the identity provider vouches for this login no more, in words for a person. */
+  readonly unvouched?: string | undefined;
 }
 
 function recordFile(host: Host, broker: string): string {
@@ -68,13 +70,14 @@ function parseRecord(text: string): SessionRecord | undefined {
     return undefined;
   }
   if (!isObject(value) || value.version !== VERSION) return undefined;
-  const { broker, endpoints, audiences, kept_in, session, minted_local, ended } = value;
+  const { broker, endpoints, audiences, kept_in, session, minted_local, ended, unvouched } = value;
   if (!isEndpoints(endpoints) || (kept_in !== 'keychain' && kept_in !== 'file') || !isSeconds(minted_local))
     return undefined;
   if (typeof broker !== 'string' || !isAudiences(audiences)) return undefined;
   if (session !== undefined && !isWireSession(session)) return undefined;
   if (ended !== undefined && !isRemembered(ended)) return undefined;
-  return { broker, endpoints, audiences, kept_in, session, minted_local, ended };
+  if (unvouched !== undefined && typeof unvouched !== 'string') return undefined;
+  return { broker, endpoints, audiences, kept_in, session, minted_local, ended, unvouched };
 }
 
 function isAudiences(value: unknown): value is Readonly<Record<string, string>> {

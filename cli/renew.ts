@@ -2,7 +2,7 @@
 
 import { CurfewError, isCode } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
-import type { Refusal, TokenReply } from '../shared/wire.ts';
+import { type Refusal, TOKEN_TYPE, type TokenReply } from '../shared/wire.ts';
 import type { Answer } from './broker.ts';
 import type { Entry, Key, Remembered } from './cache/entry.ts';
 import { asError, type Client, findCluster } from './client.ts';
@@ -10,7 +10,16 @@ import { oneLine } from './host.ts';
 import { judge } from './judge.ts';
 import { withLock } from './lock.ts';
 import { readRecord, type SessionRecord, writeRecord } from './record.ts';
-import type { Secret } from './secrets/secret.ts';
+import {
+  askToVouch,
+  dropRefresh,
+  forgetIfLasting,
+  isDue,
+  type Kept,
+  noteVouched,
+  refusesIdToken,
+  type Vouching,
+} from './revalidation.ts';
 
 export type Outcome =
   | { readonly entry: Entry; readonly refused?: undefined }
@@ -24,7 +33,9 @@ export const RENEWING = {
 } as const;
 
 /** What only a new login changes: asking again brings the same. */
-const FINAL: readonly string[] = ['session_ended', 'login_too_old', 'idle_too_long', 'acr_too_low', 'unknown_session'];
+const FINAL: readonly string[] = [
+  ...['session_ended', 'login_too_old', 'idle_too_long', 'revalidation_due', 'acr_too_low', 'unknown_session'],
+];
 /** What is so for every cluster. */
 export const OVER: readonly string[] = ['session_ended', 'unknown_session'];
 
@@ -49,7 +60,8 @@ export async function renew(client: Client, key: Key): Promise<Outcome> {
     const secret = await client.secrets.load(client.url, record.kept_in);
     if (typeof secret === 'string') return { refused: { reason: 'unknown_session', message: secret } };
     if (secret.handle === undefined) return { refused: NOT_LOGGED_IN };
-    return conclude(client, key, record, await ask(client, key, record, secret, secret.handle));
+    const due = isDue(entry, record, client.host.now());
+    return await conclude(client, key, await askVouched(client, key, { record, secret }, due));
   });
 }
 
@@ -59,10 +71,59 @@ function refusedByRecord(record: SessionRecord | undefined): Remembered | undefi
   return record?.ended ?? (record?.session ? undefined : NOT_LOGGED_IN);
 }
 
-async function ask(client: Client, key: Key, record: SessionRecord, secret: Secret, handle: string): Promise<Answer> {
-  const { endpoints } = record;
+interface Asked {
+  readonly answer: Answer;
+  readonly kept: Kept;
+  /** Why the identity provider's word is missing, where it was asked for. */
+  readonly unvouched?: string | undefined;
+}
+
+/**
+ * Asks the broker, with a newer ID token where that is due by what is known here, or by the broker's word. The identity
+ * provider is asked once at most, and what it cannot say now does not matter while the broker goes on without.
+ *
+ * @throws CurfewError `identity_provider` when the broker does not
+ */
+async function askVouched(client: Client, key: Key, start: Kept, due: boolean): Promise<Asked> {
+  let vouching = due ? await askToVouch(client, start) : undefined;
+  let tried = await askWith(client, key, vouching ?? { kept: start });
+  if (tried.answer.refusal?.reason === 'revalidation_due' && !vouching) {
+    vouching = await askToVouch(client, tried.kept);
+    if (vouching?.id_token !== undefined) tried = await askWith(client, key, vouching);
+    else if (vouching) tried = { ...tried, kept: vouching.kept };
+  }
+  if (tried.answer.refusal?.reason !== 'revalidation_due') return tried;
+  const away = tried.away ?? vouching?.away;
+  if (away) throw away;
+  return { ...tried, unvouched: tried.unvouched ?? tried.kept.record.unvouched };
+}
+
+/** Asks with the ID token, and once more without it when it is not taken. */
+async function askWith(
+  client: Client,
+  key: Key,
+  { kept, id_token }: Pick<Vouching, 'kept' | 'id_token'>,
+): Promise<Asked & { readonly away?: CurfewError }> {
+  if (id_token === undefined) return { answer: await ask(client, key, kept), kept };
+  try {
+    const answer = await ask(client, key, kept, id_token);
+    if (!refusesIdToken(answer.refusal)) return { answer, kept };
+    const unvouched = `its newer ID token was refused: ${oneLine(answer.refusal.error_description)}`;
+    const left = await forgetIfLasting(client, kept, answer.refusal, unvouched);
+    return { answer: await ask(client, key, left), kept: left, unvouched };
+  } catch (error) {
+    // The broker cannot verify the ID token: it does not reach the identity provider.
+    if (!(error instanceof CurfewError) || error.code !== 'identity_provider') throw error;
+    return { answer: await ask(client, key, kept), kept, away: error };
+  }
+}
+
+async function ask(client: Client, key: Key, { record, secret }: Kept, id_token?: string): Promise<Answer> {
+  const { handle = '' } = secret;
   const request = (audience: string) =>
-    client.broker.renew(endpoints, secret.dpop_private_jwk, { handle, audience, max_age: key.max_age });
+    client.broker.renew(record.endpoints, secret.dpop_private_jwk, {
+      ...{ handle, audience, max_age: key.max_age, id_token },
+    });
   const known = record.audiences[key.cluster];
   const answer = known === undefined ? undefined : await request(known);
   if (answer && answer.refusal?.reason !== 'invalid_target') return answer;
@@ -72,20 +133,31 @@ async function ask(client: Client, key: Key, record: SessionRecord, secret: Secr
   return answer && audience === known ? answer : await request(audience);
 }
 
-function conclude(client: Client, key: Key, record: SessionRecord, answer: Answer): Outcome {
+async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<Outcome> {
   if (answer.reply) {
+    noteVouched(client, kept, answer.reply.session);
     const entry = entryOf(key, answer.reply, answer.asked_at);
+    if (!entry || entry.token === kept.secret.handle) {
+      throw new CurfewError('unavailable', `the broker gave no token for the cluster ${key.cluster}`);
+    }
     client.cache.write(entry);
     return { entry };
   }
-  const refused = asRemembered(answer.refusal);
+  const told = asRemembered(answer.refusal);
+  const refused =
+    unvouched === undefined
+      ? told
+      : { ...told, message: `the identity provider no longer vouches for the login: ${unvouched}` };
   if (!FINAL.includes(refused.reason)) throw asError(client, refused, key.cluster);
   client.cache.write({ ...key, minted_local: answer.asked_at, session: answer.refusal.session, refused });
-  if (OVER.includes(refused.reason)) keepEnd(client, record, refused);
+  if (OVER.includes(refused.reason)) keepEnd(client, (await dropRefresh(client, kept)).record, refused);
   return { refused };
 }
 
-export function entryOf(key: Key, { access_token, expires_in, session }: TokenReply, minted_local: Seconds): Entry {
+/** @returns `undefined` when the reply has the session handle alone: that must never reach kubectl, nor the cache */
+export function entryOf(key: Key, reply: TokenReply, minted_local: Seconds): Entry | undefined {
+  const { access_token, issued_token_type, expires_in, refresh_token, session } = reply;
+  if (issued_token_type === TOKEN_TYPE.refresh_token || access_token === refresh_token) return undefined;
   return { ...key, minted_local, session, token: access_token, expires_in };
 }
 

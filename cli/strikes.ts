@@ -10,6 +10,8 @@ import { sayInstant } from './host.ts';
 export interface Strikes {
   readonly max_age: Seconds;
   readonly inactivity_timeout: Seconds;
+  /** When the identity provider must have vouched again. */
+  readonly revalidate?: Seconds | undefined;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface Strikes {
  */
 export function strikesOf(
   session: WireSession,
-  { max_age, inactivity_timeout }: WholeLimits,
+  { max_age, inactivity_timeout, revalidate }: WholeLimits,
   last_used: Seconds,
   minted_local: Seconds,
 ): Strikes {
@@ -28,6 +30,9 @@ export function strikesOf(
   return {
     max_age: local(earliest(plus(session.auth_time, max_age), session.end_at_most)),
     inactivity_timeout: local(plus(last_used, inactivity_timeout)),
+    ...(revalidate !== undefined && {
+      revalidate: local(plus(session.revalidated_at ?? session.auth_time, revalidate)),
+    }),
   };
 }
 

@@ -1,11 +1,13 @@
 // `login`: the person comes in person, whatever the IdP's SSO would do.
 
-import { asError, createClient } from '../client.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { asError, type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
-import type { Host } from '../host.ts';
+import { type Host, oneLine } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { login } from '../login/login.ts';
 import { LOGGING_IN } from '../login/login_for.ts';
+import { renew } from '../renew.ts';
 
 export interface LoginOptions {
   readonly broker?: string;
@@ -17,9 +19,22 @@ export interface LoginOptions {
 export async function loginCommand(host: Host, { broker, cluster, browser, caFile }: LoginOptions): Promise<void> {
   const client = createClient(host, chooseBroker(host, broker), caFile);
   const wish = { cluster, strictest: true, in_person: true, no_browser: !browser };
-  const { session, until, refused } = await withLock(host, [client.url, 'login'], LOGGING_IN, () =>
+  const { session, until, refused, entry } = await withLock(host, [client.url, 'login'], LOGGING_IN, () =>
     login(client, wish),
   );
   if (refused) throw asError(client, refused, cluster);
   host.print(`logged in as ${session.username} ${until}\n`);
+  if (cluster !== undefined && !entry) await sayWhatIsMissing(client, cluster);
+}
+
+/** The login is good, whatever keeps the cluster from giving a token for it. */
+async function sayWhatIsMissing(client: Client, cluster: string): Promise<void> {
+  const missing = await renew(client, { broker: client.url, cluster }).then(
+    ({ refused }) => refused?.message,
+    (error: unknown) => {
+      if (error instanceof CurfewError) return error.message;
+      throw error;
+    },
+  );
+  if (missing !== undefined) client.host.say(oneLine(`the login is good; ${cluster} gives no token yet: ${missing}`));
 }

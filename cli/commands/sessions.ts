@@ -6,6 +6,7 @@ import { between, type Seconds } from '../../shared/time.ts';
 import { isSessionList, isSessionsEnded, type SessionInfo, type SessionsEnded } from '../../shared/wire.ts';
 import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
+import { type EndEffect, sayEffects } from '../end_effect.ts';
 import { type Host, oneLine } from '../host.ts';
 import { readRecord } from '../record.ts';
 import { askAsSession } from '../session_request.ts';
@@ -30,8 +31,27 @@ export interface EndOptions extends BrokerOptions {
 export async function listCommand(host: Host, { broker, caFile, all = false, output }: ListOptions): Promise<void> {
   const client = createClient(host, chooseBroker(host, broker), caFile);
   const { sessions, broker_time } = await everyPage(client, all);
-  if (output === 'json') host.print(`${JSON.stringify({ broker_time, sessions }, null, 2)}\n`);
-  else host.print(table(sessions, broker_time, all));
+  const clusters = await endEffects(client);
+  if (output === 'json') host.print(`${JSON.stringify({ broker_time, sessions, clusters }, null, 2)}\n`);
+  else host.print(table(sessions, broker_time, all) + effects(clusters));
+}
+
+/** Milliseconds: it is worth asking for, but the list is what was asked for. */
+const DEADLINE = 2_000;
+
+/** @returns `undefined` when the broker does not say */
+async function endEffects({ broker }: Client): Promise<readonly EndEffect[] | undefined> {
+  try {
+    const { metadata } = await broker.metadata(DEADLINE);
+    return metadata.clusters.map(({ name, credential, end_within }) => ({ name, credential, end_within }));
+  } catch (error) {
+    if (error instanceof CurfewError) return undefined;
+    throw error;
+  }
+}
+
+function effects(clusters: readonly EndEffect[] = []): string {
+  return clusters.length === 0 ? '' : `an end takes effect: ${oneLine(sayEffects(clusters))}\n`;
 }
 
 async function everyPage(client: Client, all: boolean) {

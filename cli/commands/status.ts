@@ -6,13 +6,14 @@ import type { WholeLimits } from '../../shared/limits.ts';
 import { sayDenial } from '../../shared/messages.ts';
 import type { ResolvedLimits } from '../../shared/policy.ts';
 import { between, plus, type Seconds } from '../../shared/time.ts';
-import { factsOf, type WireSession } from '../../shared/wire.ts';
+import { type Credential, factsOf, type WireSession } from '../../shared/wire.ts';
 import { createClient } from '../client.ts';
 import { readConfig } from '../config.ts';
+import { sayWithin } from '../end_effect.ts';
 import { type Host, oneLine, sayInstant } from '../host.ts';
 import { listRecords, type SessionRecord } from '../record.ts';
 import { secretFile } from '../secrets/file.ts';
-import { strikesOf } from '../strikes.ts';
+import { type Strikes, strikesOf } from '../strikes.ts';
 
 /** Milliseconds: the limits of clusters are worth asking for, but not worth waiting for. */
 const DEADLINE = 2_000;
@@ -24,7 +25,11 @@ interface ClusterStatus {
   readonly message?: string;
   readonly limits: WholeLimits;
   /** When each strikes, as instants of this machine's clock. */
-  readonly strikes: { readonly max_age: Seconds; readonly inactivity_timeout: Seconds };
+  readonly strikes: Strikes;
+  /** What the broker alone knows: absent when it was not reached. */
+  readonly credential?: Credential | undefined;
+  /** Seconds until the end of a session takes effect there, at most. */
+  readonly end_within?: Seconds | undefined;
 }
 
 interface BrokerStatus {
@@ -71,9 +76,7 @@ async function statusOf(host: Host, url: string, is_default: boolean, record?: S
   const { session, ended, minted_local } = record;
   const { sid, username, groups, auth_time, acr } = session;
   const view = { session, minted_local };
-  const clusters = (await clusterLimits(host, url)).map(({ name, limits, last_used }) =>
-    judgeCluster(view, name, limits, last_used, host.now()),
-  );
+  const clusters = (await knownClusters(host, url)).map((known) => judgeCluster(view, known, host.now()));
   return {
     ...common,
     logged_in: ended === undefined,
@@ -102,17 +105,21 @@ interface Known {
   readonly limits: ResolvedLimits;
   /** By the broker's clock, as far as this machine knows. */
   readonly last_used?: Seconds | undefined;
+  readonly credential?: Credential | undefined;
+  readonly end_within?: Seconds | undefined;
 }
 
 /** From the broker when it answers at once, else from what the cache holds. */
-async function clusterLimits(host: Host, url: string): Promise<readonly Known[]> {
+async function knownClusters(host: Host, url: string): Promise<readonly Known[]> {
   const client = createClient(host, url);
   const entries = client.cache.list(url);
   const used = entries.flatMap(({ session, token }) => (session && token !== undefined ? [session.broker_time] : []));
   const last_used = used.length === 0 ? undefined : (Math.max(...used) as Seconds);
   try {
     const { metadata } = await client.broker.metadata(DEADLINE);
-    return metadata.clusters.map(({ name, limits }) => ({ name, limits, last_used }));
+    return metadata.clusters.map(({ name, limits, credential, end_within }) => ({
+      ...{ name, limits, last_used, credential, end_within },
+    }));
   } catch {
     const known = new Map(
       entries.flatMap(({ cluster, session }) => (session ? [[cluster, session.limits] as const] : [])),
@@ -128,16 +135,14 @@ interface View {
 
 function judgeCluster(
   { session, minted_local }: View,
-  name: string,
-  limits: ResolvedLimits,
-  used: Seconds | undefined,
+  { name, limits, last_used: used, credential, end_within }: Known,
   now: Seconds,
 ): ClusterStatus {
   const last_used = used === undefined || used < session.broker_time ? session.broker_time : used;
   const broker_now = plus(session.broker_time, between(minted_local, now));
   const verdict = decide(limits, { ...factsOf(session), last_used }, broker_now);
   const strikes = strikesOf(session, limits.target, last_used, minted_local);
-  const common = { name, limits: limits.target, strikes };
+  const common = { name, limits: limits.target, strikes, credential, end_within };
   if (verdict.allow) return { ...common, allowed: true };
   return { ...common, allowed: false, reason: verdict.reason, message: sayDenial(verdict) };
 }
@@ -159,9 +164,21 @@ function say(status: BrokerStatus, now: Seconds): string {
   return lines.join('\n');
 }
 
-function sayCluster({ allowed, message, strikes, limits }: ClusterStatus, now: Seconds): string {
-  if (!allowed) return `refused: ${message}`;
+function sayCluster(cluster: ClusterStatus, now: Seconds): string {
+  const { allowed, reason, message, credential, end_within } = cluster;
+  // What the identity provider says is not known yet: it is asked when a token is needed.
+  const denied = reason === 'revalidation_due' ? message : `refused: ${message}`;
+  return [
+    allowed ? sayStrikes(cluster, now) : denied,
+    ...(credential === 'service-account' ? ['service account of the cluster'] : []),
+    ...(end_within === undefined ? [] : [`an end takes effect ${sayWithin(end_within)}`]),
+  ].join('; ');
+}
+
+function sayStrikes({ strikes, limits }: ClusterStatus, now: Seconds): string {
   const at = (instant: Seconds) => `${sayInstant(instant, now)} (in ${sayDuration(between(now, instant))})`;
   const age = `max_age ${sayDuration(limits.max_age)} strikes at ${at(strikes.max_age)}`;
-  return `${age}; inactivity_timeout ${sayDuration(limits.inactivity_timeout)} at ${at(strikes.inactivity_timeout)}`;
+  const idle = `inactivity_timeout ${sayDuration(limits.inactivity_timeout)} at ${at(strikes.inactivity_timeout)}`;
+  const vouch = strikes.revalidate && `the identity provider must vouch again by ${at(strikes.revalidate)}`;
+  return [age, idle, ...(vouch ? [vouch] : [])].join('; ');
 }

@@ -1,5 +1,5 @@
-// The OIDC side of a login: authorization code with PKCE S256 (RFC 7636), by openid-client. The broker verifies the ID
-// token; what is checked here keeps a confused browser or network from wasting a login.
+// The OIDC side of a login: authorization code with PKCE S256 (RFC 7636), and the refresh of its ID token, by openid-client.
+// The broker verifies the ID token; what is checked here keeps a confused browser or network from wasting a login.
 
 import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
@@ -25,12 +25,19 @@ export interface AuthorizationRequest {
 export interface Authorization {
   readonly url: string;
   readonly state: string;
-  /** @param query of the visit. @returns the ID token. @throws CurfewError `login_failed`, `identity_provider` */
-  finish(query: string): Promise<string>;
+  /** @param query of the visit. @throws CurfewError `login_failed`, `identity_provider` */
+  finish(query: string): Promise<{ readonly id_token: string; readonly refresh_token: string | undefined }>;
 }
+
+/** `refused`: the identity provider does not vouch for the login, in its own words made safe to be shown. */
+export type Refreshed =
+  | { readonly id_token: string | undefined; readonly refresh_token: string | undefined; readonly refused?: undefined }
+  | { readonly refused: string };
 
 export interface IdentityProvider {
   authorize(request: AuthorizationRequest): Promise<Authorization>;
+  /** OIDC Core 12. @throws CurfewError `identity_provider`, `insecure` when it cannot say */
+  refresh(refresh_token: string): Promise<Refreshed>;
 }
 
 /**
@@ -79,13 +86,37 @@ export async function discover(
         state,
         async finish(query) {
           const callback = new URL(`${redirect_uri}?${query}`);
-          const { id_token } = await naming(issuer, () => oidc.authorizationCodeGrant(configuration, callback, checks));
+          const answer = await naming(issuer, () => oidc.authorizationCodeGrant(configuration, callback, checks));
+          const { id_token, refresh_token } = answer;
           if (id_token === undefined) throw new CurfewError('login_failed', 'the identity provider sent no ID token');
-          return id_token;
+          return { id_token, refresh_token };
         },
       };
     },
+    async refresh(refresh_token) {
+      try {
+        return await naming(issuer, () => refreshOrRefuse(configuration, refresh_token));
+      } catch (error) {
+        if (!(error instanceof CurfewError) || error.code !== 'login_failed') throw error;
+        throw new CurfewError('identity_provider', error.message);
+      }
+    },
   };
+}
+
+/** What says nothing about the person: another time it may be otherwise. */
+const PASSING: readonly string[] = ['server_error', 'temporarily_unavailable', 'slow_down', 'invalid_client'];
+
+async function refreshOrRefuse(configuration: oidc.Configuration, refresh_token: string): Promise<Refreshed> {
+  try {
+    const answer = await oidc.refreshTokenGrant(configuration, refresh_token);
+    return { id_token: answer.id_token, refresh_token: answer.refresh_token };
+  } catch (error) {
+    if (!(error instanceof oidc.ResponseBodyError)) throw error;
+    const { status, error: code, error_description: said } = error;
+    if (status >= 500 || status === 429 || PASSING.includes(code)) throw error;
+    return { refused: oneLine((said ? `${code} (${said})` : code).replaceAll(refresh_token, '…')).slice(0, 200) };
+  }
 }
 
 function requireSecure(url: string, what: string): void {

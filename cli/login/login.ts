@@ -44,6 +44,7 @@ export type LoginOutcome =
   | {
       readonly session: WireSession;
       readonly until: string;
+      /** Absent without a cluster, and when the cluster gave no token for the session that is open now. */
       readonly entry?: Entry | undefined;
       readonly refused?: undefined;
     }
@@ -121,7 +122,7 @@ async function attemptLogin(scene: Scene, { wish, acr_values, visit: before }: A
   else await show(client, authorization.url, wish);
   const visit = await waiting;
   try {
-    const id_token = await authorization.finish(visit.query);
+    const { id_token, refresh_token } = await authorization.finish(visit.query);
     const { client_id } = metadata.identity_provider;
     const exchange = {
       id_token,
@@ -133,7 +134,7 @@ async function attemptLogin(scene: Scene, { wish, acr_values, visit: before }: A
     // Not while a renewal is under way: the exchange makes the old handle void.
     const tried = await withLock(client.host, [client.url, 'renew'], RENEWING, async () => {
       const answer = await client.broker.exchange(metadata, key, exchange);
-      return answer.reply ? await keep(scene, wish, answer) : asRemembered(answer.refusal);
+      return answer.reply ? await keep(scene, wish, answer, refresh_token) : asRemembered(answer.refusal);
     });
     return 'session' in tried ? { visit, done: tried } : { visit, refused: tried };
   } catch (error) {
@@ -179,12 +180,17 @@ async function keep(
   { client, metadata, key, cluster }: Scene,
   wish: Wish,
   answer: Answer & { reply: TokenReply },
+  refresh_token: string | undefined,
 ): Promise<Done> {
   const { host, url, cache, secrets } = client;
   const { reply, asked_at } = answer;
   cache.forget(url);
   const before = readRecord(host, url)?.kept_in;
-  const kept_in = await secrets.save(url, { dpop_private_jwk: key, handle: handleOf(reply) }, before);
+  // Where nothing wants the identity provider's word again, there is nothing to keep it for.
+  const refresh = refresh_token !== undefined &&
+    wantsVouching(metadata) && { refresh: { issuer: metadata.identity_provider.issuer, refresh_token } };
+  const secret = { dpop_private_jwk: key, handle: handleOf(reply), ...refresh };
+  const kept_in = await secrets.save(url, secret, before);
   const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
   const audiences = Object.fromEntries(metadata.clusters.map(({ name, audience }) => [name, audience]));
   if (kept_in) {
@@ -200,6 +206,11 @@ async function keep(
   const entry = target && entryOf(target, reply, asked_at);
   if (entry) cache.write(entry);
   return { session: reply.session, asked_at, entry };
+}
+
+function wantsVouching({ limits, clusters }: Metadata): boolean {
+  const all = [limits, ...clusters.flatMap((cluster) => [cluster.limits.target, cluster.strictest])];
+  return all.some(({ revalidate }) => revalidate !== undefined);
 }
 
 function handleOf(reply: TokenReply): string {

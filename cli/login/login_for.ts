@@ -1,6 +1,7 @@
 // A login at the terminal because a call needs one: one process asks the person, the others wait and use what it brings.
 
 import { CurfewError, isCode } from '../../shared/errors.ts';
+import type { EndReason } from '../../shared/session.ts';
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Entry, Key, Remembered } from '../cache/entry.ts';
@@ -21,7 +22,19 @@ export const LOGGING_IN = {
 } as const;
 
 /** Ends after which the IdP's living SSO must not bring the session back: the person has to come in person. */
-const IN_PERSON: readonly (string | undefined)[] = ['logout', 'owner', 'administrator', 'inactivity_timeout'];
+const IN_PERSON: readonly EndReason[] = [
+  'logout',
+  'owner',
+  'administrator',
+  'inactivity_timeout',
+  'idp_logout',
+  'session_revoked',
+  'credential_change',
+  'assurance_level_change',
+  'device_compliance_change',
+  'account_disabled',
+  'account_purged',
+];
 
 /**
  * Logs in for a cluster, or finds that another process just did.
@@ -57,7 +70,11 @@ async function loginOrRemember(client: Client, key: Key, why: Remembered): Promi
   try {
     const { entry, refused } = await login(client, { ...key, in_person: needsPerson(why), acr_values: why.acr_values });
     if (entry) return entry;
-    throw asError(client, refused ?? why, key.cluster);
+    if (refused) throw asError(client, refused, key.cluster);
+    // The session is open, and the cluster gave no token for it: now it does, or says why not.
+    const renewed = await renew(client, key);
+    if (renewed.entry) return renewed.entry;
+    throw asError(client, renewed.refused, key.cluster);
   } catch (error) {
     if (error instanceof CurfewError) writeFailure(client, { reason: error.code, message: error.message });
     throw error;
@@ -65,7 +82,7 @@ async function loginOrRemember(client: Client, key: Key, why: Remembered): Promi
 }
 
 function needsPerson({ reason, end_reason }: Remembered): boolean {
-  return reason === 'idle_too_long' || reason === 'login_after' || IN_PERSON.includes(end_reason);
+  return reason === 'idle_too_long' || reason === 'login_after' || IN_PERSON.some((one) => one === end_reason);
 }
 
 interface Failure extends Remembered {

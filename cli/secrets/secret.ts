@@ -1,4 +1,4 @@
-// The two small secrets of one broker, and what a place that keeps them must do.
+// The small secrets of one broker, and what a place that keeps them must do.
 
 import { isObject } from '../../shared/wire.ts';
 import { isPrivateJwk, type PrivateJwk } from '../dpop.ts';
@@ -8,6 +8,8 @@ export interface Secret {
   readonly dpop_private_jwk: PrivateJwk;
   /** The session handle, while there is a session. */
   readonly handle?: string | undefined;
+  /** With which its identity provider vouches for the account again, where limits want that. */
+  readonly refresh?: { readonly issuer: string; readonly refresh_token: string } | undefined;
 }
 
 /** The OS keychain, or a file. Each call names the broker by its key. */
@@ -27,13 +29,23 @@ export function parseSecret(text: string): Secret | undefined {
   try {
     const value: unknown = JSON.parse(text);
     if (!isObject(value) || !isPrivateJwk(value.dpop_private_jwk)) return undefined;
-    const { dpop_private_jwk, handle } = value;
-    return { dpop_private_jwk, ...(typeof handle === 'string' && handle !== '' && { handle }) };
+    const { dpop_private_jwk, handle, refresh } = value;
+    return {
+      dpop_private_jwk,
+      ...(isText(handle) && { handle }),
+      ...(isRefresh(refresh) && { refresh: { issuer: refresh.issuer, refresh_token: refresh.refresh_token } }),
+    };
   } catch {
     return undefined;
   }
 }
 
-export function printSecret({ dpop_private_jwk, handle }: Secret): string {
-  return JSON.stringify({ dpop_private_jwk, handle });
+export function printSecret({ dpop_private_jwk, handle, refresh }: Secret): string {
+  return JSON.stringify({ dpop_private_jwk, handle, refresh });
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+
+function isRefresh(value: unknown): value is NonNullable<Secret['refresh']> {
+  return isObject(value) && isText(value.issuer) && isText(value.refresh_token);
 }

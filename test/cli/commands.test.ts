@@ -103,9 +103,12 @@ describe('status', () => {
     assert.match(stdout, /^login {4}\d\d:\d\d \(\d+s ago\), session \S+$/m);
     assert.match(stdout, /^secrets {2}in the file \S+$/m);
     const line =
-      /^cluster {2}prod {3}max_age 15m strikes at \d\d:\d\d \(in 1[1-5]m\); inactivity_timeout 30m at \d\d:\d\d \(in (30|2\d)m\)$/m;
+      /^cluster {2}prod {3}max_age 15m strikes at \d\d:\d\d \(in 1[1-5]m\); inactivity_timeout 30m at \d\d:\d\d \(in (30|2\d)m\); an end takes effect within 5m 10s$/m;
     assert.match(stdout, line);
-    assert.match(stdout, /^cluster {2}vault {2}refused: login is too weak: acr mfa is required$/m);
+    assert.match(
+      stdout,
+      /^cluster {2}vault {2}refused: login is too weak: acr mfa is required; an end takes effect within 5m 10s$/m,
+    );
   });
 
   it('says the same as JSON, in seconds of this clock', async () => {
@@ -117,6 +120,7 @@ describe('status', () => {
     assert.ok(prod.allowed && Math.abs(prod.strikes.max_age - (session.logged_in_at + 900)) <= 1);
     assert.ok(Math.abs(session.logged_in_at - now) < 30);
     assert.equal(clusters.find(({ name }: { name: string }) => name === 'vault').reason, 'acr_too_low');
+    assert.deepEqual([prod.credential, prod.end_within], ['token', 310]);
   });
 
   it('works with the broker away, from what is here', async () => {

@@ -71,9 +71,12 @@ describe('own sessions', () => {
   it('are listed with where they come from, since when, until when, and which one asks', async () => {
     await logIn();
     await logIn(elsewhere('laptop'));
-    const lines = done(await list())
+    const [effect, ...reversed] = done(await list())
       .trimEnd()
-      .split('\n');
+      .split('\n')
+      .reverse();
+    const lines = reversed.reverse();
+    assert.equal(effect, 'an end takes effect: dev, prod, vault within 5m 10s');
     assert.match(lines[0] ?? '', /^SESSION +LOGGED IN +LAST USED +ENDS +FROM$/);
     assert.equal(lines.length, 3);
     const row =
@@ -422,6 +425,42 @@ describe('a broker that answers as it likes', () => {
     for (const line of text.split('\n')) assert.ok(line.length < 300, line);
   });
 
+  it('says how soon an end takes effect at which cluster, and without that word lists all the same', async () => {
+    const cluster = (name: string, credential: string, end_within: number) => ({
+      ...{ name, audience: name, server: 'https://192.0.2.1', limits: { session: limits, target: limits } },
+      ...{ strictest: limits, credential, end_within },
+    });
+    const all = [cluster('dev', 'token', 0), cluster('managed', 'service-account', 11), cluster('prod', 'token', 310)];
+    const metadata = {
+      ...{ issuer: url, token_endpoint: `${url}/token`, revocation_endpoint: `${url}/revoke`, limits },
+      sessions_endpoint: `${url}/v1/sessions`,
+      identity_provider: { issuer: url, client_id: 'c', scopes: ['openid'], redirect_host: 'h', redirect_ports: [] },
+    };
+    const sayAlso = (clusters: unknown) => {
+      answer = ({ url: path }) =>
+        path === '/.well-known/curfew'
+          ? { body: { ...metadata, clusters } }
+          : { body: { sessions: [info('one')], broker_time: 1000 } };
+    };
+    const last = async (output?: string) => {
+      host.printed.length = 0;
+      await listCommand(host, { broker: url, ...(output && { output }) });
+      return host.printed.join('');
+    };
+    sayAlso([...all, cluster('staging', 'token', 0)]);
+    const line =
+      'an end takes effect: dev, staging at the next request; managed (service account) within 11s; prod within 5m 10s';
+    assert.equal((await last()).split('\n')[2], line);
+    sayAlso(all);
+    assert.deepEqual(
+      JSON.parse(await last('json')).clusters,
+      all.map(({ name, credential, end_within }) => ({ name, credential, end_within })),
+    );
+    sayAlso('none');
+    assert.match(await last(), /^SESSION .*\none .*\n$/);
+    assert.ok(!('clusters' in JSON.parse(await last('json'))));
+  });
+
   it('tells times by its own clock, whatever the laptop believes', async () => {
     answer = () => ({ body: { sessions: [info('one')], broker_time: 1000 } });
     await listCommand(host, { broker: url });
@@ -440,17 +479,18 @@ describe('a broker that answers as it likes', () => {
       printed.sessions.map(({ sid }) => sid),
       ['one', 'two'],
     );
+    const pages = asked.filter(({ url: path }) => path !== '/.well-known/curfew');
     assert.deepEqual(
-      asked.map(({ url: path }) => path),
+      pages.map(({ url: path }) => path),
       ['/v1/sessions?all=true', '/v1/sessions?all=true&after=1.a'],
     );
-    const proofs = asked.map(({ headers }) => claimsOf(String(headers.dpop)));
+    const proofs = pages.map(({ headers }) => claimsOf(String(headers.dpop)));
     assert.equal(new Set(proofs.map(({ jti }) => jti)).size, 2);
     for (const { htm, htu, ath } of proofs) {
       assert.deepEqual([htm, htu], ['GET', `${url}/v1/sessions`]);
       assert.match(String(ath), /^[\w-]{43}$/);
     }
-    for (const { headers } of asked) {
+    for (const { headers } of pages) {
       assert.deepEqual([headers.authorization, headers['user-agent']], ['DPoP the-handle', AGENT]);
     }
   });

@@ -16,9 +16,14 @@ const { cli } = await buildBundles();
 const KEY: Key = { broker: 'https://127.0.0.1:1', cluster: 'dev' };
 const LIMITS = { max_age: seconds(900), inactivity_timeout: seconds(600), token_ttl: seconds(300) };
 
-function tokenOf(iat: number, exp: number): string {
+function tokenOf(iat: number, exp: number, more: object = { sid: 'sid' }): string {
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  return `${encode({ alg: 'ES256' })}.${encode({ iat, exp })}.signature`;
+  return `${encode({ alg: 'ES256' })}.${encode({ iat, exp, ...more })}.signature`;
+}
+
+/** The same with a ServiceAccount's token, by the clock of its API server. */
+function serviceAccountEntryAt(at: Seconds, ahead: number, age = 0): Entry {
+  return { ...entryAt(at, { age }), token: tokenOf(at + ahead, at + ahead + 600, { iss: 'https://kubernetes' }) };
 }
 
 /** An entry as a broker's answer at `at` gives it, for a login `age` seconds old then. */
@@ -108,6 +113,11 @@ describe('an edited or old entry (S8, P12)', () => {
     },
     'of a clock that went back': entryAt(seconds(at + 7200)),
     'without its session': { ...good, session: undefined },
+    "with a ServiceAccount's token and more seconds than that has": {
+      ...serviceAccountEntryAt(at, 3),
+      expires_in: seconds(601),
+    },
+    "with a ServiceAccount's token of before": { ...serviceAccountEntryAt(at, -601), expires_in: seconds(300) },
   };
   for (const [what, entry] of Object.entries(edits)) {
     it(`${what} is not printed, and the broker is asked`, async () => {
@@ -146,6 +156,29 @@ describe('the judgement of an entry', () => {
     const long = entryAt(at, { age: 700, ttl: 100_000 });
     assert.equal(act(long, 199), 'print');
     assert.equal(act(long, 200), 'refuse');
+  });
+
+  it("serves a ServiceAccount's token by expires_in, whatever the clock of its API server says", () => {
+    for (const ahead of [-250, -3, 0, 3, 250]) {
+      assert.equal(act(serviceAccountEntryAt(at, ahead), 289), 'print');
+      assert.equal(act(serviceAccountEntryAt(at, ahead), 290), 'ask');
+    }
+    assert.equal(act(serviceAccountEntryAt(at, -400), 200), 'ask');
+    assert.equal(act(serviceAccountEntryAt(at, 3, 700), 200), 'refuse');
+  });
+
+  it('holds a token with a sid to the second at which the broker minted it', () => {
+    for (const off of [-1, 1]) assert.equal(act({ ...entryAt(at), token: tokenOf(at + off, at + 600) }, 0), 'ask');
+  });
+
+  it('asks the broker once the identity provider has to vouch again, and not before', () => {
+    const { session, ...entry } = entryAt(at, { ttl: 300 });
+    assert.ok(session);
+    const target = { ...LIMITS, revalidate: seconds(100) };
+    const limits = { session: LIMITS, target };
+    const vouched = { ...entry, session: { ...session, limits, revalidated_at: seconds(at - 50) } };
+    assert.equal(act(vouched, 49), 'print');
+    assert.equal(act(vouched, 50), 'ask');
   });
 
   it('asks the broker when the session looks idle', () => {
