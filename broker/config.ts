@@ -251,6 +251,11 @@ export function strictestLimits(config: Pick<Config, 'policy'>, cluster: Cluster
   return targetLimits(config, cluster, { namespace: EVERY, resource: EVERY });
 }
 
+/** Whether any part of a policy wants the identity provider to vouch for accounts again. */
+export function revalidates({ limits, segments, rules }: BrokerPolicy): boolean {
+  return [{ limits }, ...segments, ...rules].some((part) => part.limits.revalidate !== undefined);
+}
+
 /** kube-apiserver goes on taking a token that it took, for as long as this: the cache of its authenticators. */
 const AUTHENTICATOR_CACHE = seconds(10);
 /** For the deletion of a session's Secret. */

@@ -109,6 +109,8 @@ export interface Metadata {
     readonly redirect_ports: readonly number[];
   };
   readonly limits: WholeLimits;
+  /** Set where the identity provider may have to vouch for accounts again: a refresh token is of use then. */
+  readonly revalidates?: boolean | undefined;
   readonly clusters: readonly MetadataCluster[];
 }
 
@@ -213,6 +215,7 @@ export function isMetadata(value: unknown): value is Metadata {
     isText(value.revocation_endpoint) &&
     isText(value.sessions_endpoint) &&
     isWholeLimits(value.limits) &&
+    optional(value.revalidates, (given) => typeof given === 'boolean') &&
     Array.isArray(value.clusters) &&
     value.clusters.every(isMetadataCluster) &&
     isObject(idp) &&

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { resolveLimits } from '../../shared/policy.ts';
 import { GRANT, type Metadata } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
-import { type Config, clusterLimits, endWithin, strictestLimits } from '../config.ts';
+import { type Config, clusterLimits, endWithin, revalidates, strictestLimits } from '../config.ts';
 
 /** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
 const JWKS_MAX_AGE = 'public, max-age=60';
@@ -56,6 +56,7 @@ function metadataOf(config: Config): Metadata {
       redirect_ports,
     },
     limits: resolveLimits(policy, {}).session,
+    revalidates: revalidates(policy),
     clusters: clusters.map((cluster) => ({
       name: cluster.name,
       audience: cluster.audience,

@@ -125,8 +125,9 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
       // By a list, so that the broker needs no further right.
       const path = `${NAMESPACES}/${namespace}/secrets?fieldSelector=${encodeURIComponent(`metadata.name=${secret}`)}`;
       const answer = await ask({ method: 'GET', path, accept: METADATA });
-      if (answer.status !== 200 || !Array.isArray(answer.body.items)) throw unexpected('GET', path, answer);
-      return uidOf(answer.body.items[0]);
+      const items = itemsOf(answer);
+      if (!items) throw unexpected('GET', path, answer);
+      return uidOf(items[0]);
     },
     async deleteSecret({ namespace, name: secret, uid }) {
       const path = `${NAMESPACES}/${namespace}/secrets/${secret}`;
@@ -146,8 +147,9 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
       for (let token = ''; ; ) {
         const path = `${NAMESPACES}/${namespace}/secrets?labelSelector=${selector}&limit=${PAGE}${token && `&continue=${encodeURIComponent(token)}`}`;
         const answer = await ask({ method: 'GET', path, accept: METADATA });
-        const { items, metadata } = answer.body;
-        if (answer.status !== 200 || !Array.isArray(items)) throw unexpected('GET', path, answer);
+        const { metadata } = answer.body;
+        const items = itemsOf(answer);
+        if (!items) throw unexpected('GET', path, answer);
         found.push(...items.flatMap((item) => refOf(item, namespace)));
         token = isObject(metadata) && typeof metadata.continue === 'string' ? metadata.continue : '';
         if (token === '') return found;
@@ -195,6 +197,12 @@ function claimsOf(token: string, { name, uid }: SecretRef): Omit<ServiceAccountT
 
 function isAbout({ details }: Answer['body'], name: string): boolean {
   return isObject(details) && details.kind === 'secrets' && details.name === name;
+}
+
+/** An empty list of kube-apiserver's is null, now and then. */
+function itemsOf({ status, body: { kind, items } }: Answer): readonly unknown[] | undefined {
+  if (status !== 200 || kind !== 'PartialObjectMetadataList') return undefined;
+  return Array.isArray(items) ? items : items === null || items === undefined ? [] : undefined;
 }
 
 function refOf(item: unknown, namespace: string): SecretRef[] {

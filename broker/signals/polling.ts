@@ -7,7 +7,7 @@ import { getCACertificates } from 'node:tls';
 import { Agent, request } from 'undici';
 import { CurfewError, meaning } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
-import { type Broker, recordStranger } from '../broker.ts';
+import type { Broker } from '../broker.ts';
 import { isBearer } from '../config/files.ts';
 import type { Transmitter } from '../config.ts';
 import { receiveSet } from './receive_set.ts';
@@ -115,7 +115,8 @@ async function receiveAll(
       if (!(error instanceof CurfewError)) throw error;
       if (meaning(error.code).status >= 500) away = error;
       else {
-        await recordStranger(broker, 'poll', error.code, new URL(transmitter.issuer).host);
+        const refusal = { event: 'refusal', grant: 'poll', at: broker.now(), reason: error.code } as const;
+        await broker.store.transaction((transaction) => transaction.audit(refusal));
         broker.log.error(
           { transmitter: transmitter.issuer, code: error.code, reason: error.message },
           'a security event was refused',

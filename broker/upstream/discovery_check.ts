@@ -1,7 +1,7 @@
 // What the identity provider says of itself against what curfew needs of it. Its silence is a warning at most: many
 // support more than they list.
 
-import type { Config } from '../config.ts';
+import { type Config, revalidates } from '../config.ts';
 import { error, type Finding, ok, warning } from '../finding.ts';
 import type { Discovery } from './discovery.ts';
 
@@ -47,8 +47,7 @@ const scopes: Check = ({ identity_provider }, { scopes_supported }) => [
 /** Whether the plugin gets what it proves with that an account is still in order, and only then. */
 const refreshTokens: Check = ({ identity_provider, policy }) => {
   const asked = identity_provider.scopes.includes('offline_access');
-  const parts = [{ limits: policy.limits }, ...policy.segments, ...policy.rules];
-  const needed = parts.some(({ limits }) => limits.revalidate !== undefined);
+  const needed = revalidates(policy);
   if (asked && !needed) {
     return [warning('identity_provider.scopes: offline_access brings a refresh token that nobody uses: leave it out')];
   }

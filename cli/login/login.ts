@@ -188,7 +188,7 @@ async function keep(
   const before = readRecord(host, url)?.kept_in;
   // Where nothing wants the identity provider's word again, there is nothing to keep it for.
   const refresh = refresh_token !== undefined &&
-    wantsVouching(metadata) && { refresh: { issuer: metadata.identity_provider.issuer, refresh_token } };
+    metadata.revalidates === true && { refresh: { issuer: metadata.identity_provider.issuer, refresh_token } };
   const secret = { dpop_private_jwk: key, handle: handleOf(reply), ...refresh };
   const kept_in = await secrets.save(url, secret, before);
   const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
@@ -206,11 +206,6 @@ async function keep(
   const entry = target && entryOf(target, reply, asked_at);
   if (entry) cache.write(entry);
   return { session: reply.session, asked_at, entry };
-}
-
-function wantsVouching({ limits, clusters }: Metadata): boolean {
-  const all = [limits, ...clusters.flatMap((cluster) => [cluster.limits.target, cluster.strictest])];
-  return all.some(({ revalidate }) => revalidate !== undefined);
 }
 
 function handleOf(reply: TokenReply): string {

@@ -91,19 +91,26 @@ export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise
     if (url === '/jwks') return send(200, publicJwks(keys.published));
     if (url !== '/poll' || request.method !== 'POST') return send(404, {});
     polls += 1;
-    const { fault } = self;
-    if (fault === 'hang') return;
-    if (fault === 'refuse') return void request.socket.destroy();
-    if (fault === '500') return send(500, {});
-    if (fault === 'html') return void response.setHeader('content-type', 'text/html').end('<h1>maintenance</h1>');
-    if (fault === 'redirect') return void response.writeHead(307, { location: `${issuer}/elsewhere` }).end();
+    if (misbehaves(response)) return;
     if (request.headers.authorization !== `Bearer ${poll_token}`) return send(401, {});
     take(JSON.parse(await textOf(request)));
     const { returnImmediately, maxEvents } = lastQuestion;
-    if (due().length === 0 && !returnImmediately) await held(request);
+    if (due().length === 0 && !returnImmediately) await held(response);
+    // It may have been held since before that was wanted.
+    if (misbehaves(response)) return;
     const all = due();
     const some = all.slice(0, Math.min(self.batch, maxEvents ?? self.batch));
     send(200, { sets: Object.fromEntries(some), moreAvailable: some.length < all.length });
+  }
+
+  function misbehaves(response: ServerResponse): boolean {
+    const { fault } = self;
+    if (fault === undefined) return false;
+    if (fault === 'refuse') response.socket?.destroy();
+    if (fault === '500') response.writeHead(500).end('{}');
+    if (fault === 'html') response.setHeader('content-type', 'text/html').end('<h1>maintenance</h1>');
+    if (fault === 'redirect') response.writeHead(307, { location: `${issuer}/elsewhere` }).end();
+    return true;
   }
 
   let lastQuestion: { returnImmediately?: boolean; maxEvents?: number } = {};
@@ -122,7 +129,7 @@ export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise
   const due = () => (self.reversed ? [...sets].reverse() : [...sets]);
 
   /** A long poll: until there is something, or the time is up. */
-  async function held(request: IncomingMessage): Promise<void> {
+  async function held(response: ServerResponse): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(go, HELD_MS);
       function go() {
@@ -131,7 +138,7 @@ export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise
         resolve();
       }
       waiting.add(go);
-      request.on('close', () => request.destroyed && go());
+      response.once('close', go);
     });
   }
 

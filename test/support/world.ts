@@ -47,6 +47,8 @@ export interface WorldOptions {
   /** Where all files go; a temporary folder that `stop` removes, unless given. */
   readonly dir?: string;
   readonly idp?: Partial<IdpOptions>;
+  /** Whether the IdP tells the broker of logouts. */
+  readonly backchannel?: boolean;
   /** Takes one line at a time while the control plane is built. */
   readonly log?: (line: string) => void;
 }
@@ -109,14 +111,16 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   try {
     const { policy = POLICY, identityProvider, users = USERS } = options;
     const authority = await createCertificateAuthority(path.join(dir, 'ca'));
-    const idp = await startIdp({ users, ...options.idp });
+    const issuer = `https://127.0.0.1:${await freePort()}`;
+    const uri = `${issuer}/backchannel-logout`;
+    const backchannel = { uri, ca: authority.caPem, session_required: true };
+    const idp = await startIdp({ users, ...options.idp, ...(options.backchannel && { backchannel }) });
     stops.push(() => idp.stop());
     const wanted = options.planes ?? [planeOf(options)];
     const clusters = async (api: (name: string) => Settings) => [
       ...(await Promise.all(wanted.map((plane) => clusterOf(dir, plane, api(plane.name))))),
       ...(options.clusters ?? []).map((more) => ({ allowed_groups: ['*'], ...api('dev'), ...more })),
     ];
-    const issuer = `https://127.0.0.1:${await freePort()}`;
     // kube-apiserver asks a new issuer at once only if it is there when it starts: the broker comes first.
     const unknown = await clusters(() => ({ server: 'https://127.0.0.1:6443', ca_file: authority.caFile }));
     const { sections } = options;

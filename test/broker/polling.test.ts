@@ -1,0 +1,125 @@
+// Security events that are polled (RFC 8936), from a transmitter with real signatures: what is acknowledged, what is refused, and
+// what fails.
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startTestService, type TestService } from '../support/service.ts';
+import { sessionRow } from '../support/store_row.ts';
+import { startTransmitter, type Transmitter } from '../support/transmitter.ts';
+
+let service: TestService;
+let transmitter: Transmitter;
+let dir: string;
+before(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'curfew-polling-'));
+  service = await startTestService();
+  transmitter = await startTransmitter();
+  await writeFile(path.join(dir, 'token'), transmitter.poll_token, { mode: 0o600 });
+  await service.reload(polling());
+});
+after(async () => {
+  await service.stop();
+  await transmitter.stop();
+  await rm(dir, { recursive: true });
+});
+
+const polling = () => {
+  const { issuer, audience, poll_url: url } = transmitter;
+  const poll = { url, token_file: path.join(dir, 'token') };
+  return { ssf: [{ issuer, audience, issuers: [service.issuer.issuer], poll }] };
+};
+
+/** A person with a session, and the event that ends it. */
+async function open() {
+  const id = randomUUID();
+  const { granted } = await service.login(service.holder(), { sub: `sub-${id}`, email: `${id}@example.com` });
+  const subject = { format: 'iss_sub', iss: service.issuer.issuer, sub: `sub-${id}` };
+  // The broker's clock is the test's.
+  const event = (claims = {}) =>
+    transmitter.set('session-revoked', subject, { claims: { iat: service.now, ...claims } });
+  return { sid: granted.session.sid, event, sub: subject.sub };
+}
+
+const endOf = (sid: string) => sessionRow(service.storeFile, sid).end_reason;
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  for (const end = Date.now() + 25_000; !holds(); await sleep(20)) assert.ok(Date.now() < end, what);
+}
+
+test('an event is acknowledged after it took effect; one that is wrong is refused by setErrs, in the record too', async () => {
+  const [good, bad] = [await open(), await open()];
+  const [fine, wrong] = [good.event(), bad.event({ aud: 'another' })];
+  transmitter.queue(wrong, fine);
+  await until(() => transmitter.acknowledged.includes(fine.jti), 'not acknowledged');
+  assert.equal(endOf(good.sid), 'session_revoked');
+  await until(() => transmitter.errors.has(wrong.jti), 'not refused');
+  assert.equal(transmitter.errors.get(wrong.jti)?.err, 'invalid_audience');
+  assert.equal(endOf(bad.sid), null);
+  assert.ok(
+    service.audit.some((row) => row.event === 'refusal' && row.grant === 'poll' && row.reason === 'set_audience'),
+  );
+});
+
+test('duplicates, wrong order and small batches: each acts once, and all are acknowledged', async () => {
+  const people = await Promise.all(Array.from({ length: 7 }, open));
+  const sets = people.map(({ event }) => event());
+  transmitter.reversed = true;
+  transmitter.batch = 3;
+  transmitter.queue(...sets);
+  await until(() => transmitter.pending.length === 0, 'not all acknowledged');
+  transmitter.queue(...sets);
+  await until(() => transmitter.pending.length === 0 && transmitter.polls > 0, 'duplicates not acknowledged');
+  transmitter.reversed = false;
+  transmitter.batch = 100;
+  assert.deepEqual(
+    people.map(({ sid }) => endOf(sid)),
+    Array(7).fill('session_revoked'),
+  );
+  for (const { sub } of people) {
+    assert.equal(service.audit.filter((row) => row.event === 'signal' && row.sub === sub).length, 1);
+  }
+});
+
+for (const fault of ['500', 'html', 'refuse', 'redirect'] as const) {
+  test(`a transmitter that answers polls with ${fault} is asked again, and nothing is lost`, async () => {
+    const person = await open();
+    const event = person.event();
+    transmitter.fault = fault;
+    const before = service.log.filter((line) => /could not be polled/.test(line)).length;
+    transmitter.queue(event);
+    await until(
+      () => service.log.filter((line) => /could not be polled/.test(line)).length > before,
+      'no failure seen',
+    );
+    assert.equal(endOf(person.sid), null);
+    transmitter.fault = undefined;
+    await until(() => transmitter.acknowledged.includes(event.jti), 'not acknowledged');
+    assert.equal(endOf(person.sid), 'session_revoked');
+  });
+}
+
+test('a token that was taken back is said, and a new one in the file is used without a reload', async () => {
+  const person = await open();
+  await writeFile(path.join(dir, 'token'), 'other');
+  const event = person.event();
+  transmitter.queue(event);
+  await until(() => service.log.some((line) => /answered HTTP 401 to a poll/.test(line)), 'no 401 seen');
+  await writeFile(path.join(dir, 'token'), transmitter.poll_token);
+  await until(() => transmitter.acknowledged.includes(event.jti), 'not acknowledged');
+});
+
+test('taken out of the configuration it is asked no more', async () => {
+  await service.reload({});
+  await sleep(1_500);
+  const person = await open();
+  const { polls } = transmitter;
+  transmitter.queue(person.event());
+  await sleep(1_500);
+  assert.ok(transmitter.polls <= polls);
+  assert.equal(endOf(person.sid), null);
+});
