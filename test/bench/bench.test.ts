@@ -58,6 +58,11 @@ describe('npm run bench', () => {
       'webhook.c8.per_second': '>= 3000',
       'webhook.c8.p99_ms': '<= 10',
       'kubectl.webhook_vs_none': '<= 1.05',
+      'sa.end_to_dead.p99_ms': '<= 11000',
+      'sa.mint.p50_ms': null,
+      'logout_token.per_second': '>= 500',
+      'set.per_second': '>= 500',
+      'set_to_denial.p99_ms': '<= 300',
       'end_to_denial.p50_ms': null,
       'end_to_denial.p99_ms': '<= 200',
     };

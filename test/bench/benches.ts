@@ -9,6 +9,8 @@ import { renewBench } from './renew.ts';
 import { renewCli } from './renew_cli.ts';
 import { renewScale } from './renew_scale.ts';
 import { resolveAndDecide } from './resolve_and_decide.ts';
+import { serviceAccounts } from './service_accounts.ts';
+import { setToDenial, signals } from './signals.ts';
 import { webhookBench } from './webhook.ts';
 
 export const BENCHES: readonly Bench[] = [
@@ -24,4 +26,7 @@ export const BENCHES: readonly Bench[] = [
   webhookBench,
   kubectlWebhook,
   endToDenial,
+  serviceAccounts,
+  signals,
+  setToDenial,
 ];
