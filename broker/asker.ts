@@ -10,7 +10,6 @@ import type { Seconds } from '../shared/time.ts';
 import {
   type Broker,
   type Caller,
-  consumeProof,
   groupsOf,
   mayLogIn,
   type Refused,
@@ -19,6 +18,7 @@ import {
   wireSession,
 } from './broker.ts';
 import { admits } from './identity.ts';
+import { consumeProof } from './proof_use.ts';
 import { endIfDue, endSession, factsOf, findByHandle, livingLimits, type Session, sessionLimits } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 

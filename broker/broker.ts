@@ -1,6 +1,5 @@
 // What every request works with, and how a request is answered: granted or refused. Shapes, and the parts both grants share.
 
-import { sql } from 'kysely';
 import type { Logger } from 'pino';
 import type { Denied, Verdict } from '../shared/decide.ts';
 import type { Code } from '../shared/errors.ts';
@@ -10,7 +9,7 @@ import { type Clock, earliest, plus, type Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts';
 import type { Asking, DenialEvent, RefusalEvent } from './audit.ts';
 import { type Cluster, type Config, clusterLimits, type IdentityProviderSettings } from './config.ts';
-import { firstLiveMinute, type Proof } from './dpop.ts';
+import type { Proof } from './dpop.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
 import type { ClusterApis } from './kubernetes/apis.ts';
@@ -196,19 +195,6 @@ export function groupsOf({ idp_groups }: Pick<Session, 'idp_groups'>): readonly 
 export function mayLogIn({ identity_provider }: Pick<Config, 'identity_provider'>, session: Session): boolean {
   const { issuer, allowed_groups } = identity_provider;
   return session.iss === issuer && admits(allowed_groups, groupsOf(session));
-}
-
-/** Uses a proof up. @returns false when it had been used (RFC 9449 11.1) */
-export async function consumeProof({ db }: Transaction, { minute, hash }: Proof): Promise<boolean> {
-  // A text: each request that carries a proof comes through here, and building a query costs more than running it.
-  const insert = sql`insert into proof (minute, hash) values (${minute}, ${hash}) on conflict do nothing`;
-  const { numAffectedRows } = await insert.execute(db);
-  return numAffectedRows === 1n;
-}
-
-/** Forgets proofs that are too old to be taken anyway. */
-export async function forgetProofs({ db }: Transaction, now: Seconds): Promise<void> {
-  await db.deleteFrom('proof').where('minute', '<', firstLiveMinute(now)).execute();
 }
 
 /** Writes the refusal into the record and makes the answer of it. */

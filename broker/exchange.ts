@@ -11,7 +11,6 @@ import {
   type AskedCluster,
   type Broker,
   type Caller,
-  consumeProof,
   type Granted,
   type Refused,
   recordMint,
@@ -30,6 +29,7 @@ import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { serviceAccountOf } from './kubernetes/service_accounts.ts';
 import { loginAfterOf } from './login_after.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
+import { consumeProof } from './proof_use.ts';
 import { livingOfPerson, randomHandle, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';

@@ -4,9 +4,10 @@
 import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
 import { findJudged, judge } from './authorization.ts';
-import { type Broker, type Caller, consumeProof, mayLogIn, type Refused, refuse } from './broker.ts';
+import { type Broker, type Caller, mayLogIn, type Refused, refuse } from './broker.ts';
 import type { Cluster } from './config.ts';
 import type { TokenClaims } from './mint.ts';
+import { consumeProof } from './proof_use.ts';
 import { factsOf, findByHandle, livingLimits, type Session } from './sessions.ts';
 import { verifyToken } from './verify_token.ts';
 

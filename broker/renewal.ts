@@ -5,7 +5,6 @@ import type { Seconds } from '../shared/time.ts';
 import {
   type Broker,
   type Caller,
-  consumeProof,
   type Granted,
   groupsOf,
   mayLogIn,
@@ -22,6 +21,7 @@ import {
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { serviceAccountOf } from './kubernetes/service_accounts.ts';
+import { consumeProof } from './proof_use.ts';
 import { revalidate } from './revalidation.ts';
 import { endIfDue, endSession, factsOf, findByHandle, keepYields, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';

@@ -1,6 +1,7 @@
 // Revocation (RFC 7009): the holder of the key logs out. Ends the session durably before it is acknowledged.
 
-import { type Broker, type Caller, consumeProof, type Refused, refuse } from './broker.ts';
+import { type Broker, type Caller, type Refused, refuse } from './broker.ts';
+import { consumeProof } from './proof_use.ts';
 import { endSession, findByHandle, settle } from './sessions.ts';
 
 /**

@@ -5,18 +5,8 @@ import type { Seconds } from '../shared/time.ts';
 import type { SessionInfo, SessionList, SessionsEnded } from '../shared/wire.ts';
 import { type Asker, eventOf, identify, isAdministrator, refusalOf, refuseUnlessAdministrator } from './asker.ts';
 import { type Broker, type Refused, refuse } from './broker.ts';
-import {
-  endSession,
-  factsOf,
-  findBySid,
-  livingLimits,
-  livingOfPerson,
-  livingPage,
-  type Place,
-  type Session,
-  settle,
-  type Whose,
-} from './sessions.ts';
+import { livingPage, type Place, type Whose } from './living_sessions.ts';
+import { endSession, factsOf, findBySid, livingLimits, livingOfPerson, type Session, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 
 export interface ListWish {

@@ -2,9 +2,10 @@
 
 import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';
-import { type Broker, forgetProofs } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { sweepFailures } from './failed_logins.ts';
 import { forgetLoginAfter } from './login_after.ts';
+import { forgetProofs } from './proof_use.ts';
 import { settle } from './sessions.ts';
 
 const EVERY_MS = 10_000;

@@ -4,7 +4,7 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Broker } from '../broker.ts';
 import { countOverdue } from '../kubernetes/bound_secrets.ts';
-import { countLiving } from '../sessions.ts';
+import { countLiving } from '../living_sessions.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
 const REQUEST_MS = 5_000;
