@@ -155,9 +155,13 @@ const push = (token: string) =>
 /** What needs a new token at a terminal asks the person, and not only the IdP's living session. */
 async function comesInPerson(name: string, person: Person): Promise<void> {
   const forms = world.idp.forms;
+  const asked = () => world.idp.requests.filter(({ path }) => path === '/auth').length;
+  const before = asked();
   const { code, stderr } = await getToken(person, 'dev', true, ['--max-age', '57m']);
   assert.equal(code, 0, `${name}: ${stderr}`);
   assert.equal(world.idp.forms, forms + 1, `${name}: nobody was asked for a password`);
+  // Known from the reason: the living session was not tried first.
+  assert.equal(asked(), before + 1, `${name}: asked twice`);
 }
 
 describe('a logout at the identity provider', () => {
