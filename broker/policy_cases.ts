@@ -59,9 +59,14 @@ const testCase = z
     time: value.leaf<Seconds>('a time such as "2027-01-15T08:00:00Z"', parseTime).optional(),
     auth_age: length.optional(),
     idle: length.optional(),
+    vouched_age: length.optional(),
     expect: z.preprocess((given) => (given === 'allow' ? { allow: true } : given), expectation),
   })
   .refine(({ auth_age = 0, idle = 0 }) => idle <= auth_age, { error: 'longer than auth_age', path: ['idle'] })
+  .refine(({ auth_age = 0, vouched_age = 0 }) => vouched_age <= auth_age, {
+    error: 'longer than auth_age',
+    path: ['vouched_age'],
+  })
   .refine(({ cluster, namespace, resource }) => cluster !== undefined || (namespace ?? resource) === undefined, {
     error: 'required where a namespace or resource is named',
     path: ['cluster'],
@@ -132,6 +137,7 @@ function outcomeOf(config: Config, given: Case): Outcome {
   const facts = {
     auth_time,
     last_used: ago(given.idle),
+    revalidated_at: given.vouched_age === undefined ? auth_time : ago(given.vouched_age),
     end_at_most: plus(auth_time, session.max_age),
     acr: given.acr,
   };

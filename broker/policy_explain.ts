@@ -60,6 +60,7 @@ function explain(whole: WholeLimits, sources: readonly Source[]): Explained {
       max_age: named(({ max_age }) => max_age === limits.max_age),
       inactivity_timeout: named(({ inactivity_timeout }) => inactivity_timeout === limits.inactivity_timeout),
       token_ttl: named(({ token_ttl }) => token_ttl === limits.token_ttl),
+      revalidate: named(({ revalidate }) => revalidate !== undefined && revalidate === limits.revalidate),
       acr: named(({ acr }) => acr !== undefined),
     },
   };
@@ -171,14 +172,15 @@ function sayMatch({ clusters, namespaces, resources }: Match): string {
 }
 
 function sayLimits({ limits, from }: Explained): Row[] {
-  const say = (key: 'max_age' | 'inactivity_timeout' | 'token_ttl'): Row => [
+  const say = (key: 'max_age' | 'inactivity_timeout' | 'token_ttl' | 'revalidate'): Row => [
     `  ${key}`,
-    formatDuration(limits[key]),
+    limits[key] === undefined ? 'never' : formatDuration(limits[key]),
     (from[key] ?? []).join(', '),
   ];
   const acr = limits.acr && (limits.acr.join(' or ') || 'none would do');
   return [
     ...(['max_age', 'inactivity_timeout', 'token_ttl'] as const).map(say),
+    ...(limits.revalidate === undefined ? [] : [say('revalidate')]),
     ['  acr', acr ?? 'any', (from.acr ?? []).join(', ')],
   ];
 }

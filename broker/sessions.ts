@@ -5,7 +5,7 @@ import { type Kysely, type Selectable, sql } from 'kysely';
 import { decide } from '../shared/decide.ts';
 import type { WholeLimits } from '../shared/limits.ts';
 import { type Policy, type ResolvedLimits, withYields, type Yield } from '../shared/policy.ts';
-import type { EndReason, SessionFacts } from '../shared/session.ts';
+import { type EndReason, needsNewLogin, type SessionFacts } from '../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../shared/time.ts';
 import { requireLoginAfter } from './login_after.ts';
 import type { Schema, SessionTable } from './store/schema.ts';
@@ -202,29 +202,6 @@ async function letSecretsGo(
   const gone = { doomed: 1, over_at: since, next_at: since } as const;
   const change = replaced_by === undefined ? gone : { sid: replaced_by };
   await db.updateTable('bound_secret').set(change).where('sid', '=', sid).where('doomed', '=', 0).execute();
-}
-
-/** Whether the person must authenticate again after such an end. After `max_age` the age itself decides. */
-function needsNewLogin(reason: EndReason): boolean {
-  switch (reason) {
-    case 'inactivity_timeout':
-    case 'logout':
-    case 'owner':
-    case 'administrator':
-    case 'policy':
-    case 'idp_logout':
-    case 'session_revoked':
-    case 'credential_change':
-    case 'assurance_level_change':
-    case 'device_compliance_change':
-    case 'account_disabled':
-    case 'account_purged':
-      return true;
-    case 'max_age':
-    case 'replaced':
-    case 'too_many_sessions':
-      return false;
-  }
 }
 
 /** Ends what a word of the identity provider left until the next renewal. @returns the session as it is now */

@@ -23,6 +23,29 @@ export const END_REASONS = [
 ] as const;
 export type EndReason = (typeof END_REASONS)[number];
 
+/** Whether the person must authenticate again after such an end. After `max_age` the age itself decides. */
+export function needsNewLogin(reason: EndReason): boolean {
+  switch (reason) {
+    case 'inactivity_timeout':
+    case 'logout':
+    case 'owner':
+    case 'administrator':
+    case 'policy':
+    case 'idp_logout':
+    case 'session_revoked':
+    case 'credential_change':
+    case 'assurance_level_change':
+    case 'device_compliance_change':
+    case 'account_disabled':
+    case 'account_purged':
+      return true;
+    case 'max_age':
+    case 'replaced':
+    case 'too_many_sessions':
+      return false;
+  }
+}
+
 export interface SessionFacts {
   /** When the person last actively authenticated at the IdP (OIDC Core 2). Nothing else moves it. */
   readonly auth_time: Seconds;

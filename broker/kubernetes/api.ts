@@ -8,6 +8,7 @@ import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { isBearer } from '../config/files.ts';
 import type { Cluster } from '../config.ts';
+import { readBounded } from '../upstream/bounded_body.ts';
 
 /** A Secret by name; the `uid` tells it from any other of that name. */
 export interface SecretRef {
@@ -92,14 +93,16 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(TOTAL)]);
     const url = `${server.replace(/\/$/, '')}${path}`;
     let answer: Answer;
+    let text: string | undefined;
     try {
       const sent = body === undefined ? { headers } : { headers, body: JSON.stringify(body) };
       const response = await request(url, { method, ...sent, dispatcher: agent, signal });
-      const parsed = parse(await readBounded(response.body));
-      answer = { status: response.statusCode, body: parsed };
+      text = await readBounded(response.body, LARGEST);
+      answer = { status: response.statusCode, body: parse(text ?? '') };
     } catch (error) {
       throw away(sayFailure(error));
     }
+    if (text === undefined) throw away('answered with more than 4 MiB');
     const { status } = answer;
     if (status === 429 || status >= 500) throw away(`answered HTTP ${status}`);
     if (status === 401) throw wrong('does not take the token in broker_token_file (HTTP 401)');
@@ -220,17 +223,6 @@ function uidOf(object: unknown): string | undefined {
 function kindOf(path: string): string {
   const [, kind = '', , subresource] = (path.split('?', 1)[0] ?? '').slice(NAMESPACES.length + 1).split('/');
   return subresource === undefined ? kind : `${kind}/${subresource}`;
-}
-
-async function readBounded(body: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > LARGEST) throw new Error('too large');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {

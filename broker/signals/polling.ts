@@ -10,6 +10,7 @@ import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { isBearer } from '../config/files.ts';
 import type { Transmitter } from '../config.ts';
+import { readBounded } from '../upstream/bounded_body.ts';
 import { receiveSet } from './receive_set.ts';
 import { errOf, type SetError } from './rfc8935.ts';
 
@@ -153,7 +154,8 @@ async function ask(
     const response = await request(poll.url, {
       ...{ method: 'POST', headers, body: JSON.stringify(question), dispatcher, signal },
     });
-    const text = await readBounded(response.body);
+    const text = await readBounded(response.body, LARGEST);
+    if (text === undefined) throw fault('answered a poll with more than 4 MiB');
     if (response.statusCode !== 200) throw fault(`answered HTTP ${response.statusCode} to a poll`);
     const answer = parse(text);
     if (!isObject(answer) || (answer.sets !== undefined && !isObject(answer.sets)))
@@ -168,17 +170,6 @@ async function ask(
         : `cannot be reached (${code})`,
     );
   }
-}
-
-async function readBounded(body: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > LARGEST) throw new Error('too large');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function parse(text: string): unknown {

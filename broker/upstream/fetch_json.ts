@@ -4,6 +4,7 @@ import { getCACertificates } from 'node:tls';
 import { Agent, fetch } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
+import { readBounded } from './bounded_body.ts';
 
 export interface FetchJson {
   /**
@@ -70,7 +71,7 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, wh
         await response.body?.cancel();
         throw fault(url, 'status', sayStatus(response.status));
       }
-      const text = await readBounded(response.body);
+      const text = await readBounded(response.body, LARGEST);
       if (text === undefined) throw fault(url, 'answer', 'answered with more than 1 MiB');
       const value = parse(text);
       if (!value) throw fault(url, 'answer', 'answered with something that is not a JSON object');
@@ -80,18 +81,6 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, wh
     }
   };
   return { get, close: () => dispatcher.destroy() };
-}
-
-/** @returns `undefined` when there is more than is taken */
-async function readBounded(body: AsyncIterable<Uint8Array> | null): Promise<string | undefined> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body ?? []) {
-    size += chunk.length;
-    if (size > LARGEST) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> | undefined {

@@ -1,9 +1,9 @@
 // A login at the terminal because a call needs one: one process asks the person, the others wait and use what it brings.
 
 import { CurfewError, isCode } from '../../shared/errors.ts';
-import type { EndReason } from '../../shared/session.ts';
+import { needsNewLogin } from '../../shared/session.ts';
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
-import { isObject } from '../../shared/wire.ts';
+import { isEndReason, isObject } from '../../shared/wire.ts';
 import type { Entry, Key, Remembered } from '../cache/entry.ts';
 import { readOurs } from '../cache/read.ts';
 import { asError, type Client } from '../client.ts';
@@ -20,21 +20,6 @@ export const LOGGING_IN = {
   say: 'waiting for the login that another kubectl-curfew has begun',
   busy: 'another kubectl-curfew waits for a login for too long',
 } as const;
-
-/** Ends after which the IdP's living SSO must not bring the session back: the person has to come in person. */
-const IN_PERSON: readonly EndReason[] = [
-  'logout',
-  'owner',
-  'administrator',
-  'inactivity_timeout',
-  'idp_logout',
-  'session_revoked',
-  'credential_change',
-  'assurance_level_change',
-  'device_compliance_change',
-  'account_disabled',
-  'account_purged',
-];
 
 /**
  * Logs in for a cluster, or finds that another process just did.
@@ -82,7 +67,9 @@ async function loginOrRemember(client: Client, key: Key, why: Remembered): Promi
 }
 
 function needsPerson({ reason, end_reason }: Remembered): boolean {
-  return reason === 'idle_too_long' || reason === 'login_after' || IN_PERSON.some((one) => one === end_reason);
+  if (reason === 'idle_too_long' || reason === 'login_after') return true;
+  // The IdP's living SSO must not bring the session back: the broker would not have it.
+  return isEndReason(end_reason) && needsNewLogin(end_reason);
 }
 
 interface Failure extends Remembered {

@@ -125,7 +125,7 @@ for (const [what, reply, code, words] of [
     'more than is read',
     ((_, response) => void response.writeHead(201).end('x'.repeat(5_000_000))) as Answer,
     'api_server',
-    /cannot be reached/,
+    /more than 4 MiB/,
   ],
   ['nothing', ((incoming) => void incoming.socket.destroy()) as Answer, 'api_server', /cannot be reached/],
 ] as const) {

@@ -89,6 +89,7 @@ describe('a case comes out as the engine decides', () => {
       'the session, at its end',
       { cluster: 'dev', auth_age: '12h', expect: { deny: 'login_too_old', ends_session: true } },
     ],
+    ['vouched for a moment ago', { cluster: 'dev', auth_age: '1h', vouched_age: '1s', expect: 'allow' }],
     ['idle, one second before the end', { ...MFA, auth_age: '600s', idle: '599s', expect: 'allow' }],
     [
       'idle, at the end',
