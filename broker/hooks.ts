@@ -2,7 +2,6 @@
 // it takes, signed as Standard Webhooks has it. A hook can neither delay a request nor be told a secret.
 
 import { createHmac } from 'node:crypto';
-import { getCACertificates } from 'node:tls';
 import { Agent, request } from 'undici';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { FailedLoginsEvent } from './audit.ts';
@@ -12,6 +11,7 @@ import { formatTime } from './rfc3339.ts';
 import { randomId } from './sessions.ts';
 import type { HookDeliveryTable } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
+import { trustedRoots } from './tls.ts';
 
 /** Milliseconds: for one delivery, and between two looks at the queue. */
 const DEADLINE_MS = 10_000;
@@ -168,9 +168,8 @@ function originOf(url: string): string {
 }
 
 function agentFor({ ca }: Hook): Agent {
-  const roots = [...getCACertificates('default'), ...getCACertificates('system'), ...(ca === undefined ? [] : [ca])];
   // said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing
-  return new Agent({ connect: { ca: [...new Set(roots)], timeout: 3_000, rejectUnauthorized: true } });
+  return new Agent({ connect: { ca: trustedRoots(ca), timeout: 3_000, rejectUnauthorized: true } });
 }
 
 /** Of the report, not of the attempt: whoever receives it twice can tell. */

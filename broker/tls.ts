@@ -1,7 +1,7 @@
 // The server's certificate: read from files, and again whenever they change. A broken pair never replaces a good one.
 
 import { readFile } from 'node:fs/promises';
-import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { createSecureContext, getCACertificates, type SecureContextOptions } from 'node:tls';
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
 import type { TlsFiles } from './config.ts';
@@ -90,4 +90,10 @@ export function watchTls(
 
 function fingerprint({ cert, key }: TlsPair): string {
   return `${cert}\0${key}`;
+}
+
+/** Whose certificates are believed where we ask others: the system's roots and Node's, and one more. @param ca PEM */
+export function trustedRoots(ca: string | undefined): string[] {
+  const roots = [...getCACertificates('default'), ...getCACertificates('system'), ...(ca === undefined ? [] : [ca])];
+  return [...new Set(roots)];
 }

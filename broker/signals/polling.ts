@@ -3,13 +3,13 @@
 
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { getCACertificates } from 'node:tls';
 import { Agent, request } from 'undici';
 import { CurfewError, meaning } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { isBearer } from '../config/files.ts';
 import type { Transmitter } from '../config.ts';
+import { trustedRoots } from '../tls.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
 import { receiveSet } from './receive_set.ts';
 import { errOf, type SetError } from './rfc8935.ts';
@@ -181,7 +181,6 @@ function parse(text: string): unknown {
 }
 
 function agentFor({ ca }: Transmitter): Agent {
-  const roots = [...getCACertificates('default'), ...getCACertificates('system'), ...(ca === undefined ? [] : [ca])];
-  const connect = { ca: [...new Set(roots)], timeout: CONNECT, rejectUnauthorized: true };
+  const connect = { ca: trustedRoots(ca), timeout: CONNECT, rejectUnauthorized: true };
   return new Agent({ connect, headersTimeout: LONG_POLL, bodyTimeout: LONG_POLL });
 }

@@ -3,9 +3,9 @@
 
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
-import { isLoopback } from '../../shared/origin.ts';
 import { type Clock, seconds } from '../../shared/time.ts';
 import type { Transmitter } from '../config.ts';
+import { isAsSafe } from '../upstream/discovery.ts';
 import { createFetchJson, type FetchJson } from '../upstream/fetch_json.ts';
 import { fetchKeySet } from '../upstream/key_set.ts';
 import { createSigner, type Published, type Signer } from '../upstream/signer.ts';
@@ -58,13 +58,4 @@ async function findKeys(issuer: string, fetchJson: FetchJson, wait: AbortSignal)
 export function metadataUrl(issuer: string): string {
   const { origin, pathname } = new URL(issuer);
   return `${origin}/.well-known/ssf-configuration${pathname === '/' ? '' : pathname.replace(/\/$/, '')}`;
-}
-
-/** Keys must not come over plain HTTP where the issuer itself is spoken to by https. */
-function isAsSafe(text: string, issuer: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const url = new URL(text);
-  if (url.username || url.password) return false;
-  if (url.protocol === 'https:') return true;
-  return url.protocol === 'http:' && isLoopback(url.hostname) && new URL(issuer).protocol === 'http:';
 }

@@ -58,7 +58,7 @@ export function discoveryUrl(issuer: string): string {
 }
 
 /** Keys must not come over plain HTTP where the issuer itself is spoken to by https. A query is allowed: some IdPs have one. */
-function isAsSafe(text: string, issuer: string): boolean {
+export function isAsSafe(text: string, issuer: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
   if (url.username || url.password) return false;

@@ -1,9 +1,9 @@
 // JSON from the identity provider over HTTP: own CA, short waits, no redirects, bounded answers. Faults name the host and what happened.
 
-import { getCACertificates } from 'node:tls';
 import { Agent, fetch } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
+import { trustedRoots } from '../tls.ts';
 import { readBounded } from './bounded_body.ts';
 
 export interface FetchJson {
@@ -51,10 +51,9 @@ const LARGEST = 1024 * 1024;
 export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, whose: Whose = IDP): FetchJson {
   const fault = (url: string, kind: FailureKind, what: string) =>
     new FetchError(kind, `${whose.name} ${new URL(url).host} ${what}`);
-  const roots = [...getCACertificates('default'), ...getCACertificates('system'), ...(ca === undefined ? [] : [ca])];
   const dispatcher = new Agent({
     // said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing
-    connect: { ca: [...new Set(roots)], timeout: waits.connect, rejectUnauthorized: true },
+    connect: { ca: trustedRoots(ca), timeout: waits.connect, rejectUnauthorized: true },
     headersTimeout: waits.total,
     bodyTimeout: waits.total,
   });
