@@ -35,7 +35,7 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
 
   const command = writeLauncher(host);
   const broker = known === undefined ? {} : { ca_file: known };
-  writeConfig(host, { default: options.broker, brokers: { ...config.brokers, [options.broker]: broker } });
+  writeConfig(host, { ...config, default: options.broker, brokers: { ...config.brokers, [options.broker]: broker } });
   const file = kubeconfigFile(host, options.kubeconfig);
   const user = { command, broker: options.broker, max_age: options.maxAge, ca_file: known };
   const { contexts, current } = await editKubeconfig(host, file, (kubeconfig) => {
