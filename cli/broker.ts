@@ -14,8 +14,9 @@ import {
   type TokenReply,
 } from '../shared/wire.ts';
 import { type PrivateJwk, prove } from './dpop.ts';
-import { type Host, oneLine } from './host.ts';
+import type { Host } from './host.ts';
 import { ANSWER, type HttpAnswer, HttpFault, type Send } from './http.ts';
+import { oneLine } from './one_line.ts';
 
 /** Milliseconds for one request with all its repetitions. */
 const WHOLE = 9_000;

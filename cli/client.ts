@@ -1,26 +1,23 @@
-// All that serves one broker in one person's name, put together; and the words for a refusal.
+// All that serves one broker in one person's name, put together.
 
-import { CurfewError, isCode, meaning } from '../shared/errors.ts';
+import { CurfewError } from '../shared/errors.ts';
 import type { MetadataCluster } from '../shared/wire.ts';
 import { type Broker, createBroker } from './broker.ts';
 import { type Cache, openCache } from './cache/cache.ts';
-import type { Remembered } from './cache/entry.ts';
 import { readConfig } from './config.ts';
-import { type Host, oneLine } from './host.ts';
+import type { Host } from './host.ts';
 import { createSend, type Send } from './http.ts';
-import { brokerKey } from './paths.ts';
+import { oneLine } from './one_line.ts';
+import type { AskedBroker } from './refusal.ts';
 import { createSecrets, type Secrets } from './secrets/secrets.ts';
+import { isDefault } from './settings.ts';
 
-export interface Client {
+export interface Client extends AskedBroker {
   readonly host: Host;
-  /** The broker's key, from `brokerKey`. */
-  readonly url: string;
   readonly broker: Broker;
   readonly send: Send;
   readonly cache: Cache;
   readonly secrets: Secrets;
-  /** Whether commands mean this broker without being told. */
-  readonly is_default: boolean;
 }
 
 /** @throws CurfewError `insecure`, `configuration` */
@@ -28,7 +25,7 @@ export function createClient(host: Host, url: string, ca_file?: string): Client 
   const config = readConfig(host);
   const send = createSend(host, ca_file ?? config.brokers[url]?.ca_file);
   const broker = createBroker(url, send, host);
-  const is_default = url === (host.env.CURFEW_BROKER ? brokerKey(host.env.CURFEW_BROKER) : config.default);
+  const is_default = isDefault(host.env, config, url);
   return { host, url, broker, send, cache: openCache(host), secrets: createSecrets(host), is_default };
 }
 
@@ -38,15 +35,4 @@ export function findCluster(clusters: readonly MetadataCluster[], name: string):
   const names = clusters.map((candidate) => candidate.name).join(', ');
   const hint = names === '' ? 'ask who runs the broker' : `the broker has: ${oneLine(names)}`;
   throw new CurfewError('invalid_target', `the broker has no cluster ${oneLine(name)}`, { hint });
-}
-
-/** A refusal as the error that the person sees, with the shortest command that helps. */
-export function asError({ url, is_default }: Client, { reason, message }: Remembered, cluster?: string): CurfewError {
-  const code = isCode(reason) ? reason : 'login_failed';
-  const broker = is_default ? '' : ` --broker ${url}`;
-  // A plain login is judged by the session's limits; only one for the cluster brings the acr that the cluster wants.
-  const target = code === 'acr_too_low' && cluster !== undefined ? ` --cluster ${cluster}` : '';
-  const { hint } = meaning(code);
-  const whole = hint.endsWith('kubectl curfew login') ? `${hint}${broker}${target}` : hint;
-  return new CurfewError(code, message, { hint: whole });
 }

@@ -27,7 +27,7 @@ export function makePrivateDirectory(directory: string, host: Host): string | un
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') return `cannot be made (${codeOf(error)})`;
   }
-  return faultOfDirectory(directory, host.uid);
+  return faultOfDirectory(host, directory);
 }
 
 /**
@@ -36,12 +36,12 @@ export function makePrivateDirectory(directory: string, host: Host): string | un
  * @param mode of the new file
  * @throws the system's error; nothing of the temporary file is left then
  */
-export function writeWhole(file: string, content: string, host: Host, mode = 0o600): void {
+export function writeWhole(file: string, content: string | Uint8Array, host: Host, mode = 0o600): void {
   const temporary = `${file}.${host.random(6).toString('hex')}.tmp`;
   const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
   try {
     try {
-      const bytes = Buffer.from(content);
+      const bytes = typeof content === 'string' ? Buffer.from(content) : content;
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
       fsyncSync(fd);
     } finally {

@@ -2,11 +2,15 @@
 
 import type { GetTokenArguments } from './arguments.ts';
 import type { Entry } from './cache/entry.ts';
-import { asError, type Client, createClient } from './client.ts';
+import { type Client, createClient } from './client.ts';
 import { type ExecInfo, parseExecInfo, printCredential } from './exec_info.ts';
+import { writeWhole } from './files.ts';
 import type { Host } from './host.ts';
 import { expirationOf, judge } from './judge.ts';
+import { refreshLauncher } from './launcher.ts';
+import { asError } from './refusal.ts';
 import { renew } from './renew.ts';
+import { sayWarning, warningDue } from './warning.ts';
 
 /**
  * Answers kubectl.
@@ -20,14 +24,36 @@ export async function getToken(host: Host, { key, ca_file }: GetTokenArguments):
 
   const cached = client.cache.read(key);
   const judgement = cached && judge(cached, host.now());
-  if (cached && judgement?.act === 'print') return credential(client, info, cached);
+  if (cached && judgement?.act === 'print') {
+    warnOnce(client, info, cached);
+    return credential(client, info, cached);
+  }
 
   const outcome = judgement?.act === 'refuse' ? { refused: judgement.refused } : await renew(client, key);
-  if (outcome.entry) return credential(client, info, outcome.entry);
+  if (outcome.entry) {
+    refreshLauncher(host);
+    warnOnce(client, info, outcome.entry);
+    return credential(client, info, outcome.entry);
+  }
   if (!info.interactive) throw asError(client, outcome.refused, key.cluster);
 
   const { loginFor } = await import('./login/login_for.ts');
   return credential(client, info, await loginFor(client, key));
+}
+
+/** Said first, then remembered: a call that was killed in between says it again. */
+function warnOnce(client: Client, { interactive }: ExecInfo, entry: Entry): void {
+  const { host, cache } = client;
+  // A client that has no terminal of its own (an IDE, a script) has nobody who could act on it.
+  if (!interactive || !host.interactive || cache.directory === undefined) return;
+  const warning = warningDue(host, cache.directory, entry, host.now());
+  if (!warning) return;
+  host.say(sayWarning(warning, client));
+  try {
+    writeWhole(warning.file, warning.mark, host);
+  } catch {
+    // It is said again: better than never.
+  }
 }
 
 /** A fresh token is handed out even near the end of the session: it is good until then. */

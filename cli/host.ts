@@ -2,6 +2,7 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import type { Clock, Seconds } from '../shared/time.ts';
+import type { Files } from './machine.ts';
 import { cacheDirectory, configDirectory, type Environment, type UserId } from './paths.ts';
 
 export interface Host {
@@ -9,9 +10,11 @@ export interface Host {
   readonly random: (bytes: number) => Buffer;
   readonly env: Environment;
   readonly uid: UserId;
+  readonly files: Files;
   /** Process id of whoever called: kubectl. */
   readonly parent: number;
   readonly platform: NodeJS.Platform;
+  readonly arch: NodeJS.Architecture;
   /** Absolute paths of what is running: Node, and the folder of the bundles. */
   readonly node: string;
   readonly bundles: string;
@@ -28,7 +31,7 @@ export function configDirectoryOf(host: Host): string {
 }
 
 export function cacheDirectoryOf(host: Host): string {
-  return cacheDirectory(host.env, host.uid) ?? lost('CURFEW_CACHE_DIR');
+  return cacheDirectory(host.env, host) ?? lost('CURFEW_CACHE_DIR');
 }
 
 function lost(name: string): never {
@@ -44,12 +47,4 @@ export function sayInstant(instant: Seconds, now: Seconds): string {
   const time = `${two(then.getHours())}:${two(then.getMinutes())}`;
   if (then.toDateString() === today.toDateString()) return time;
   return `${then.getFullYear()}-${two(then.getMonth() + 1)}-${two(then.getDate())} ${time}`;
-}
-
-/** A single line without control characters: what others wrote (a broker, an IdP) must not draw on the terminal. */
-export function oneLine(text: string): string {
-  return text
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
-    .trim()
-    .slice(0, 500);
 }

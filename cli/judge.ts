@@ -52,11 +52,29 @@ export function expirationOf(minted_local: Seconds, expires_in: Seconds, now: Se
 /** `iat` and `exp` of a JWT, unverified: to see that the cache says of it what it says itself. Ours have a `sid`. */
 function timesOf(token: string): { iat: Seconds; exp: Seconds; ours: boolean } | undefined {
   try {
-    const payload: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    const payload: unknown = JSON.parse(bytesOf(token.split('.')[1] ?? ''));
     if (!isObject(payload)) return undefined;
     const { iat, exp, sid } = payload;
     return isSeconds(iat) && isSeconds(exp) ? { iat, exp, ours: sid !== undefined } : undefined;
   } catch {
     return undefined;
   }
+}
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+/** base64url, each byte as one character: all that is looked for in a payload is ASCII. Not every engine has `atob`. */
+function bytesOf(text: string): string {
+  const bytes: string[] = [];
+  let [held, bits] = [0, 0];
+  for (const character of text) {
+    const value = ALPHABET.indexOf(character);
+    if (value < 0) throw new TypeError('not base64url');
+    held = ((held << 6) | value) & 0xfff;
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    bytes.push(String.fromCharCode((held >> bits) & 0xff));
+  }
+  return bytes.join('');
 }

@@ -1,45 +1,47 @@
-// The program that kubectl runs. A cached token that is still good is printed from here, with node:fs and nothing else
-// loaded; every other case is the full program's. Writes nothing but stdout.
+// The program that kubectl runs where there is no native one. What can be answered from files is answered here, with node:fs
+// and nothing else loaded; every other case is the full program's.
 
-import { writeSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
 import { fromMilliseconds } from '../shared/time.ts';
-import { parseGetToken } from './arguments.ts';
-import { readEntry } from './cache/read.ts';
-import { parseExecInfo, printCredential } from './exec_info.ts';
-import { judge } from './judge.ts';
-import { cacheDirectory } from './paths.ts';
-
-/** The ExecCredential of a cache hit. Anything unusual is no hit. */
-function warm(): string | undefined {
-  const { env } = process;
-  if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0') return undefined;
-  const parsed = parseGetToken(process.argv.slice(2));
-  const uid = process.getuid?.();
-  const directory = parsed && cacheDirectory(env, uid);
-  if (!parsed || !directory) return undefined;
-  try {
-    const info = parseExecInfo(env.KUBERNETES_EXEC_INFO);
-    const { entry } = readEntry(directory, parsed.key, uid);
-    const judgement = entry && judge(entry, fromMilliseconds(Date.now()));
-    if (judgement?.act !== 'print') return undefined;
-    return printCredential(info, judgement.token, judgement.expirationTimestamp);
-  } catch {
-    return undefined;
-  }
-}
+import { answer } from './answer.ts';
+import { nodeFiles } from './node_files.ts';
 
 /** All of it or an error: a pipe may take less than it is given, or be full for a moment. */
-function print(text: string): void {
+function write(fd: number, text: string): void {
   let rest = Buffer.from(text);
   while (rest.length > 0) {
     try {
-      rest = rest.subarray(writeSync(1, rest));
+      rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
     }
   }
 }
 
-const credential = warm();
-if (credential !== undefined) print(credential);
-else void import('./main.ts').then(({ main }) => main());
+/** `node:tty` would have to be loaded to know for sure. */
+function mayBeTerminal(fd: number): boolean {
+  try {
+    return fstatSync(fd).isCharacterDevice();
+  } catch {
+    return false;
+  }
+}
+
+const { argv, env, platform, version } = process;
+const known = answer({
+  args: argv.slice(2),
+  env,
+  uid: process.getuid?.(),
+  files: nodeFiles,
+  now: fromMilliseconds(Date.now()),
+  system: platform === 'win32' ? 'windows' : 'posix',
+  runtime: `Node.js ${version}`,
+  get terminal() {
+    return mayBeTerminal(2);
+  },
+});
+if (known) {
+  write(1, known.stdout);
+  write(2, known.stderr);
+  process.exitCode = known.exit;
+} else void import('./main.ts').then(({ main }) => main());

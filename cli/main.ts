@@ -8,12 +8,14 @@ import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { parseGetToken } from './arguments.ts';
 import { getToken } from './get_token.ts';
-import { type Host, oneLine } from './host.ts';
+import type { Host } from './host.ts';
+import { nodeFiles } from './node_files.ts';
+import { sayError } from './refusal.ts';
 
 export async function main(): Promise<void> {
   const host = hostOf(process);
   // Nor does what nobody awaited show a stack: it is our bug, told as every other failure.
-  process.on('uncaughtException', (error) => process.exit(sayError(host, error)));
+  process.on('uncaughtException', (error) => process.exit(fail(host, error)));
   process.exitCode = await run(host, process.argv.slice(2));
   // A request that was given up may hold a socket for a while: nothing is left to wait for.
   process.exit();
@@ -29,16 +31,14 @@ async function run(host: Host, words: readonly string[]): Promise<number> {
     const { runProgram } = await import('./program.ts');
     return await runProgram(host, words);
   } catch (error) {
-    return sayError(host, error);
+    return fail(host, error);
   }
 }
 
-/** Message, code and hint: never a cause, which may carry tokens, and never a stack. */
-function sayError(host: Host, error: unknown): number {
+function fail(host: Host, error: unknown): number {
   const known =
     error instanceof CurfewError ? error : new CurfewError('internal', `unexpected error (${nameOf(error)})`);
-  host.say(`error: ${oneLine(known.message)}`);
-  host.say(`hint: ${oneLine(known.hint)}`);
+  for (const line of sayError(known)) host.say(line);
   return meaning(known.code).exit;
 }
 
@@ -47,14 +47,16 @@ function nameOf(error: unknown): string {
   return 'code' in error && typeof error.code === 'string' ? `${error.name} ${error.code}` : error.name;
 }
 
-function hostOf({ env, platform, execPath }: NodeJS.Process): Host {
+function hostOf({ env, platform, arch, execPath }: NodeJS.Process): Host {
   return {
     now: () => fromMilliseconds(Date.now()),
     random: randomBytes,
     env,
     uid: process.getuid?.(),
+    files: nodeFiles,
     parent: process.ppid,
     platform,
+    arch,
     node: execPath,
     bundles: import.meta.dirname,
     interactive: isatty(0) && isatty(2),

@@ -1,6 +1,6 @@
-// Where our files stand. Reads names from the environment alone; part of the warm path, so it loads nothing but node:fs.
+// Where our files stand. Reads names from the environment alone; part of the warm path, so it loads nothing.
 
-import { lstatSync } from 'node:fs';
+import type { Reader } from './machine.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -12,13 +12,20 @@ export type UserId = number | undefined;
  *
  * @returns `undefined` when the environment names none that is absolute.
  */
-export function cacheDirectory(env: Environment, uid: UserId): string | undefined {
+export function cacheDirectory(env: Environment, reader: Reader): string | undefined {
   if (env.CURFEW_CACHE_DIR) return absolute(env.CURFEW_CACHE_DIR);
-  const runtime = absolute(env.XDG_RUNTIME_DIR);
-  // After `sudo -E` or `su` it may be another person's: then it is not for us.
-  if (runtime && isOurs(runtime, uid)) return `${runtime}/curfew`;
+  const runtime = runtimeDirectory(env, reader);
+  if (runtime) return runtime;
   const base = absolute(env.XDG_CACHE_HOME) ?? beneathHome(env, '.cache');
   return base && `${base}/curfew`;
+}
+
+/** The directory that ends with the login session, where the system has one that is ours. */
+export function runtimeDirectory(env: Environment, { files, uid }: Reader): string | undefined {
+  const runtime = absolute(env.XDG_RUNTIME_DIR);
+  // After `sudo -E` or `su` it may be another person's: then it is not for us.
+  const stat = runtime === undefined ? undefined : files.lstat(runtime);
+  return stat?.kind === 'directory' && (uid === undefined || stat.uid === uid) ? `${runtime}/curfew` : undefined;
 }
 
 /** The directory for what outlives a boot: settings, facts of sessions, secrets where there is no keychain. */
@@ -42,8 +49,23 @@ export function fileName(...parts: readonly string[]): string {
 
 /** A broker's URL as the key of everything that is kept about it. */
 export function brokerKey(url: string): string {
-  return URL.canParse(url) ? new URL(url).href.replace(/\/+$/, '') : url;
+  return plainBrokerKey(url) ?? (URL.canParse(url) ? new URL(url).href.replace(/\/+$/, '') : url);
 }
+
+/** The same without `URL`, which the native program has not, for what `setup` writes: `undefined` for what is less plain. */
+export function plainBrokerKey(url: string): string | undefined {
+  const [, scheme, host = '', port, path = ''] = PLAIN.exec(url) ?? [];
+  if (scheme === undefined || Number(port ?? 0) > 65_535) return undefined;
+  // A last label of digits may be another way to write an IPv4 address, and `xn--` may be nonsense: `URL` knows.
+  if ((NUMBER_LAST.test(host) && !IPV4.test(host)) || host.includes('xn--') || DOTS.test(path)) return undefined;
+  const usual = port === undefined || port === (scheme === 'https' ? '443' : '80');
+  return `${scheme}://${host}${usual ? '' : `:${port}`}${path.replace(/\/+$/, '')}`;
+}
+
+const PLAIN = /^(https?):\/\/([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::([1-9][0-9]{0,4}))?((?:\/[A-Za-z0-9._~-]*)*)$/;
+const NUMBER_LAST = /(?:^|\.)(?:0x[0-9a-f]*|[0-9]+)$/;
+const IPV4 = /^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}$/;
+const DOTS = /\/\.{1,2}(?:\/|$)/;
 
 export function absolute(path: string | undefined): string | undefined {
   return path && /^(\/|[A-Za-z]:[\\/])/.test(path) ? path.replace(/(?<=.)[\\/]+$/, '') : undefined;
@@ -52,9 +74,4 @@ export function absolute(path: string | undefined): string | undefined {
 export function beneathHome(env: Environment, name: string): string | undefined {
   const home = absolute(env.HOME) ?? absolute(env.USERPROFILE);
   return home && `${home}/${name}`;
-}
-
-function isOurs(path: string, uid: UserId): boolean {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  return stat?.isDirectory() === true && (uid === undefined || stat.uid === uid);
 }

@@ -34,7 +34,7 @@ function recordFile(host: Host, broker: string): string {
 
 /** @returns `undefined` when there is none that can be used: then nobody is logged in. */
 export function readRecord(host: Host, broker: string): SessionRecord | undefined {
-  const text = readOurs(recordFile(host, broker), host.uid);
+  const text = readOurs(host, recordFile(host, broker));
   if (text === undefined) return undefined;
   const record = text.fault === undefined ? parseRecord(text.content) : undefined;
   if (record?.broker === broker) return record;
@@ -56,7 +56,7 @@ export function listRecords(host: Host): readonly SessionRecord[] {
   if (!existsSync(directory)) return [];
   const names = readdirSync(directory).filter((name) => name.endsWith('.json'));
   return names.flatMap((name) => {
-    const text = readOurs(`${directory}/${name}`, host.uid);
+    const text = readOurs(host, `${directory}/${name}`);
     const record = text?.content === undefined ? undefined : parseRecord(text.content);
     return record ? [record] : [];
   });

@@ -5,11 +5,12 @@ import type { Seconds } from '../shared/time.ts';
 import { type Refusal, TOKEN_TYPE, type TokenReply } from '../shared/wire.ts';
 import type { Answer } from './broker.ts';
 import type { Entry, Key, Remembered } from './cache/entry.ts';
-import { asError, type Client, findCluster } from './client.ts';
-import { oneLine } from './host.ts';
+import { type Client, findCluster } from './client.ts';
 import { judge } from './judge.ts';
 import { withLock } from './lock.ts';
+import { oneLine } from './one_line.ts';
 import { readRecord, type SessionRecord, writeRecord } from './record.ts';
+import { asError } from './refusal.ts';
 import {
   askToVouch,
   dropRefresh,

@@ -5,11 +5,12 @@ import { CurfewError } from '../shared/errors.ts';
 import type { Refusal } from '../shared/wire.ts';
 import type { SessionRequest } from './broker.ts';
 import type { Remembered } from './cache/entry.ts';
-import { asError, type Client } from './client.ts';
+import type { Client } from './client.ts';
 import { forgetSession } from './commands/logout.ts';
 import { withLock } from './lock.ts';
 import { LOGGING_IN } from './login/login_for.ts';
 import { readRecord } from './record.ts';
+import { asError } from './refusal.ts';
 import { asRemembered, NOT_LOGGED_IN, OVER } from './renew.ts';
 
 type Is<T> = (value: unknown) => value is T;

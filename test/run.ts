@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ensureBinaries } from './cluster/build.ts';
+import { buildNative, OURS } from './native/build.ts';
 import { buildBundles } from './support/bundle.ts';
 import { missingPackages } from './support/debian.ts';
 
@@ -21,6 +22,7 @@ if (missing.length > 0) {
 
 await ensureBinaries(say);
 await buildBundles();
+await buildNative(OURS, say);
 
 const chosen = process.argv.slice(2);
 const files = chosen.length > 0 ? chosen : globSync('test/**/*.test.ts', { cwd: root });

@@ -41,7 +41,7 @@ export function openCache(host: Host): Cache {
     directory,
     read(key) {
       if (directory === undefined) return undefined;
-      const { entry, fault } = readEntry(directory, key, host.uid);
+      const { entry, fault } = readEntry(host, directory, key);
       if (fault !== undefined) say(fault);
       return entry;
     },
@@ -63,7 +63,7 @@ export function openCache(host: Host): Cache {
       return names(broker)
         .filter((name) => name.endsWith('.json'))
         .flatMap((name) => {
-          const text = readOurs(`${directory}/${name}`, host.uid);
+          const text = readOurs(host, `${directory}/${name}`);
           const key = text?.content === undefined ? undefined : keyInside(text.content, broker);
           const entry = key && text?.content !== undefined ? parseEntry(text.content, key) : undefined;
           return entry === undefined || typeof entry === 'string' ? [] : [entry];

@@ -1,12 +1,14 @@
 // `login`: the person comes in person, whatever the IdP's SSO would do.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { asError, type Client, createClient } from '../client.ts';
+import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
-import { type Host, oneLine } from '../host.ts';
+import type { Host } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { login } from '../login/login.ts';
 import { LOGGING_IN } from '../login/login_for.ts';
+import { oneLine } from '../one_line.ts';
+import { asError } from '../refusal.ts';
 import { renew } from '../renew.ts';
 
 export interface LoginOptions {

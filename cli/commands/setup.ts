@@ -9,10 +9,11 @@ import type { MetadataCluster } from '../../shared/wire.ts';
 import { createBroker } from '../broker.ts';
 import { findCluster } from '../client.ts';
 import { readConfig, writeConfig } from '../config.ts';
-import { type Host, oneLine } from '../host.ts';
+import type { Host } from '../host.ts';
 import { createSend } from '../http.ts';
 import { editKubeconfig, findEntry, kubeconfigFile, setEntry } from '../kubeconfig.ts';
-import { writeLauncher } from '../launcher.ts';
+import { type Launcher, writeLauncher } from '../launcher.ts';
+import { oneLine } from '../one_line.ts';
 
 export interface SetupOptions {
   /** From `brokerKey`. */
@@ -33,11 +34,10 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
       ? metadata.clusters
       : [...new Set(options.cluster)].map((name) => findCluster(metadata.clusters, name));
 
-  const command = writeLauncher(host);
+  const launcher = writeLauncher(host);
   const broker = known === undefined ? {} : { ca_file: known };
-  writeConfig(host, { ...config, default: options.broker, brokers: { ...config.brokers, [options.broker]: broker } });
   const file = kubeconfigFile(host, options.kubeconfig);
-  const user = { command, broker: options.broker, max_age: options.maxAge, ca_file: known };
+  const user = { command: launcher.file, broker: options.broker, max_age: options.maxAge, ca_file: known };
   const { contexts, current } = await editKubeconfig(host, file, (kubeconfig) => {
     const contexts = clusters.map((cluster) => ({
       cluster: cluster.name,
@@ -45,7 +45,17 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
     }));
     return { contexts, current: setCurrent(kubeconfig, contexts[0]?.context) };
   });
-  host.print(report(host, file, command, contexts, current));
+  const named = contexts.map(({ context, cluster }) => [
+    context,
+    { broker: options.broker, cluster, max_age: options.maxAge },
+  ]);
+  writeConfig(host, {
+    ...config,
+    default: options.broker,
+    brokers: { ...config.brokers, [options.broker]: broker },
+    contexts: { ...config.contexts, ...Object.fromEntries(named) },
+  });
+  host.print(report(host, file, launcher, contexts, current));
 }
 
 interface User {
@@ -114,11 +124,11 @@ function setCurrent(kubeconfig: Document, context: string | undefined): string {
 function report(
   host: Host,
   file: string,
-  command: string,
+  { file: command, slow }: Launcher,
   contexts: readonly { readonly cluster: string; readonly context: string }[],
   current: string,
 ): string {
-  const lines = [`wrote ${file}`];
+  const lines = [`wrote ${file}`, ...(slow === undefined ? [] : [`  each kubectl call takes longer: ${slow}`])];
   for (const { cluster, context } of contexts) {
     const why = context === cluster ? '' : `: the name ${oneLine(cluster)} is used there for something else`;
     lines.push(`  context ${oneLine(context)} for the cluster ${oneLine(cluster)}${why}`);

@@ -10,7 +10,8 @@ import { type Credential, factsOf, type WireSession } from '../../shared/wire.ts
 import { createClient } from '../client.ts';
 import { readConfig } from '../config.ts';
 import { sayWithin } from '../end_effect.ts';
-import { type Host, oneLine, sayInstant } from '../host.ts';
+import { type Host, sayInstant } from '../host.ts';
+import { oneLine } from '../one_line.ts';
 import { listRecords, type SessionRecord } from '../record.ts';
 import { secretFile } from '../secrets/file.ts';
 import { type Strikes, strikesOf } from '../strikes.ts';

@@ -6,8 +6,9 @@ import { CurfewError } from '../../shared/errors.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import { between, type Seconds } from '../../shared/time.ts';
 import type { Metadata } from '../../shared/wire.ts';
-import { type Host, oneLine } from '../host.ts';
+import type { Host } from '../host.ts';
 import { HttpFault, type Send } from '../http.ts';
+import { oneLine } from '../one_line.ts';
 
 /** Seconds: as much as the IdP's clock may differ. The broker's own check is the one that counts. */
 const CLOCK_TOLERANCE = 10;

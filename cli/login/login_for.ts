@@ -6,11 +6,12 @@ import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.
 import { isEndReason, isObject } from '../../shared/wire.ts';
 import type { Entry, Key, Remembered } from '../cache/entry.ts';
 import { readOurs } from '../cache/read.ts';
-import { asError, type Client } from '../client.ts';
+import type { Client } from '../client.ts';
 import { writeWhole } from '../files.ts';
 import type { Host } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { fileName } from '../paths.ts';
+import { asError } from '../refusal.ts';
 import { renew } from '../renew.ts';
 import { LOGIN_DEADLINE, login } from './login.ts';
 
@@ -95,7 +96,7 @@ function writeFailure(client: Client, failure: Remembered): void {
 
 function readFailure(client: Client): Failure | undefined {
   const file = failureFile(client);
-  const text = file && readOurs(file, client.host.uid);
+  const text = file && readOurs(client.host, file);
   if (!text || text.content === undefined) return undefined;
   try {
     const value: unknown = JSON.parse(text.content);

@@ -14,7 +14,7 @@ export function createSecretFile(host: Host): SecretStore {
   return {
     async load(broker) {
       const file = secretFile(host, broker);
-      const text = readOurs(file, host.uid);
+      const text = readOurs(host, file);
       if (text === undefined) return undefined;
       if (text.fault !== undefined) throw new SecretFault(`${file} ${text.fault}`);
       return parseSecret(text.content);

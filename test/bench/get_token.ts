@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { signToken } from '../../broker/mint.ts';
 import { openCache } from '../../cli/cache/cache.ts';
 import type { Key } from '../../cli/cache/entry.ts';
+import { nodeFiles } from '../../cli/node_files.ts';
 import { brokerKey } from '../../cli/paths.ts';
 import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';
 import { buildBundles } from '../support/bundle.ts';
@@ -64,9 +65,11 @@ function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>): void 
     now: () => now,
     random: randomBytes,
     uid: process.getuid?.(),
+    files: nodeFiles,
     parent: process.ppid,
     interactive: false,
     platform: process.platform,
+    arch: process.arch,
   };
   const outputs = { node: process.execPath, bundles: '', print: () => undefined, say: failOn };
   const limits = { max_age: seconds(43_200), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };

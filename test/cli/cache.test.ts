@@ -21,6 +21,7 @@ import { build } from 'esbuild';
 import fc from 'fast-check';
 import { entryName, type Key, parseEntry } from '../../cli/cache/entry.ts';
 import { readEntry } from '../../cli/cache/read.ts';
+import { nodeFiles } from '../../cli/node_files.ts';
 import { cacheDirectory, fileName } from '../../cli/paths.ts';
 import { seconds } from '../../shared/time.ts';
 import { credentialOf, type Desk, openDesk } from './desk.ts';
@@ -159,7 +160,7 @@ describe('the cache under kill -9', () => {
         await sleep(Math.random() * 4);
         child.kill('SIGKILL');
         await once(child, 'close');
-        const { entry, fault } = readEntry(`${folder}/cache`, key, process.getuid?.());
+        const { entry, fault } = readEntry({ files: nodeFiles, uid: process.getuid?.() }, `${folder}/cache`, key);
         assert.equal(fault, undefined);
         assert.equal(entry?.token?.length, 20_000);
         assert.match(entry?.token ?? '', /^(.)\1+$/s);
@@ -204,20 +205,21 @@ describe('names', () => {
 
 describe('the cache directory', () => {
   const dir = temporaryFolder('dirs');
-  const uid = process.getuid?.();
+  const reader = { files: nodeFiles, uid: process.getuid?.() };
   const env = { HOME: dir };
 
   it('is the one named, else beside the login session, else the XDG cache', () => {
-    assert.equal(cacheDirectory({ ...env, CURFEW_CACHE_DIR: '/x/', XDG_RUNTIME_DIR: dir }, uid), '/x');
-    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: dir, XDG_CACHE_HOME: '/c' }, uid), `${dir}/curfew`);
-    assert.equal(cacheDirectory({ ...env, XDG_CACHE_HOME: '/c' }, uid), '/c/curfew');
-    assert.equal(cacheDirectory(env, uid), `${dir}/.cache/curfew`);
-    assert.equal(cacheDirectory({ HOME: 'relative' }, uid), undefined);
+    assert.equal(cacheDirectory({ ...env, CURFEW_CACHE_DIR: '/x/', XDG_RUNTIME_DIR: dir }, reader), '/x');
+    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: dir, XDG_CACHE_HOME: '/c' }, reader), `${dir}/curfew`);
+    assert.equal(cacheDirectory({ ...env, XDG_CACHE_HOME: '/c' }, reader), '/c/curfew');
+    assert.equal(cacheDirectory(env, reader), `${dir}/.cache/curfew`);
+    assert.equal(cacheDirectory({ HOME: 'relative' }, reader), undefined);
   });
 
   it("is not in another person's runtime directory, or in one that is gone", () => {
-    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: `${dir}/gone` }, uid), `${dir}/.cache/curfew`);
-    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: dir }, (uid ?? 0) + 1), `${dir}/.cache/curfew`);
+    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: `${dir}/gone` }, reader), `${dir}/.cache/curfew`);
+    const stranger = { ...reader, uid: (reader.uid ?? 0) + 1 };
+    assert.equal(cacheDirectory({ ...env, XDG_RUNTIME_DIR: dir }, stranger), `${dir}/.cache/curfew`);
     assert.ok(!existsSync(`${dir}/.cache`));
   });
 });

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { openCache } from '../../cli/cache/cache.ts';
 import type { Host } from '../../cli/host.ts';
+import { nodeFiles } from '../../cli/node_files.ts';
 import { seconds } from '../../shared/time.ts';
 
 const [directory = ''] = process.argv.slice(2);
@@ -12,9 +13,11 @@ const host: Host = {
   random: randomBytes,
   env: { CURFEW_CACHE_DIR: `${directory}/cache` },
   uid: process.getuid?.(),
+  files: nodeFiles,
   parent: process.ppid,
   interactive: false,
   platform: process.platform,
+  arch: process.arch,
   node: process.execPath,
   bundles: '',
   print: () => undefined,

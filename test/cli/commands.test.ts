@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseGetToken } from '../../cli/arguments.ts';
-import { oneLine } from '../../cli/host.ts';
+import { oneLine } from '../../cli/one_line.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
 

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Host } from '../../cli/host.ts';
+import { nodeFiles } from '../../cli/node_files.ts';
 import type { Environment } from '../../cli/paths.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
 
@@ -36,9 +37,11 @@ export function testHost(env: Environment = {}, ahead = 0): TestHost {
     random: randomBytes,
     env: { HOME: home, CURFEW_CACHE_DIR: `${home}/cache`, CURFEW_CONFIG_DIR: `${home}/config`, ...env },
     uid: process.getuid?.(),
+    files: nodeFiles,
     parent: process.ppid,
     interactive: false,
     platform: process.platform,
+    arch: process.arch,
     node: process.execPath,
     bundles: path.resolve(import.meta.dirname, '../../cli/dist'),
     print: (text) => void printed.push(text),

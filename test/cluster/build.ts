@@ -39,7 +39,7 @@ export async function ensureBinaries(log: Log = logToStderr): Promise<Binaries> 
   return Object.fromEntries(entries.map(({ key, path }) => [key, path])) as Binaries;
 }
 
-function cacheFolder(): string {
+export function cacheFolder(): string {
   const { CURFEW_TEST_CACHE, XDG_CACHE_HOME } = process.env;
   return join(CURFEW_TEST_CACHE || XDG_CACHE_HOME || join(homedir(), '.cache'), 'curfew-test');
 }

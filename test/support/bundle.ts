@@ -44,7 +44,11 @@ async function buildOne(workspace: string, bundles: readonly Bundle[]): Promise<
   if (built && (await readFile(stamp, 'utf8').catch(() => '')) === inputs) return;
   await mkdir(path.dirname(stamp), { recursive: true });
   for (const bundle of present) await writeBundle(bundle);
-  if (workspace === 'cli') await copyKeychainLibraries();
+  if (workspace === 'cli') {
+    await copyKeychainLibraries();
+    // Made of the same sources, and older than them now: whoever wants them builds them (test/native/build.ts).
+    await rm(path.join(ROOT, 'cli/dist/native'), { recursive: true, force: true });
+  }
   await replace(stamp, inputs, 0o644);
 }
 

@@ -1,0 +1,58 @@
+// What is answered without the full program: a cached token that is still good, a refusal that is known, the prompt segment.
+// Reads files, writes nothing, loads nothing. The same in Node.js and in the small native program.
+
+import { meaning } from '../shared/errors.ts';
+import { parseGetToken } from './arguments.ts';
+import { readEntry } from './cache/read.ts';
+import { parseExecInfo, printCredential } from './exec_info.ts';
+import { judge } from './judge.ts';
+import type { Machine } from './machine.ts';
+import { cacheDirectory } from './paths.ts';
+import { sayPrompt } from './prompt.ts';
+import { asError, sayError } from './refusal.ts';
+import { isDefault, readOrThrow } from './settings.ts';
+import { VERSION } from './version.ts';
+import { warningDue } from './warning.ts';
+
+export interface Answer {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exit: number;
+}
+
+/** @returns `undefined` for all that is the full program's: whatever is missing, unusual, or wants the network or a person */
+export function answer(machine: Machine): Answer | undefined {
+  try {
+    const [command, ...rest] = machine.args;
+    if (command === 'get-token') return getToken(machine);
+    if (command === 'status' && rest.join() === '--prompt') return done(sayPrompt(machine));
+    if (command === '--version' && rest.length === 0) return done(`kubectl-curfew ${VERSION} (${machine.runtime})\n`);
+    return undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function getToken(machine: Machine): Answer | undefined {
+  const { args, env, now } = machine;
+  if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0') return undefined;
+  const parsed = parseGetToken(args);
+  const directory = parsed && cacheDirectory(env, machine);
+  if (!parsed || !directory) return undefined;
+  const info = parseExecInfo(env.KUBERNETES_EXEC_INFO);
+  const { entry, fault } = readEntry(machine, directory, parsed.key);
+  const judgement = entry && judge(entry, now);
+  if (entry && judgement?.act === 'print') {
+    if (info.interactive && machine.terminal && warningDue(machine, directory, entry, now)) return undefined;
+    return done(printCredential(info, judgement.token, judgement.expirationTimestamp));
+  }
+  if (fault !== undefined || info.interactive || judgement?.act !== 'refuse') return undefined;
+  const { broker: url, cluster } = parsed.key;
+  const error = asError({ url, is_default: isDefault(env, readOrThrow(machine), url) }, judgement.refused, cluster);
+  const stderr = sayError(error).map((line) => `curfew: ${line}\n`);
+  return { stdout: '', stderr: stderr.join(''), exit: meaning(error.code).exit };
+}
+
+function done(stdout: string): Answer {
+  return { stdout, stderr: '', exit: 0 };
+}

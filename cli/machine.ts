@@ -1,0 +1,49 @@
+// What the warm path may ask of the machine, whichever program it runs in: Node.js, or the small native one. Loads nothing.
+
+import type { Seconds } from '../shared/time.ts';
+import type { Environment, UserId } from './paths.ts';
+
+export interface Stat {
+  readonly kind: 'file' | 'directory' | 'other';
+  /** Without meaning where the system has no user ids. */
+  readonly uid: number;
+  /** The permission bits. */
+  readonly mode: number;
+}
+
+/** `fault` is the system's name of an error, such as `ENOENT`. */
+export type Opened =
+  | { readonly fault: string; readonly stat?: undefined; readonly content?: undefined }
+  /** `content` is absent where it is no regular file, cannot be read, or is longer than `most`. */
+  | { readonly stat: Stat; readonly content?: string | undefined; readonly fault?: undefined };
+
+export interface Files {
+  /** Of the name itself, not of what a link leads to. */
+  lstat(path: string): Stat | undefined;
+  /**
+   * Opens and reads, and never waits at a FIFO.
+   *
+   * @param most bytes
+   * @param follow whether a symbolic link is followed; otherwise it is the fault `ELOOP`
+   */
+  read(path: string, most: number, follow: boolean): Opened;
+}
+
+/** Who looks at files, and through what. */
+export interface Reader {
+  readonly files: Files;
+  readonly uid: UserId;
+}
+
+export interface Machine extends Reader {
+  /** Without the program's own name. */
+  readonly args: readonly string[];
+  readonly env: Environment;
+  readonly now: Seconds;
+  /** `posix`, or `windows` with its own way to write lists of paths. */
+  readonly system: 'posix' | 'windows';
+  /** What runs this, for `--version`. */
+  readonly runtime: string;
+  /** Whether stderr may be a terminal: the full program looks again. */
+  readonly terminal: boolean;
+}

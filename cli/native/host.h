@@ -1,0 +1,41 @@
+// What the shell needs of the operating system. All texts are UTF-8; whoever gets one frees it.
+
+#ifndef CURFEW_HOST_H
+#define CURFEW_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum kind { KIND_FILE, KIND_DIRECTORY, KIND_OTHER };
+
+struct found {
+  enum kind kind;
+  uint32_t uid;
+  uint32_t mode;
+  // Of a regular file that is not longer than what was asked for; else NULL.
+  char *content;
+  size_t length;
+};
+
+// Without the program's own name.
+char **host_arguments(int argc, char **argv);
+// `NAME=value`, NULL at the end.
+char **host_environment(void);
+// False where the system has none.
+bool host_uid(uint32_t *uid);
+bool host_is_terminal(int fd);
+extern const char *const host_system;
+
+// 0, or the errno of what went wrong.
+int host_lstat(const char *path, struct found *found);
+int host_read(const char *path, size_t most, bool follow, struct found *found);
+
+// All of it, or false.
+bool host_write(int fd, const char *text, size_t length);
+// The absolute path of this very program, or NULL.
+char *host_self(void);
+// Becomes `node program ARGUMENTS`; returns only when that cannot be started. Where there is no exec it waits, and exits as that did.
+void host_become(const char *node, const char *program, char **arguments);
+
+#endif

@@ -1,0 +1,111 @@
+// The operating system as Linux and macOS have it.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
+
+#include "host.h"
+
+extern char **environ;
+
+const char *const host_system = "posix";
+
+char **host_arguments(int argc, char **argv) { return argc > 0 ? argv + 1 : argv; }
+
+char **host_environment(void) { return environ; }
+
+bool host_uid(uint32_t *uid) {
+  *uid = (uint32_t)getuid();
+  return true;
+}
+
+bool host_is_terminal(int fd) { return isatty(fd) == 1; }
+
+static void describe(const struct stat *stat, struct found *found) {
+  found->kind = S_ISREG(stat->st_mode) ? KIND_FILE : S_ISDIR(stat->st_mode) ? KIND_DIRECTORY : KIND_OTHER;
+  found->uid = (uint32_t)stat->st_uid;
+  found->mode = (uint32_t)stat->st_mode & 0777;
+}
+
+int host_lstat(const char *path, struct found *found) {
+  struct stat stat;
+  if (lstat(path, &stat)) return errno;
+  describe(&stat, found);
+  return 0;
+}
+
+int host_read(const char *path, size_t most, bool follow, struct found *found) {
+  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
+  if (fd < 0) return errno;
+  struct stat stat;
+  int fault = fstat(fd, &stat) ? errno : 0;
+  if (!fault) describe(&stat, found);
+  if (!fault && found->kind == KIND_FILE && (uint64_t)stat.st_size <= most) {
+    size_t size = (size_t)stat.st_size;
+    found->content = malloc(size + 1);
+    if (!found->content) abort();
+    while (!fault && found->length < size) {
+      ssize_t got = read(fd, found->content + found->length, size - found->length);
+      if (got == 0) break;
+      if (got > 0) found->length += (size_t)got;
+      else if (errno != EINTR) fault = errno;
+    }
+    found->content[found->length] = 0;
+  }
+  close(fd);
+  return fault;
+}
+
+bool host_write(int fd, const char *text, size_t length) {
+  while (length > 0) {
+    ssize_t wrote = write(fd, text, length);
+    if (wrote >= 0) {
+      text += wrote;
+      length -= (size_t)wrote;
+    } else if (errno == EAGAIN) {
+      struct pollfd full = {.fd = fd, .events = POLLOUT};
+      poll(&full, 1, -1);
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+char *host_self(void) {
+#ifdef __APPLE__
+  char name[PATH_MAX];
+  uint32_t size = sizeof name;
+  return _NSGetExecutablePath(name, &size) ? NULL : realpath(name, NULL);
+#else
+  static const char deleted[] = " (deleted)";
+  char name[PATH_MAX + sizeof deleted];
+  ssize_t length = readlink("/proc/self/exe", name, sizeof name - 1);
+  if (length <= 0) return NULL;
+  name[length] = 0;
+  // Replaced by a newer one since it was started: what stands beside it is the newer one's, and as good.
+  size_t end = (size_t)length - (sizeof deleted - 1);
+  if ((size_t)length > sizeof deleted && strcmp(name + end, deleted) == 0 && access(name, F_OK)) name[end] = 0;
+  return strdup(name);
+#endif
+}
+
+void host_become(const char *node, const char *program, char **arguments) {
+  size_t count = 0;
+  while (arguments[count]) count++;
+  char **words = calloc(count + 3, sizeof *words);
+  if (!words) abort();
+  words[0] = (char *)node;
+  words[1] = (char *)program;
+  memcpy(words + 2, arguments, count * sizeof *words);
+  execv(node, words);
+}

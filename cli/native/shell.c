@@ -1,0 +1,159 @@
+// The small program that kubectl runs: a clock, files and outputs around the warm path of the plugin, which is TypeScript
+// and decides alone. What it does not answer, the full program on Node.js does, in this program's place.
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host.h"
+#include "quickjs.h"
+
+// The TypeScript as bytecode: `const uint8_t program[]`, made by compile.c.
+#include "program.h"
+
+enum { EXIT_CONFIGURATION = 78 };
+
+static void set(JSContext *js, JSValue object, const char *name, JSValue value) {
+  JS_SetPropertyStr(js, object, name, value);
+}
+
+static JSValue texts(JSContext *js, char **list) {
+  JSValue array = JS_NewArray(js);
+  for (uint32_t i = 0; list[i]; i++) JS_SetPropertyUint32(js, array, i, JS_NewString(js, list[i]));
+  return array;
+}
+
+static JSValue environment(JSContext *js, char **list) {
+  JSValue object = JS_NewObject(js);
+  for (; *list; list++) {
+    char *equals = strchr(*list, '=');
+    if (!equals) continue;
+    JSAtom name = JS_NewAtomLen(js, *list, (size_t)(equals - *list));
+    JS_DefinePropertyValue(js, object, name, JS_NewString(js, equals + 1), JS_PROP_C_W_E);
+    JS_FreeAtom(js, name);
+  }
+  return object;
+}
+
+static JSValue stat_of(JSContext *js, const struct found *found) {
+  static const char *const kinds[] = {"file", "directory", "other"};
+  JSValue stat = JS_NewObject(js);
+  set(js, stat, "kind", JS_NewString(js, kinds[found->kind]));
+  set(js, stat, "uid", JS_NewUint32(js, found->uid));
+  set(js, stat, "mode", JS_NewUint32(js, found->mode));
+  return stat;
+}
+
+static const char *name_of(int fault) {
+  switch (fault) {
+    case ENOENT: return "ENOENT";
+    case ELOOP: return "ELOOP";
+    case EACCES: return "EACCES";
+    case ENOTDIR: return "ENOTDIR";
+    default: return "EIO";
+  }
+}
+
+static JSValue js_lstat(JSContext *js, JSValueConst self, int count, JSValueConst *values) {
+  (void)self, (void)count;
+  const char *path = JS_ToCString(js, values[0]);
+  if (!path) return JS_EXCEPTION;
+  struct found found = {0};
+  int fault = host_lstat(path, &found);
+  JS_FreeCString(js, path);
+  if (fault == ENOENT || fault == ENOTDIR) return JS_UNDEFINED;
+  return fault ? JS_ThrowInternalError(js, "%s", name_of(fault)) : stat_of(js, &found);
+}
+
+static JSValue js_read(JSContext *js, JSValueConst self, int count, JSValueConst *values) {
+  (void)self, (void)count;
+  int64_t most;
+  if (JS_ToInt64(js, &most, values[1]) || most < 0) return JS_ThrowTypeError(js, "most");
+  const char *path = JS_ToCString(js, values[0]);
+  if (!path) return JS_EXCEPTION;
+  struct found found = {0};
+  int fault = host_read(path, (size_t)most, JS_ToBool(js, values[2]) == 1, &found);
+  JS_FreeCString(js, path);
+  JSValue opened = JS_NewObject(js);
+  if (fault) {
+    set(js, opened, "fault", JS_NewString(js, name_of(fault)));
+    return opened;
+  }
+  set(js, opened, "stat", stat_of(js, &found));
+  if (found.content) set(js, opened, "content", JS_NewStringLen(js, found.content, found.length));
+  free(found.content);
+  return opened;
+}
+
+static JSValue machine(JSContext *js, char **arguments) {
+  JSValue files = JS_NewObject(js);
+  set(js, files, "lstat", JS_NewCFunction(js, js_lstat, "lstat", 1));
+  set(js, files, "read", JS_NewCFunction(js, js_read, "read", 3));
+  JSValue object = JS_NewObject(js);
+  uint32_t uid;
+  set(js, object, "files", files);
+  set(js, object, "args", texts(js, arguments));
+  set(js, object, "env", environment(js, host_environment()));
+  set(js, object, "uid", host_uid(&uid) ? JS_NewUint32(js, uid) : JS_UNDEFINED);
+  set(js, object, "now", JS_NewInt64(js, (int64_t)time(NULL)));
+  set(js, object, "system", JS_NewString(js, host_system));
+  set(js, object, "runtime", JS_NewString(js, "native"));
+  set(js, object, "terminal", JS_NewBool(js, host_is_terminal(2)));
+  return object;
+}
+
+static bool print(JSContext *js, JSValue answer, const char *name, int fd) {
+  JSValue value = JS_GetPropertyStr(js, answer, name);
+  size_t length;
+  const char *text = JS_ToCStringLen(js, &length, value);
+  return text && host_write(fd, text, length);
+}
+
+// The exit status, or -1 when the answer is not here. Nothing is freed: the process ends.
+static int answer(char **arguments) {
+  JSRuntime *runtime = JS_NewRuntime();
+  JSContext *js = runtime ? JS_NewContextRaw(runtime) : NULL;
+  if (!js || JS_AddIntrinsicBaseObjects(js) || JS_AddIntrinsicDate(js) || JS_AddIntrinsicRegExp(js) ||
+      JS_AddIntrinsicJSON(js) || JS_AddIntrinsicMapSet(js))
+    return -1;
+  JSValue code = JS_ReadObject(js, program, sizeof program, JS_READ_OBJ_BYTECODE);
+  if (JS_IsException(code) || JS_IsException(JS_EvalFunction(js, code))) return -1;
+  JSValue global = JS_GetGlobalObject(js);
+  JSValue function = JS_GetPropertyStr(js, global, "answerFor");
+  JSValue asked = machine(js, arguments);
+  JSValue answered = JS_Call(js, function, global, 1, &asked);
+  if (!JS_IsObject(answered)) return -1;
+  int32_t exit_status;
+  JSValue status = JS_GetPropertyStr(js, answered, "exit");
+  if (JS_ToInt32(js, &exit_status, status) || exit_status < 0) return -1;
+  return print(js, answered, "stdout", 1) && print(js, answered, "stderr", 2) ? exit_status : 1;
+}
+
+static int fail(const char *what, const char *path) {
+  fprintf(stderr, "curfew: error: %s%s\ncurfew: hint: run: kubectl-curfew setup, of an installed kubectl-curfew\n", what, path);
+  return EXIT_CONFIGURATION;
+}
+
+// Beside this program stand, a line each, the paths of Node.js and of the full program, as `setup` wrote them.
+static int hand_over(char **arguments) {
+  char *self = host_self();
+  if (!self) return fail("the place of this program is not known", "");
+  size_t size = strlen(self) + sizeof ".full";
+  char *file = malloc(size);
+  if (!file) abort();
+  snprintf(file, size, "%s.full", self);
+  struct found found = {0};
+  if (host_read(file, 65536, true, &found) || !found.content) return fail("the full program is not known: no ", file);
+  char *node = strtok(found.content, "\r\n"), *full = strtok(NULL, "\r\n");
+  if (!node || !full) return fail("the full program is not known: nothing usable in ", file);
+  host_become(node, full, arguments);
+  return fail("the full program cannot be started: ", node);
+}
+
+int main(int argc, char **argv) {
+  char **arguments = host_arguments(argc, argv);
+  int status = answer(arguments);
+  return status < 0 ? hand_over(arguments) : status;
+}

@@ -1,0 +1,76 @@
+// The segment of a shell's prompt: who, which cluster, how long still. Empty where the current context is none of ours.
+// Part of the warm path: loads nothing, asks nobody.
+
+import { decide } from '../shared/decide.ts';
+import { sayDuration } from '../shared/duration.ts';
+import { between, type Seconds, seconds } from '../shared/time.ts';
+import { factsOf } from '../shared/wire.ts';
+import { readEntry } from './cache/read.ts';
+import type { Machine } from './machine.ts';
+import { absolute, beneathHome, cacheDirectory } from './paths.ts';
+import { type Context, readOrThrow } from './settings.ts';
+
+/** Bytes: a kubeconfig of some thousand clusters. */
+const LARGEST = 8 * 1024 * 1024;
+
+/** @throws Error where the settings cannot be read */
+export function sayPrompt(machine: Machine): string {
+  const { contexts = {} } = readOrThrow(machine);
+  const name = currentContext(machine);
+  const context = name !== undefined && Object.hasOwn(contexts, name) ? contexts[name] : undefined;
+  if (!context) return '';
+  const { username, state } = stateOf(machine, context);
+  return `${[username, context.cluster, state].flatMap((part) => (part === undefined ? [] : [plain(part)])).join(' ')}\n`;
+}
+
+interface State {
+  readonly username?: string | undefined;
+  readonly state: string;
+}
+
+function stateOf(machine: Machine, context: Context): State {
+  const directory = cacheDirectory(machine.env, machine);
+  const entry = directory === undefined ? undefined : readEntry(machine, directory, context).entry;
+  if (!entry?.session || machine.now < entry.minted_local) return { state: 'not logged in' };
+  const { session, refused, minted_local } = entry;
+  const { username, limits, broker_time } = session;
+  if (refused) return { username, state: 'login required' };
+  const instant = seconds(broker_time + between(minted_local, machine.now));
+  const verdict = decide(limits, factsOf(session), instant);
+  return { username, state: verdict.allow ? sayLeft(between(instant, verdict.session_end)) : 'login required' };
+}
+
+function sayLeft(left: Seconds): string {
+  return sayDuration(left).split(' ').join('');
+}
+
+/** As client-go merges files: the first that names one. */
+function currentContext({ env, files, system }: Machine): string | undefined {
+  const separator = system === 'windows' ? ';' : ':';
+  const listed = (env.KUBECONFIG ?? '').split(separator).filter((file) => file !== '');
+  const usual = beneathHome(env, '.kube/config');
+  for (const file of listed.length > 0 ? listed : usual === undefined ? [] : [usual]) {
+    const content = absolute(file) === undefined ? undefined : files.read(file, LARGEST, true).content;
+    const name = content === undefined ? undefined : contextIn(content);
+    if (name) return name;
+  }
+  return undefined;
+}
+
+/** The one line that matters: parsing all of a large kubeconfig for a prompt would be felt. */
+export function contextIn(text: string): string | undefined {
+  if (/^\s*\{/.test(text)) {
+    const { 'current-context': name } = JSON.parse(text);
+    return typeof name === 'string' ? name : undefined;
+  }
+  const [, line = ''] = /(?:^|\n)current-context:[ \t]+([^\r\n]*)/.exec(text) ?? [];
+  const [, double, single, bare] =
+    /^(?:"((?:[^"\\]|\\.)*)"|'((?:[^']|'')*)'|([^\s"'#][^#]*?))\s*(?:\s#.*)?$/.exec(line) ?? [];
+  if (double !== undefined) return JSON.parse(`"${double}"`);
+  return single?.replaceAll("''", "'") ?? bare;
+}
+
+/** Whatever a shell or a terminal could take for more than text is none. */
+function plain(text: string): string {
+  return text.replace(/[^A-Za-z0-9 @:._+\-\u00a1-\u024f\u0370-\u1fff\u3040-\ud7ff]/g, '_').slice(0, 80);
+}

@@ -1,0 +1,31 @@
+// The two programs that kubectl may run, for tests that hold both to the same: Node.js with the bundle, and the native one.
+
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { buildBundles } from '../support/bundle.ts';
+import { buildNative, nativeProgram, OURS } from './build.ts';
+import type { Target } from './targets.ts';
+
+export interface Program {
+  /** `Node.js`, or `native` and what it is linked against. */
+  readonly name: string;
+  /** Its words before the arguments. */
+  readonly command: readonly [string, ...string[]];
+}
+
+export async function nodeProgram(): Promise<Program> {
+  const { cli } = await buildBundles();
+  return { name: 'Node.js', command: [process.execPath, cli] };
+}
+
+/** The native program of this machine as `setup` installs it, in a folder. */
+export async function installNative(folder: string, target: Target | undefined = OURS[0]): Promise<Program> {
+  if (!target) throw new Error(`there is no native program for ${process.platform}-${process.arch}`);
+  const { cli } = await buildBundles();
+  await buildNative([target]);
+  await mkdir(folder, { recursive: true });
+  const file = path.join(folder, 'kubectl-curfew');
+  await copyFile(nativeProgram(target), file);
+  await writeFile(`${file}.full`, `${process.execPath}\n${cli}\n`);
+  return { name: `native (${target.name})`, command: [file] };
+}
