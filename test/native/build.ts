@@ -141,6 +141,20 @@ async function compile({ zig, folder }: Tools, triple: string, args: readonly st
   if (code !== 0) throw new Error(`the C compiler, for ${triple}: ${stderr.slice(-2_000)}`);
 }
 
+/**
+ * Builds the program that runs a script from stdin on the same engine (evaluate.c).
+ *
+ * @returns its path, in `folder`
+ */
+export async function buildEvaluator(folder: string, log: Log = toStderr): Promise<string> {
+  const tools = await ensureTools(log);
+  const out = path.join(folder, 'evaluate');
+  const flags = ['-O2', `-I${tools.quickjs}`, '-o', out, path.join(import.meta.dirname, 'evaluate.c')];
+  const objects = await engine(tools, hostTriple(), log);
+  await compile(tools, hostTriple(), [...flags, ...objects, '-lm', '-lpthread']);
+  return out;
+}
+
 if (import.meta.main) {
   await buildNative(TARGETS);
   for (const target of TARGETS) {

@@ -1,0 +1,32 @@
+// Runs a script on the native program's engine, with no more than that has, and prints the text it leaves in `output`.
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "quickjs.h"
+
+int main(void) {
+  char *text = NULL;
+  size_t size = 0;
+  for (size_t got = 1; got > 0; size += got) {
+    text = realloc(text, size + 65537);
+    if (!text) abort();
+    got = fread(text + size, 1, 65536, stdin);
+  }
+  text[size] = 0;
+  JSContext *js = JS_NewContextRaw(JS_NewRuntime());
+  JS_AddIntrinsicBaseObjects(js);
+  JS_AddIntrinsicDate(js);
+  JS_AddIntrinsicRegExp(js);
+  JS_AddIntrinsicJSON(js);
+  JS_AddIntrinsicMapSet(js);
+  // The shell gets bytecode and needs no compiler; here there is nothing else.
+  JS_AddIntrinsicEval(js);
+  JS_AddIntrinsicRegExpCompiler(js);
+  if (JS_IsException(JS_Eval(js, text, size, "script", JS_EVAL_TYPE_GLOBAL))) {
+    fprintf(stderr, "%s\n", JS_ToCString(js, JS_GetException(js)));
+    return 1;
+  }
+  JSValue output = JS_GetPropertyStr(js, JS_GetGlobalObject(js), "output");
+  return fputs(JS_ToCString(js, output), stdout) < 0;
+}
