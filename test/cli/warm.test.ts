@@ -4,48 +4,19 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Entry, entryName, type Key, printEntry } from '../../cli/cache/entry.ts';
+import { type Entry, entryName, printEntry } from '../../cli/cache/entry.ts';
 import { judge } from '../../cli/judge.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, execInfo, refusalOf } from './desk.ts';
+import { entryAt, KEY, LIMITS, tokenOf } from './entries.ts';
 import { temporaryFolder } from './host.ts';
 
 const { cli } = await buildBundles();
-const KEY: Key = { broker: 'https://127.0.0.1:1', cluster: 'dev' };
-const LIMITS = { max_age: seconds(900), inactivity_timeout: seconds(600), token_ttl: seconds(300) };
-
-function tokenOf(iat: number, exp: number, more: object = { sid: 'sid' }): string {
-  const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  return `${encode({ alg: 'ES256' })}.${encode({ iat, exp, ...more })}.signature`;
-}
-
 /** The same with a ServiceAccount's token, by the clock of its API server. */
 function serviceAccountEntryAt(at: Seconds, ahead: number, age = 0): Entry {
   return { ...entryAt(at, { age }), token: tokenOf(at + ahead, at + ahead + 600, { iss: 'https://kubernetes' }) };
-}
-
-/** An entry as a broker's answer at `at` gives it, for a login `age` seconds old then. */
-function entryAt(at: Seconds, { age = 0, ttl = 300, skew = 0 } = {}): Entry {
-  const broker_time = seconds(at + skew);
-  const auth_time = seconds(broker_time - age);
-  return {
-    ...KEY,
-    minted_local: at,
-    token: tokenOf(broker_time, broker_time + ttl),
-    expires_in: seconds(ttl),
-    session: {
-      sid: 'sid',
-      username: 'alice',
-      groups: [],
-      auth_time,
-      session_end: seconds(auth_time + 900),
-      end_at_most: seconds(auth_time + 900),
-      limits: { session: LIMITS, target: LIMITS },
-      broker_time,
-    },
-  };
 }
 
 function placeEntry(entry: Entry): { readonly env: Record<string, string>; readonly cache: string } {
