@@ -25,6 +25,7 @@ export interface Wait {
  * Runs `work` while no other process holds the lock of this name.
  *
  * @param work is told whether it had to wait: then the world may have changed
+ * @param result what the holder's work may bring, looked for while waiting: many that wait need not take turns
  * @throws CurfewError `busy` when the holder took longer than `wait.longest`
  */
 export async function withLock<T>(
@@ -32,6 +33,7 @@ export async function withLock<T>(
   name: readonly string[],
   wait: Wait,
   work: (waited: boolean) => Promise<T>,
+  result: () => T | undefined = () => undefined,
 ): Promise<T> {
   const directory = lockDirectory(host);
   if (directory === undefined) return await work(false);
@@ -45,6 +47,8 @@ export async function withLock<T>(
       waited = true;
       await new Promise((resolve) => setTimeout(resolve, look));
       spent += look;
+      const found = result();
+      if (found !== undefined) return found;
     }
     return await work(waited);
   } finally {

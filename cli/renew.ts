@@ -49,21 +49,29 @@ export const OVER: readonly string[] = ['session_ended', 'unknown_session'];
 export async function renew(client: Client, key: Key): Promise<Outcome> {
   const known = refusedByRecord(readRecord(client.host, client.url));
   if (known) return { refused: known };
-  return await withLock(client.host, [client.url, 'renew'], RENEWING, async () => {
-    const entry = client.cache.read(key);
-    const judgement = entry && judge(entry, client.host.now());
-    if (entry && judgement?.act === 'print') return { entry };
-    if (judgement?.act === 'refuse') return { refused: judgement.refused };
+  const remembered = () => outcomeInCache(client, key);
+  return await withLock(client.host, [client.url, 'renew'], RENEWING, () => askUnlessKnown(client, key), remembered);
+}
 
-    const record = readRecord(client.host, client.url);
-    const refused = refusedByRecord(record);
-    if (!record || refused) return { refused: refused ?? NOT_LOGGED_IN };
-    const secret = await client.secrets.load(client.url, record.kept_in);
-    if (typeof secret === 'string') return { refused: { reason: 'unknown_session', message: secret } };
-    if (secret.handle === undefined) return { refused: NOT_LOGGED_IN };
-    const due = isDue(entry, record, client.host.now());
-    return await conclude(client, key, await askVouched(client, key, { record, secret }, due));
-  });
+/** What the cache has by now; nothing when the broker has to be asked. */
+export function outcomeInCache(client: Client, key: Key): Outcome | undefined {
+  const entry = client.cache.read(key);
+  const judgement = entry && judge(entry, client.host.now());
+  if (entry && judgement?.act === 'print') return { entry };
+  return judgement?.act === 'refuse' ? { refused: judgement.refused } : undefined;
+}
+
+async function askUnlessKnown(client: Client, key: Key): Promise<Outcome> {
+  const known = outcomeInCache(client, key);
+  if (known) return known;
+  const record = readRecord(client.host, client.url);
+  const refused = refusedByRecord(record);
+  if (!record || refused) return { refused: refused ?? NOT_LOGGED_IN };
+  const secret = await client.secrets.load(client.url, record.kept_in);
+  if (typeof secret === 'string') return { refused: { reason: 'unknown_session', message: secret } };
+  if (secret.handle === undefined) return { refused: NOT_LOGGED_IN };
+  const due = isDue(client.cache.read(key), record, client.host.now());
+  return await conclude(client, key, await askVouched(client, key, { record, secret }, due));
 }
 
 export const NOT_LOGGED_IN: Remembered = { reason: 'unknown_session', message: 'not logged in' };

@@ -12,7 +12,7 @@ import type { Host } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { fileName } from '../paths.ts';
 import { asError } from '../refusal.ts';
-import { renew } from '../renew.ts';
+import { outcomeInCache, renew } from '../renew.ts';
 import { LOGIN_DEADLINE, login } from './login.ts';
 
 /** How long a call waits for another's login: its deadline, and the time for what comes around it. */
@@ -30,14 +30,24 @@ export const LOGGING_IN = {
 export async function loginFor(client: Client, key: Key): Promise<Entry> {
   const { host } = client;
   const since = host.now();
-  return await withLock(host, [client.url, 'login'], LOGGING_IN, async (waited) => {
+  const throwFailure = (waited: boolean) => {
     const failure = readFailure(client);
     if (failure && concerns(failure, host, waited ? since : undefined)) throw asError(client, failure, key.cluster);
+  };
+  const brought = () => {
+    throwFailure(true);
+    const outcome = outcomeInCache(client, key);
+    // A refusal that stands there is of before the login.
+    return outcome?.entry;
+  };
+  const work = async (waited: boolean) => {
+    throwFailure(waited);
     const { entry, refused } = await renew(client, key);
     if (entry) return entry;
     host.say(`${refused.message}: logging in`);
     return await loginOrRemember(client, key, refused);
-  });
+  };
+  return await withLock(host, [client.url, 'login'], LOGGING_IN, work, brought);
 }
 
 /**
