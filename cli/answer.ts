@@ -10,6 +10,7 @@ import type { Machine } from './machine.ts';
 import { cacheDirectory } from './paths.ts';
 import { sayPrompt } from './prompt.ts';
 import { asError, sayError } from './refusal.ts';
+import { recordOf, refusedByRecord } from './session_record.ts';
 import { isDefault, readOrThrow } from './settings.ts';
 import { VERSION } from './version.ts';
 import { warningDue } from './warning.ts';
@@ -46,9 +47,12 @@ function getToken(machine: Machine): Answer | undefined {
     if (info.interactive && machine.terminal && warningDue(machine, directory, entry, now)) return undefined;
     return done(printCredential(info, judgement.token, judgement.expirationTimestamp));
   }
-  if (fault !== undefined || info.interactive || judgement?.act !== 'refuse') return undefined;
+  if (fault !== undefined || info.interactive) return undefined;
   const { broker: url, cluster } = parsed.key;
-  const error = asError({ url, is_default: isDefault(env, readOrThrow(machine), url) }, judgement.refused, cluster);
+  const settings = readOrThrow(machine);
+  const refused = judgement?.act === 'refuse' ? judgement.refused : refusedByRecord(recordOf(machine, settings, url));
+  if (!refused) return undefined;
+  const error = asError({ url, is_default: isDefault(env, settings, url) }, refused, cluster);
   const stderr = sayError(error).map((line) => `curfew: ${line}\n`);
   return { stdout: '', stderr: stderr.join(''), exit: meaning(error.code).exit };
 }

@@ -8,6 +8,7 @@ import { readConfig } from './config.ts';
 import type { Host } from './host.ts';
 import { createSend, type Send } from './http.ts';
 import { oneLine } from './one_line.ts';
+import { stateDirectoryOf } from './record.ts';
 import type { AskedBroker } from './refusal.ts';
 import { createSecrets, type Secrets } from './secrets/secrets.ts';
 import { isDefault } from './settings.ts';
@@ -23,10 +24,20 @@ export interface Client extends AskedBroker {
 /** @throws CurfewError `insecure`, `configuration` */
 export function createClient(host: Host, url: string, ca_file?: string): Client {
   const config = readConfig(host);
+  // What cannot be kept as it was asked for is said before anybody logs in.
+  stateDirectoryOf(host);
   const send = createSend(host, ca_file ?? config.brokers[url]?.ca_file);
   const broker = createBroker(url, send, host);
   const is_default = isDefault(host.env, config, url);
-  return { host, url, broker, send, cache: openCache(host), secrets: createSecrets(host), is_default };
+  return {
+    host,
+    url,
+    broker,
+    send,
+    cache: openCache(host),
+    secrets: createSecrets(host, config.secret_storage),
+    is_default,
+  };
 }
 
 export function findCluster(clusters: readonly MetadataCluster[], name: string): MetadataCluster {

@@ -4,10 +4,11 @@
 import { decide } from '../shared/decide.ts';
 import { sayDuration } from '../shared/duration.ts';
 import { between, type Seconds, seconds } from '../shared/time.ts';
-import { factsOf } from '../shared/wire.ts';
+import { factsOf, type WireSession } from '../shared/wire.ts';
 import { readEntry } from './cache/read.ts';
 import type { Machine } from './machine.ts';
 import { absolute, beneathHome, cacheDirectory } from './paths.ts';
+import { recordOf, type SessionRecord } from './session_record.ts';
 import { type Context, readOrThrow } from './settings.ts';
 
 /** Bytes: a kubeconfig of some thousand clusters. */
@@ -15,11 +16,12 @@ const LARGEST = 8 * 1024 * 1024;
 
 /** @throws Error where the settings cannot be read */
 export function sayPrompt(machine: Machine): string {
-  const { contexts = {} } = readOrThrow(machine);
+  const settings = readOrThrow(machine);
+  const { contexts = {} } = settings;
   const name = currentContext(machine);
   const context = name !== undefined && Object.hasOwn(contexts, name) ? contexts[name] : undefined;
   if (!context) return '';
-  const { username, state } = stateOf(machine, context);
+  const { username, state } = stateOf(machine, context, recordOf(machine, settings, context.broker));
   return `${[username, context.cluster, state].flatMap((part) => (part === undefined ? [] : [plain(part)])).join(' ')}\n`;
 }
 
@@ -28,16 +30,23 @@ interface State {
   readonly state: string;
 }
 
-function stateOf(machine: Machine, context: Context): State {
+function stateOf(machine: Machine, context: Context, record: SessionRecord | undefined): State {
+  if (!record?.session) return { state: 'not logged in' };
+  const { username } = record.session;
   const directory = cacheDirectory(machine.env, machine);
   const entry = directory === undefined ? undefined : readEntry(machine, directory, context).entry;
-  if (!entry?.session || machine.now < entry.minted_local) return { state: 'not logged in' };
-  const { session, refused, minted_local } = entry;
-  const { username, limits, broker_time } = session;
-  if (refused) return { username, state: 'login required' };
-  const instant = seconds(broker_time + between(minted_local, machine.now));
-  const verdict = decide(limits, factsOf(session), instant);
+  if (record.ended || entry?.refused) return { username, state: 'login required' };
+  // What the cluster's own limits are is known once it was used; until then those of the session count.
+  const { session, minted_local } = entry?.session
+    ? { ...entry, session: entry.session }
+    : { ...record, session: wide(record.session) };
+  const instant = seconds(session.broker_time + between(minted_local, machine.now));
+  const verdict = decide(session.limits, factsOf(session), instant);
   return { username, state: verdict.allow ? sayLeft(between(instant, verdict.session_end)) : 'login required' };
+}
+
+function wide(session: WireSession): WireSession {
+  return { ...session, limits: { ...session.limits, target: session.limits.session } };
 }
 
 function sayLeft(left: Seconds): string {

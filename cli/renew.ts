@@ -9,7 +9,7 @@ import { type Client, findCluster } from './client.ts';
 import { judge } from './judge.ts';
 import { withLock } from './lock.ts';
 import { oneLine } from './one_line.ts';
-import { readRecord, type SessionRecord, writeRecord } from './record.ts';
+import { readRecord, writeRecord } from './record.ts';
 import { asError } from './refusal.ts';
 import {
   askToVouch,
@@ -21,6 +21,7 @@ import {
   refusesIdToken,
   type Vouching,
 } from './revalidation.ts';
+import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from './session_record.ts';
 
 export type Outcome =
   | { readonly entry: Entry; readonly refused?: undefined }
@@ -72,12 +73,6 @@ async function askUnlessKnown(client: Client, key: Key): Promise<Outcome> {
   if (secret.handle === undefined) return { refused: NOT_LOGGED_IN };
   const due = isDue(client.cache.read(key), record, client.host.now());
   return await conclude(client, key, await askVouched(client, key, { record, secret }, due));
-}
-
-export const NOT_LOGGED_IN: Remembered = { reason: 'unknown_session', message: 'not logged in' };
-
-function refusedByRecord(record: SessionRecord | undefined): Remembered | undefined {
-  return record?.ended ?? (record?.session ? undefined : NOT_LOGGED_IN);
 }
 
 interface Asked {

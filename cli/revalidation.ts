@@ -8,8 +8,9 @@ import { factsOf, type Refusal, type WireSession } from '../shared/wire.ts';
 import type { Entry } from './cache/entry.ts';
 import type { Client } from './client.ts';
 import { codeOf } from './files.ts';
-import { type SessionRecord, writeRecord } from './record.ts';
+import { writeRecord } from './record.ts';
 import type { Secret } from './secrets/secret.ts';
+import type { SessionRecord } from './session_record.ts';
 
 /** Milliseconds for the refresh with all that it takes: others wait for it, and no longer than 10 s for the whole renewal. */
 const REFRESHING = 5_000;

@@ -11,7 +11,8 @@ import { withLock } from './lock.ts';
 import { LOGGING_IN } from './login/login_for.ts';
 import { readRecord } from './record.ts';
 import { asError } from './refusal.ts';
-import { asRemembered, NOT_LOGGED_IN, OVER } from './renew.ts';
+import { asRemembered, OVER } from './renew.ts';
+import { NOT_LOGGED_IN } from './session_record.ts';
 
 type Is<T> = (value: unknown) => value is T;
 

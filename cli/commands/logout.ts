@@ -8,8 +8,9 @@ import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
 import { type Host, sayInstant } from '../host.ts';
 import { withLock } from '../lock.ts';
-import { listRecords, readRecord, type SessionRecord, writeRecord } from '../record.ts';
+import { listRecords, readRecord, takeStrayRecord, writeRecord } from '../record.ts';
 import { RENEWING } from '../renew.ts';
+import type { SessionRecord } from '../session_record.ts';
 
 export interface LogoutOptions {
   readonly broker?: string;
@@ -38,6 +39,8 @@ async function logout(client: Client): Promise<void> {
   await withLock(host, [url, 'renew'], RENEWING, async () => {
     const record = readRecord(host, url);
     cache.forget(url);
+    const stray = takeStrayRecord(host, url);
+    if (stray) await client.secrets.erase(url, stray.kept_in);
     if (!record?.session) return host.print(`not logged in at ${url}\n`);
     const handle = await takeHandle(client, record);
     if (record.ended || handle === undefined) return host.print(`logged out of ${url}\n`);

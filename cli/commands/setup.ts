@@ -14,6 +14,7 @@ import { createSend } from '../http.ts';
 import { editKubeconfig, findEntry, kubeconfigFile, setEntry } from '../kubeconfig.ts';
 import { type Launcher, writeLauncher } from '../launcher.ts';
 import { oneLine } from '../one_line.ts';
+import { rememberProbe } from '../secrets/probe.ts';
 
 export interface SetupOptions {
   /** From `brokerKey`. */
@@ -35,6 +36,8 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
       : [...new Set(options.cluster)].map((name) => findCluster(metadata.clusters, name));
 
   const launcher = writeLauncher(host);
+  // Who sets up may just have made a keychain work.
+  rememberProbe(host, undefined);
   const broker = known === undefined ? {} : { ca_file: known };
   const file = kubeconfigFile(host, options.kubeconfig);
   const user = { command: launcher.file, broker: options.broker, max_age: options.maxAge, ca_file: known };

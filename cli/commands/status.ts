@@ -1,5 +1,6 @@
 // `status`: who is logged in where, until when, and where secrets are kept. Works without network.
 
+import { existsSync } from 'node:fs';
 import { decide } from '../../shared/decide.ts';
 import { sayDuration } from '../../shared/duration.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
@@ -12,8 +13,11 @@ import { readConfig } from '../config.ts';
 import { sayWithin } from '../end_effect.ts';
 import { type Host, sayInstant } from '../host.ts';
 import { oneLine } from '../one_line.ts';
-import { listRecords, type SessionRecord } from '../record.ts';
-import { secretFile } from '../secrets/file.ts';
+import { listRecords } from '../record.ts';
+import { hasKeychain } from '../secrets/keychain.ts';
+import { rememberedFault } from '../secrets/probe.ts';
+import { fileOf } from '../secrets/secrets.ts';
+import type { Place, SessionRecord } from '../session_record.ts';
 import { type Strikes, strikesOf } from '../strikes.ts';
 
 /** Milliseconds: the limits of clusters are worth asking for, but not worth waiting for. */
@@ -48,7 +52,8 @@ interface BrokerStatus {
     readonly logged_in_at: Seconds;
     readonly acr?: string;
   };
-  readonly secrets?: { readonly kept_in: 'keychain' | 'file'; readonly file?: string };
+  /** `why` it is no keychain. */
+  readonly secrets?: { readonly kept_in: Place; readonly file?: string; readonly why?: string };
   readonly clusters: readonly ClusterStatus[];
 }
 
@@ -98,7 +103,25 @@ async function statusOf(host: Host, url: string, is_default: boolean, record?: S
 }
 
 function placeOf(host: Host, { broker, kept_in }: SessionRecord): Pick<BrokerStatus, 'secrets'> {
-  return { secrets: kept_in === 'file' ? { kept_in, file: secretFile(host, broker) } : { kept_in } };
+  const file = fileOf(host, kept_in, broker);
+  const why = kept_in === 'file' ? whyNoKeychain(host) : undefined;
+  return { secrets: { kept_in, ...(file !== undefined && { file }), ...(why !== undefined && { why }) } };
+}
+
+function whyNoKeychain(host: Host): string | undefined {
+  if (readConfig(host).secret_storage !== undefined) return undefined;
+  return hasKeychain(host, existsSync) ? rememberedFault(host) : 'there is no keychain';
+}
+
+function saySecrets({ kept_in, file, why }: NonNullable<BrokerStatus['secrets']>): string {
+  switch (kept_in) {
+    case 'keychain':
+      return 'in the keychain';
+    case 'file':
+      return `in the file ${file}${why === undefined ? '' : `: ${why}`}`;
+    case 'memory':
+      return `until the login session ends, in the file ${file}`;
+  }
 }
 
 interface Known {
@@ -158,7 +181,7 @@ function say(status: BrokerStatus, now: Seconds): string {
     const since = `${sayInstant(session.logged_in_at, now)} (${sayDuration(between(session.logged_in_at, now))} ago)`;
     lines.push(`login    ${since}, ${ended ? oneLine(ended.message) : `session ${session.sid}`}`);
   }
-  if (secrets) lines.push(`secrets  ${secrets.kept_in === 'file' ? `in the file ${secrets.file}` : 'in the keychain'}`);
+  if (secrets) lines.push(`secrets  ${saySecrets(secrets)}`);
   const width = Math.max(0, ...status.clusters.map(({ name }) => name.length));
   for (const cluster of status.clusters)
     lines.push(`cluster  ${cluster.name.padEnd(width)}  ${ended ? 'login required' : sayCluster(cluster, now)}`);

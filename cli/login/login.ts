@@ -17,8 +17,9 @@ import { commit, generateKey, type PrivateJwk } from '../dpop.ts';
 import { codeOf } from '../files.ts';
 import { withLock } from '../lock.ts';
 import { oneLine } from '../one_line.ts';
-import { readRecord, writeRecord } from '../record.ts';
+import { readRecord, takeStrayRecord, writeRecord } from '../record.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';
+import type { Place } from '../session_record.ts';
 import { sayUntil } from '../strikes.ts';
 import { discover, type IdentityProvider } from './identity_provider.ts';
 import { type Listener, openListener, type Visit } from './listener.ts';
@@ -101,7 +102,7 @@ interface Done {
   readonly entry: Entry | undefined;
 }
 
-async function loadKey(client: Client, kept_in: 'keychain' | 'file' | undefined): Promise<PrivateJwk> {
+async function loadKey(client: Client, kept_in: Place | undefined): Promise<PrivateJwk> {
   const secret = kept_in && (await client.secrets.load(client.url, kept_in));
   if (typeof secret === 'string') client.host.say(`${secret}; making a new key`);
   return typeof secret === 'object' ? secret.dpop_private_jwk : generateKey();
@@ -198,6 +199,8 @@ async function keep(
     const record = { broker: url, endpoints, audiences, kept_in, session: reply.session, minted_local: asked_at };
     try {
       writeRecord(host, record);
+      const stray = takeStrayRecord(host, url);
+      if (stray && stray.kept_in !== kept_in) await secrets.erase(url, stray.kept_in);
     } catch (error) {
       host.say(`the login cannot be kept (${codeOf(error)})`);
     }

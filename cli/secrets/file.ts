@@ -1,29 +1,33 @@
-// Secrets in a 0600 file, where there is no keychain. No encryption whose key would lie beside it.
+// Secrets in a 0600 file: beneath the settings where there is no keychain, or beneath what ends with the login session.
+// No encryption whose key would lie beside it.
 
 import { readOurs } from '../cache/read.ts';
 import { codeOf, makePrivateDirectory, removeFile, writeWhole } from '../files.ts';
-import { configDirectoryOf, type Host } from '../host.ts';
+import type { Host } from '../host.ts';
 import { fileName } from '../paths.ts';
 import { parseSecret, printSecret, SecretFault, type SecretStore } from './secret.ts';
 
-export function secretFile(host: Host, broker: string): string {
-  return `${configDirectoryOf(host)}/secrets/${fileName(broker)}.json`;
+export function secretFile(directory: string, broker: string): string {
+  return `${directory}/secrets/${fileName(broker)}.json`;
 }
 
-export function createSecretFile(host: Host): SecretStore {
+/** @param directory where it may stand; without one there is nothing, and nothing can be kept */
+export function createSecretFile(host: Host, directory: string | undefined): SecretStore {
   return {
     async load(broker) {
-      const file = secretFile(host, broker);
+      if (directory === undefined) return undefined;
+      const file = secretFile(directory, broker);
       const text = readOurs(host, file);
       if (text === undefined) return undefined;
       if (text.fault !== undefined) throw new SecretFault(`${file} ${text.fault}`);
       return parseSecret(text.content);
     },
     async save(broker, secret) {
-      const directory = `${configDirectoryOf(host)}/secrets`;
-      const fault = makePrivateDirectory(directory, host);
-      if (fault !== undefined) throw new SecretFault(`${directory} ${fault}`);
-      const file = secretFile(host, broker);
+      if (directory === undefined) throw new SecretFault('there is no place for a file');
+      const folder = `${directory}/secrets`;
+      const fault = makePrivateDirectory(folder, host);
+      if (fault !== undefined) throw new SecretFault(`${folder} ${fault}`);
+      const file = secretFile(directory, broker);
       try {
         writeWhole(file, printSecret(secret), host);
       } catch (error) {
@@ -31,7 +35,8 @@ export function createSecretFile(host: Host): SecretStore {
       }
     },
     async erase(broker) {
-      const file = secretFile(host, broker);
+      if (directory === undefined) return;
+      const file = secretFile(directory, broker);
       if (!removeFile(file)) throw new SecretFault(`${file} cannot be removed`);
     },
   };

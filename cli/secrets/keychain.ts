@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { isObject } from '../../shared/wire.ts';
 import { configDirectoryOf, type Host } from '../host.ts';
 import { beneathHome } from '../paths.ts';
-import { parseSecret, printSecret, SecretFault, type SecretStore } from './secret.ts';
+import { parseSecret, printSecret, type Secret, SecretFault, type SecretStore } from './secret.ts';
 
 /** Milliseconds: no keychain that a person can use takes longer. */
 const LONGEST = 3_000;
@@ -21,7 +21,7 @@ export function createKeychain(host: Host): SecretStore {
       return text === null ? undefined : parseSecret(text);
     },
     async save(broker, secret) {
-      const password = printSecret(secret);
+      const password = printSecret(fitting(host, secret));
       // A keychain may take a value and not give it back (locked, or too small for it): seen now, not at the next renewal.
       const kept = await call(broker, { action: 'save', password });
       if (kept !== password) throw new SecretFault('the keychain did not keep the value');
@@ -30,6 +30,18 @@ export function createKeychain(host: Host): SecretStore {
       await call(broker, { action: 'erase' });
     },
   };
+}
+
+/** CRED_MAX_CREDENTIAL_BLOB_SIZE of Windows, in bytes. Keychains elsewhere have no limit that matters here. */
+const LARGEST_ON_WINDOWS = 2_560;
+
+/** Handle and key are small; the identity provider's refresh token may not be, and can be done without. */
+function fitting(host: Host, secret: Secret): Secret {
+  if (host.platform !== 'win32' || secret.refresh === undefined) return secret;
+  if (Buffer.byteLength(printSecret(secret)) <= LARGEST_ON_WINDOWS) return secret;
+  host.say("the identity provider's refresh token is too long for this keychain: once it has to vouch again, log in");
+  const { refresh: _, ...rest } = secret;
+  return rest;
 }
 
 /** Whether asking makes sense at all: on Linux a keychain is a service on the session's bus. */

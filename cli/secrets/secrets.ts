@@ -1,12 +1,14 @@
-// Chooses where secrets are kept: the OS keychain, else a file, and says so once.
+// Chooses where secrets are kept: as `secret_storage` says, or the OS keychain, else a file; and says so once.
 
 import { existsSync } from 'node:fs';
 import type { Host } from '../host.ts';
+import { configDirectory, runtimeDirectory } from '../paths.ts';
+import type { Place } from '../session_record.ts';
+import type { SecretStorage } from '../settings.ts';
 import { createSecretFile, secretFile } from './file.ts';
 import { createKeychain, hasKeychain } from './keychain.ts';
+import { rememberedFault, rememberProbe } from './probe.ts';
 import { type Secret, SecretFault, type SecretStore } from './secret.ts';
-
-export type Place = 'keychain' | 'file';
 
 export interface Secrets {
   /**
@@ -24,11 +26,27 @@ export interface Secrets {
   erase(broker: string, place: Place): Promise<void>;
 }
 
-export function createSecrets(host: Host): Secrets {
-  const places: Readonly<Record<Place, SecretStore>> = { keychain: createKeychain(host), file: createSecretFile(host) };
+/** @param wanted in place of the keychain, and a file where that does not work */
+export function createSecrets(host: Host, wanted?: SecretStorage): Secrets {
+  const places: Readonly<Record<Place, SecretStore>> = {
+    keychain: createKeychain(host),
+    file: createSecretFile(host, configDirectory(host.env)),
+    memory: createSecretFile(host, runtimeDirectory(host.env, host)),
+  };
+  const attempts: readonly Place[] = wanted === undefined ? ['keychain', 'file'] : [wanted];
 
   /** Once it failed it is not asked again by this process: a hanging one costs its deadline once. */
   let fault = hasKeychain(host, existsSync) ? undefined : 'there is no keychain';
+
+  const saveIn = async (place: Place, broker: string, secret: Secret): Promise<string | undefined> => {
+    if (place !== 'keychain') return await attempt(places[place], broker, secret);
+    // Who wants nothing else may have mended it; who did not say waits for nothing that failed before.
+    fault ??= wanted === undefined ? rememberedFault(host) : undefined;
+    if (fault !== undefined) return fault;
+    fault = await attempt(places.keychain, broker, secret);
+    rememberProbe(host, fault);
+    return fault;
+  };
 
   return {
     async load(broker, place) {
@@ -44,19 +62,20 @@ export function createSecrets(host: Host): Secrets {
       }
     },
     async save(broker, secret, before) {
-      const kept = fault ?? (await attempt(places.keychain, broker, secret));
-      if (kept === true) {
-        if (before === 'file') await quietly(places.file.erase(broker));
-        return 'keychain';
+      const faults: string[] = [];
+      for (const place of attempts) {
+        const failed = await saveIn(place, broker, secret);
+        if (failed !== undefined) {
+          faults.push(failed);
+          continue;
+        }
+        if (before !== undefined && before !== place) await quietly(places[before].erase(broker));
+        const file = place === 'file' && faults.length > 0 && before !== 'file' && fileOf(host, place, broker);
+        if (file) host.say(`${faults.join(', ')}: the login is kept in ${file}, readable by you alone`);
+        return place;
       }
-      const filed = await attempt(places.file, broker, secret);
-      if (filed !== true) {
-        host.say(`the login cannot be kept: ${kept}, and ${filed}`);
-        return undefined;
-      }
-      if (before !== 'file')
-        host.say(`${kept}: the login is kept in ${secretFile(host, broker)}, readable by you alone`);
-      return 'file';
+      host.say(`the login cannot be kept: ${faults.join(', and ')}`);
+      return undefined;
     },
     async erase(broker, place) {
       await quietly(places[place].erase(broker));
@@ -64,10 +83,18 @@ export function createSecrets(host: Host): Secrets {
   };
 }
 
-async function attempt(store: SecretStore, broker: string, secret: Secret): Promise<true | string> {
+/** The file that holds them, where they are in one. */
+export function fileOf(host: Host, place: Place, broker: string): string | undefined {
+  if (place === 'keychain') return undefined;
+  const directory = place === 'memory' ? runtimeDirectory(host.env, host) : configDirectory(host.env);
+  return directory === undefined ? undefined : secretFile(directory, broker);
+}
+
+/** @returns why it did not work */
+async function attempt(store: SecretStore, broker: string, secret: Secret): Promise<string | undefined> {
   try {
     await store.save(broker, secret);
-    return true;
+    return undefined;
   } catch (error) {
     if (error instanceof SecretFault) return error.message;
     throw error;

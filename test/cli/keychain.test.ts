@@ -76,7 +76,19 @@ describe('with a keychain', () => {
     credentialOf(await getToken('dev', false));
   });
 
-  it('that answers again takes the next login, and the file goes', async () => {
+  it('that failed is not asked again at the next login: status says why', async () => {
+    const [{ secrets }] = JSON.parse((await desk.curfew(['status', '-o', 'json'], keyring.env)).stdout).brokers;
+    assert.deepEqual([secrets.kept_in, secrets.why], ['file', 'the keychain did not answer within 3s']);
+    assert.match(
+      (await desk.curfew(['status'], keyring.env)).stdout,
+      /^secrets {2}in the file \S+: the keychain did not/m,
+    );
+    assert.equal((await desk.curfew(['login'], keyring.env)).code, 0);
+    assert.equal((await record()).kept_in, 'file');
+  });
+
+  it('is asked again after a setup: it takes the next login, and the file goes', async () => {
+    await desk.curfew(['setup', '--broker', desk.url, '--ca-file', desk.ca_file], keyring.env);
     const result = await desk.curfew(['login'], keyring.env);
     assert.equal(result.code, 0, result.stderr);
     assert.equal((await record()).kept_in, 'keychain');
