@@ -24,6 +24,19 @@ export interface Host {
   readonly print: (text: string) => void;
   /** stderr: one line for the person, as `curfew: …`. */
   readonly say: (line: string) => void;
+  /** stderr, as it is: a drawing. */
+  readonly show: (text: string) => void;
+  /** The terminal's size where stderr is one on which a line can be taken away again. */
+  readonly size: () => { readonly columns: number; readonly rows: number } | undefined;
+  /** The one line that replaces itself; `undefined` takes it away. Whatever ends the program takes it away as well. */
+  readonly status: (line: string | undefined) => void;
+  /**
+   * A line that the person types or pastes, of any length; it is not shown.
+   *
+   * @param deadline milliseconds
+   * @returns `undefined` when none came
+   */
+  readonly ask: (prompt: string, deadline: number) => Promise<string | undefined>;
 }
 
 export function configDirectoryOf(host: Host): string {

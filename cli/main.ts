@@ -11,6 +11,7 @@ import { getToken } from './get_token.ts';
 import type { Host } from './host.ts';
 import { nodeFiles } from './node_files.ts';
 import { sayError } from './refusal.ts';
+import { terminalOf } from './terminal.ts';
 
 export async function main(): Promise<void> {
   const host = hostOf(process);
@@ -61,7 +62,7 @@ function hostOf({ env, platform, arch, execPath }: NodeJS.Process): Host {
     bundles: import.meta.dirname,
     interactive: isatty(0) && isatty(2),
     print: (text) => writeAll(1, text),
-    say: (line) => writeAll(2, `curfew: ${line}\n`),
+    ...terminalOf(env, (text) => writeAll(2, text)),
   };
 }
 

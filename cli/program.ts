@@ -12,6 +12,7 @@ import { statusCommand } from './commands/status.ts';
 import { getToken } from './get_token.ts';
 import type { Host } from './host.ts';
 import { brokerKey } from './paths.ts';
+import { FLOWS } from './settings.ts';
 
 const BROKER = ['--broker <url>', 'the broker; without it, the one set up last'] as const;
 const CA_FILE = ['--ca-file <file>', "PEM certificates that are trusted beside the system's"] as const;
@@ -68,7 +69,7 @@ function commands(host: Host): Command {
   add('login', 'logs in anew')
     .option(...BROKER)
     .option('--cluster <name>', 'for this cluster, with all that it requires')
-    .addOption(new Option('--flow <flow>', 'how').choices(['browser']).default('browser'))
+    .addOption(new Option('--flow <flow>', 'how; without it, by what this terminal can do').choices(FLOWS))
     .option('--no-browser', 'only print the address')
     .option(...CA_FILE)
     .action((options) => loginCommand(host, options));

@@ -107,6 +107,8 @@ export interface Metadata {
     readonly scopes: readonly string[];
     readonly redirect_host: string;
     readonly redirect_ports: readonly number[];
+    /** Whether logins by device code are taken (RFC 8628). */
+    readonly device_grant?: boolean | undefined;
   };
   readonly limits: WholeLimits;
   /** Set where the identity provider may have to vouch for accounts again: a refresh token is of use then. */
@@ -225,7 +227,8 @@ export function isMetadata(value: unknown): value is Metadata {
     isTexts(idp.scopes) &&
     isText(idp.redirect_host) &&
     Array.isArray(idp.redirect_ports) &&
-    idp.redirect_ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)
+    idp.redirect_ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536) &&
+    optional(idp.device_grant, (given) => typeof given === 'boolean')
   );
 }
 

@@ -40,7 +40,7 @@ function discoveryOf({ issuer }: Config) {
 
 function metadataOf(config: Config): Metadata {
   const { issuer, identity_provider, clusters, policy } = config;
-  const { client_id, client_secret, scopes, redirect_host, redirect_ports } = identity_provider;
+  const { client_id, client_secret, scopes, redirect_host, redirect_ports, device_grant } = identity_provider;
   const secret = client_secret === undefined ? {} : { client_secret };
   return {
     issuer,
@@ -54,6 +54,7 @@ function metadataOf(config: Config): Metadata {
       scopes,
       redirect_host,
       redirect_ports,
+      device_grant,
     },
     limits: resolveLimits(policy, {}).session,
     revalidates: revalidates(policy),

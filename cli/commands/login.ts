@@ -10,17 +10,22 @@ import { LOGGING_IN } from '../login/login_for.ts';
 import { oneLine } from '../one_line.ts';
 import { asError } from '../refusal.ts';
 import { renew } from '../renew.ts';
+import type { Flow } from '../settings.ts';
 
 export interface LoginOptions {
   readonly broker?: string;
   readonly cluster?: string;
+  readonly flow?: Flow;
   readonly browser: boolean;
   readonly caFile?: string;
 }
 
-export async function loginCommand(host: Host, { broker, cluster, browser, caFile }: LoginOptions): Promise<void> {
+export async function loginCommand(
+  host: Host,
+  { broker, cluster, flow, browser, caFile }: LoginOptions,
+): Promise<void> {
   const client = createClient(host, chooseBroker(host, broker), caFile);
-  const wish = { cluster, strictest: true, in_person: true, no_browser: !browser };
+  const wish = { cluster, flow, strictest: true, in_person: true, no_browser: !browser };
   const { session, until, refused, entry } = await withLock(host, [client.url, 'login'], LOGGING_IN, () =>
     login(client, wish),
   );

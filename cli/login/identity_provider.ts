@@ -9,25 +9,36 @@ import type { Metadata } from '../../shared/wire.ts';
 import type { Host } from '../host.ts';
 import { HttpFault, type Send } from '../http.ts';
 import { oneLine } from '../one_line.ts';
+import type { Ask, Brought } from './way.ts';
 
 /** Seconds: as much as the IdP's clock may differ. The broker's own check is the one that counts. */
 const CLOCK_TOLERANCE = 10;
 
-export interface AuthorizationRequest {
+export interface AuthorizationRequest extends Ask {
   readonly redirect_uri: string;
-  /** Commits to the DPoP key. */
-  readonly nonce: string;
-  readonly max_age?: Seconds | undefined;
-  readonly acr_values?: string | undefined;
-  readonly prompt?: 'login' | undefined;
 }
+
+type Tokens = Pick<Brought, 'id_token' | 'refresh_token'>;
 
 /** An authorization request under way. */
 export interface Authorization {
   readonly url: string;
   readonly state: string;
-  /** @param query of the visit. @throws CurfewError `login_failed`, `identity_provider` */
-  finish(query: string): Promise<{ readonly id_token: string; readonly refresh_token: string | undefined }>;
+  /** @param query of the redirect. @throws CurfewError `login_failed`, `identity_provider` */
+  finish(query: string): Promise<Tokens>;
+  /** The query of a redirect of which a person brought no more than the code: PKCE holds it to this request. */
+  withCode(code: string): string;
+}
+
+/** A device authorization request under way (RFC 8628 3.2). */
+export interface DeviceAuthorization {
+  readonly verification_uri: string;
+  readonly verification_uri_complete: string | undefined;
+  readonly user_code: string;
+  /** Seconds. */
+  readonly expires_in: number;
+  /** Asks at the pace that the identity provider sets. @throws CurfewError `login_failed`, also when `signal` ends it */
+  poll(signal: AbortSignal): Promise<Tokens>;
 }
 
 /** `refused`: the identity provider does not vouch for the login, in its own words made safe to be shown. */
@@ -36,6 +47,10 @@ export type Refreshed =
   | { readonly refused: string };
 
 export interface IdentityProvider {
+  /** Whether it has the device grant. */
+  readonly has_device_grant: boolean;
+  /** @throws CurfewError `identity_provider`, `login_failed` */
+  device(ask: Ask): Promise<DeviceAuthorization>;
   authorize(request: AuthorizationRequest): Promise<Authorization>;
   /** OIDC Core 12. @throws CurfewError `identity_provider`, `insecure` when it cannot say */
   refresh(refresh_token: string): Promise<Refreshed>;
@@ -71,15 +86,22 @@ export async function discover(
   );
   requireSecure(configuration.serverMetadata().authorization_endpoint ?? '', 'authorization endpoint');
 
+  const { authorization_response_iss_parameter_supported: says_iss, device_authorization_endpoint } =
+    configuration.serverMetadata();
+  const wishes = ({ nonce, max_age, acr_values, prompt }: Ask) => {
+    const optional = { max_age: max_age?.toString(), acr_values, prompt };
+    const given = Object.entries(optional).flatMap(([name, value]) => (value ? [[name, value]] : []));
+    return { nonce, scope: scopes.join(' '), ...Object.fromEntries(given) };
+  };
+
   return {
-    async authorize({ redirect_uri, nonce, max_age, acr_values, prompt }) {
+    has_device_grant: device_authorization_endpoint !== undefined,
+    async authorize({ redirect_uri, ...ask }) {
       const verifier = oidc.randomPKCECodeVerifier();
-      const state = oidc.randomState();
-      const optional = { max_age: max_age?.toString(), acr_values, prompt };
+      const [state, { nonce }] = [oidc.randomState(), ask];
       const url = oidc.buildAuthorizationUrl(configuration, {
-        ...{ redirect_uri, state, nonce, response_type: 'code', scope: scopes.join(' ') },
+        ...{ ...wishes(ask), redirect_uri, state, response_type: 'code' },
         ...{ code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' },
-        ...Object.fromEntries(Object.entries(optional).flatMap(([name, value]) => (value ? [[name, value]] : []))),
       });
       const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true };
       return {
@@ -87,12 +109,18 @@ export async function discover(
         state,
         async finish(query) {
           const callback = new URL(`${redirect_uri}?${query}`);
-          const answer = await naming(issuer, () => oidc.authorizationCodeGrant(configuration, callback, checks));
-          const { id_token, refresh_token } = answer;
-          if (id_token === undefined) throw new CurfewError('login_failed', 'the identity provider sent no ID token');
-          return { id_token, refresh_token };
+          const code = callback.searchParams.get('code') ?? '';
+          const work = () => oidc.authorizationCodeGrant(configuration, callback, checks);
+          return tokensOf(await naming(issuer, work, code));
         },
+        withCode: (code) => new URLSearchParams({ code, state, ...(says_iss && { iss: issuer }) }).toString(),
       };
+    },
+    async device(ask) {
+      const started = await naming(issuer, () => oidc.initiateDeviceAuthorization(configuration, wishes(ask)));
+      const { verification_uri, verification_uri_complete, user_code, expires_in } = started;
+      const poll = (signal: AbortSignal) => pollPatiently(configuration, issuer, started, signal);
+      return { verification_uri, verification_uri_complete, user_code, expires_in, poll };
     },
     async refresh(refresh_token) {
       try {
@@ -103,6 +131,30 @@ export async function discover(
       }
     },
   };
+}
+
+function tokensOf({ id_token, refresh_token }: oidc.TokenEndpointResponse): Tokens {
+  if (id_token === undefined) throw new CurfewError('login_failed', 'the identity provider sent no ID token');
+  return { id_token, refresh_token };
+}
+
+/** `authorization_pending` and `slow_down` are the library's; a connection that fails slows down as well (RFC 8628 3.5). */
+async function pollPatiently(
+  configuration: oidc.Configuration,
+  issuer: string,
+  started: oidc.DeviceAuthorizationResponse,
+  signal: AbortSignal,
+): Promise<Tokens> {
+  for (let { interval = 5 } = started; ; interval *= 2) {
+    const paced = { ...started, interval };
+    const work = () => oidc.pollDeviceAuthorizationGrant(configuration, paced, undefined, { signal });
+    try {
+      return tokensOf(await naming(issuer, work, started.device_code));
+    } catch (error) {
+      if (signal.aborted) throw new CurfewError('login_failed', 'nobody logged in with the code in time');
+      if (!(error instanceof CurfewError) || error.code !== 'identity_provider') throw error;
+    }
+  }
 }
 
 /** What says nothing about the person: another time it may be otherwise. */
@@ -116,8 +168,14 @@ async function refreshOrRefuse(configuration: oidc.Configuration, refresh_token:
     if (!(error instanceof oidc.ResponseBodyError)) throw error;
     const { status, error: code, error_description: said } = error;
     if (status >= 500 || status === 429 || PASSING.includes(code)) throw error;
-    return { refused: oneLine((said ? `${code} (${said})` : code).replaceAll(refresh_token, '…')).slice(0, 200) };
+    return { refused: sayRefusal(code, said, refresh_token) };
   }
+}
+
+/** In the identity provider's own words, without what it may quote of ours. */
+function sayRefusal(code: string, description: string | undefined, secret: string): string {
+  const words = description ? `${code} (${description})` : code;
+  return oneLine(secret === '' ? words : words.replaceAll(secret, '…')).slice(0, 200);
 }
 
 function requireSecure(url: string, what: string): void {
@@ -138,7 +196,7 @@ function fetchBy(send: Send): oidc.CustomFetch {
 }
 
 /** Names the host and what happened; never the library's own message, which may quote a token. */
-async function naming<T>(issuer: string, work: () => Promise<T>): Promise<T> {
+async function naming<T>(issuer: string, work: () => Promise<T>, secret = ''): Promise<T> {
   const { host } = new URL(issuer);
   try {
     return await work();
@@ -153,7 +211,8 @@ async function naming<T>(issuer: string, work: () => Promise<T>): Promise<T> {
       }
     }
     if (error instanceof oidc.AuthorizationResponseError || error instanceof oidc.ResponseBodyError) {
-      throw new CurfewError('login_failed', `the identity provider at ${host} refused: ${oneLine(error.error)}`);
+      const said = sayRefusal(error.error, error.error_description, secret);
+      throw new CurfewError('login_failed', `the identity provider at ${host} refused: ${said}`);
     }
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     throw new CurfewError('identity_provider', `the identity provider at ${host} gave no valid answer (${code})`);

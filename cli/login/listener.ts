@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { CurfewError } from '../../shared/errors.ts';
 import { codeOf } from '../files.ts';
 
-const PATH = '/callback';
+export const PATH = '/callback';
 /** Milliseconds: for a stray connection to say something, and for the last page to get out. */
 const REQUEST = 5_000;
 const LAST_PAGE = 2_000;

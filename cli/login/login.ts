@@ -20,14 +20,12 @@ import { oneLine } from '../one_line.ts';
 import { readRecord, takeStrayRecord, writeRecord } from '../record.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';
 import type { Place } from '../session_record.ts';
+import type { Flow } from '../settings.ts';
 import { sayUntil } from '../strikes.ts';
-import { discover, type IdentityProvider } from './identity_provider.ts';
-import { type Listener, openListener, type Visit } from './listener.ts';
-import { openBrowser } from './open_browser.ts';
-import { page } from './page.ts';
-
-/** Milliseconds that a person has. */
-export const LOGIN_DEADLINE = 180_000;
+import { LOOK, sentence } from './browser.ts';
+import { discover } from './identity_provider.ts';
+import { openWay } from './open_way.ts';
+import type { Brought, Way } from './way.ts';
 
 export interface Wish {
   /** Without a cluster the login is judged by the session's limits, and brings no token. */
@@ -38,6 +36,8 @@ export interface Wish {
   readonly strictest?: boolean | undefined;
   /** The IdP's living SSO is not enough: the person has to authenticate now. */
   readonly in_person?: boolean | undefined;
+  /** In place of the choice by settings and surroundings. */
+  readonly flow?: Flow | undefined;
   readonly no_browser?: boolean | undefined;
 }
 
@@ -62,17 +62,16 @@ export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
   const [{ metadata, date }, key] = await Promise.all([client.broker.metadata(), loadKey(client, before?.kept_in)]);
   const cluster = wish.cluster === undefined ? undefined : findCluster(metadata.clusters, wish.cluster);
   const provider = await discover(metadata.identity_provider, client.send, client.host, date);
-  const { redirect_host, redirect_ports } = metadata.identity_provider;
-  await using listener = await openListener(redirect_host, redirect_ports);
-  const scene = { client, metadata, cluster, provider, listener, key };
+  await using way = await openWay(client, metadata, provider, wish);
+  const scene = { client, metadata, cluster, way, key };
 
   let attempt: Attempt = { wish, acr_values: wish.acr_values ?? acrOf(cluster, wish)?.join(' ') };
   for (;;) {
     const tried = await attemptLogin(scene, attempt);
     const next = tried.refused && remedy(attempt, tried.refused);
-    if (!next) return await conclude(scene, attempt, tried);
+    if (!next || !way.asks_anew) return await conclude(scene, attempt, tried);
     client.host.say(`${tried.refused.message}: once more`);
-    attempt = { ...next, visit: tried.visit };
+    attempt = next;
   }
 }
 
@@ -80,21 +79,18 @@ interface Scene {
   readonly client: Client;
   readonly metadata: Metadata;
   readonly cluster: MetadataCluster | undefined;
-  readonly provider: IdentityProvider;
-  readonly listener: Listener;
+  readonly way: Way;
   readonly key: PrivateJwk;
 }
 
 interface Attempt {
   readonly wish: Wish;
   readonly acr_values: string | undefined;
-  /** The browser of the attempt before: it is sent on in the same tab. */
-  readonly visit?: Visit | undefined;
 }
 
 type Tried =
-  | { readonly visit: Visit; readonly done: Done; readonly refused?: undefined }
-  | { readonly visit: Visit; readonly refused: Remembered };
+  | { readonly brought: Brought; readonly done: Done; readonly refused?: undefined }
+  | { readonly brought: Brought; readonly refused: Remembered };
 
 interface Done {
   readonly session: WireSession;
@@ -108,22 +104,17 @@ async function loadKey(client: Client, kept_in: Place | undefined): Promise<Priv
   return typeof secret === 'object' ? secret.dpop_private_jwk : generateKey();
 }
 
-async function attemptLogin(scene: Scene, { wish, acr_values, visit: before }: Attempt): Promise<Tried> {
-  const { client, provider, listener, key, metadata, cluster } = scene;
+async function attemptLogin(scene: Scene, { wish, acr_values }: Attempt): Promise<Tried> {
+  const { client, way, key, metadata, cluster } = scene;
   const nonce_random = client.host.random(32).toString('base64url');
-  const authorization = await provider.authorize({
-    redirect_uri: listener.redirect_uri,
+  const brought = await way.bring({
     nonce: commit(key, nonce_random),
     max_age: longestAge(scene, wish),
     acr_values,
     prompt: wish.in_person ? 'login' : undefined,
   });
-  const waiting = listener.wait(authorization.state, LOGIN_DEADLINE);
-  if (before) await before.redirect(authorization.url);
-  else await show(client, authorization.url, wish);
-  const visit = await waiting;
+  const { id_token, refresh_token } = brought;
   try {
-    const { id_token, refresh_token } = await authorization.finish(visit.query);
     const { client_id } = metadata.identity_provider;
     const exchange = {
       id_token,
@@ -137,10 +128,10 @@ async function attemptLogin(scene: Scene, { wish, acr_values, visit: before }: A
       const answer = await client.broker.exchange(metadata, key, exchange);
       return answer.reply ? await keep(scene, wish, answer, refresh_token) : asRemembered(answer.refusal);
     });
-    return 'session' in tried ? { visit, done: tried } : { visit, refused: tried };
+    return 'session' in tried ? { brought, done: tried } : { brought, refused: tried };
   } catch (error) {
     const message = error instanceof CurfewError ? error.message : 'something unexpected happened';
-    await visit.answer(400, page('Not logged in', [sentence(message), 'Look at the terminal for what to do.']));
+    await brought.tell(400, 'Not logged in', [sentence(message), LOOK]);
     throw error;
   }
 }
@@ -157,17 +148,11 @@ function longestAge({ metadata, cluster }: Scene, { max_age }: Wish): Seconds {
   return max_age === undefined ? limit : earliest(limit, max_age);
 }
 
-async function show({ host }: Client, url: string, { no_browser }: Wish): Promise<void> {
-  host.say(`log in at: ${url}`);
-  if (no_browser) return;
-  if (!(await openBrowser(host, url))) host.say('no browser could be opened: open the address above in yours');
-}
-
 /** Each remedy once: coming in person where the age of the login was refused, a stronger login where its `acr` was. */
 function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
   const { wish, acr_values } = attempt;
   const { reason } = refused;
-  if ((reason === 'login_after' || reason === 'login_too_old') && !wish.in_person) {
+  if (AGE.includes(reason) && !wish.in_person) {
     return { acr_values, wish: { ...wish, in_person: true } };
   }
   if (reason === 'acr_too_low' && acr_values === undefined && refused.acr_values) {
@@ -217,11 +202,11 @@ function handleOf(reply: TokenReply): string {
   throw new CurfewError('login_failed', 'the broker gave no session handle');
 }
 
-async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
+async function conclude({ client, cluster, way }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
+  const { tell } = tried.brought;
   if (tried.refused) {
-    const refused = blame(tried.refused, attempt);
-    const lines = [sentence(refused.message), 'Look at the terminal for what to do.'];
-    await tried.visit.answer(403, page('Not logged in', lines));
+    const refused = way.asks_anew ? blame(tried.refused, attempt) : blameWay(tried.refused);
+    await tell(403, 'Not logged in', [sentence(refused.message), LOOK]);
     return { refused };
   }
   const { session, asked_at, entry } = tried.done;
@@ -232,15 +217,23 @@ async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tri
     `${session.username} is logged in ${what}${until}.`,
     'You can close this page and go back to the terminal.',
   ];
-  await tried.visit.answer(200, page('Logged in', lines));
+  await tell(200, 'Logged in', lines);
   return { session, until, entry };
 }
 
+const AGE: readonly string[] = ['login_too_old', 'login_after'];
+
+/** RFC 8628 has no way to ask for a new login: another flow has. */
+function blameWay(refused: Remembered): Remembered {
+  if (!AGE.includes(refused.reason)) return refused;
+  return { ...refused, message: `${refused.message}; use another --flow, which can ask for a new login` };
+}
+
 /** A refusal that the person can do nothing about: they came, and the IdP said otherwise. */
-export function blame(refused: Remembered, { wish, acr_values }: Omit<Attempt, 'visit'>): Remembered {
+export function blame(refused: Remembered, { wish, acr_values }: Attempt): Remembered {
   const { reason, message } = refused;
-  const age = wish.in_person && (reason === 'login_too_old' || reason === 'login_after');
-  if (age) return { ...refused, message: `${message}; the identity provider did not ask for a new login` };
+  if (wish.in_person && AGE.includes(reason))
+    return { ...refused, message: `${message}; the identity provider did not ask for a new login` };
   if (reason !== 'acr_too_low' || acr_values === undefined) return refused;
   return { ...refused, message: `${message}; the identity provider was asked for it and did not give it` };
 }
@@ -256,8 +249,4 @@ function sayWhatIsMissing(
   if (!cluster || wanted.length === 0 || (session.acr !== undefined && wanted.includes(session.acr))) return;
   const acr = oneLine(wanted.join(' or '));
   host.say(`parts of ${cluster.name} require acr ${acr}; the identity provider was asked for it and did not give it`);
-}
-
-function sentence(message: string): string {
-  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
 }

@@ -13,7 +13,8 @@ import { withLock } from '../lock.ts';
 import { fileName } from '../paths.ts';
 import { asError } from '../refusal.ts';
 import { outcomeInCache, renew } from '../renew.ts';
-import { LOGIN_DEADLINE, login } from './login.ts';
+import { login } from './login.ts';
+import { LOGIN_DEADLINE } from './way.ts';
 
 /** How long a call waits for another's login: its deadline, and the time for what comes around it. */
 export const LOGGING_IN = {

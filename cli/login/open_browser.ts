@@ -1,7 +1,9 @@
 // Opens a URL in the person's browser: by `BROWSER`, or in the desktop's way. Never through a shell.
 
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import type { Host } from '../host.ts';
+import { windowsOpener } from './flow.ts';
 
 /** @returns whether a browser could be started; the URL stands on stderr in any case */
 export async function openBrowser(host: Host, url: string): Promise<boolean> {
@@ -27,7 +29,8 @@ function commandFor({ env, platform }: Host, url: string): readonly string[] {
       return ['rundll32', 'url.dll,FileProtocolHandler', url];
     default:
       // Over SSH there is no screen: a browser in text mode would take the terminal away.
-      return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open', url] : [];
+      if (env.DISPLAY || env.WAYLAND_DISPLAY) return ['xdg-open', url];
+      return withUrl(windowsOpener(env, existsSync) ?? [], url);
   }
 }
 

@@ -10,6 +10,7 @@ import type { Key } from '../../cli/cache/entry.ts';
 import { nodeFiles } from '../../cli/node_files.ts';
 import { brokerKey } from '../../cli/paths.ts';
 import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';
+import { NO_TERMINAL } from '../cli/host.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';
 import type { Bench } from './figure.ts';
@@ -71,7 +72,7 @@ function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>): void 
     platform: process.platform,
     arch: process.arch,
   };
-  const outputs = { node: process.execPath, bundles: '', print: () => undefined, say: failOn };
+  const outputs = { ...NO_TERMINAL, node: process.execPath, bundles: '', print: () => undefined, say: failOn };
   const limits = { max_age: seconds(43_200), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };
   const [sid, username] = [randomBytes(16).toString('base64url'), 'curfew:alice@example.com'];
   const groups = ['dev', 'sre', 'on-call', 'payments-readers', 'vpn-users'].map((group) => `curfew:${group}`);

@@ -6,6 +6,7 @@ import { openCache } from '../../cli/cache/cache.ts';
 import type { Host } from '../../cli/host.ts';
 import { nodeFiles } from '../../cli/node_files.ts';
 import { seconds } from '../../shared/time.ts';
+import { NO_TERMINAL } from './host.ts';
 
 const [directory = ''] = process.argv.slice(2);
 const host: Host = {
@@ -22,6 +23,7 @@ const host: Host = {
   bundles: '',
   print: () => undefined,
   say: (line) => console.error(line),
+  ...NO_TERMINAL,
 };
 const cache = openCache(host);
 const limits = { max_age: seconds(900), inactivity_timeout: seconds(600), token_ttl: seconds(300) };

@@ -23,7 +23,7 @@ describe('usage', () => {
       ['sessions', 'list'],
       ['--nonsense'],
       ['login', 'too', 'many'],
-      ['login', '--flow', 'device'],
+      ['login', '--flow', 'telepathy'],
       ['login', '--flow'],
       ['status', '-o', 'yaml'],
       ['setup'],
@@ -101,7 +101,7 @@ describe('status', () => {
     const { stdout } = await desk.curfew(['status']);
     assert.match(stdout, /^person {3}curfew:alice@example.com, groups curfew:dev curfew:sre$/m);
     assert.match(stdout, /^login {4}\d\d:\d\d \(\d+s ago\), session \S+$/m);
-    assert.match(stdout, /^secrets {2}in the file \S+$/m);
+    assert.match(stdout, /^secrets {2}in the file \S+: there is no keychain$/m);
     const line =
       /^cluster {2}prod {3}max_age 15m strikes at \d\d:\d\d \(in 1[1-5]m\); inactivity_timeout 30m at \d\d:\d\d \(in (30|2\d)m\); an end takes effect within 5m 10s$/m;
     assert.match(stdout, line);
@@ -180,7 +180,12 @@ describe('login', () => {
     await new Promise<void>((resolve) => {
       child.stderr.on('data', (chunk) => {
         stderr += chunk;
-        if (/no browser could be opened: open the address above in yours\n/.test(stderr)) resolve();
+        if (
+          /no browser could be opened: open the address above in one on this machine, or use --flow paste\n/.test(
+            stderr,
+          )
+        )
+          resolve();
       });
     });
     child.kill();

@@ -9,7 +9,7 @@ import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from '../support/browser.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
-import { type Idp, startIdp } from '../support/idp.ts';
+import { type Idp, type IdpOptions, startIdp } from '../support/idp.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
 import { type RunResult, run } from '../support/run.ts';
 import { temporaryFolder } from './host.ts';
@@ -69,11 +69,11 @@ const POLICY = {
   ],
 };
 
-export async function openDesk(changes: Settings = {}): Promise<Desk> {
+export async function openDesk(changes: Settings = {}, idpOptions: Partial<IdpOptions> = {}): Promise<Desk> {
   const dir = temporaryFolder('desk');
   const { cli } = await buildBundles();
   const authority = await createCertificateAuthority(path.join(dir, 'ca'));
-  const idp = await startIdp({ users: USERS });
+  const idp = await startIdp({ users: USERS, ...idpOptions });
   const port = await freePort();
   const url = `https://127.0.0.1:${port}`;
   const tls = await authority.issue({ name: 'broker', hosts: ['127.0.0.1'] });

@@ -15,6 +15,14 @@ export interface TestHost extends Host {
   readonly printed: string[];
 }
 
+/** Nobody is there. */
+export const NO_TERMINAL: Pick<Host, 'show' | 'size' | 'status' | 'ask'> = {
+  show: () => undefined,
+  size: () => undefined,
+  status: () => undefined,
+  ask: async () => undefined,
+};
+
 const folders: string[] = [];
 process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
@@ -46,5 +54,6 @@ export function testHost(env: Environment = {}, ahead = 0): TestHost {
     bundles: path.resolve(import.meta.dirname, '../../cli/dist'),
     print: (text) => void printed.push(text),
     say: (line) => void said.push(line),
+    ...NO_TERMINAL,
   };
 }

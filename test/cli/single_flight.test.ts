@@ -67,7 +67,7 @@ describe('many calls at once', () => {
     desk.browser.set({ mode: 'login' });
     for (const result of results) {
       assert.equal(result.code, 77);
-      assert.match(refusalOf(result).error, /refused: access_denied$/);
+      assert.match(refusalOf(result).error, /refused: access_denied \(the person cancelled\)$/);
     }
     assert.equal(desk.browser.visits().length, tabs + 1);
     credentialOf(await desk.getToken('dev', true));
@@ -80,7 +80,7 @@ describe('many calls at once', () => {
     assert.equal((await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
     const { code, stdout, stderr } = await desk.getToken('dev', true, { times: 5 });
     assert.deepEqual([code, stdout], [77, '']);
-    assert.equal(stderr.match(/^curfew: error: .*refused: access_denied$/gm)?.length, 5);
+    assert.equal(stderr.match(/^curfew: error: .*refused: access_denied \(the person cancelled\)$/gm)?.length, 5);
     assert.equal(desk.browser.visits().length, tabs + 1);
     desk.browser.set({ mode: 'login' });
     credentialOf(await desk.getToken('dev', true));

@@ -67,7 +67,7 @@ export function filesOf(...rooms: readonly string[]): string[] {
 export function environmentVariables(): string[] {
   const names = (file: string) => {
     const text = read(file);
-    const direct = [...text.matchAll(/\benv\.([A-Z][A-Z0-9_]+)/g)].map(([, name = '']) => name);
+    const direct = [...text.matchAll(/\benv\.([A-Z][A-Z0-9_]+|container\b)/g)].map(([, name = '']) => name);
     const taken = [...text.matchAll(/\{([^{}]*)\} = (?:process\.)?env\b/g)].flatMap(
       ([, list = '']) => list.match(/\b[A-Z][A-Z0-9_]+\b/g) ?? [],
     );

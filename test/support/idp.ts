@@ -136,8 +136,12 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
     if (endpoint === 'discovery') {
       const issued = faults.discovery === 'wrong_issuer' ? { ...body, issuer: `${issuer}/other` } : body;
       ctx.body = rewriteDiscovery ? rewriteDiscovery(issued) : issued;
+    } else if (typeof body.device_code === 'string') {
+      // As short as the wait may be, so that tests need not wait for the usual 5 s (RFC 8628 3.2).
+      ctx.body = { ...body, interval: 1 };
     } else if (endpoint === 'token' && typeof body.id_token === 'string') {
-      const { AuthorizationCode: code, RefreshToken: refreshed } = ctx.oidc.entities;
+      const { AuthorizationCode, DeviceCode, RefreshToken: refreshed } = ctx.oidc.entities;
+      const code = AuthorizationCode ?? DeviceCode;
       const { acr, amr, sid: session, sessionUid, grantId } = code ?? refreshed ?? {};
       const facts = { acr, amr, sid: session ?? sessionUid, grantId, refreshed: !code };
       ctx.body = { ...body, id_token: desk.finish(body.id_token, facts, faults.token) };

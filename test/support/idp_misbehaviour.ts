@@ -15,7 +15,7 @@ export interface Misbehaviour {
   /** `other_keys`: well-formed, but none of the keys that sign. */
   readonly jwks?: TransportFault | 'other_keys';
   /** `wrong_issuer`: well signed, with another `iss`; `other_keys`: signed by a key that the JWKS does not show. */
-  readonly token?: TransportFault | 'wrong_issuer' | 'other_keys';
+  readonly token?: TransportFault | 'wrong_issuer' | 'other_keys' | 'slow_down';
   readonly authorize?: TransportFault;
 }
 
@@ -75,6 +75,9 @@ export function misbehave(
       return true;
     case '500':
       response.writeHead(500, { 'content-type': 'text/plain' }).end('internal server error\n');
+      return true;
+    case 'slow_down':
+      response.writeHead(400, { 'content-type': 'application/json' }).end('{"error":"slow_down"}');
       return true;
     case 'html':
       response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Welcome</title>\n');

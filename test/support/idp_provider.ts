@@ -13,6 +13,8 @@ export interface ClientOptions {
   readonly redirect_uris?: readonly string[] | undefined;
   /** Whether the client gets refresh tokens; they are rotated with each use. */
   readonly refreshTokens?: boolean | undefined;
+  /** Whether it has the device grant (RFC 8628). */
+  readonly device_grant?: boolean | undefined;
   /** Where logouts are told. */
   readonly backchannel?: Backchannel | undefined;
 }
@@ -62,6 +64,20 @@ const loadExistingGrant: Configuration['loadExistingGrant'] = async ({ oidc }) =
   return grant;
 };
 
+/** Two forms without a script: the code, and whether it is the person's own. */
+const devicePages: NonNullable<Configuration['features']>['deviceFlow'] = {
+  enabled: true,
+  userCodeInputSource(ctx, form, _out, error) {
+    ctx.body = `<!doctype html><title>Code</title>${error ? '<p>That code is wrong.</p>' : ''}${form}<button form="op.deviceInputForm">Go on</button>`;
+  },
+  userCodeConfirmSource(ctx, form, _client, _device, code) {
+    ctx.body = `<!doctype html><title>Is it yours?</title><p>${code}</p>${form}<button form="op.deviceConfirmForm">Yes</button>`;
+  },
+  successSource(ctx) {
+    ctx.body = '<!doctype html><title>Done</title><p>You are logged in.</p>';
+  },
+};
+
 export function createProvider({ issuer, client, keys, users, store, fetch }: ProviderParts): Provider {
   const key = keys.signing();
   const provider = new Provider(issuer, {
@@ -74,7 +90,11 @@ export function createProvider({ issuer, client, keys, users, store, fetch }: Pr
         ...(client.client_secret === undefined ? {} : { client_secret: client.client_secret }),
         redirect_uris: client.redirect_uris ?? loopback,
         response_types: ['code'],
-        grant_types: client.refreshTokens ? ['authorization_code', 'refresh_token'] : ['authorization_code'],
+        grant_types: [
+          'authorization_code',
+          ...(client.refreshTokens ? ['refresh_token'] : []),
+          ...(client.device_grant ? ['urn:ietf:params:oauth:grant-type:device_code'] : []),
+        ],
         ...(client.backchannel && {
           backchannel_logout_uri: client.backchannel.uri,
           backchannel_logout_session_required: client.backchannel.session_required ?? false,
@@ -115,6 +135,7 @@ export function createProvider({ issuer, client, keys, users, store, fetch }: Pr
     clientBasedCORS: () => false,
     features: {
       devInteractions: { enabled: false },
+      deviceFlow: client.device_grant ? devicePages : { enabled: false },
       rpInitiatedLogout: { enabled: false },
       backchannelLogout: { enabled: client.backchannel !== undefined },
     },

@@ -44,7 +44,9 @@ function find(text: string, from: number, pattern: RegExp | string): { match: st
 /** Starts `command` (found in `env.PATH`, or a path) at a pseudo-terminal of its own. */
 export function runInPty(command: string, args: readonly string[] = [], options: PtyOptions = {}): Pty {
   const { env = process.env, cwd = process.cwd(), cols = 200 } = options;
-  const pty = spawn(command, [...args], { name: 'xterm', cols, rows: 50, cwd, env: { ...env } });
+  // node-pty makes a text of `undefined`.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
+  const pty = spawn(command, [...args], { name: given.TERM ?? 'xterm', cols, rows: 50, cwd, env: given });
   const release = adopt(pty.pid);
   const { promise: exit, resolve } = Promise.withResolvers<PtyExit>();
   const listeners = new Set<() => void>();

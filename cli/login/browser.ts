@@ -1,0 +1,58 @@
+// The way by a browser on this machine: sent to the identity provider, and back to a listener on loopback (RFC 8252 7.3).
+
+import { CurfewError } from '../../shared/errors.ts';
+import type { Metadata } from '../../shared/wire.ts';
+import type { Host } from '../host.ts';
+import { whileWaiting } from '../waiting.ts';
+import type { IdentityProvider } from './identity_provider.ts';
+import { openListener, type Visit } from './listener.ts';
+import { openBrowser } from './open_browser.ts';
+import { page } from './page.ts';
+import { LOGIN_DEADLINE, type Way } from './way.ts';
+
+/** @param no_browser the address is only shown */
+export async function openBrowserWay(
+  host: Host,
+  provider: IdentityProvider,
+  { redirect_host, redirect_ports }: Metadata['identity_provider'],
+  no_browser: boolean,
+): Promise<Way> {
+  const listener = await openListener(redirect_host, redirect_ports);
+  /** The browser of the attempt before: it is sent on in the same tab. */
+  let before: Visit | undefined;
+  return {
+    asks_anew: true,
+    async bring(ask) {
+      const authorization = await provider.authorize({ ...ask, redirect_uri: listener.redirect_uri });
+      const waiting = listener.wait(authorization.state, LOGIN_DEADLINE);
+      if (before) await before.redirect(authorization.url);
+      else await show(host, authorization.url, no_browser);
+      const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE, waiting);
+      before = visit;
+      const tell = (status: number, title: string, lines: readonly string[]) =>
+        visit.answer(status, page(title, lines));
+      try {
+        return { ...(await authorization.finish(visit.query)), tell };
+      } catch (error) {
+        const message = error instanceof CurfewError ? error.message : 'something unexpected happened';
+        await tell(400, 'Not logged in', [sentence(message), LOOK]);
+        throw error;
+      }
+    },
+    [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose](),
+  };
+}
+
+export const LOOK = 'Look at the terminal for what to do.';
+
+export function sentence(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+}
+
+async function show(host: Host, url: string, no_browser: boolean): Promise<void> {
+  host.say(`log in at: ${url}`);
+  if (no_browser) return;
+  if (!(await openBrowser(host, url))) {
+    host.say('no browser could be opened: open the address above in one on this machine, or use --flow paste');
+  }
+}

@@ -1,0 +1,51 @@
+// The way by a code that is typed anywhere else (RFC 8628).
+
+import { renderUnicodeCompact } from 'uqr';
+import { CurfewError } from '../../shared/errors.ts';
+import { faultOfUrl } from '../../shared/origin.ts';
+import type { Host } from '../host.ts';
+import { oneLine } from '../one_line.ts';
+import { whileWaiting } from '../waiting.ts';
+import type { IdentityProvider } from './identity_provider.ts';
+import { LOGIN_DEADLINE, type Way } from './way.ts';
+
+/** Seen on paper, and through a camera: with its border of two modules. */
+const QR = { border: 2 } as const;
+
+export function openDeviceWay(host: Host, provider: IdentityProvider): Way {
+  return {
+    // RFC 8628 knows no prompt: what the identity provider makes of it is its own.
+    asks_anew: false,
+    async bring(ask) {
+      const device = await provider.device(ask);
+      const deadline = Math.min(LOGIN_DEADLINE, device.expires_in * 1000);
+      const { verification_uri, verification_uri_complete, user_code } = device;
+      show(host, verification_uri, user_code, verification_uri_complete);
+      const polling = device.poll(AbortSignal.timeout(deadline));
+      const brought = await whileWaiting(host, 'the login with this code', deadline, polling);
+      return { ...brought, tell: async () => undefined };
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+function show(host: Host, uri: string, code: string, complete: string | undefined): void {
+  for (const address of [uri, complete]) {
+    if (address === undefined || faultOfUrl(address.split('?', 1)[0] ?? '') === undefined) continue;
+    throw new CurfewError('insecure', `the identity provider's verification address ${oneLine(address)} is not https`);
+  }
+  host.say(`log in at: ${oneLine(uri)}`);
+  host.say(`with the code: ${oneLine(code)}`);
+  const drawing = complete === undefined ? undefined : drawingThatFits(host, complete);
+  if (drawing !== undefined) host.show(drawing);
+}
+
+/** Half of the window at most: the lines above it must stay in sight. */
+function drawingThatFits(host: Host, text: string): string | undefined {
+  const size = host.size();
+  if (!size) return undefined;
+  const drawing = renderUnicodeCompact(text, QR);
+  const lines = drawing.split('\n');
+  const fits = lines.length + 6 <= size.rows && [...(lines[0] ?? '')].length <= size.columns;
+  return fits ? `${drawing}\n` : undefined;
+}

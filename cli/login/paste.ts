@@ -1,0 +1,68 @@
+// The way by a browser anywhere: it is sent to an address where nobody listens, and the person brings that address back.
+
+import { CurfewError } from '../../shared/errors.ts';
+import type { Metadata } from '../../shared/wire.ts';
+import type { Host } from '../host.ts';
+import type { Authorization, IdentityProvider } from './identity_provider.ts';
+import { PATH } from './listener.ts';
+import { LOGIN_DEADLINE, type Way } from './way.ts';
+
+const TRIES = 3;
+/** Where no port is registered, any is allowed (RFC 8252 7.3): one of those that nothing is meant to listen at. */
+const [FIRST_PORT, PORTS] = [49_152, 16_384];
+
+export function openPasteWay(
+  host: Host,
+  provider: IdentityProvider,
+  { redirect_host, redirect_ports }: Metadata['identity_provider'],
+): Way {
+  const port = redirect_ports[0] ?? FIRST_PORT + (host.random(2).readUInt16BE() % PORTS);
+  const redirect_uri = `http://${redirect_host}:${port}${PATH}`;
+  return {
+    asks_anew: true,
+    async bring(ask) {
+      const authorization = await provider.authorize({ ...ask, redirect_uri });
+      host.say(`log in, in any browser, at: ${authorization.url}`);
+      host.say(`after it the browser shows an error, at an address that begins with ${redirect_uri}`);
+      const brought = await authorization.finish(await askForAnswer(host, authorization));
+      return { ...brought, tell: async () => undefined };
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+/** @returns the query of the redirect */
+async function askForAnswer(host: Host, authorization: Authorization): Promise<string> {
+  const until = performance.now() + LOGIN_DEADLINE;
+  for (let tries = 1; ; tries++) {
+    const text = await host.ask('paste that address, or the code in it: ', Math.max(1, until - performance.now()));
+    if (text === undefined) throw new CurfewError('login_failed', 'nothing was pasted');
+    const query = queryOf(text, authorization);
+    if (query.fault === undefined) return query.text;
+    if (tries === TRIES) throw new CurfewError('login_failed', query.fault);
+    host.say(`${query.fault}: once more`);
+  }
+}
+
+type Query =
+  | { readonly text: string; readonly fault?: undefined }
+  | { readonly fault: string; readonly text?: undefined };
+
+/** A whole address, its query alone, or the code alone, which PKCE holds to this login. */
+export function queryOf(pasted: string, { state, withCode }: Pick<Authorization, 'state' | 'withCode'>): Query {
+  // A terminal may have wrapped the address.
+  const text = pasted.replace(/\s+/g, '');
+  if (text === '') return { fault: 'nothing was pasted' };
+  const query = text.includes('?')
+    ? text.slice(text.indexOf('?') + 1)
+    : /(^|&)(code|error)=/.test(text)
+      ? text
+      : undefined;
+  if (query === undefined) {
+    return /^https?:/i.test(text) ? { fault: 'that address has no code in it' } : { text: withCode(text) };
+  }
+  const parameters = new URLSearchParams(query.split('#', 1)[0]);
+  if (!parameters.has('code') && !parameters.has('error')) return { fault: 'that address has no code in it' };
+  if (parameters.get('state') !== state) return { fault: 'that address belongs to another login' };
+  return { text: parameters.toString() };
+}

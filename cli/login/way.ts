@@ -1,0 +1,32 @@
+// How a person reaches the identity provider: what every way is asked for, and what it brings back.
+
+import type { Seconds } from '../../shared/time.ts';
+
+/** Milliseconds that a person has. */
+export const LOGIN_DEADLINE = 180_000;
+
+export interface Ask {
+  /** Commits to the DPoP key. */
+  readonly nonce: string;
+  readonly max_age?: Seconds | undefined;
+  readonly acr_values?: string | undefined;
+  readonly prompt?: 'login' | undefined;
+}
+
+export interface Brought {
+  readonly id_token: string;
+  readonly refresh_token: string | undefined;
+  /** Tells the outcome where the person is looking, if that is not the terminal; the lines are sentences. */
+  tell(status: number, title: string, lines: readonly string[]): Promise<void>;
+}
+
+export interface Way extends AsyncDisposable {
+  /**
+   * Has the person log in; a second time, where the first did not do.
+   *
+   * @throws CurfewError `login_failed`, `identity_provider`, `busy`
+   */
+  bring(ask: Ask): Promise<Brought>;
+  /** Whether the identity provider can be made to ask for a new login this way: asking again is of use then. */
+  readonly asks_anew: boolean;
+}

@@ -1,0 +1,84 @@
+// stderr and stdin as a person's terminal: lines, one that replaces itself, and a question. What is drawn goes away again,
+// however the program ends.
+
+import { createInterface } from 'node:readline';
+import { Writable } from 'node:stream';
+import { isatty } from 'node:tty';
+import type { Host } from './host.ts';
+import type { Environment } from './paths.ts';
+
+const ERASE = '\r\x1b[K';
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** @param write to stderr, all of it */
+export function terminalOf(
+  env: Environment,
+  write: (text: string) => void,
+): Pick<Host, 'say' | 'show' | 'size' | 'status' | 'ask'> {
+  let drawn = false;
+  const erase = () => {
+    if (drawn) write(ERASE);
+    drawn = false;
+  };
+  /** As without a handler: the program ends by the signal, once the line is gone. */
+  const end = (signal: NodeJS.Signals) => {
+    erase();
+    for (const name of SIGNALS) process.off(name, end);
+    process.kill(process.pid, signal);
+  };
+  let size: { columns: number; rows: number } | undefined | null = null;
+
+  return {
+    say(line) {
+      erase();
+      write(`curfew: ${line}\n`);
+    },
+    show(text) {
+      erase();
+      write(text);
+    },
+    size() {
+      if (size === null) size = isatty(2) && env.TERM !== 'dumb' ? sizeOfTerminal() : undefined;
+      return size;
+    },
+    status(line) {
+      for (const name of SIGNALS) process.off(name, end);
+      if (line === undefined) return erase();
+      for (const name of SIGNALS) process.on(name, end);
+      const { columns = 80 } = size ?? {};
+      write(`${ERASE}${[...line].slice(0, columns - 1).join('')}`);
+      drawn = true;
+    },
+    ask: (prompt, deadline) => ask(prompt, deadline, write),
+  };
+}
+
+function sizeOfTerminal(): { columns: number; rows: number } {
+  const { columns, rows } = process.stderr;
+  return { columns: columns || 80, rows: rows || 24 };
+}
+
+/** By readline and not by the terminal's own lines, which end at 4,096 bytes: codes and addresses can be longer. */
+function ask(prompt: string, deadline: number, write: (text: string) => void): Promise<string | undefined> {
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: silent, terminal: isatty(0), historySize: 0 });
+  // Only now is nothing shown that is typed.
+  write(`curfew: ${prompt}`);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => lines.close(), deadline);
+    lines.once('line', (line) => {
+      resolve(line);
+      lines.close();
+    });
+    // In raw mode Ctrl-C is a key; it means what it means elsewhere.
+    lines.once('SIGINT', () => {
+      lines.close();
+      process.kill(process.pid, 'SIGINT');
+    });
+    lines.once('close', () => {
+      clearTimeout(timer);
+      write('\n');
+      resolve(undefined);
+    });
+  });
+}

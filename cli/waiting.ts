@@ -1,0 +1,38 @@
+// One calm line while a person is waited for: what for, and how long still. Only where it can be taken away again.
+
+import type { Host } from './host.ts';
+
+/** Milliseconds between two frames. */
+const STEP = 120;
+const FRAMES = { unicode: '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏', ascii: '|/-\\' } as const;
+
+/** @param deadline milliseconds, for the words only: `work` ends itself */
+export async function whileWaiting<T>(host: Host, what: string, deadline: number, work: Promise<T>): Promise<T> {
+  if (!host.size()) return await work;
+  const frames = [...FRAMES[isUnicode(host) ? 'unicode' : 'ascii']];
+  const until = performance.now() + deadline;
+  let step = 0;
+  const draw = () => {
+    const frame = frames[step++ % frames.length];
+    host.status(`${frame} waiting for ${what}, ${sayLeft(until - performance.now())} left`);
+  };
+  draw();
+  const timer = setInterval(draw, STEP);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+    host.status(undefined);
+  }
+}
+
+function isUnicode({ env, platform }: Host): boolean {
+  return platform !== 'linux' || /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');
+}
+
+/** `2m 41s`, `9s`: rounded up, so that it does not stand at zero. */
+function sayLeft(milliseconds: number): string {
+  const whole = Math.max(0, Math.ceil(milliseconds / 1000));
+  const [minutes, rest] = [Math.floor(whole / 60), whole % 60];
+  return minutes === 0 ? `${rest}s` : `${minutes}m ${rest}s`;
+}

@@ -1,0 +1,148 @@
+// Logins by device code (RFC 8628), with the grant of a certified provider, at a real terminal.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { enterCode } from '../support/device_visit.ts';
+import { claimsOf } from '../support/holder.ts';
+import type { Pty } from '../support/pty.ts';
+import { run } from '../support/run.ts';
+import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
+
+const ALICE = { user: 'alice', password: 'wonderland' };
+
+describe('a login by device code', () => {
+  let desk: Desk;
+  before(async () => {
+    desk = await openDesk({}, { device_grant: true });
+    const { parse } = await import('yaml');
+    const { readFileSync } = await import('node:fs');
+    const { identity_provider } = parse(readFileSync(`${desk.dir}/broker.yaml`, 'utf8'));
+    await desk.restartBroker({ identity_provider: { ...identity_provider, device_grant: true } });
+  });
+  beforeEach(() => {
+    desk.idp.misbehave({});
+    desk.idp.setClaims(null);
+    desk.idp.setAuthTimeOffset(null, 0);
+  });
+  after(() => desk.stop());
+
+  const env = { BROWSER: undefined, SSH_CONNECTION: '10.0.0.1 1 10.0.0.2 22', TERM: 'xterm', LANG: 'C.UTF-8' };
+  const login = (more: readonly string[] = []): Pty =>
+    desk.curfewAtTerminal(['login', '--broker', desk.url, '--ca-file', desk.ca_file, ...more], env);
+  const shown = async (pty: Pty): Promise<[string, string]> => {
+    const address = await pty.waitFor(/(?<=log in at: )\S+/, 20_000);
+    return [address, await pty.waitFor(/(?<=with the code: )\S+/)];
+  };
+
+  it('over SSH is chosen by itself: code, address, a drawing, and one calm line', async () => {
+    using pty = login();
+    const [address, code] = await shown(pty);
+    assert.equal(address, `${desk.idp.issuer}/device`);
+    await pty.waitFor(/[▀▄█]{10}/);
+    await pty.waitFor(/⠋ waiting for the login with this code, (3m 0s|2m 5\ds) left/);
+    assert.match(await enterCode(address, code, ALICE), /You are logged in/);
+    await pty.waitFor(/logged in as curfew:alice@example\.com for /, 20_000);
+    assert.deepEqual(await pty.exit, { code: 0, signal: 0 });
+    assert.ok(pty.output().lastIndexOf('\x1b[K') > pty.output().lastIndexOf('waiting for'), 'the line was taken away');
+    assert.equal(desk.idp.authorizeRequests, 0);
+    const { token } = credentialOf(await desk.getToken('dev', false));
+    assert.equal(claimsOf(token).username, 'curfew:alice@example.com');
+  });
+
+  it('brings no drawing where that does not fit, and none to what is no terminal', async () => {
+    using pty = desk.curfewAtTerminal(['login', '--broker', desk.url, '--ca-file', desk.ca_file], {
+      ...env,
+      TERM: 'dumb',
+    });
+    const [address, code] = await shown(pty);
+    await enterCode(address, code, ALICE);
+    await pty.waitFor(/logged in as /, 20_000);
+    assert.doesNotMatch(pty.output(), /[▀▄█]|waiting for/);
+    assert.ok(!pty.output().includes('\x1b'));
+  });
+
+  it('whose ID token has no nonce is taken all the same, and only with the key of the login', async () => {
+    desk.idp.setClaims(({ nonce: _, ...claims }) => claims);
+    using pty = login();
+    const [address, code] = await shown(pty);
+    await enterCode(address, code, ALICE);
+    await pty.waitFor(/logged in as /, 20_000);
+    credentialOf(await desk.getToken('dev', false));
+  });
+
+  it('slows down when it is told to, by 5 s each time (RFC 8628 3.5)', { timeout: 90_000 }, async () => {
+    desk.idp.resetCounts();
+    using pty = login();
+    const [address, code] = await shown(pty);
+    desk.idp.misbehave({ token: 'slow_down' });
+    await until(() => desk.idp.tokenRequests === 1);
+    desk.idp.misbehave({});
+    await enterCode(address, code, ALICE);
+    await pty.waitFor(/logged in as /, 30_000);
+    const [first = 0, second = 0] = desk.idp.requests.filter(({ path }) => path === '/token').map(({ time }) => time);
+    assert.ok(second - first >= 5_900, `${second - first} ms`);
+  });
+
+  it('goes on when a connection fails in between', { timeout: 90_000 }, async () => {
+    desk.idp.resetCounts();
+    using pty = login();
+    const [address, code] = await shown(pty);
+    desk.idp.misbehave({ token: 'refuse' });
+    await until(() => desk.idp.tokenRequests === 1);
+    desk.idp.misbehave({});
+    await enterCode(address, code, ALICE);
+    await pty.waitFor(/logged in as /, 40_000);
+  });
+
+  it('that the person refuses is told in the words of the identity provider: exit 77', async () => {
+    using pty = login();
+    const [address, code] = await shown(pty);
+    await enterCode(address, code, { ...ALICE, deny: true });
+    await pty.waitFor(/curfew: error: the identity provider at \S+ refused: access_denied/, 20_000);
+    await pty.waitFor('curfew: hint: ');
+    assert.equal((await pty.exit).code, 77);
+  });
+
+  it('with an old auth_time is refused after one try, with a hint to another flow (S3)', async () => {
+    desk.idp.setAuthTimeOffset(null, 7_200);
+    desk.idp.resetCounts();
+    using pty = login();
+    const [address, code] = await shown(pty);
+    await enterCode(address, code, ALICE);
+    await pty.waitFor(/curfew: error: login is too old: .*; use another --flow, which can ask for a new login/, 20_000);
+    assert.equal((await pty.exit).code, 77);
+    assert.equal(desk.idp.requests.filter(({ path }) => path === '/device/auth').length, 1);
+  });
+
+  it('ends at Ctrl-C by the signal: no line, no lock, and the next one works (P4)', async () => {
+    using pty = login();
+    await shown(pty);
+    await pty.waitFor('waiting for');
+    pty.write('\x03');
+    const { code, signal } = await pty.exit;
+    assert.ok(signal === 2 || code === 130, `code ${code}, signal ${signal}`);
+    assert.ok(pty.output().lastIndexOf('\x1b[K') > pty.output().lastIndexOf('waiting for'));
+    using again = login();
+    const [address, userCode] = await shown(again);
+    await enterCode(address, userCode, ALICE);
+    await again.waitFor(/logged in as /, 20_000);
+  });
+
+  it('that a kubectl needs goes the same way', async () => {
+    await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);
+    const args = ['get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
+    using pty = desk.curfewAtTerminal(args, { ...env, KUBERNETES_EXEC_INFO: execInfo(true) });
+    await pty.waitFor('not logged in: logging in', 20_000);
+    const [address, code] = await shown(pty);
+    await enterCode(address, code, ALICE);
+    await pty.waitFor('"kind":"ExecCredential"', 20_000);
+    assert.equal((await pty.exit).code, 0);
+  });
+});
+
+async function until(holds: () => boolean): Promise<void> {
+  for (const end = Date.now() + 30_000; !holds(); ) {
+    if (Date.now() > end) throw new Error('it did not come to that');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
