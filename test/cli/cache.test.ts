@@ -24,123 +24,124 @@ import { readEntry } from '../../cli/cache/read.ts';
 import { nodeFiles } from '../../cli/node_files.ts';
 import { cacheDirectory, fileName } from '../../cli/paths.ts';
 import { seconds } from '../../shared/time.ts';
-import { credentialOf, type Desk, openDesk } from './desk.ts';
+import { credentialOf, type Desk, openDesk, PROGRAMS } from './desk.ts';
 import { temporaryFolder } from './host.ts';
 
-describe('a cache entry', () => {
-  let desk: Desk;
-  let file: string;
-  let good: string;
-  before(async () => {
-    desk = await openDesk();
-    credentialOf(await desk.getToken('dev', true));
-    const [name = ''] = await desk.entries();
-    file = `${desk.dir}/cache/${name}`;
-    good = readFileSync(file, 'utf8');
-  });
-  beforeEach(() => {
-    rmSync(file, { recursive: true, force: true });
-  });
-  after(() => desk.stop());
+for (const via of PROGRAMS)
+  describe(`a cache entry (${via})`, () => {
+    let desk: Desk;
+    let file: string;
+    let good: string;
+    before(async () => {
+      desk = await openDesk({}, { via });
+      credentialOf(await desk.getToken('dev', true));
+      const [name = ''] = await desk.entries();
+      file = `${desk.dir}/cache/${name}`;
+      good = readFileSync(file, 'utf8');
+    });
+    beforeEach(() => {
+      rmSync(file, { recursive: true, force: true });
+    });
+    after(() => desk.stop());
 
-  /** What is there is a miss with this reason; the call succeeds, and afterwards the entry is good again. */
-  const isMissAndHeals = async (reason: RegExp) => {
-    const result = await desk.getToken('dev', false);
-    credentialOf(result);
-    assert.match(result.stderr, reason);
-    assert.equal(result.stderr.split('\n').length, 2, result.stderr);
-    assert.ok(lstatSync(file).isFile());
-    assert.equal(lstatSync(file).mode & 0o777, 0o600);
-    const again = await desk.getToken('dev', false);
-    credentialOf(again);
-    assert.equal(again.stderr, '');
-  };
-  const write = (content: string | Uint8Array) => writeFileSync(file, content, { mode: 0o600 });
+    /** What is there is a miss with this reason; the call succeeds, and afterwards the entry is good again. */
+    const isMissAndHeals = async (reason: RegExp) => {
+      const result = await desk.getToken('dev', false);
+      credentialOf(result);
+      assert.match(result.stderr, reason);
+      assert.equal(result.stderr.split('\n').length, 2, result.stderr);
+      assert.ok(lstatSync(file).isFile());
+      assert.equal(lstatSync(file).mode & 0o777, 0o600);
+      const again = await desk.getToken('dev', false);
+      credentialOf(again);
+      assert.equal(again.stderr, '');
+    };
+    const write = (content: string | Uint8Array) => writeFileSync(file, content, { mode: 0o600 });
 
-  it('that is empty, truncated or random is a miss with a reason, and heals (P6)', async () => {
-    for (const content of ['', good.slice(0, good.length / 2), '\0\x01ÿ not json', '[]', 'null', '{}']) {
-      write(content);
-      await isMissAndHeals(/^curfew: cache: .* is (not JSON|not an object|another version); going on without$/m);
-    }
-  });
+    it('that is empty, truncated or random is a miss with a reason, and heals (P6)', async () => {
+      for (const content of ['', good.slice(0, good.length / 2), '\0\x01ÿ not json', '[]', 'null', '{}']) {
+        write(content);
+        await isMissAndHeals(/^curfew: cache: .* is (not JSON|not an object|another version); going on without$/m);
+      }
+    });
 
-  it('of a later version is a miss with a reason, and heals (P6)', async () => {
-    write(JSON.stringify({ ...JSON.parse(good), version: 2 }));
-    await isMissAndHeals(/is another version/);
-  });
+    it('of a later version is a miss with a reason, and heals (P6)', async () => {
+      write(JSON.stringify({ ...JSON.parse(good), version: 2 }));
+      await isMissAndHeals(/is another version/);
+    });
 
-  it('that was copied from another cluster, broker or max_age is a miss (P6)', async () => {
-    for (const other of [{ cluster: 'prod' }, { broker: 'https://other.example.com' }, { max_age: 60 }]) {
-      write(JSON.stringify({ ...JSON.parse(good), ...other }));
-      await isMissAndHeals(/is for another broker, cluster or max_age/);
-    }
-  });
+    it('that was copied from another cluster, broker or max_age is a miss (P6)', async () => {
+      for (const other of [{ cluster: 'prod' }, { broker: 'https://other.example.com' }, { max_age: 60 }]) {
+        write(JSON.stringify({ ...JSON.parse(good), ...other }));
+        await isMissAndHeals(/is for another broker, cluster or max_age/);
+      }
+    });
 
-  it('of 100 MB is a miss, read at no length (P6)', async () => {
-    write(Buffer.alloc(100 * 1024 * 1024, 0x20));
-    await isMissAndHeals(/is too large/);
-  });
+    it('of 100 MB is a miss, read at no length (P6)', async () => {
+      write(Buffer.alloc(100 * 1024 * 1024, 0x20));
+      await isMissAndHeals(/is too large/);
+    });
 
-  it('that is a symbolic link is a miss, and what it points to is not written (P6)', async () => {
-    const target = `${desk.dir}/target`;
-    writeFileSync(target, good, { mode: 0o600 });
-    symlinkSync(target, file);
-    await isMissAndHeals(/is a symbolic link/);
-    assert.equal(readFileSync(target, 'utf8'), good);
-  });
+    it('that is a symbolic link is a miss, and what it points to is not written (P6)', async () => {
+      const target = `${desk.dir}/target`;
+      writeFileSync(target, good, { mode: 0o600 });
+      symlinkSync(target, file);
+      await isMissAndHeals(/is a symbolic link/);
+      assert.equal(readFileSync(target, 'utf8'), good);
+    });
 
-  it('that is a FIFO is a miss, at once (P6)', async () => {
-    execFileSync('mkfifo', [file]);
-    await isMissAndHeals(/is not a regular file/);
-  });
+    it('that is a FIFO is a miss, at once (P6)', async () => {
+      execFileSync('mkfifo', [file]);
+      await isMissAndHeals(/is not a regular file/);
+    });
 
-  it('that is open to others is a miss, and heals (P6)', async () => {
-    write(good);
-    chmodSync(file, 0o644);
-    await isMissAndHeals(/is open to others/);
-  });
+    it('that is open to others is a miss, and heals (P6)', async () => {
+      write(good);
+      chmodSync(file, 0o644);
+      await isMissAndHeals(/is open to others/);
+    });
 
-  it('that is a directory is a miss; the call goes on without (P6)', async () => {
-    mkdirSync(file);
-    const result = await desk.getToken('dev', false);
-    credentialOf(result);
-    assert.match(result.stderr, /is not a regular file/);
-  });
+    it('that is a directory is a miss; the call goes on without (P6)', async () => {
+      mkdirSync(file);
+      const result = await desk.getToken('dev', false);
+      credentialOf(result);
+      assert.match(result.stderr, /is not a regular file/);
+    });
 
-  it('that belongs to another user is a miss (P6)', { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
-    write(good);
-    chownSync(file, 65_534, 65_534);
-    await isMissAndHeals(/belongs to another user/);
-  });
+    it('that belongs to another user is a miss (P6)', { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
+      write(good);
+      chownSync(file, 65_534, 65_534);
+      await isMissAndHeals(/belongs to another user/);
+    });
 
-  it('in a directory that is open to others is a miss, and nothing is written there (P6)', async () => {
-    const cache = `${desk.dir}/open`;
-    mkdirSync(cache);
-    chmodSync(cache, 0o777);
-    const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: cache } });
-    credentialOf(result);
-    assert.match(result.stderr, /^curfew: cache: \S+ is open to others: its mode must be 0700; going on without\n$/);
-    assert.deepEqual(readdirSync(cache), []);
-  });
-
-  it('in a directory that is a symbolic link, a file or somebody else’s is a miss, and nothing is written there (P6)', async () => {
-    const [real, link, plain] = [`${desk.dir}/real`, `${desk.dir}/link`, `${desk.dir}/plain`];
-    mkdirSync(real, { mode: 0o700 });
-    symlinkSync(real, link);
-    writeFileSync(plain, '');
-    for (const cache of [link, plain]) {
+    it('in a directory that is open to others is a miss, and nothing is written there (P6)', async () => {
+      const cache = `${desk.dir}/open`;
+      mkdirSync(cache);
+      chmodSync(cache, 0o777);
       const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: cache } });
       credentialOf(result);
-      assert.match(result.stderr, /is not a directory; going on without/);
-    }
-    assert.deepEqual(readdirSync(real), []);
-  });
+      assert.match(result.stderr, /^curfew: cache: \S+ is open to others: its mode must be 0700; going on without\n$/);
+      assert.deepEqual(readdirSync(cache), []);
+    });
 
-  it('cannot be where the environment names no absolute path: exit 78', async () => {
-    const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: 'relative' } });
-    assert.equal(result.code, 78);
+    it('in a directory that is a symbolic link, a file or somebody else’s is a miss, and nothing is written there (P6)', async () => {
+      const [real, link, plain] = [`${desk.dir}/real`, `${desk.dir}/link`, `${desk.dir}/plain`];
+      mkdirSync(real, { mode: 0o700 });
+      symlinkSync(real, link);
+      writeFileSync(plain, '');
+      for (const cache of [link, plain]) {
+        const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: cache } });
+        credentialOf(result);
+        assert.match(result.stderr, /is not a directory; going on without/);
+      }
+      assert.deepEqual(readdirSync(real), []);
+    });
+
+    it('cannot be where the environment names no absolute path: exit 78', async () => {
+      const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: 'relative' } });
+      assert.equal(result.code, 78);
+    });
   });
-});
 
 describe('the cache under kill -9', () => {
   it('holds the old content or the new, never torn, 500 times (P7)', { timeout: 280_000 }, async () => {

@@ -5,9 +5,9 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { freePort } from '../cluster/ports.ts';
+import { installNative, nodeProgram } from '../native/launcher.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from '../support/browser.ts';
-import { buildBundles } from '../support/bundle.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { type Idp, type IdpOptions, startIdp } from '../support/idp.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
@@ -30,6 +30,8 @@ export interface Desk {
   readonly ca_file: string;
   readonly browser: Browser;
   readonly env: Readonly<Record<string, string>>;
+  /** The plugin, without arguments. */
+  readonly command: readonly [string, ...string[]];
   readonly broker: BrokerProcess;
   curfew(args: readonly string[], env?: Env): Promise<RunResult>;
   /** As a person types it. */
@@ -69,9 +71,21 @@ const POLICY = {
   ],
 };
 
-export async function openDesk(changes: Settings = {}, idpOptions: Partial<IdpOptions> = {}): Promise<Desk> {
+/** The two programs that kubectl may run: the native one hands over to the other what it does not answer. */
+export const PROGRAMS = ['native', 'Node.js'] as const;
+
+interface DeskOptions {
+  readonly idp?: Partial<IdpOptions>;
+  readonly via?: (typeof PROGRAMS)[number];
+}
+
+export async function openDesk(
+  changes: Settings = {},
+  { idp: idpOptions = {}, via = 'native' }: DeskOptions = {},
+): Promise<Desk> {
   const dir = temporaryFolder('desk');
-  const { cli } = await buildBundles();
+  const { command } = via === 'native' ? await installNative(path.join(dir, 'bin')) : await nodeProgram();
+  const [program, ...words] = command;
   const authority = await createCertificateAuthority(path.join(dir, 'ca'));
   const idp = await startIdp({ users: USERS, ...idpOptions });
   const port = await freePort();
@@ -127,11 +141,11 @@ export async function openDesk(changes: Settings = {}, idpOptions: Partial<IdpOp
     BROWSER: browser.command,
   };
   const curfew: Desk['curfew'] = (args, more = {}) =>
-    run(process.execPath, [cli, ...args], { env: { ...env, BROWSER: browser.command, ...more } });
+    run(program, [...words, ...args], { env: { ...env, BROWSER: browser.command, ...more } });
   return {
-    ...{ dir, idp, url, env, curfew, ca_file: authority.caFile },
+    ...{ dir, idp, url, env, curfew, command, ca_file: authority.caFile },
     curfewAtTerminal: (args, more = {}) =>
-      runInPty(process.execPath, [cli, ...args], { env: { ...env, BROWSER: browser.command, ...more } }),
+      runInPty(program, [...words, ...args], { env: { ...env, BROWSER: browser.command, ...more } }),
     get broker() {
       return broker;
     },
@@ -140,7 +154,7 @@ export async function openDesk(changes: Settings = {}, idpOptions: Partial<IdpOp
     },
     getToken: (cluster, interactive, { env: more = {}, more: flags = [], times = 1 } = {}) => {
       const args = ['get-token', '--broker', url, '--cluster', cluster, '--ca-file', authority.caFile, ...flags];
-      return run('/bin/sh', ['-c', `${CALL.repeat(times)}exit $code`, 'sh', process.execPath, cli, ...args], {
+      return run('/bin/sh', ['-c', `${CALL.repeat(times)}exit $code`, 'sh', ...command, ...args], {
         env: { ...env, BROWSER: browser.command, KUBERNETES_EXEC_INFO: execInfo(interactive), ...more },
       });
     },

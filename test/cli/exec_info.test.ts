@@ -1,4 +1,4 @@
-// What kubectl says to the plugin, rightly and wrongly (P10), by the shipped bundle.
+// What kubectl says to the plugin, rightly and wrongly (P10), by both programs.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -6,15 +6,15 @@ import fc from 'fast-check';
 import { parseExecInfo, printCredential } from '../../cli/exec_info.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
-import { buildBundles } from '../support/bundle.ts';
+import { installNative, nodeProgram, type Program } from '../native/launcher.ts';
 import { run } from '../support/run.ts';
 import { execInfo, refusalOf } from './desk.ts';
 import { temporaryFolder } from './host.ts';
 
-const { cli } = await buildBundles();
 const home = temporaryFolder('home');
-const getToken = (info: string | undefined) =>
-  run(process.execPath, [cli, 'get-token', '--broker', 'https://127.0.0.1:1', '--cluster', 'dev'], {
+const programs = [await installNative(`${home}/bin`), await nodeProgram()];
+const getToken = ([program, ...words]: Program['command'], info: string | undefined) =>
+  run(program, [...words, 'get-token', '--broker', 'https://127.0.0.1:1', '--cluster', 'dev'], {
     env: { HOME: home, KUBERNETES_EXEC_INFO: info },
   });
 
@@ -31,12 +31,14 @@ describe('KUBERNETES_EXEC_INFO', () => {
     'of the dead v1alpha1': execInfo(false, 'client.authentication.k8s.io/v1alpha1'),
     huge: JSON.stringify({ kind: 'ExecCredential', padding: 'x'.repeat(120_000) }),
   };
-  for (const [what, info] of Object.entries(wrong)) {
-    it(`${what}: exit 64 and empty stdout (P10)`, async () => {
-      const result = await getToken(info);
-      assert.equal(result.code, 64);
-      assert.match(refusalOf(result).error, /^KUBERNETES_EXEC_INFO /);
-    });
+  for (const { name, command } of programs) {
+    for (const [what, info] of Object.entries(wrong)) {
+      it(`${what}, to ${name}: exit 64 and empty stdout (P10)`, async () => {
+        const result = await getToken(command, info);
+        assert.equal(result.code, 64);
+        assert.match(refusalOf(result).error, /^KUBERNETES_EXEC_INFO /);
+      });
+    }
   }
 
   it('larger than 1 MiB is not even parsed (P10)', () => {

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isObject } from '../../shared/wire.ts';
 import { claimsOf } from '../support/holder.ts';
-import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
+import { credentialOf, type Desk, openDesk, PROGRAMS, refusalOf } from './desk.ts';
 
 const SHORT = {
   policy: {
@@ -103,64 +103,68 @@ describe('a first call', () => {
   });
 });
 
-describe('a login that is too old for a cluster', () => {
-  let desk: Desk;
-  before(async () => {
-    desk = await openDesk(SHORT);
-    credentialOf(await desk.getToken('dev', true));
-    credentialOf(await desk.getToken('prod', false));
-    await sleep(4_000);
-  });
-  after(() => desk.stop());
+for (const via of PROGRAMS)
+  describe(`a login that is too old for a cluster (${via})`, () => {
+    let desk: Desk;
+    before(async () => {
+      desk = await openDesk(SHORT, { via });
+      credentialOf(await desk.getToken('dev', true));
+      credentialOf(await desk.getToken('prod', false));
+      await sleep(4_000);
+    });
+    after(() => desk.stop());
 
-  it('is refused without a terminal, with age and limit, offline, without lock or tab (P2, P3)', async () => {
-    const [requests, lines] = [desk.idp.requests.length, desk.broker.audit().length];
-    const results = await Promise.all(Array.from({ length: 10 }, () => desk.getToken('prod', false)));
-    for (const result of results) {
+    it('is refused without a terminal, with age and limit, offline, without lock or tab (P2, P3)', async () => {
+      const [requests, lines] = [desk.idp.requests.length, desk.broker.audit().length];
+      const results = await Promise.all(Array.from({ length: 10 }, () => desk.getToken('prod', false)));
+      for (const result of results) {
+        assert.equal(result.code, 77);
+        const { error, hint, before } = refusalOf(result);
+        assert.match(error, /^login is too old: last login \d+s ago, limit 3s$/);
+        assert.match(hint, /^run: kubectl curfew login --broker https:\/\/\S+$/);
+        assert.deepEqual(before, []);
+      }
+      assert.equal(desk.idp.requests.length, requests);
+      assert.equal(desk.broker.audit().length, lines);
+    });
+
+    it('is refused in the same way when the broker is away', async () => {
+      await desk.stopBroker();
+      assert.equal((await desk.getToken('prod', false)).code, 77);
+      await desk.restartBroker();
+    });
+
+    it('leaves other clusters as they were', async () => {
+      credentialOf(await desk.getToken('dev', false));
+    });
+
+    it('is renewed at a terminal, where the IdP sees the smaller max_age', async () => {
+      const result = await desk.getToken('prod', true);
+      credentialOf(result);
+      assert.match(result.stderr, /^curfew: login is too old: last login \d+s ago, limit 3s: logging in$/m);
+      assert.equal(desk.idp.requests.filter(({ path }) => path === '/auth').at(-1)?.query.max_age, '3');
+    });
+
+    it('with an IdP that answers with an old auth_time all the same: one try in the same tab, then refused (S3)', async () => {
+      desk.idp.setAuthTimeOffset('alice', 600);
+      const [tabs, prompts] = [desk.browser.visits().length, promptsOf(desk).length];
+      await sleep(3_000);
+      const result = await desk.getToken('prod', true);
+      desk.idp.setAuthTimeOffset('alice', 0);
       assert.equal(result.code, 77);
-      const { error, hint, before } = refusalOf(result);
-      assert.match(error, /^login is too old: last login \d+s ago, limit 3s$/);
-      assert.match(hint, /^run: kubectl curfew login --broker https:\/\/\S+$/);
-      assert.deepEqual(before, []);
-    }
-    assert.equal(desk.idp.requests.length, requests);
-    assert.equal(desk.broker.audit().length, lines);
+      assert.match(
+        refusalOf(result).error,
+        /^login is too old: .*; the identity provider did not ask for a new login$/,
+      );
+      assert.deepEqual(
+        promptsOf(desk)
+          .slice(prompts)
+          .filter((prompt, i, all) => i === 0 || prompt !== all[i - 1]),
+        ['', 'login'],
+      );
+      assert.equal(desk.browser.visits().length, tabs + 1);
+    });
   });
-
-  it('is refused in the same way when the broker is away', async () => {
-    await desk.stopBroker();
-    assert.equal((await desk.getToken('prod', false)).code, 77);
-    await desk.restartBroker();
-  });
-
-  it('leaves other clusters as they were', async () => {
-    credentialOf(await desk.getToken('dev', false));
-  });
-
-  it('is renewed at a terminal, where the IdP sees the smaller max_age', async () => {
-    const result = await desk.getToken('prod', true);
-    credentialOf(result);
-    assert.match(result.stderr, /^curfew: login is too old: last login \d+s ago, limit 3s: logging in$/m);
-    assert.equal(desk.idp.requests.filter(({ path }) => path === '/auth').at(-1)?.query.max_age, '3');
-  });
-
-  it('with an IdP that answers with an old auth_time all the same: one try in the same tab, then refused (S3)', async () => {
-    desk.idp.setAuthTimeOffset('alice', 600);
-    const [tabs, prompts] = [desk.browser.visits().length, promptsOf(desk).length];
-    await sleep(3_000);
-    const result = await desk.getToken('prod', true);
-    desk.idp.setAuthTimeOffset('alice', 0);
-    assert.equal(result.code, 77);
-    assert.match(refusalOf(result).error, /^login is too old: .*; the identity provider did not ask for a new login$/);
-    assert.deepEqual(
-      promptsOf(desk)
-        .slice(prompts)
-        .filter((prompt, i, all) => i === 0 || prompt !== all[i - 1]),
-      ['', 'login'],
-    );
-    assert.equal(desk.browser.visits().length, tabs + 1);
-  });
-});
 
 describe('a session that has ended', () => {
   let desk: Desk;
@@ -326,36 +330,40 @@ describe('a broker that is away', () => {
   });
 });
 
-describe('a session that was not used for too long', () => {
-  let desk: Desk;
-  before(async () => {
-    desk = await openDesk({
-      policy: { limits: { max_age: '1h', inactivity_timeout: '4s', token_ttl: '2s' }, segments: [] },
+for (const via of PROGRAMS)
+  describe(`a session that was not used for too long (${via})`, () => {
+    let desk: Desk;
+    before(async () => {
+      desk = await openDesk(
+        {
+          policy: { limits: { max_age: '1h', inactivity_timeout: '4s', token_ttl: '2s' }, segments: [] },
+        },
+        { via },
+      );
+      credentialOf(await desk.getToken('dev', true));
+      await sleep(5_000);
     });
-    credentialOf(await desk.getToken('dev', true));
-    await sleep(5_000);
-  });
-  after(() => desk.stop());
+    after(() => desk.stop());
 
-  it('is refused after one question to the broker, for all calls together, and that is remembered (P2)', async () => {
-    const lines = desk.broker.audit().length;
-    const results = await Promise.all(Array.from({ length: 10 }, () => desk.getToken('dev', false)));
-    for (const result of results) {
-      assert.equal(result.code, 77);
-      // The broker's sweeper may have ended it a moment before.
-      const said = /^session is (idle for too long: not used for \d+s, limit 4s|over: it was not used for too long)$/;
-      assert.match(refusalOf(result).error, said);
-    }
-    const asked = desk.broker.audit().length - lines;
-    await desk.stopBroker();
-    assert.equal((await desk.getToken('dev', false)).code, 77);
-    await desk.restartBroker();
-    // One refusal and one end of the session are two lines at most.
-    assert.ok(asked >= 1 && asked <= 2, `${asked}`);
-  });
+    it('is refused after one question to the broker, for all calls together, and that is remembered (P2)', async () => {
+      const lines = desk.broker.audit().length;
+      const results = await Promise.all(Array.from({ length: 10 }, () => desk.getToken('dev', false)));
+      for (const result of results) {
+        assert.equal(result.code, 77);
+        // The broker's sweeper may have ended it a moment before.
+        const said = /^session is (idle for too long: not used for \d+s, limit 4s|over: it was not used for too long)$/;
+        assert.match(refusalOf(result).error, said);
+      }
+      const asked = desk.broker.audit().length - lines;
+      await desk.stopBroker();
+      assert.equal((await desk.getToken('dev', false)).code, 77);
+      await desk.restartBroker();
+      // One refusal and one end of the session are two lines at most.
+      assert.ok(asked >= 1 && asked <= 2, `${asked}`);
+    });
 
-  it('does not come back through the living SSO: the person has to come (S13)', async () => {
-    credentialOf(await desk.getToken('dev', true));
-    assert.equal(promptsOf(desk).at(-1), 'login');
+    it('does not come back through the living SSO: the person has to come (S13)', async () => {
+      credentialOf(await desk.getToken('dev', true));
+      assert.equal(promptsOf(desk).at(-1), 'login');
+    });
   });
-});

@@ -5,147 +5,148 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildBundles } from '../support/bundle.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
 import { run } from '../support/run.ts';
-import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
+import { credentialOf, type Desk, execInfo, openDesk, PROGRAMS, refusalOf } from './desk.ts';
 
 const cold = (desk: Desk) => run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);
 const exchanges = (desk: Desk) => desk.broker.audit().filter(({ event }) => event === 'login').length;
 
-describe('many calls at once', () => {
-  let desk: Desk;
-  before(async () => {
-    desk = await openDesk();
-  });
-  beforeEach(() => cold(desk));
-  after(() => desk.stop());
+for (const via of PROGRAMS)
+  describe(`many calls at once (${via})`, () => {
+    let desk: Desk;
+    before(async () => {
+      desk = await openDesk({}, { via });
+    });
+    beforeEach(() => cold(desk));
+    after(() => desk.stop());
 
-  it('20 cold ones at a terminal: one login, one tab, one exchange, 20 credentials (P1)', async () => {
-    const [tabs, before] = [desk.browser.visits().length, exchanges(desk)];
-    const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('dev', true)));
-    const tokens = new Set(results.map((result) => credentialOf(result).token));
-    assert.equal(tokens.size, 1);
-    assert.equal(desk.browser.visits().length, tabs + 1);
-    assert.equal(exchanges(desk), before + 1);
-  });
+    it('50 cold ones at a terminal: one login, one tab, one exchange, 50 credentials (P1)', async () => {
+      const [tabs, before] = [desk.browser.visits().length, exchanges(desk)];
+      const results = await Promise.all(Array.from({ length: 50 }, () => desk.getToken('dev', true)));
+      const tokens = new Set(results.map((result) => credentialOf(result).token));
+      assert.equal(tokens.size, 1);
+      assert.equal(desk.browser.visits().length, tabs + 1);
+      assert.equal(exchanges(desk), before + 1);
+    });
 
-  it('20 cold ones for several clusters: still one login', async () => {
-    const [tabs, before] = [desk.browser.visits().length, exchanges(desk)];
-    const clusters = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? 'dev' : 'prod'));
-    const results = await Promise.all(clusters.map((cluster) => desk.getToken(cluster, true)));
-    for (const result of results) credentialOf(result);
-    assert.equal(desk.browser.visits().length, tabs + 1);
-    assert.equal(exchanges(desk), before + 1);
-  });
+    it('50 cold ones for several clusters: still one login', async () => {
+      const [tabs, before] = [desk.browser.visits().length, exchanges(desk)];
+      const clusters = Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? 'dev' : 'prod'));
+      const results = await Promise.all(clusters.map((cluster) => desk.getToken(cluster, true)));
+      for (const result of results) credentialOf(result);
+      assert.equal(desk.browser.visits().length, tabs + 1);
+      assert.equal(exchanges(desk), before + 1);
+    });
 
-  it('20 cold ones without a terminal: 20 refusals, no tab, no lock (P2)', async () => {
-    const tabs = desk.browser.visits().length;
-    const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('dev', false)));
-    for (const result of results) {
-      assert.equal(result.code, 77);
-      assert.equal(refusalOf(result).error, 'not logged in');
-    }
-    assert.equal(desk.browser.visits().length, tabs);
-    const { stdout } = await run('find', [`${desk.dir}/cache`, '-name', 'lock*']);
-    assert.equal(stdout, '');
-  });
+    it('50 cold ones without a terminal: 50 refusals, no tab, no lock (P2)', async () => {
+      const tabs = desk.browser.visits().length;
+      const results = await Promise.all(Array.from({ length: 50 }, () => desk.getToken('dev', false)));
+      for (const result of results) {
+        assert.equal(result.code, 77);
+        assert.equal(refusalOf(result).error, 'not logged in');
+      }
+      assert.equal(desk.browser.visits().length, tabs);
+      const { stdout } = await run('find', [`${desk.dir}/cache`, '-name', 'lock*']);
+      assert.equal(stdout, '');
+    });
 
-  it('20 that need a renewal: one question to the broker', async () => {
-    credentialOf(await desk.getToken('dev', true));
-    const mints = desk.broker.audit().length;
-    const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('prod', false)));
-    assert.equal(new Set(results.map((result) => credentialOf(result).token)).size, 1);
-    assert.equal(desk.broker.audit().length, mints + 1);
-  });
+    it('50 that need a renewal: one question to the broker', async () => {
+      credentialOf(await desk.getToken('dev', true));
+      const mints = desk.broker.audit().length;
+      const results = await Promise.all(Array.from({ length: 50 }, () => desk.getToken('prod', false)));
+      assert.equal(new Set(results.map((result) => credentialOf(result).token)).size, 1);
+      assert.equal(desk.broker.audit().length, mints + 1);
+    });
 
-  it('when the login fails, those who waited fail with it and open no tab of their own', async () => {
-    desk.browser.set({ mode: 'deny' });
-    desk.idp.endSessions(null);
-    const tabs = desk.browser.visits().length;
-    const results = await Promise.all(Array.from({ length: 8 }, () => desk.getToken('dev', true)));
-    desk.browser.set({ mode: 'login' });
-    for (const result of results) {
-      assert.equal(result.code, 77);
-      assert.match(refusalOf(result).error, /refused: access_denied \(the person cancelled\)$/);
-    }
-    assert.equal(desk.browser.visits().length, tabs + 1);
-    credentialOf(await desk.getToken('dev', true));
-  });
+    it('when the login fails, those who waited fail with it and open no tab of their own', async () => {
+      desk.browser.set({ mode: 'deny' });
+      desk.idp.endSessions(null);
+      const tabs = desk.browser.visits().length;
+      const results = await Promise.all(Array.from({ length: 8 }, () => desk.getToken('dev', true)));
+      desk.browser.set({ mode: 'login' });
+      for (const result of results) {
+        assert.equal(result.code, 77);
+        assert.match(refusalOf(result).error, /refused: access_denied \(the person cancelled\)$/);
+      }
+      assert.equal(desk.browser.visits().length, tabs + 1);
+      credentialOf(await desk.getToken('dev', true));
+    });
 
-  it('when the login fails, the kubectl that needed it asks once, however often it calls; the next kubectl asks again', async () => {
-    desk.browser.set({ mode: 'deny' });
-    desk.idp.endSessions(null);
-    const tabs = desk.browser.visits().length;
-    assert.equal((await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
-    const { code, stdout, stderr } = await desk.getToken('dev', true, { times: 5 });
-    assert.deepEqual([code, stdout], [77, '']);
-    assert.equal(stderr.match(/^curfew: error: .*refused: access_denied \(the person cancelled\)$/gm)?.length, 5);
-    assert.equal(desk.browser.visits().length, tabs + 1);
-    desk.browser.set({ mode: 'login' });
-    credentialOf(await desk.getToken('dev', true));
-  });
-});
-
-describe('a login under way', () => {
-  let desk: Desk;
-  before(async () => {
-    desk = await openDesk();
-    desk.browser.set({ mode: 'abandon' });
-  });
-  after(() => desk.stop());
-
-  /** With a living SSO the IdP's first page would send the browser back at once. */
-  const begin = async (): Promise<Pty> => {
-    desk.idp.endSessions(null);
-    const visits = desk.browser.visits().length;
-    const { cli } = await buildBundles();
-    const args = [cli, 'get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
-    const env = { ...desk.env, KUBERNETES_EXEC_INFO: execInfo(true) };
-    const pty = runInPty(process.execPath, args, { env, cols: 2_000 });
-    await pty.waitFor('log in at: ', 10_000);
-    await desk.browser.waitForVisits(visits + 1);
-    return pty;
-  };
-  const listening = async (pid: number): Promise<string> =>
-    (await run('sh', ['-c', `ls -l /proc/${pid}/fd 2>/dev/null | grep -c socket`])).stdout.trim();
-
-  it('ends at Ctrl-C by the signal, and leaves no listener and no lock (P4)', async () => {
-    using pty = await begin();
-    const callback = new URL(decodeURIComponent(/redirect_uri=([^&\s]+)/.exec(pty.output())?.[1] ?? ''));
-    assert.notEqual(await listening(pty.pid), '0');
-    pty.write('\x03');
-    const { code, signal } = await pty.exit;
-    assert.ok(signal === 2 || code === 130, `code ${code}, signal ${signal}`);
-    await assert.rejects(fetch(callback), TypeError);
-    desk.browser.set({ mode: 'login' });
-    credentialOf(await desk.getToken('dev', true));
-    await cold(desk);
-    desk.browser.set({ mode: 'abandon' });
+    it('when the login fails, the kubectl that needed it asks once, however often it calls; the next kubectl asks again', async () => {
+      desk.browser.set({ mode: 'deny' });
+      desk.idp.endSessions(null);
+      const tabs = desk.browser.visits().length;
+      assert.equal((await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
+      const { code, stdout, stderr } = await desk.getToken('dev', true, { times: 5 });
+      assert.deepEqual([code, stdout], [77, '']);
+      assert.equal(stderr.match(/^curfew: error: .*refused: access_denied \(the person cancelled\)$/gm)?.length, 5);
+      assert.equal(desk.browser.visits().length, tabs + 1);
+      desk.browser.set({ mode: 'login' });
+      credentialOf(await desk.getToken('dev', true));
+    });
   });
 
-  it('that is killed is taken over by the one that waits (P5)', async () => {
-    using pty = await begin();
-    desk.browser.set({ mode: 'login' });
-    const waiting = desk.getToken('dev', true);
-    await sleep(1_500);
-    pty.kill('SIGKILL');
-    const result = await waiting;
-    credentialOf(result);
-    assert.match(result.stderr, /^curfew: waiting for the login that another kubectl-curfew has begun$/m);
-    desk.browser.set({ mode: 'abandon' });
-  });
+for (const via of PROGRAMS)
+  describe(`a login under way (${via})`, () => {
+    let desk: Desk;
+    before(async () => {
+      desk = await openDesk({}, { via });
+      desk.browser.set({ mode: 'abandon' });
+    });
+    after(() => desk.stop());
 
-  it('keeps no other cluster from renewing: its session goes on', async () => {
-    const { cli } = await buildBundles();
-    desk.idp.endSessions(null);
-    const env = { ...desk.env, BROWSER: desk.browser.command };
-    const login = spawn(process.execPath, [cli, 'login', '--broker', desk.url, '--ca-file', desk.ca_file], { env });
-    await once(login.stderr, 'data');
-    credentialOf(await desk.getToken('prod', false));
-    login.kill('SIGKILL');
+    /** With a living SSO the IdP's first page would send the browser back at once. */
+    const begin = async (): Promise<Pty> => {
+      desk.idp.endSessions(null);
+      const visits = desk.browser.visits().length;
+      const [program, ...words] = desk.command;
+      const args = [...words, 'get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
+      const env = { ...desk.env, KUBERNETES_EXEC_INFO: execInfo(true) };
+      const pty = runInPty(program, args, { env, cols: 2_000 });
+      await pty.waitFor('log in at: ', 10_000);
+      await desk.browser.waitForVisits(visits + 1);
+      return pty;
+    };
+    const listening = async (pid: number): Promise<string> =>
+      (await run('sh', ['-c', `ls -l /proc/${pid}/fd 2>/dev/null | grep -c socket`])).stdout.trim();
+
+    it('ends at Ctrl-C by the signal, and leaves no listener and no lock (P4)', async () => {
+      using pty = await begin();
+      const callback = new URL(decodeURIComponent(/redirect_uri=([^&\s]+)/.exec(pty.output())?.[1] ?? ''));
+      assert.notEqual(await listening(pty.pid), '0');
+      pty.write('\x03');
+      const { code, signal } = await pty.exit;
+      assert.ok(signal === 2 || code === 130, `code ${code}, signal ${signal}`);
+      await assert.rejects(fetch(callback), TypeError);
+      desk.browser.set({ mode: 'login' });
+      credentialOf(await desk.getToken('dev', true));
+      await cold(desk);
+      desk.browser.set({ mode: 'abandon' });
+    });
+
+    it('that is killed is taken over by the one that waits (P5)', async () => {
+      using pty = await begin();
+      desk.browser.set({ mode: 'login' });
+      const waiting = desk.getToken('dev', true);
+      await sleep(1_500);
+      pty.kill('SIGKILL');
+      const result = await waiting;
+      credentialOf(result);
+      assert.match(result.stderr, /^curfew: waiting for the login that another kubectl-curfew has begun$/m);
+      desk.browser.set({ mode: 'abandon' });
+    });
+
+    it('keeps no other cluster from renewing: its session goes on', async () => {
+      const [program, ...words] = desk.command;
+      desk.idp.endSessions(null);
+      const env = { ...desk.env, BROWSER: desk.browser.command };
+      const login = spawn(program, [...words, 'login', '--broker', desk.url, '--ca-file', desk.ca_file], { env });
+      await once(login.stderr, 'data');
+      credentialOf(await desk.getToken('prod', false));
+      login.kill('SIGKILL');
+    });
   });
-});
 
 describe('a lock that stays taken', () => {
   it('is waited for 10 s without a terminal, then 75 and who holds it (P5)', async () => {
