@@ -4,6 +4,8 @@ import { CurfewError } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
 import { isObject } from '../shared/wire.ts';
 
+/** Of client.authentication.k8s.io. */
+export const EXEC_VERSIONS = ['v1', 'v1beta1'] as const;
 const VERSIONS = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1'] as const;
 const LARGEST = 1024 * 1024;
 
@@ -35,6 +37,11 @@ export function parseExecInfo(text: string | undefined): ExecInfo {
   if (apiVersion === undefined) throw malformed('is of an unknown version: v1 and v1beta1 are known');
   const interactive = isObject(info.spec) && info.spec.interactive === true;
   return { apiVersion, interactive };
+}
+
+/** As a client says it that has nobody to be asked. */
+export function printExecInfo(apiVersion: string): string {
+  return JSON.stringify({ apiVersion, kind: 'ExecCredential', spec: { interactive: false } });
 }
 
 /** The ExecCredential that kubectl reads; its `apiVersion` must be the one asked for. */

@@ -9,6 +9,7 @@ import { logoutCommand } from './commands/logout.ts';
 import { endCommand, listCommand } from './commands/sessions.ts';
 import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
+import { EXEC_VERSIONS } from './exec_info.ts';
 import { getToken } from './get_token.ts';
 import type { Host } from './host.ts';
 import { brokerKey } from './paths.ts';
@@ -52,6 +53,11 @@ function commands(host: Host): Command {
     .requiredOption('--broker <url>', 'the broker')
     .option('--cluster <name>', 'only this cluster; may be repeated', several, [])
     .option('--kubeconfig <file>', 'the file to write; without it, the one that kubectl config would write')
+    .addOption(
+      new Option('--exec-api-version <version>', 'v1beta1 also for kubectl before 1.22')
+        .choices(EXEC_VERSIONS)
+        .default('v1'),
+    )
     .option(...CA_FILE)
     .option(...MAX_AGE)
     .action((options) => setupCommand(host, { ...options, broker: brokerKey(options.broker) }));

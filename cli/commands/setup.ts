@@ -9,6 +9,7 @@ import type { MetadataCluster } from '../../shared/wire.ts';
 import { createBroker } from '../broker.ts';
 import { findCluster } from '../client.ts';
 import { readConfig, writeConfig } from '../config.ts';
+import { printExecInfo } from '../exec_info.ts';
 import type { Host } from '../host.ts';
 import { createSend } from '../http.ts';
 import { editKubeconfig, findEntry, kubeconfigFile, setEntry } from '../kubeconfig.ts';
@@ -21,6 +22,7 @@ export interface SetupOptions {
   readonly broker: string;
   readonly cluster: readonly string[];
   readonly kubeconfig?: string;
+  readonly execApiVersion: string;
   readonly caFile?: string;
   readonly maxAge?: Seconds;
 }
@@ -40,7 +42,13 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
   rememberProbe(host, undefined);
   const broker = known === undefined ? {} : { ca_file: known };
   const file = kubeconfigFile(host, options.kubeconfig);
-  const user = { command: launcher.file, broker: options.broker, max_age: options.maxAge, ca_file: known };
+  const user = {
+    command: launcher.file,
+    api: options.execApiVersion,
+    broker: options.broker,
+    max_age: options.maxAge,
+    ca_file: known,
+  };
   const { contexts, current } = await editKubeconfig(host, file, (kubeconfig) => {
     const contexts = clusters.map((cluster) => ({
       cluster: cluster.name,
@@ -63,6 +71,7 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
 
 interface User {
   readonly command: string;
+  readonly api: string;
   readonly broker: string;
   readonly max_age: Seconds | undefined;
   readonly ca_file: string | undefined;
@@ -72,7 +81,7 @@ interface User {
 function addCluster(
   kubeconfig: Document,
   cluster: MetadataCluster,
-  { command, broker, max_age, ca_file }: User,
+  { command, api, broker, max_age, ca_file }: User,
 ): string {
   const name = freeName(kubeconfig, cluster, broker);
   const { server, certificate_authority_data } = cluster;
@@ -80,14 +89,17 @@ function addCluster(
     server,
     ...(certificate_authority_data && { 'certificate-authority-data': certificate_authority_data }),
   });
+  const apiVersion = `client.authentication.k8s.io/${api}`;
   const args = ['get-token', '--broker', broker, '--cluster', cluster.name];
   if (max_age !== undefined) args.push('--max-age', formatDuration(max_age));
   if (ca_file !== undefined) args.push('--ca-file', ca_file);
   setEntry(kubeconfig, 'users', name, 'user', {
     exec: {
-      apiVersion: 'client.authentication.k8s.io/v1',
+      apiVersion,
       command,
       args,
+      // Some clients tell the plugin nothing (the official one for JavaScript); what kubectl tells comes after this, and counts.
+      env: [{ name: 'KUBERNETES_EXEC_INFO', value: printExecInfo(apiVersion) }],
       interactiveMode: 'IfAvailable',
       provideClusterInfo: false,
       installHint: 'install kubectl-curfew, then run: kubectl-curfew setup',

@@ -42,7 +42,14 @@ export async function withExistingCluster({ kubeconfig, context, issuer, kubectl
       const home = path.join(dir, 'alice');
       await mkdir(home);
       const browser = { user: 'alice', password: USERS.alice?.password ?? '' };
-      const person = await makePerson({ dir: home, brokerUrl: issuer, caFile: authority.caFile, kubectl, browser });
+      const person = await makePerson({
+        dir: home,
+        brokerUrl: issuer,
+        caFile: authority.caFile,
+        kubectl,
+        browser,
+        withoutNative: say,
+      });
       say(`
 curfew-broker runs at ${issuer}. Set at the API server ${api.server}, which must be able to reach it there:
 

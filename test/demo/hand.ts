@@ -8,7 +8,13 @@ import { ended, say } from './say.ts';
 export async function byHand(): Promise<void> {
   say('starting: identity provider, curfew-broker, etcd, kube-apiserver');
   const done = ended();
-  const world = await startWorld({ policy: DEMO_POLICY, planes: DEMO_PLANES, sections: DEMO_SECTIONS, log: say });
+  const world = await startWorld({
+    policy: DEMO_POLICY,
+    planes: DEMO_PLANES,
+    sections: DEMO_SECTIONS,
+    log: say,
+    withoutNative: say,
+  });
   try {
     const person = await world.person('alice');
     say(whatToType(person, world.brokerUrl, world.authority.caFile));

@@ -27,7 +27,13 @@ const refuses =
 /** @throws Error naming the first step that did not do what it should */
 export async function play(): Promise<void> {
   say('# starting: identity provider, curfew-broker, etcd, kube-apiserver');
-  const world = await startWorld({ policy: DEMO_POLICY, planes: DEMO_PLANES, sections: DEMO_SECTIONS, log: say });
+  const world = await startWorld({
+    policy: DEMO_POLICY,
+    planes: DEMO_PLANES,
+    sections: DEMO_SECTIONS,
+    log: say,
+    withoutNative: say,
+  });
   try {
     const { env, browser } = await world.person('alice');
     const carol = await world.person('carol');

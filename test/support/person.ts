@@ -2,6 +2,7 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { buildNative } from '../native/build.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from './browser.ts';
 import { buildBundles } from './bundle.ts';
 import { type Pty, runInPty } from './pty.ts';
@@ -16,6 +17,8 @@ export interface PersonOptions {
   readonly caFile: string;
   readonly kubectl: string;
   readonly browser: BrowserSettings;
+  /** Takes a line instead of a failure where the native program cannot be built: everything works without it, slower. */
+  readonly withoutNative?: ((line: string) => void) | undefined;
 }
 
 interface CallOptions {
@@ -44,6 +47,7 @@ export async function makePerson({
   caFile,
   kubectl,
   browser: settings,
+  withoutNative,
 }: PersonOptions): Promise<Person> {
   const [bin, runtime, tabs] = ['bin', 'run', 'browser'].map((name) => path.join(dir, name)) as [
     string,
@@ -52,6 +56,10 @@ export async function makePerson({
   ];
   for (const folder of [bin, runtime, tabs]) await mkdir(folder, { recursive: true, mode: 0o700 });
   const { cli } = await buildBundles();
+  await buildNative().catch((error: unknown) => {
+    if (!withoutNative || !(error instanceof Error)) throw error;
+    withoutNative(`going on without the native program: ${error.message.split('\n', 1)[0]}`);
+  });
   // On the PATH, so that `kubectl curfew` finds its plugin as it does on a person's machine.
   await writeLauncher(path.join(bin, 'kubectl-curfew'), [process.execPath, cli]);
   await writeLauncher(path.join(bin, 'kubectl'), [kubectl]);

@@ -12,7 +12,7 @@ import type { BrokerProcess } from './broker_process.ts';
 import type { BrowserSettings } from './browser.ts';
 import { type CertificateAuthority, createCertificateAuthority } from './certificates.ts';
 import { type Idp, type IdpOptions, startIdp } from './idp.ts';
-import { makePerson, type Person } from './person.ts';
+import { makePerson, type Person, type PersonOptions } from './person.ts';
 import { type Settings, type Site, startSite } from './site.ts';
 
 export type { Person };
@@ -49,6 +49,8 @@ export interface WorldOptions {
   readonly idp?: Partial<IdpOptions>;
   /** Whether the IdP tells the broker of logouts. */
   readonly backchannel?: boolean;
+  /** As that of a person. */
+  readonly withoutNative?: PersonOptions['withoutNative'];
   /** Takes one line at a time while the control plane is built. */
   readonly log?: (line: string) => void;
 }
@@ -109,7 +111,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     for (const end of stops.splice(0).reverse()) await end();
   };
   try {
-    const { policy = POLICY, identityProvider, users = USERS } = options;
+    const { policy = POLICY, identityProvider, users = USERS, withoutNative } = options;
     const authority = await createCertificateAuthority(path.join(dir, 'ca'));
     const issuer = `https://127.0.0.1:${await freePort()}`;
     const uri = `${issuer}/backchannel-logout`;
@@ -154,7 +156,14 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         const home = await mkdtemp(path.join(dir, `${name}-`));
         const { caFile } = authority;
         const login = { user: name, password: users[name]?.password ?? '', ...browser };
-        return makePerson({ dir: home, brokerUrl: site.url, caFile, kubectl: plane.kubectlPath, browser: login });
+        return makePerson({
+          dir: home,
+          brokerUrl: site.url,
+          caFile,
+          kubectl: plane.kubectlPath,
+          browser: login,
+          withoutNative,
+        });
       },
     };
   } catch (error) {
