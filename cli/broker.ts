@@ -53,8 +53,7 @@ export interface Renewal {
 }
 
 export interface Broker {
-  /** `date` is the broker's clock, when it tells. */
-  metadata(deadline?: number): Promise<{ readonly metadata: Metadata; readonly date: Seconds | undefined }>;
+  metadata(deadline?: number): Promise<Metadata>;
   exchange(endpoints: Endpoints, key: PrivateJwk, exchange: Exchange): Promise<Answer>;
   renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<Answer>;
   /** RFC 7009: whether the broker took it. */
@@ -146,8 +145,7 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
       if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(name, answer);
       const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
       for (const endpoint of [token_endpoint, revocation_endpoint, sessions_endpoint]) sameOrigin(url, endpoint);
-      const date = Date.parse(answer.headers.date ?? '');
-      return { metadata, date: Number.isNaN(date) ? undefined : ((date / 1000) as Seconds) };
+      return metadata;
     },
     exchange: (endpoints, key, { id_token, nonce_random, client_id, audience, max_age }) =>
       token(endpoints, key, {

@@ -165,6 +165,10 @@ function sayFault(error: unknown): string {
   const code = codeOf(error);
   if (isUntrusted(error)) return `its certificate is not trusted (${code}): --ca-file adds a root`;
   switch (code) {
+    case 'CERT_NOT_YET_VALID':
+      return "its certificate begins later, by this machine's clock: correct the clock";
+    case 'CERT_HAS_EXPIRED':
+      return "its certificate is over, by this machine's clock: it has to be renewed, or the clock corrected";
     case 'ECONNREFUSED':
       return 'connection refused';
     case 'ENOTFOUND':

@@ -132,7 +132,7 @@ async function ask(client: Client, key: Key, { record, secret }: Kept, id_token?
   const answer = known === undefined ? undefined : await request(known);
   if (answer && answer.refusal?.reason !== 'invalid_target') return answer;
   // A cluster that is new, or has another audience now.
-  const { metadata } = await client.broker.metadata();
+  const metadata = await client.broker.metadata();
   const { audience } = findCluster(metadata.clusters, key.cluster);
   return answer && audience === known ? answer : await request(audience);
 }

@@ -57,7 +57,7 @@ async function ask<T>(client: Client, request: SessionRequest, is: Is<T>) {
   if (typeof secret === 'string') throw asError(client, { reason: 'unknown_session', message: secret });
   if (secret.handle === undefined) throw asError(client, NOT_LOGGED_IN);
   // A record of an earlier version has none.
-  const endpoint = endpoints.sessions_endpoint ?? (await client.broker.metadata()).metadata.sessions_endpoint;
+  const endpoint = endpoints.sessions_endpoint ?? (await client.broker.metadata()).sessions_endpoint;
   const credential = { key: secret.dpop_private_jwk, handle: secret.handle };
   const answer = await client.broker.sessions(endpoint, credential, request, is);
   if (answer.refusal && OVER.includes(answer.refusal.reason)) {

@@ -43,7 +43,7 @@ const DEADLINE = 2_000;
 /** @returns `undefined` when the broker does not say */
 async function endEffects({ broker }: Client): Promise<readonly EndEffect[] | undefined> {
   try {
-    const { metadata } = await broker.metadata(DEADLINE);
+    const metadata = await broker.metadata(DEADLINE);
     return metadata.clusters.map(({ name, credential, end_within }) => ({ name, credential, end_within }));
   } catch (error) {
     if (error instanceof CurfewError) return undefined;

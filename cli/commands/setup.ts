@@ -31,7 +31,7 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
   const config = readConfig(host);
   const ca_file = options.caFile === undefined ? undefined : resolve(options.caFile);
   const known = ca_file ?? config.brokers[options.broker]?.ca_file;
-  const { metadata } = await createBroker(options.broker, createSend(host, known), host).metadata();
+  const metadata = await createBroker(options.broker, createSend(host, known), host).metadata();
   const clusters =
     options.cluster.length === 0
       ? metadata.clusters

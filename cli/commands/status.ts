@@ -140,7 +140,7 @@ async function knownClusters(host: Host, url: string): Promise<readonly Known[]>
   const used = entries.flatMap(({ session, token }) => (session && token !== undefined ? [session.broker_time] : []));
   const last_used = used.length === 0 ? undefined : (Math.max(...used) as Seconds);
   try {
-    const { metadata } = await client.broker.metadata(DEADLINE);
+    const metadata = await client.broker.metadata(DEADLINE);
     return metadata.clusters.map(({ name, limits, credential, end_within }) => ({
       ...{ name, limits, last_used, credential, end_within },
     }));

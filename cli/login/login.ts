@@ -59,9 +59,9 @@ export type LoginOutcome =
 /** @throws CurfewError `login_failed`, `identity_provider`, `broker_unreachable`, `invalid_target`, `busy`, `insecure` */
 export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
   const before = readRecord(client.host, client.url);
-  const [{ metadata, date }, key] = await Promise.all([client.broker.metadata(), loadKey(client, before?.kept_in)]);
+  const [metadata, key] = await Promise.all([client.broker.metadata(), loadKey(client, before?.kept_in)]);
   const cluster = wish.cluster === undefined ? undefined : findCluster(metadata.clusters, wish.cluster);
-  const provider = await discover(metadata.identity_provider, client.send, client.host, date);
+  const provider = await discover(metadata.identity_provider, client.send);
   await using way = await openWay(client, metadata, provider, wish);
   const scene = { client, metadata, cluster, way, key };
 

@@ -1,48 +1,99 @@
-// A laptop whose clock is wrong (P12): the plugin's bundle with a bent `Date`, broker and IdP with a true one.
+// A laptop whose clock is wrong, or jumps because it slept (P12): libfaketime bends the plugin's clock, of the native program and
+// of Node.js alike; broker and IdP have a true one.
 
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, globSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { claimsOf } from '../support/holder.ts';
-import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
+import { runInPty } from '../support/pty.ts';
+import { credentialOf, type Desk, execInfo, openDesk, PROGRAMS, refusalOf } from './desk.ts';
 
-describe('a laptop whose clock is wrong', () => {
-  let desk: Desk;
-  before(async () => {
-    desk = await openDesk();
-    const bend = 'const now = Date.now, ahead = Number(process.env.AHEAD) * 1000; Date.now = () => now() + ahead;';
-    writeFileSync(`${desk.dir}/bend.cjs`, bend);
-  });
-  after(() => desk.stop());
-  const at = (ahead: number) => ({ env: { NODE_OPTIONS: `--require ${desk.dir}/bend.cjs`, AHEAD: String(ahead) } });
-  const now = () => Date.now() / 1000;
+const [LIBRARY] = globSync('/usr/lib/*/faketime/libfaketime.so.1');
+assert.ok(LIBRARY, 'libfaketime is missing (Debian: libfaketime)');
 
-  for (const ahead of [-7_200, -300, 300, 43_200]) {
-    it(`by ${ahead} s all day: logs in, renews, and tells kubectl times of its own clock (P12)`, async () => {
-      assert.equal((await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
-      const first = credentialOf(await desk.getToken('dev', true, at(ahead)));
-      assert.ok(Math.abs(first.expires - (now() + ahead + 290)) < 5);
-      const { token } = credentialOf(await desk.getToken('prod', false, at(ahead)));
-      assert.equal(claimsOf(token).aud, 'prod-audience');
-      const again = credentialOf(await desk.getToken('dev', false, at(ahead)));
-      assert.ok(again.expires > now() + ahead);
-      // A token that is over by this clock is asked for anew: a round trip.
-      assert.equal(again.token === first.token, ahead < 300);
+const faked = { LD_PRELOAD: LIBRARY, FAKETIME_DONT_FAKE_MONOTONIC: '1', FAKETIME_NO_CACHE: '1' };
+
+for (const via of PROGRAMS)
+  describe(`a laptop whose clock is wrong (${via})`, () => {
+    let desk: Desk;
+    before(async () => {
+      desk = await openDesk({}, { via, openssl: { ...faked, FAKETIME: '-2d' } });
     });
-  }
+    after(() => desk.stop());
+    const logout = async () => {
+      assert.equal((await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
+    };
+    const at = (ahead: number) => ({ env: { ...faked, FAKETIME: `${ahead < 0 ? '' : '+'}${ahead}s` } });
+    const now = () => Date.now() / 1000;
 
-  it('by a jump of 2 h back asks the broker, and goes on (P12)', async () => {
-    assert.equal((await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
-    const first = credentialOf(await desk.getToken('dev', true, at(0)));
-    const again = credentialOf(await desk.getToken('dev', false, at(-7_200)));
-    assert.notEqual(again.token, first.token);
+    for (const ahead of [-7_200, -300, 300, 43_200]) {
+      it(`by ${ahead} s all day: logs in, renews, and tells kubectl times of its own clock (P12)`, async () => {
+        await logout();
+        const first = credentialOf(await desk.getToken('dev', true, at(ahead)));
+        assert.ok(Math.abs(first.expires - (now() + ahead + 290)) < 5);
+        const { token } = credentialOf(await desk.getToken('prod', false, at(ahead)));
+        assert.equal(claimsOf(token).aud, 'prod-audience');
+        const again = credentialOf(await desk.getToken('dev', false, at(ahead)));
+        assert.ok(again.expires > now() + ahead);
+        // A token that is over by this clock is asked for anew: a round trip.
+        assert.equal(again.token === first.token, ahead < 300);
+      });
+    }
+
+    it('by a jump of 2 h back asks the broker, and goes on (P12)', async () => {
+      await logout();
+      const first = credentialOf(await desk.getToken('dev', true, at(0)));
+      const again = credentialOf(await desk.getToken('dev', false, at(-7_200)));
+      assert.notEqual(again.token, first.token);
+    });
+
+    it('that wakes 12 h later prints no stale credential, and goes on where that was the clock’s mistake (P12)', async () => {
+      await logout();
+      credentialOf(await desk.getToken('dev', true, at(0)));
+      const result = await desk.getToken('dev', false, at(43_200));
+      assert.equal(result.code, 77);
+      assert.match(refusalOf(result).error, /^login is too old: last login 12h ago, limit 1h$/);
+      credentialOf(await desk.getToken('dev', false, at(0)));
+    });
+
+    it('revives nothing: what the broker ended stays ended, whatever the clock says then (P12)', async () => {
+      await logout();
+      credentialOf(await desk.getToken('dev', true, at(0)));
+      await logout();
+      for (const ahead of [0, -7_200, 43_200, -300, 300]) {
+        const result = await desk.getToken('dev', false, at(ahead));
+        assert.deepEqual([result.code, refusalOf(result).error], [77, 'logged out'], `${ahead}`);
+      }
+    });
+
+    it('that sleeps during a login: it wakes, and the login that is too late fails, or the one in time is good (P12)', async () => {
+      await logout();
+      desk.idp.endSessions(null);
+      desk.browser.set({ mode: 'slow:2' });
+      const file = `${desk.dir}/clock`;
+      writeFileSync(file, '+0s\n');
+      const [program, ...words] = desk.command;
+      const args = [...words, 'get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
+      const env = { ...desk.env, ...faked, BROWSER: desk.browser.command, KUBERNETES_EXEC_INFO: execInfo(true) };
+      using pty = runInPty(program, args, { env: { ...env, FAKETIME_TIMESTAMP_FILE: file }, cols: 2_000 });
+      await pty.waitFor('log in at: ', 20_000);
+      pty.kill('SIGSTOP');
+      writeFileSync(file, '+43200s\n');
+      pty.kill('SIGCONT');
+      await pty.waitFor('"kind":"ExecCredential"', 30_000);
+      assert.equal((await pty.exit).code, 0);
+      desk.browser.set({ mode: 'login' });
+      // By the clock of then the token has its whole life before it; by the true one it is not over either.
+      const printed = JSON.parse(/\{"kind":"ExecCredential".*\}/.exec(pty.output())?.[0] ?? '{}');
+      const { exp } = claimsOf(printed.status.token);
+      assert.ok(typeof exp === 'number' && exp > now() && exp <= now() + 300);
+      const later = await desk.getToken('dev', false, at(43_200 * 2));
+      assert.equal(later.code, 77);
+      assert.match(refusalOf(later).error, /^login is too old/);
+    });
   });
 
-  it('by a jump of 12 h ahead prints no stale credential (P12)', async () => {
-    credentialOf(await desk.getToken('dev', true, at(0)));
-    const result = await desk.getToken('dev', false, at(43_200));
-    assert.equal(result.code, 77);
-    assert.match(refusalOf(result).error, /^login is too old: last login 12h ago, limit 1h$/);
-    credentialOf(await desk.getToken('dev', false, at(0)));
-  });
+it('libfaketime bends the clock of the program under test, and of nothing else', () => {
+  assert.ok(existsSync(LIBRARY));
+  assert.ok(Math.abs(Date.now() - performance.timeOrigin - performance.now()) < 1_000);
 });

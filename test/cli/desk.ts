@@ -77,16 +77,18 @@ export const PROGRAMS = ['native', 'Node.js'] as const;
 interface DeskOptions {
   readonly idp?: Partial<IdpOptions>;
   readonly via?: (typeof PROGRAMS)[number];
+  /** For openssl: certificates of another time. */
+  readonly openssl?: Readonly<Record<string, string>>;
 }
 
 export async function openDesk(
   changes: Settings = {},
-  { idp: idpOptions = {}, via = 'native' }: DeskOptions = {},
+  { idp: idpOptions = {}, via = 'native', openssl = {} }: DeskOptions = {},
 ): Promise<Desk> {
   const dir = temporaryFolder('desk');
   const { command } = via === 'native' ? await installNative(path.join(dir, 'bin')) : await nodeProgram();
   const [program, ...words] = command;
-  const authority = await createCertificateAuthority(path.join(dir, 'ca'));
+  const authority = await createCertificateAuthority(path.join(dir, 'ca'), undefined, openssl);
   const idp = await startIdp({ users: USERS, ...idpOptions });
   const port = await freePort();
   const url = `https://127.0.0.1:${port}`;

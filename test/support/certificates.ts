@@ -29,8 +29,8 @@ export interface CertificateAuthority {
 
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
-async function openssl(args: readonly string[]): Promise<void> {
-  await execute('openssl', args, { timeout: 30_000 });
+async function openssl(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<void> {
+  await execute('openssl', args, { timeout: 30_000, env: { ...process.env, ...env } });
 }
 
 function fileName(name: string): string {
@@ -72,8 +72,13 @@ subjectAltName = ${names}
 /**
  * Makes a certificate authority (ECDSA P-256) with its files in `dir`, which is created.
  * @param name its common name, also the stem of its files
+ * @param env for openssl, such as that of another clock
  */
-export async function createCertificateAuthority(dir: string, name = 'curfew-test-ca'): Promise<CertificateAuthority> {
+export async function createCertificateAuthority(
+  dir: string,
+  name = 'curfew-test-ca',
+  env: Readonly<Record<string, string>> = {},
+): Promise<CertificateAuthority> {
   const home = resolve(dir);
   await mkdir(home, { recursive: true, mode: 0o700 });
   const stem = join(home, fileName(name));
@@ -82,7 +87,7 @@ export async function createCertificateAuthority(dir: string, name = 'curfew-tes
   await reserve(caFile, caKey);
   await writeFile(`${stem}.cnf`, authorityConfig(name), { mode: 0o600 });
   const config = ['-config', `${stem}.cnf`, '-extensions', 'ext'];
-  await openssl(['req', '-x509', ...newKey, ...config, '-days', '30', '-keyout', caKey, '-out', caFile]);
+  await openssl(['req', '-x509', ...newKey, ...config, '-days', '30', '-keyout', caKey, '-out', caFile], env);
   const caPem = await readFile(caFile, 'utf8');
 
   return {
@@ -96,17 +101,10 @@ export async function createCertificateAuthority(dir: string, name = 'curfew-tes
       await writeFile(`${fresh}.cnf`, leafConfig(request));
       const signer = ['-CA', caFile, '-CAkey', caKey, '-days', String(request.days ?? 7)];
       const leafArgs = ['-config', `${fresh}.cnf`, '-extensions', 'ext'];
-      await openssl([
-        'req',
-        '-x509',
-        ...newKey,
-        ...leafArgs,
-        ...signer,
-        '-keyout',
-        `${fresh}.key`,
-        '-out',
-        `${fresh}.crt`,
-      ]);
+      await openssl(
+        ['req', '-x509', ...newKey, ...leafArgs, ...signer, '-keyout', `${fresh}.key`, '-out', `${fresh}.crt`],
+        env,
+      );
       for (const kind of ['cnf', 'key', 'crt']) await rename(`${fresh}.${kind}`, `${leaf}.${kind}`);
       return { certFile: `${leaf}.crt`, keyFile: `${leaf}.key` };
     },
