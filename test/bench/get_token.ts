@@ -18,7 +18,7 @@ import { type Command, compare } from './pairs.ts';
 
 const PAIRS = 100;
 /** Nobody listens there: what is no cache hit fails. */
-const BROKER = 'https://127.0.0.1:1';
+export const BROKER = 'https://127.0.0.1:1';
 export const EXEC_INFO = JSON.stringify({
   apiVersion: 'client.authentication.k8s.io/v1',
   kind: 'ExecCredential',
@@ -58,9 +58,13 @@ export const getTokenWarm: Bench = {
   },
 };
 
-/** As the plugin writes it after a renewal. */
-function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>): void {
-  const now = fromMilliseconds(Date.now());
+/**
+ * As the plugin writes it after a renewal.
+ *
+ * @param age seconds ago
+ */
+export function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>, age = 0): void {
+  const now = seconds(fromMilliseconds(Date.now()) - age);
   const host = {
     env,
     now: () => now,

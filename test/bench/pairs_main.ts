@@ -8,6 +8,8 @@ export interface Command {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Its exit status; 0 unless told. */
+  readonly status?: number;
   /** A folder that is emptied before each run, outside the time. */
   readonly empty?: string;
 }
@@ -27,12 +29,13 @@ export interface Times {
 /** Runs of each that come before and do not count. */
 const WARM_UP = 3;
 
-function time({ command, args, env, empty }: Command): number {
+function time({ command, args, env, empty, status: expected = 0 }: Command): number {
   if (empty !== undefined) for (const name of readdirSync(empty)) rmSync(`${empty}/${name}`, { recursive: true });
   const begin = performance.now();
   const { status, stderr, error } = spawnSync(command, args, { env: { ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const ms = performance.now() - begin;
-  if (status !== 0) throw error ?? new Error(`${command} ended with ${status}: ${stderr.toString().slice(0, 500)}`);
+  if (status !== expected)
+    throw error ?? new Error(`${command} ended with ${status}: ${stderr.toString().slice(0, 500)}`);
   return ms;
 }
 

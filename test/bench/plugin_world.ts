@@ -2,7 +2,6 @@
 
 import { mkdtemp } from 'node:fs/promises';
 import path from 'node:path';
-import { buildBundles } from '../support/bundle.ts';
 import { type Person, startWorld, type World } from '../support/world.ts';
 import type { Settings } from './figure.ts';
 import { EXEC_INFO } from './get_token.ts';
@@ -11,7 +10,7 @@ import type { Command } from './pairs.ts';
 export interface PluginWorld {
   readonly world: World;
   readonly person: Person;
-  /** The plugin as kubectl runs it, by the launcher's own Node and bundle. */
+  /** The plugin as kubectl runs it. */
   readonly getToken: Command;
   /** The token that stands in the cache now. */
   token(): Promise<string>;
@@ -33,8 +32,8 @@ export async function inPluginWorld<T>(settings: Settings, work: (plugin: Plugin
     const token = async () => (JSON.parse(await ask()) as { status: { token: string } }).status.token;
     // From here on the cache is warm.
     await token();
-    const { cli } = await buildBundles();
-    return await work({ world, person, token, getToken: { command: process.execPath, args: [cli, ...words], env } });
+    const command = path.join(person.env.CURFEW_CONFIG_DIR ?? '', 'bin/kubectl-curfew');
+    return await work({ world, person, token, getToken: { command, args: words, env } });
   } finally {
     await world.stop();
   }

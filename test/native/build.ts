@@ -155,6 +155,13 @@ export async function buildEvaluator(folder: string, log: Log = toStderr): Promi
   return out;
 }
 
+/** Builds peak.c. @returns its path, in `folder` */
+export async function buildPeak(folder: string, log: Log = toStderr): Promise<string> {
+  const out = path.join(folder, 'peak');
+  await compile(await ensureTools(log), hostTriple(), ['-O2', '-o', out, path.join(import.meta.dirname, 'peak.c')]);
+  return out;
+}
+
 if (import.meta.main) {
   await buildNative(TARGETS);
   for (const target of TARGETS) {
