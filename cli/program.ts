@@ -108,6 +108,7 @@ function commands(host: Host): Command {
     .action((sids, options) => endCommand(host, sids, options));
 
   add('status', 'shows the session, and when which limit strikes')
+    .option('--prompt', 'a segment for a shell prompt: who, which cluster, how long still')
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action((options) => statusCommand(host, options));
   return program;

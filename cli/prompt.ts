@@ -36,17 +36,24 @@ function stateOf(machine: Machine, context: Context, record: SessionRecord | und
   const directory = cacheDirectory(machine.env, machine);
   const entry = directory === undefined ? undefined : readEntry(machine, directory, context).entry;
   if (record.ended || entry?.refused) return { username, state: 'login required' };
-  // What the cluster's own limits are is known once it was used; until then those of the session count.
-  const { session, minted_local } = entry?.session
-    ? { ...entry, session: entry.session }
-    : { ...record, session: wide(record.session) };
-  const instant = seconds(session.broker_time + between(minted_local, machine.now));
-  const verdict = decide(session.limits, factsOf(session), instant);
-  return { username, state: verdict.allow ? sayLeft(between(instant, verdict.session_end)) : 'login required' };
+  const known = entry?.session
+    ? { session: entry.session, at: entry.minted_local }
+    : unused(record.session, record, context);
+  const instant = seconds(known.session.broker_time + between(known.at, machine.now));
+  const { session, target } = known.session.limits;
+  // Of what is known without a question to the broker: the session's own limits hold for each cluster as well.
+  const verdicts = [target, session].map((limits) =>
+    decide({ session, target: limits }, factsOf(known.session), instant),
+  );
+  const ends = verdicts.flatMap((verdict) => (verdict.allow ? [verdict.session_end] : []));
+  if (ends.length < verdicts.length) return { username, state: 'login required' };
+  return { username, state: sayLeft(between(instant, seconds(Math.min(...ends)))) };
 }
 
-function wide(session: WireSession): WireSession {
-  return { ...session, limits: { ...session.limits, target: session.limits.session } };
+/** What is known of a cluster that this login has not used yet. */
+function unused(session: WireSession, { limits, minted_local }: SessionRecord, { cluster }: Context) {
+  const target = limits?.[cluster]?.target ?? session.limits.session;
+  return { session: { ...session, limits: { ...session.limits, target } }, at: minted_local };
 }
 
 function sayLeft(left: Seconds): string {

@@ -1,7 +1,8 @@
 // What is remembered of a login beside its secrets, as it stands in its file. Part of the warm path: loads nothing.
 
+import type { ResolvedLimits } from '../shared/policy.ts';
 import { isSeconds, type Seconds } from '../shared/time.ts';
-import { isObject, isWireSession, type WireSession } from '../shared/wire.ts';
+import { isObject, isResolvedLimits, isWireSession, type WireSession } from '../shared/wire.ts';
 import type { Endpoints } from './broker.ts';
 import { isRemembered, type Remembered } from './cache/entry.ts';
 import { readOurs } from './cache/read.ts';
@@ -19,6 +20,8 @@ export interface SessionRecord {
   readonly endpoints: Endpoints;
   /** Of each cluster, by name, as the metadata told. */
   readonly audiences: Readonly<Record<string, string>>;
+  /** Likewise: what a cluster asks for before it is used, for words only. */
+  readonly limits?: Readonly<Record<string, ResolvedLimits>> | undefined;
   readonly kept_in: Place;
   /** The login's session; absent after a logout. */
   readonly session?: WireSession | undefined;
@@ -90,17 +93,22 @@ export function parseRecord(text: string): SessionRecord | undefined {
     return undefined;
   }
   if (!isObject(value) || value.version !== VERSION) return undefined;
-  const { broker, endpoints, audiences, kept_in, session, minted_local, ended, unvouched } = value;
+  const { broker, endpoints, audiences, limits, kept_in, session, minted_local, ended, unvouched } = value;
   if (!isEndpoints(endpoints) || !isPlace(kept_in) || !isSeconds(minted_local)) return undefined;
   if (typeof broker !== 'string' || !isAudiences(audiences)) return undefined;
+  if (limits !== undefined && !areLimits(limits)) return undefined;
   if (session !== undefined && !isWireSession(session)) return undefined;
   if (ended !== undefined && !isRemembered(ended)) return undefined;
   if (unvouched !== undefined && typeof unvouched !== 'string') return undefined;
-  return { broker, endpoints, audiences, kept_in, session, minted_local, ended, unvouched };
+  return { broker, endpoints, audiences, limits, kept_in, session, minted_local, ended, unvouched };
 }
 
 function isAudiences(value: unknown): value is Readonly<Record<string, string>> {
   return isObject(value) && Object.values(value).every((audience) => typeof audience === 'string');
+}
+
+function areLimits(value: unknown): value is Readonly<Record<string, ResolvedLimits>> {
+  return isObject(value) && Object.values(value).every(isResolvedLimits);
 }
 
 function isEndpoints(value: unknown): value is Endpoints {

@@ -57,8 +57,15 @@ interface BrokerStatus {
   readonly clusters: readonly ClusterStatus[];
 }
 
-export async function statusCommand(host: Host, { output }: { readonly output?: string }): Promise<void> {
+export interface StatusOptions {
+  readonly output?: string;
+  readonly prompt?: boolean;
+}
+
+export async function statusCommand(host: Host, { output, prompt }: StatusOptions): Promise<void> {
   const config = readConfig(host);
+  // The warm path prints it; what it could not read is nothing for a prompt.
+  if (prompt) return;
   const records = listRecords(host);
   const urls = [...new Set([...Object.keys(config.brokers), ...records.map((record) => record.broker)])];
   const statuses = await Promise.all(

@@ -179,9 +179,18 @@ async function keep(
   const kept_in = await secrets.save(url, secret, before);
   const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
   const audiences = Object.fromEntries(metadata.clusters.map(({ name, audience }) => [name, audience]));
+  const limits = Object.fromEntries(metadata.clusters.map((one) => [one.name, one.limits]));
   if (kept_in) {
     const endpoints = { token_endpoint, revocation_endpoint, sessions_endpoint };
-    const record = { broker: url, endpoints, audiences, kept_in, session: reply.session, minted_local: asked_at };
+    const record = {
+      broker: url,
+      endpoints,
+      audiences,
+      limits,
+      kept_in,
+      session: reply.session,
+      minted_local: asked_at,
+    };
     try {
       writeRecord(host, record);
       const stray = takeStrayRecord(host, url);

@@ -142,6 +142,7 @@ export function createProvider({ issuer, client, keys, users, store, fetch }: Pr
     ttl: {
       AccessToken: hour,
       AuthorizationCode: 60,
+      DeviceCode: 600,
       Grant: 14 * day,
       IdToken: hour,
       Interaction: hour,

@@ -1,0 +1,143 @@
+// The segment of a shell's prompt, and the word before a session ends: by both programs, at a real terminal where a person is.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { credentialOf, type Desk, execInfo, openDesk, PROGRAMS } from './desk.ts';
+
+for (const via of PROGRAMS)
+  describe(`status --prompt (${via})`, () => {
+    let desk: Desk;
+    before(async () => {
+      desk = await openDesk({}, { via });
+      assert.equal((await desk.curfew(['setup', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
+    });
+    after(() => desk.stop());
+    const prompt = async (env: Readonly<Record<string, string | undefined>> = {}): Promise<string> => {
+      const { code, stdout, stderr } = await desk.curfew(['status', '--prompt'], env);
+      assert.deepEqual([code, stderr], [0, '']);
+      return stdout;
+    };
+    const use = (context: string) => {
+      const file = desk.env.KUBECONFIG ?? '';
+      writeFileSync(file, readFileSync(file, 'utf8').replace(/^current-context: .*$/m, `current-context: ${context}`));
+    };
+
+    it('says who, which cluster, how long still; before a login, that there is none', async () => {
+      assert.equal(await prompt(), 'dev not logged in\n');
+      credentialOf(await desk.getToken('dev', true));
+      assert.match(await prompt(), /^curfew:alice@example\.com dev (30m|29m)\n$/);
+      use('prod');
+      assert.match(
+        await prompt(),
+        /^curfew:alice@example\.com prod (15m|14m)\n$/,
+        'by its own limit, before it is used',
+      );
+      credentialOf(await desk.getToken('prod', false));
+      assert.match(await prompt(), /^curfew:alice@example\.com prod (15m|14m)\n$/);
+    });
+
+    it('is empty for a context that is not ours, for none, and for names that only objects have', async () => {
+      for (const context of ['minikube', '""', '__proto__', 'constructor']) {
+        use(context);
+        assert.equal(await prompt(), '', context);
+      }
+      use('dev');
+      assert.equal(await prompt({ KUBECONFIG: `${desk.dir}/gone` }), '');
+      assert.match(await prompt({ KUBECONFIG: `${desk.dir}/gone:${desk.env.KUBECONFIG}` }), / dev /);
+      writeFileSync(`${desk.dir}/other`, 'current-context: "minikube"\n');
+      assert.equal(await prompt({ KUBECONFIG: `${desk.dir}/other:${desk.env.KUBECONFIG}` }), '');
+    });
+
+    it('says that a login is required once the session is over, and asks nobody', async () => {
+      use('dev');
+      assert.equal((await desk.curfew(['logout', '--ca-file', desk.ca_file])).code, 0);
+      assert.equal(await prompt(), 'dev not logged in\n');
+      credentialOf(await desk.getToken('dev', true));
+      const asked = desk.broker.audit().length;
+      const [name = ''] = (await desk.entries()).filter((entry) => entry.includes(',dev,'));
+      const file = `${desk.dir}/cache/${name}`;
+      const entry = JSON.parse(readFileSync(file, 'utf8'));
+      writeFileSync(file, JSON.stringify({ ...entry, minted_local: entry.minted_local - 3_600 }));
+      assert.equal(await prompt(), 'curfew:alice@example.com dev login required\n');
+      assert.equal(desk.broker.audit().length, asked);
+    });
+
+    it('shows nothing that a shell or a terminal could take for more than text', async () => {
+      const [name = ''] = readdirSync(`${desk.dir}/config/sessions`);
+      const file = `${desk.dir}/config/sessions/${name}`;
+      const record = JSON.parse(readFileSync(file, 'utf8'));
+      const username = '$(touch /tmp/x)`id`%n\\[\x1b[31m"é\u202e';
+      writeFileSync(file, JSON.stringify({ ...record, session: { ...record.session, username } }));
+      for (const entry of await desk.entries()) rmSync(`${desk.dir}/cache/${entry}`);
+      const text = await prompt();
+      assert.match(text, /^[A-Za-z0-9 @:._+\-é]+\n$/);
+    });
+  });
+
+for (const via of PROGRAMS)
+  describe(`the last 5 minutes of a session (${via})`, () => {
+    let desk: Desk;
+    before(async () => {
+      const limits = { max_age: '10m', inactivity_timeout: '10m', token_ttl: '5m' };
+      const segments = [{ name: 'prod', match: { clusters: ['prod'] }, limits: { max_age: '5m' } }];
+      desk = await openDesk({ policy: { limits, segments } }, { via });
+    });
+    beforeEach(async () => {
+      await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file]);
+      desk.idp.setAuthTimeOffset(null, 0);
+    });
+    after(() => desk.stop());
+
+    const call = async (cluster: string): Promise<string> => {
+      const args = ['get-token', '--broker', desk.url, '--cluster', cluster, '--ca-file', desk.ca_file];
+      using pty = desk.curfewAtTerminal(args, { KUBERNETES_EXEC_INFO: execInfo(true) });
+      await pty.waitFor('"kind":"ExecCredential"', 20_000);
+      assert.equal((await pty.exit).code, 0);
+      return pty.output();
+    };
+    /** As a login that was made so long ago: the cached entry, and what it says of the session. */
+    const age = async (seconds: number) => {
+      for (const name of await desk.entries()) {
+        const file = `${desk.dir}/cache/${name}`;
+        const entry = JSON.parse(readFileSync(file, 'utf8'));
+        const { auth_time, end_at_most, ...session } = entry.session;
+        const older = { ...session, auth_time: auth_time - seconds, end_at_most: end_at_most - seconds };
+        writeFileSync(file, JSON.stringify({ ...entry, session: older }));
+      }
+    };
+    const WARNING =
+      /curfew: (5m|4m|\d+s) of the session are left, until \d\d:\d\d; to go on without a break: kubectl curfew login --broker \S+/;
+
+    it('are announced with a renewal', async () => {
+      desk.idp.endSessions(null);
+      desk.idp.setAuthTimeOffset(null, 301);
+      credentialOf(await desk.getToken('dev', true));
+      for (const name of await desk.entries()) rmSync(`${desk.dir}/cache/${name}`);
+      assert.match(await call('dev'), WARNING);
+    });
+
+    it('are announced once, at a terminal, with the time and the way', async () => {
+      credentialOf(await desk.getToken('dev', true));
+      assert.doesNotMatch(await call('dev'), WARNING);
+      await age(301);
+      assert.equal((await desk.getToken('dev', false)).stderr, '', 'not where nobody is');
+      assert.equal((await desk.getToken('dev', true)).stderr, '', 'not where stderr is no terminal');
+      assert.match(await call('dev'), WARNING);
+      assert.doesNotMatch(await call('dev'), WARNING);
+      const marks = readdirSync(`${desk.dir}/cache`).filter((name) => name.startsWith('warned'));
+      assert.equal(marks.length, 1);
+    });
+
+    it('are announced anew for the next session', async () => {
+      credentialOf(await desk.getToken('dev', true));
+      await age(301);
+      assert.match(await call('dev'), WARNING);
+    });
+
+    it('are not announced where the limit is no longer than they are', async () => {
+      credentialOf(await desk.getToken('prod', true));
+      await age(10);
+      assert.doesNotMatch(await call('prod'), /of the session are left/);
+    });
+  });
