@@ -54,6 +54,16 @@ export function writeWhole(file: string, content: string | Uint8Array, host: Hos
   }
 }
 
+/** Makes an empty file. @returns whether it was made by this call, and by no other process */
+export function makeFile(file: string): boolean {
+  try {
+    closeSync(openSync(file, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Whether the file is gone now. */
 export function removeFile(file: string): boolean {
   try {

@@ -4,7 +4,7 @@ import type { GetTokenArguments } from './arguments.ts';
 import type { Entry } from './cache/entry.ts';
 import { type Client, createClient } from './client.ts';
 import { type ExecInfo, parseExecInfo, printCredential } from './exec_info.ts';
-import { writeWhole } from './files.ts';
+import { makeFile } from './files.ts';
 import type { Host } from './host.ts';
 import { expirationOf, judge } from './judge.ts';
 import { refreshLauncher } from './launcher.ts';
@@ -41,19 +41,13 @@ export async function getToken(host: Host, { key, ca_file }: GetTokenArguments):
   return credential(client, info, await loginFor(client, key));
 }
 
-/** Said first, then remembered: a call that was killed in between says it again. */
+/** Of many calls at once one says it. */
 function warnOnce(client: Client, { interactive }: ExecInfo, entry: Entry): void {
   const { host, cache } = client;
   // A client that has no terminal of its own (an IDE, a script) has nobody who could act on it.
   if (!interactive || !host.interactive || cache.directory === undefined) return;
   const warning = warningDue(host, cache.directory, entry, host.now());
-  if (!warning) return;
-  host.say(sayWarning(warning, client));
-  try {
-    writeWhole(warning.file, warning.mark, host);
-  } catch {
-    // It is said again: better than never.
-  }
+  if (warning && makeFile(warning.file)) host.say(sayWarning(warning, client));
 }
 
 /** A fresh token is handed out even near the end of the session: it is good until then. */

@@ -45,8 +45,9 @@ function stateOf(machine: Machine, context: Context, record: SessionRecord | und
   const verdicts = [target, session].map((limits) =>
     decide({ session, target: limits }, factsOf(known.session), instant),
   );
+  const denied = verdicts.find((verdict) => !verdict.allow);
+  if (denied) return { username, state: denied.reason === 'revalidation_due' ? 'revalidation due' : 'login required' };
   const ends = verdicts.flatMap((verdict) => (verdict.allow ? [verdict.session_end] : []));
-  if (ends.length < verdicts.length) return { username, state: 'login required' };
   return { username, state: sayLeft(between(instant, seconds(Math.min(...ends)))) };
 }
 

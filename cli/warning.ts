@@ -4,7 +4,6 @@
 import { sayDuration } from '../shared/duration.ts';
 import { between, type Seconds, seconds } from '../shared/time.ts';
 import type { Entry } from './cache/entry.ts';
-import { readOurs } from './cache/read.ts';
 import { sayInstant } from './host.ts';
 import type { Reader } from './machine.ts';
 import { fileName } from './paths.ts';
@@ -14,17 +13,24 @@ import { strikesOf } from './strikes.ts';
 /** Before the end by age: what inactivity would end is in use. */
 const BEFORE = seconds(300);
 
+/** How the names of those files begin. */
+export const WARNED = 'warned';
+
 export interface Warning {
   /** By our clock. */
   readonly end: Seconds;
   readonly now: Seconds;
-  /** The file that says that it was said, and what stands in it then. */
+  /** Whoever makes this file says it. */
   readonly file: string;
-  readonly mark: string;
 }
 
 /** @returns the warning that is due; a limit that is hardly longer than the warning has none */
-export function warningDue(reader: Reader, directory: string, entry: Entry, now: Seconds): Warning | undefined {
+export function warningDue(
+  reader: Pick<Reader, 'files'>,
+  directory: string,
+  entry: Entry,
+  now: Seconds,
+): Warning | undefined {
   const { broker, cluster, session, minted_local } = entry;
   if (!session) return undefined;
   const { target } = session.limits;
@@ -33,9 +39,8 @@ export function warningDue(reader: Reader, directory: string, entry: Entry, now:
   if (left === 0 || left > BEFORE || target.max_age <= BEFORE) return undefined;
   // The end of the whole session is said once, that of one cluster's limit for each.
   const whole = end === strikesOf(session, session.limits.session, session.broker_time, minted_local).max_age;
-  const file = `${directory}/${fileName('warned', broker, whole ? '' : cluster)}`;
-  const mark = `${session.sid} ${session.auth_time}`;
-  return readOurs(reader, file)?.content === mark ? undefined : { end, now, file, mark };
+  const file = `${directory}/${fileName(WARNED, broker, whole ? '' : cluster, session.sid)}`;
+  return reader.files.lstat(file) ? undefined : { end, now, file };
 }
 
 export function sayWarning({ end, now }: Warning, broker: AskedBroker): string {

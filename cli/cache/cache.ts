@@ -6,6 +6,7 @@ import { isObject } from '../../shared/wire.ts';
 import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../files.ts';
 import { cacheDirectoryOf, type Host } from '../host.ts';
 import { fileName } from '../paths.ts';
+import { WARNED } from '../warning.ts';
 import { type Entry, entryName, type Key, parseEntry, printEntry } from './entry.ts';
 import { readEntry, readOurs } from './read.ts';
 
@@ -32,10 +33,10 @@ export function openCache(host: Host): Cache {
   const fault = makePrivateDirectory(path, host);
   if (fault !== undefined) say(`${path} ${fault}`);
   const directory = fault === undefined ? path : undefined;
-  const names = (broker: string) =>
+  const names = (...parts: readonly string[]) =>
     directory === undefined
       ? []
-      : readdirSync(directory).filter((name) => name.startsWith(`${fileName(broker)},`.slice(0, 160)));
+      : readdirSync(directory).filter((name) => name.startsWith(`${fileName(...parts)},`.slice(0, 160)));
 
   return {
     directory,
@@ -55,7 +56,7 @@ export function openCache(host: Host): Cache {
       }
     },
     forget(broker) {
-      for (const name of names(broker)) {
+      for (const name of [...names(broker), ...names(WARNED, broker)]) {
         if (!removeFile(`${directory}/${name}`)) say(`${directory}/${name} cannot be removed`);
       }
     },

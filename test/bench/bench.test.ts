@@ -43,7 +43,13 @@ describe('npm run bench', () => {
     const aims = new Map(figures.map(({ name, aim }) => [name, aim ? sayAim(aim) : null]));
     const promised = {
       'get_token.warm_vs_node': '<= 1.15',
-      'kubectl.warm_vs_static': null,
+      'kubectl.native_vs_static': '<= 1.05',
+      'kubectl.node_vs_static': null,
+      'native.rss_mib': '<= 12',
+      'native.binary_mib': '<= 3',
+      'parallel50.warm_vs_static': null,
+      'parallel50.cold_tail_ms': '<= 1000',
+      'refusal.vs_warm': '<= 1.1',
       'renew.sqlite.c1.per_second': null,
       'renew.sqlite.c8.per_second': '>= 1500',
       'renew.sqlite.c8.p50_ms': null,

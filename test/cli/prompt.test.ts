@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { runInPty } from '../support/pty.ts';
 import { credentialOf, type Desk, execInfo, openDesk, PROGRAMS } from './desk.ts';
 
 for (const via of PROGRAMS)
@@ -127,6 +128,18 @@ for (const via of PROGRAMS)
       assert.doesNotMatch(await call('dev'), WARNING);
       const marks = readdirSync(`${desk.dir}/cache`).filter((name) => name.startsWith('warned'));
       assert.equal(marks.length, 1);
+    });
+
+    it('are announced once by many calls at once', async () => {
+      credentialOf(await desk.getToken('dev', true));
+      await age(301);
+      const script = 'exec 3<&0; i=0; while [ $i -lt 10 ]; do "$@" <&3 & i=$((i+1)); done; wait';
+      const args = ['get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
+      const env = { ...desk.env, KUBERNETES_EXEC_INFO: execInfo(true) };
+      using pty = runInPty('/bin/sh', ['-c', script, 'sh', ...desk.command, ...args], { env });
+      await pty.exit;
+      assert.equal(pty.output().match(/"kind":"ExecCredential"/g)?.length, 10);
+      assert.equal(pty.output().match(/of the session are left/g)?.length, 1);
     });
 
     it('are announced anew for the next session', async () => {

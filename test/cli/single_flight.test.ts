@@ -21,27 +21,27 @@ for (const via of PROGRAMS)
     beforeEach(() => cold(desk));
     after(() => desk.stop());
 
-    it('50 cold ones at a terminal: one login, one tab, one exchange, 50 credentials (P1)', async () => {
+    it('20 cold ones at a terminal: one login, one tab, one exchange, 20 credentials (P1)', async () => {
       const [tabs, before] = [desk.browser.visits().length, exchanges(desk)];
-      const results = await Promise.all(Array.from({ length: 50 }, () => desk.getToken('dev', true)));
+      const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('dev', true)));
       const tokens = new Set(results.map((result) => credentialOf(result).token));
       assert.equal(tokens.size, 1);
       assert.equal(desk.browser.visits().length, tabs + 1);
       assert.equal(exchanges(desk), before + 1);
     });
 
-    it('50 cold ones for several clusters: still one login', async () => {
+    it('20 cold ones for several clusters: still one login', async () => {
       const [tabs, before] = [desk.browser.visits().length, exchanges(desk)];
-      const clusters = Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? 'dev' : 'prod'));
+      const clusters = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? 'dev' : 'prod'));
       const results = await Promise.all(clusters.map((cluster) => desk.getToken(cluster, true)));
       for (const result of results) credentialOf(result);
       assert.equal(desk.browser.visits().length, tabs + 1);
       assert.equal(exchanges(desk), before + 1);
     });
 
-    it('50 cold ones without a terminal: 50 refusals, no tab, no lock (P2)', async () => {
+    it('20 cold ones without a terminal: 20 refusals, no tab, no lock (P2)', async () => {
       const tabs = desk.browser.visits().length;
-      const results = await Promise.all(Array.from({ length: 50 }, () => desk.getToken('dev', false)));
+      const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('dev', false)));
       for (const result of results) {
         assert.equal(result.code, 77);
         assert.equal(refusalOf(result).error, 'not logged in');
@@ -51,10 +51,10 @@ for (const via of PROGRAMS)
       assert.equal(stdout, '');
     });
 
-    it('50 that need a renewal: one question to the broker', async () => {
+    it('20 that need a renewal: one question to the broker', async () => {
       credentialOf(await desk.getToken('dev', true));
       const mints = desk.broker.audit().length;
-      const results = await Promise.all(Array.from({ length: 50 }, () => desk.getToken('prod', false)));
+      const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('prod', false)));
       assert.equal(new Set(results.map((result) => credentialOf(result).token)).size, 1);
       assert.equal(desk.broker.audit().length, mints + 1);
     });
