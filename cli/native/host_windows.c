@@ -150,11 +150,10 @@ void host_become(const char *node, const char *program, char **arguments) {
   wchar_t *line = calloc(size, sizeof *line);
   if (!line) abort();
   _snwprintf(line, size, L"\"%ls\" \"%ls\"%ls", wide_node, wide_program, rest);
-  // Ctrl-C is the child's: it decides how to end, and we end as it did.
-  SetConsoleCtrlHandler(NULL, FALSE);
   STARTUPINFOW startup = {.cb = sizeof startup};
   PROCESS_INFORMATION child;
   if (!CreateProcessW(wide_node, line, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &child)) return;
+  // Ctrl-C is the child's: it decides how to end, and we end as it did.
   SetConsoleCtrlHandler(NULL, TRUE);
   WaitForSingleObject(child.hProcess, INFINITE);
   DWORD status = 1;

@@ -5,14 +5,19 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { writeLauncher } from '../../cli/launcher.ts';
+import { VERSION } from '../../cli/version.ts';
+import { buildNative, OURS } from '../native/build.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';
+import { testHost } from './host.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 let folder: string;
 
 before(async () => {
   await buildBundles();
+  await buildNative();
   folder = await mkdtemp(path.join(tmpdir(), 'curfew-package-'));
 });
 after(() => rm(folder, { recursive: true, force: true }));
@@ -49,6 +54,19 @@ describe('what is published', () => {
       assert.ok(stdout.startsWith(`Usage: ${program}`));
     });
   }
+
+  test('the native program comes with the plugin, and setup finds it there', async () => {
+    const home = path.join(folder, 'cli');
+    const host = { ...testHost(), bundles: path.join(home, 'package/dist') };
+    const { file, slow } = writeLauncher(host);
+    assert.equal(slow, undefined);
+    const { stdout } = await run(file, ['--version'], { env: {} });
+    assert.equal(stdout, `kubectl-curfew ${VERSION} (native)\n`);
+    const listed = await run('tar', ['-tzf', `${folder}/kubectl-curfew-${VERSION}.tgz`]);
+    const names = listed.stdout.split('\n');
+    for (const { name } of OURS) assert.ok(names.includes(`package/dist/native/${name}/kubectl-curfew`), name);
+    assert.ok(!names.some((name) => name.includes('stamp')), 'what only the build needs stays here');
+  });
 
   test('the keychain library comes with the plugin, for this machine too', async () => {
     const child = path.join(folder, 'cli/package/dist/keychain.cjs');

@@ -62,7 +62,10 @@ async function fetchInto(folder: string): Promise<void> {
 }
 
 async function python(args: readonly string[], { more = [] }: { more?: readonly string[] } = {}): Promise<void> {
-  const { code, stderr } = await run('python3', [...args, ...more], { timeout: 900_000 });
-  if (code === 0) return;
+  const stderr = await run('python3', [...args, ...more], { timeout: 900_000 }).then(
+    (result) => (result.code === 0 ? undefined : result.stderr),
+    String,
+  );
+  if (stderr === undefined) return;
   throw new Error(`the native program needs python3 with pip to be built (Debian: python3-pip): ${stderr.slice(-500)}`);
 }
