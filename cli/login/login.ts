@@ -68,8 +68,8 @@ export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
   let attempt: Attempt = { wish, acr_values: wish.acr_values ?? acrOf(cluster, wish)?.join(' ') };
   for (;;) {
     const tried = await attemptLogin(scene, attempt);
-    const next = tried.refused && remedy(attempt, tried.refused);
-    if (!next || !way.asks_anew) return await conclude(scene, attempt, tried);
+    const next = tried.refused && remedy(attempt, tried.refused, way);
+    if (!next) return await conclude(scene, attempt, tried);
     client.host.say(`${tried.refused.message}: once more`);
     attempt = next;
   }
@@ -149,10 +149,9 @@ function longestAge({ metadata, cluster }: Scene, { max_age }: Wish): Seconds {
 }
 
 /** Each remedy once: coming in person where the age of the login was refused, a stronger login where its `acr` was. */
-function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
-  const { wish, acr_values } = attempt;
+function remedy({ wish, acr_values }: Attempt, refused: Remembered, { asks_anew }: Way): Attempt | undefined {
   const { reason } = refused;
-  if (AGE.includes(reason) && !wish.in_person) {
+  if (AGE.includes(reason) && asks_anew && !wish.in_person) {
     return { acr_values, wish: { ...wish, in_person: true } };
   }
   if (reason === 'acr_too_low' && acr_values === undefined && refused.acr_values) {
@@ -214,7 +213,7 @@ function handleOf(reply: TokenReply): string {
 async function conclude({ client, cluster, way }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
   const { tell } = tried.brought;
   if (tried.refused) {
-    const refused = way.asks_anew ? blame(tried.refused, attempt) : blameWay(tried.refused);
+    const refused = blame(tried.refused, attempt, way.asks_anew);
     await tell(403, 'Not logged in', [sentence(refused.message), LOOK]);
     return { refused };
   }
@@ -232,16 +231,16 @@ async function conclude({ client, cluster, way }: Scene, attempt: Attempt, tried
 
 const AGE: readonly string[] = ['login_too_old', 'login_after'];
 
-/** RFC 8628 has no way to ask for a new login: another flow has. */
-function blameWay(refused: Remembered): Remembered {
-  if (!AGE.includes(refused.reason)) return refused;
-  return { ...refused, message: `${refused.message}; use another --flow, which can ask for a new login` };
-}
-
-/** A refusal that the person can do nothing about: they came, and the IdP said otherwise. */
-export function blame(refused: Remembered, { wish, acr_values }: Attempt): Remembered {
+/**
+ * A refusal that the person can do nothing about: they came, and the IdP said otherwise.
+ *
+ * @param asks_anew whether the way could ask for a new login: RFC 8628 cannot
+ */
+export function blame(refused: Remembered, { wish, acr_values }: Attempt, asks_anew = true): Remembered {
   const { reason, message } = refused;
-  if (wish.in_person && AGE.includes(reason))
+  if (AGE.includes(reason) && !asks_anew)
+    return { ...refused, message: `${message}; use another --flow, which can ask for a new login` };
+  if (AGE.includes(reason) && wish.in_person)
     return { ...refused, message: `${message}; the identity provider did not ask for a new login` };
   if (reason !== 'acr_too_low' || acr_values === undefined) return refused;
   return { ...refused, message: `${message}; the identity provider was asked for it and did not give it` };
