@@ -2,12 +2,11 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CookieJar } from 'tough-cookie';
 import { visit } from '../support/browser_visit.ts';
+import { makeRecorder } from '../support/elsewhere.ts';
 import type { Bench } from './figure.ts';
 import { crowdVsStatic } from './kubectl.ts';
 import { inPluginWorld, type PluginWorld } from './plugin_world.ts';
@@ -48,26 +47,22 @@ async function coldTail({ person, getToken }: PluginWorld): Promise<number> {
   for (const folder of [CURFEW_CACHE_DIR, `${CURFEW_CONFIG_DIR}/sessions`, `${CURFEW_CONFIG_DIR}/secrets`])
     rmSync(folder, { recursive: true, force: true });
   // The browser is this program, which knows when the login is over.
-  const [address, browser] = [path.join(person.dir, 'address'), path.join(person.dir, 'no-browser')];
-  rmSync(address, { force: true });
-  await writeFile(browser, `#!/bin/sh\nprintf %s "$1" > '${address}.new' && mv '${address}.new' '${address}'\n`, {
-    mode: 0o700,
-  });
+  const recorder = makeRecorder(person.dir);
   const KUBERNETES_EXEC_INFO = JSON.stringify({
     ...{ apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: true } },
   });
-  const env = { ...getToken.env, KUBERNETES_EXEC_INFO, BROWSER: browser };
+  const env = { ...getToken.env, KUBERNETES_EXEC_INFO, BROWSER: recorder.command };
   const ends = Array.from({ length: CALLS }, async () => {
     const child = spawn(getToken.command, getToken.args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     const [code] = await once(child, 'exit');
     if (code !== 0) throw new Error(`get-token ended with ${code}`);
     return performance.now();
   });
-  while (!existsSync(address)) await sleep(20);
+  const address = await recorder.address();
   // Until all of them wait.
   await sleep(3_000);
   const alice = { user: 'alice', password: 'wonderland', otp: '' };
-  const outcome = await visit(new URL(readFileSync(address, 'utf8')), alice, 'login', new CookieJar(), () => undefined);
+  const outcome = await visit(address, alice, 'login', new CookieJar(), () => undefined);
   const over = performance.now();
   if (outcome.ended !== 'callback') throw new Error(`the login ended as ${outcome.ended}`);
   return Math.max(...(await Promise.all(ends))) - over;

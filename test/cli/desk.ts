@@ -76,6 +76,8 @@ export const PROGRAMS = ['native', 'Node.js'] as const;
 
 interface DeskOptions {
   readonly idp?: Partial<IdpOptions>;
+  /** Changes to the broker's `identity_provider`. */
+  readonly identityProvider?: Settings;
   readonly via?: (typeof PROGRAMS)[number];
   /** For openssl: certificates of another time. */
   readonly openssl?: Readonly<Record<string, string>>;
@@ -83,7 +85,7 @@ interface DeskOptions {
 
 export async function openDesk(
   changes: Settings = {},
-  { idp: idpOptions = {}, via = 'native', openssl = {} }: DeskOptions = {},
+  { idp: idpOptions = {}, identityProvider = {}, via = 'native', openssl = {} }: DeskOptions = {},
 ): Promise<Desk> {
   const dir = temporaryFolder('desk');
   const { command } = via === 'native' ? await installNative(path.join(dir, 'bin')) : await nodeProgram();
@@ -95,6 +97,11 @@ export async function openDesk(
   const tls = await authority.issue({ name: 'broker', hosts: ['127.0.0.1'] });
   await writeFile(path.join(dir, 'key'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
   const configFile = path.join(dir, 'broker.yaml');
+  const identity_provider = {
+    ...{ issuer: idp.issuer, client_id: idp.clientId, scopes: ['openid', 'email', 'groups'] },
+    ...{ username_claim: 'email', groups_claim: 'groups', username_prefix: 'curfew:', groups_prefix: 'curfew:' },
+    ...{ allowed_groups: ['*'], ...identityProvider },
+  };
   const write = (more: Settings) => {
     const cluster = { server: 'https://127.0.0.1:6443', ca_file: authority.caFile, allowed_groups: ['*'] };
     const config = {
@@ -102,16 +109,7 @@ export async function openDesk(
       issuer_ca_file: authority.caFile,
       listen: { address: '127.0.0.1', port, tls: { cert_file: tls.certFile, key_file: tls.keyFile } },
       keys: { encryption_key_file: 'key' },
-      identity_provider: {
-        issuer: idp.issuer,
-        client_id: idp.clientId,
-        scopes: ['openid', 'email', 'groups'],
-        username_claim: 'email',
-        groups_claim: 'groups',
-        username_prefix: 'curfew:',
-        groups_prefix: 'curfew:',
-        allowed_groups: ['*'],
-      },
+      identity_provider,
       clusters: ['dev', 'prod', 'vault'].map((name) => ({ ...cluster, name, audience: `${name}-audience` })),
       store: { sqlite: { file: 'curfew.db' } },
       policy: POLICY,

@@ -13,11 +13,7 @@ const ALICE = { user: 'alice', password: 'wonderland' };
 describe('a login by device code', () => {
   let desk: Desk;
   before(async () => {
-    desk = await openDesk({}, { idp: { device_grant: true } });
-    const { parse } = await import('yaml');
-    const { readFileSync } = await import('node:fs');
-    const { identity_provider } = parse(readFileSync(`${desk.dir}/broker.yaml`, 'utf8'));
-    await desk.restartBroker({ identity_provider: { ...identity_provider, device_grant: true } });
+    desk = await openDesk({}, { idp: { device_grant: true }, identityProvider: { device_grant: true } });
   });
   beforeEach(() => {
     desk.idp.misbehave({});

@@ -55,8 +55,9 @@ describe('a flow that is named', () => {
   });
 
   it('device, where the identity provider has no such grant: exit 78, and why', async () => {
-    await desk.restartBroker({ identity_provider: { ...(await identityProvider(desk)), device_grant: true } });
-    const result = await login(['--flow', 'device']);
+    const other = await openDesk({}, { identityProvider: { device_grant: true } });
+    const args = ['login', '--flow', 'device', '--broker', other.url, '--ca-file', other.ca_file];
+    const result = await other.curfew(args).finally(() => other.stop());
     assert.equal(result.code, 78);
     assert.match(refusalOf(result).error, /^--flow device: the identity provider has no device grant$/);
   });
@@ -78,9 +79,3 @@ describe('a flow that is named', () => {
     assert.ok(existsSync(`${desk.dir}/config/sessions`));
   });
 });
-
-async function identityProvider(desk: Desk): Promise<Record<string, unknown>> {
-  const { parse } = await import('yaml');
-  const { readFileSync } = await import('node:fs');
-  return parse(readFileSync(`${desk.dir}/broker.yaml`, 'utf8')).identity_provider;
-}

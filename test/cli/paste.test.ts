@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { CookieJar } from 'tough-cookie';
 import { queryOf } from '../../cli/login/paste.ts';
-import { visit } from '../support/browser_visit.ts';
+import type { Mode } from '../support/browser_visit.ts';
+import { addressLeftAt } from '../support/elsewhere.ts';
 import type { Pty } from '../support/pty.ts';
 import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 
@@ -27,23 +27,7 @@ describe('a login by paste', () => {
     await pty.waitFor('paste that address, or the code in it: ');
     return { pty, address: address.replace(/\s+/g, '') };
   };
-  /** The address at which the browser is left: nobody listens there. */
-  const leftAt = async (address: string, mode: 'login' | 'deny' = 'login'): Promise<string> => {
-    const seen = Promise.withResolvers<string>();
-    const fetched = globalThis.fetch;
-    globalThis.fetch = async (input, init) => {
-      const url = new URL(String(input));
-      if (url.pathname !== '/callback') return fetched(input, init);
-      seen.resolve(url.href);
-      throw new TypeError('connection refused');
-    };
-    try {
-      await visit(new URL(address), ALICE, mode, new CookieJar(), () => undefined).catch(() => undefined);
-    } finally {
-      globalThis.fetch = fetched;
-    }
-    return await seen.promise;
-  };
+  const leftAt = (address: string, mode: Mode = 'login') => addressLeftAt(address, ALICE, mode);
   const succeeds = async (pty: Pty) => {
     await pty.waitFor(/logged in as curfew:alice@example\.com for /, 20_000);
     assert.deepEqual(await pty.exit, { code: 0, signal: 0 });

@@ -1,11 +1,11 @@
 // What a person sees: the real programs at a real terminal, read off its screen. What differs from run to run is made the same.
 
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import xterm from '@xterm/headless';
 import { CookieJar } from 'tough-cookie';
-import { visit } from '../support/browser_visit.ts';
+import { type Mode, visit } from '../support/browser_visit.ts';
 import { enterCode } from '../support/device_visit.ts';
+import { addressLeftAt, makeRecorder, type Recorder } from '../support/elsewhere.ts';
 import type { Person } from '../support/person.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
 import { startWorld, type World } from '../support/world.ts';
@@ -77,10 +77,10 @@ const SCENES: readonly Scene[] = [
     title: 'The first call',
     says: 'At a desktop the browser opens by itself. While it waits, one line says for what and how long still; here it is caught before the login.',
     async play(desk) {
-      const pty = desk.kubectl(['get', 'namespaces'], { BROWSER: desk.recorder });
+      const pty = desk.kubectl(['get', 'namespaces'], { BROWSER: desk.recorder.command });
       await pty.waitFor('waiting for');
       const before = await screenOf(pty);
-      await visit(await desk.address(), ALICE, 'login', new CookieJar(), () => undefined);
+      await visit(await desk.recorder.address(), ALICE, 'login', new CookieJar(), () => undefined);
       return ['$ kubectl get namespaces', ...before, '', AFTER, ...(await desk.rest(pty, before))];
     },
   },
@@ -132,26 +132,12 @@ const SCENES: readonly Scene[] = [
   {
     title: 'By a pasted address',
     says: 'Where there is no browser and no device grant: the login happens in any browser, whose last address is brought back. What is pasted is not shown.',
-    async play(desk) {
-      const pty = desk.curfew(['login', '--flow', 'paste'], REMOTE);
-      const address = await pty.waitFor(/(?<=in any browser, at: )\S[\s\S]*?(?=\r\ncurfew)/);
-      await pty.waitFor('the code in it: ');
-      pty.write(`${await desk.leftAt(address.replace(/\s/g, ''))}\r`);
-      await pty.exit;
-      return ['$ kubectl curfew login --flow paste', ...(await screenOf(pty))];
-    },
+    play: (desk) => pasted(desk, 'login'),
   },
   {
     title: 'A login that the identity provider refuses',
     says: 'In its own words.',
-    async play(desk) {
-      const pty = desk.curfew(['login', '--flow', 'paste'], REMOTE);
-      const address = await pty.waitFor(/(?<=in any browser, at: )\S[\s\S]*?(?=\r\ncurfew)/);
-      await pty.waitFor('the code in it: ');
-      pty.write(`${await desk.leftAt(address.replace(/\s/g, ''), 'deny')}\r`);
-      await pty.exit;
-      return ['$ kubectl curfew login --flow paste', ...(await screenOf(pty))];
-    },
+    play: (desk) => pasted(desk, 'deny'),
   },
   {
     title: 'Who, where, how long',
@@ -178,20 +164,23 @@ const SCENES: readonly Scene[] = [
   },
 ];
 
+async function pasted(desk: Desk, mode: Mode): Promise<readonly string[]> {
+  const pty = desk.curfew(['login', '--flow', 'paste'], REMOTE);
+  const address = await pty.waitFor(/(?<=in any browser, at: )\S[\s\S]*?(?=\r\ncurfew)/);
+  await pty.waitFor('the code in it: ');
+  pty.write(`${await addressLeftAt(address.replace(/\s/g, ''), ALICE, mode)}\r`);
+  return await desk.show('kubectl curfew login --flow paste', pty);
+}
+
 class Desk {
   readonly world: World;
   readonly person: Person;
-  /** In place of a browser: it writes the address down. */
-  readonly recorder: string;
-  private readonly written: string;
+  readonly recorder: Recorder;
 
   constructor(world: World, person: Person) {
     this.world = world;
     this.person = person;
-    this.recorder = path.join(person.dir, 'recorder');
-    this.written = path.join(person.dir, 'address');
-    const script = `#!/bin/sh\nprintf %s "$1" > '${this.written}.new' && mv '${this.written}.new' '${this.written}'\n`;
-    writeFileSync(this.recorder, script, { mode: 0o700 });
+    this.recorder = makeRecorder(person.dir);
   }
 
   private run(command: string, args: readonly string[], more: Readonly<Record<string, string | undefined>> = {}): Pty {
@@ -219,36 +208,11 @@ class Desk {
     return lines.slice(Math.max(0, change));
   }
 
-  async address(): Promise<URL> {
-    while (!existsSync(this.written)) await new Promise((resolve) => setTimeout(resolve, 20));
-    const address = new URL(readFileSync(this.written, 'utf8'));
-    rmSync(this.written);
-    return address;
-  }
-
   /** A session whose login was so long ago, good for the session's own limits. */
   async loginAged(seconds: number): Promise<void> {
     this.world.idp.setAuthTimeOffset(null, seconds);
     const { code, stderr } = await this.person.curfew(['login']);
     if (code !== 0) throw new Error(stderr);
-  }
-
-  /** The address at which the browser is left: nobody listens there. */
-  async leftAt(address: string, mode: 'login' | 'deny' = 'login'): Promise<string> {
-    const seen = Promise.withResolvers<string>();
-    const { fetch } = globalThis;
-    globalThis.fetch = async (input, init) => {
-      const url = new URL(String(input));
-      if (url.pathname !== '/callback') return fetch(input, init);
-      seen.resolve(url.href);
-      throw new TypeError('connection refused');
-    };
-    try {
-      await visit(new URL(address), ALICE, mode, new CookieJar(), () => undefined).catch(() => undefined);
-    } finally {
-      globalThis.fetch = fetch;
-    }
-    return await seen.promise;
   }
 }
 
