@@ -26,7 +26,8 @@ export async function whileWaiting<T>(host: Host, what: string, deadline: number
   }
 }
 
-function isUnicode({ env, platform }: Host): boolean {
+/** Whether the terminal shows more than ASCII, as far as the environment says. */
+export function isUnicode({ env, platform }: Host): boolean {
   return platform !== 'linux' || /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');
 }
 

@@ -5,7 +5,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Host } from '../host.ts';
 import { oneLine } from '../one_line.ts';
-import { whileWaiting } from '../waiting.ts';
+import { isUnicode, whileWaiting } from '../waiting.ts';
 import type { IdentityProvider } from './identity_provider.ts';
 import { LOGIN_DEADLINE, type Way } from './way.ts';
 
@@ -40,10 +40,10 @@ function show(host: Host, uri: string, code: string, complete: string | undefine
   if (drawing !== undefined) host.show(drawing);
 }
 
-/** Half of the window at most: the lines above it must stay in sight. */
+/** What stands above and below it must stay in sight. */
 function drawingThatFits(host: Host, text: string): string | undefined {
   const size = host.size();
-  if (!size) return undefined;
+  if (!size || !isUnicode(host)) return undefined;
   const drawing = renderUnicodeCompact(text, QR);
   const lines = drawing.split('\n');
   const fits = lines.length + 6 <= size.rows && [...(lines[0] ?? '')].length <= size.columns;
