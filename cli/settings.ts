@@ -32,7 +32,9 @@ export interface Context {
   readonly max_age?: Seconds | undefined;
 }
 
-const SETTINGS: readonly string[] = ['brokers', 'contexts', 'default', 'flow', 'secret_storage'];
+/** Written by a person; the others by `setup`. */
+export const OWN_SETTINGS = ['flow', 'secret_storage'] as const;
+const SETTINGS: readonly string[] = ['brokers', 'contexts', 'default', ...OWN_SETTINGS];
 
 /** @returns what is wrong with it, beginning with the setting's name */
 export function parseConfig(text: string): Config | string {

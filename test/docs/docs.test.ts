@@ -5,6 +5,7 @@ import { existsSync, globSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { printAuthnConfig } from '../../broker/authn_config.ts';
+import { FLOWS, OWN_SETTINGS, SECRET_STORAGES } from '../../cli/settings.ts';
 import { REASONS } from '../../shared/decide.ts';
 import { CODES, EXIT } from '../../shared/errors.ts';
 import { END_REASONS } from '../../shared/session.ts';
@@ -127,6 +128,13 @@ test('each exit status is documented', () => {
 test('each environment variable that is read is documented, and no other', () => {
   const rows = rowsOf(read('docs/commands.md'), 'variable', 'read by', 'meaning');
   sameNames(firstNames(rows), environmentVariables(), 'environment variables');
+});
+
+test('each setting of the plugin that a person may add is documented with its values, and no other', () => {
+  const rows = rowsOf(read('docs/commands.md'), 'setting', 'meaning');
+  sameNames(firstNames(rows), [...OWN_SETTINGS], 'settings of config.json');
+  const meanings = rows.map(([, meaning = '']) => meaning).join(' ');
+  for (const value of [...FLOWS, ...SECRET_STORAGES]) assert.ok(meanings.includes(`\`${value}\``), value);
 });
 
 test('each figure of the bench is documented, with its aim', () => {
