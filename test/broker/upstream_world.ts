@@ -15,6 +15,8 @@ export type Claims = Record<string, unknown>;
 export const T0 = seconds(1_800_000_000);
 /** Short, so that tests of waiting are: what is shipped is tested once. */
 export const SHORT: Waits = { connect: 200, total: 400 };
+/** For what answers: a busy machine may take long over it. */
+export const PATIENT: Waits = { connect: 10_000, total: 10_000 };
 /** The key that the provider publishes at first. */
 export const rsa = makeKey('RS256', 'rsa');
 
@@ -24,6 +26,8 @@ export interface UpstreamWorld {
   now: Seconds;
   /** JSON lines. */
   readonly logged: string[];
+  /** Of the first connection: `SHORT` where the provider is to be given up. */
+  waits: Waits;
   /** Another broker at the same provider. */
   connect(waits?: Waits, ca?: string): IdentityProvider;
   /** Claims of a login 10 s ago, changed. */
@@ -40,7 +44,7 @@ export async function startUpstreamWorld(): Promise<UpstreamWorld> {
   const log = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) });
   const upstream = await startUpstreamHost();
   upstream.keys = [rsa.jwk];
-  const connect = (waits = SHORT, ca?: string) => {
+  const connect = (waits = world.waits, ca?: string) => {
     const settings = {
       issuer: world.upstream.issuer,
       client_id: 'curfew',
@@ -57,6 +61,7 @@ export async function startUpstreamWorld(): Promise<UpstreamWorld> {
       return state.idp;
     },
     now: T0,
+    waits: PATIENT,
     logged,
     connect,
     claims(changes = {}) {
