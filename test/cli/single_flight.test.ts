@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Pty, runInPty } from '../support/pty.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, PROGRAMS, refusalOf } from './desk.ts';
@@ -128,12 +127,12 @@ for (const via of PROGRAMS)
     it('that is killed is taken over by the one that waits (P5)', async () => {
       using pty = await begin();
       desk.browser.set({ mode: 'login' });
-      const waiting = desk.getToken('dev', true);
-      await sleep(1_500);
+      const args = ['get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
+      using waiting = desk.curfewAtTerminal(args, { KUBERNETES_EXEC_INFO: execInfo(true) });
+      await waiting.waitFor('curfew: waiting for the login that another kubectl-curfew has begun', 30_000);
       pty.kill('SIGKILL');
-      const result = await waiting;
-      credentialOf(result);
-      assert.match(result.stderr, /^curfew: waiting for the login that another kubectl-curfew has begun$/m);
+      await waiting.waitFor('"kind":"ExecCredential"', 30_000);
+      assert.equal((await waiting.exit).code, 0);
       desk.browser.set({ mode: 'abandon' });
     });
 
