@@ -54,16 +54,29 @@ export function writeRecord(host: Host, record: SessionRecord): void {
   writeWhole(recordFile(state, record.broker), printRecord(record), host);
 }
 
-/** Takes away the record that an earlier `secret_storage` left elsewhere. @returns it, as its secrets have to go as well */
-export function takeStrayRecord(host: Host, broker: string): SessionRecord | undefined {
-  const state = stateDirectoryOf(host);
-  for (const other of [configDirectory(host.env), runtimeDirectory(host.env, host)]) {
-    if (other === undefined || other === state) continue;
+/** The record that an earlier `secret_storage` left elsewhere. */
+export function strayRecord(host: Host, broker: string): SessionRecord | undefined {
+  for (const other of otherDirectories(host)) {
     const record = recordAt(host, other, broker);
-    if (record !== undefined) removeFile(recordFile(other, broker));
     if (typeof record === 'object') return record;
   }
   return undefined;
+}
+
+/** Takes the stray record away, whatever it is. */
+export function removeStrayRecord(host: Host, broker: string): void {
+  for (const other of otherDirectories(host)) removeFile(recordFile(other, broker));
+}
+
+/** Of a login that could not be kept, nothing of the one before is left. */
+export function removeRecord(host: Host, broker: string): void {
+  removeFile(recordFile(stateDirectoryOf(host), broker));
+}
+
+function otherDirectories(host: Host): readonly string[] {
+  const state = stateDirectoryOf(host);
+  const all = [configDirectory(host.env), runtimeDirectory(host.env, host)];
+  return all.flatMap((directory) => (directory === undefined || directory === state ? [] : [directory]));
 }
 
 /** The records of all brokers that can be read. */

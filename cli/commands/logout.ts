@@ -8,7 +8,7 @@ import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
 import { type Host, sayInstant } from '../host.ts';
 import { withLock } from '../lock.ts';
-import { listRecords, readRecord, takeStrayRecord, writeRecord } from '../record.ts';
+import { listRecords, readRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
 import { RENEWING } from '../renew.ts';
 import type { SessionRecord } from '../session_record.ts';
 
@@ -39,8 +39,7 @@ async function logout(client: Client): Promise<void> {
   await withLock(host, [url, 'renew'], RENEWING, async () => {
     const record = readRecord(host, url);
     cache.forget(url);
-    const stray = takeStrayRecord(host, url);
-    if (stray) await client.secrets.erase(url, stray.kept_in);
+    if (await endStray(client)) return host.print(`logged out of ${url}\n`);
     if (!record?.session) return host.print(`not logged in at ${url}\n`);
     const handle = await takeHandle(client, record);
     if (record.ended || handle === undefined) return host.print(`logged out of ${url}\n`);
@@ -51,6 +50,23 @@ async function logout(client: Client): Promise<void> {
     }
     host.print(`logged out of ${url}\n`);
   });
+}
+
+/** Ends and erases what an earlier `secret_storage` keeps elsewhere. @returns whether there was a session */
+async function endStray(client: Client): Promise<boolean> {
+  const { host, url, broker, secrets } = client;
+  const stray = strayRecord(host, url);
+  if (!stray) return false;
+  const secret = await secrets.load(url, stray.kept_in);
+  removeStrayRecord(host, url);
+  await secrets.erase(url, stray.kept_in);
+  if (!stray.session || stray.ended || typeof secret === 'string' || secret.handle === undefined) return false;
+  try {
+    await broker.revoke(stray.endpoints, secret.dpop_private_jwk, secret.handle);
+  } catch (error) {
+    throw error instanceof CurfewError ? stillThere(client, stray, error) : error;
+  }
+  return true;
 }
 
 /** Forgets the session that is kept here, if it is one that was ended at the broker. The key outlives it. */

@@ -17,7 +17,7 @@ import { commit, generateKey, type PrivateJwk } from '../dpop.ts';
 import { codeOf } from '../files.ts';
 import { withLock } from '../lock.ts';
 import { oneLine } from '../one_line.ts';
-import { readRecord, takeStrayRecord, writeRecord } from '../record.ts';
+import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';
 import type { Place } from '../session_record.ts';
 import type { Flow } from '../settings.ts';
@@ -58,7 +58,8 @@ export type LoginOutcome =
 
 /** @throws CurfewError `login_failed`, `identity_provider`, `broker_unreachable`, `invalid_target`, `busy`, `insecure` */
 export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
-  const before = readRecord(client.host, client.url);
+  // By the same key the new login replaces the session of before, wherever that was kept.
+  const before = readRecord(client.host, client.url) ?? strayRecord(client.host, client.url);
   const [metadata, key] = await Promise.all([client.broker.metadata(), loadKey(client, before?.kept_in)]);
   const cluster = wish.cluster === undefined ? undefined : findCluster(metadata.clusters, wish.cluster);
   const provider = await discover(metadata.identity_provider, client.send);
@@ -179,7 +180,13 @@ async function keep(
   const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
   const audiences = Object.fromEntries(metadata.clusters.map(({ name, audience }) => [name, audience]));
   const limits = Object.fromEntries(metadata.clusters.map((one) => [one.name, one.limits]));
-  if (kept_in) {
+  const stray = strayRecord(host, url);
+  removeStrayRecord(host, url);
+  if (stray && stray.kept_in !== kept_in) await secrets.erase(url, stray.kept_in);
+  if (!kept_in) {
+    if (before) await secrets.erase(url, before);
+    removeRecord(host, url);
+  } else {
     const endpoints = { token_endpoint, revocation_endpoint, sessions_endpoint };
     const record = {
       broker: url,
@@ -192,8 +199,6 @@ async function keep(
     };
     try {
       writeRecord(host, record);
-      const stray = takeStrayRecord(host, url);
-      if (stray && stray.kept_in !== kept_in) await secrets.erase(url, stray.kept_in);
     } catch (error) {
       host.say(`the login cannot be kept (${codeOf(error)})`);
     }

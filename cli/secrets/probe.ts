@@ -42,7 +42,7 @@ function fileOf(host: Host): string {
 }
 
 function busOf({ env, platform }: Host): string {
-  return platform === 'linux' ? (env.DBUS_SESSION_BUS_ADDRESS ?? env.XDG_RUNTIME_DIR ?? '') : platform;
+  return platform === 'linux' ? env.DBUS_SESSION_BUS_ADDRESS || env.XDG_RUNTIME_DIR || '' : platform;
 }
 
 function parseProbe(text: string): Probe | undefined {

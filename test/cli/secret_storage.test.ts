@@ -47,6 +47,8 @@ describe('secret_storage', () => {
           .map(String)
           .filter((name) => name.endsWith('.json'))
       : [];
+  /** But for what came of the last try of the keychain, which is nothing of a login. */
+  const keptInConfig = () => filesIn(`${desk.dir}/config`).filter((file) => file !== 'keychain.json');
   const name = () => `${fileName(desk.url)}.json`;
 
   it('file: the keychain is not touched, though it works', async () => {
@@ -72,6 +74,43 @@ describe('secret_storage', () => {
     assert.match(stderr, /^curfew: the login cannot be kept: the keychain did not answer within 3s$/m);
     assert.deepEqual(filesIn(`${desk.dir}/config/secrets`), []);
     keyring.resume();
+    assert.deepEqual(filesIn(`${desk.dir}/config/sessions`), []);
+    assert.equal(refusalOf(await desk.getToken('dev', false, { env })).error, 'not logged in');
+  });
+
+  it('keychain: what a file held before is gone, also when the keychain does not take the login', async () => {
+    want('file');
+    assert.equal((await login()).code, 0);
+    want('keychain');
+    keyring.hang();
+    assert.equal((await login()).code, 0);
+    keyring.resume();
+    assert.deepEqual(keptInConfig(), ['config.json']);
+  });
+
+  it('a change of it leaves no session behind: a logout ends what was kept elsewhere, a login replaces it', async () => {
+    const ends = () =>
+      desk.broker
+        .audit()
+        .filter(({ event }) => event === 'end')
+        .map(({ reason }) => reason);
+    const memory = { ...keyring.env, CURFEW_CACHE_DIR: undefined };
+    want('file');
+    env = { ...keyring.env };
+    assert.equal((await login()).code, 0);
+    want('memory');
+    const before = ends().length;
+    const { code, stdout } = await desk.curfew(['logout', '--ca-file', desk.ca_file], memory);
+    assert.deepEqual([code, stdout], [0, `logged out of ${desk.url}\n`]);
+    assert.deepEqual(ends().slice(before), ['logout']);
+    assert.deepEqual(keptInConfig(), ['config.json']);
+    want('file');
+    assert.equal((await login()).code, 0);
+    want('memory');
+    env = memory;
+    assert.equal((await login()).code, 0);
+    assert.equal(ends().at(-1), 'replaced');
+    assert.deepEqual(keptInConfig(), ['config.json']);
   });
 
   it('memory: nothing stands outside the runtime directory, and a logout leaves no session there', async () => {
@@ -83,7 +122,7 @@ describe('secret_storage', () => {
     assert.equal(result.code, 0, result.stderr);
     credentialOf(await desk.getToken('dev', false, { env }));
     assert.equal((await secrets()).kept_in, 'memory');
-    assert.deepEqual(filesIn(`${desk.dir}/config`), ['config.json'], 'what the file storage had is gone');
+    assert.deepEqual(keptInConfig(), ['config.json'], 'what the file storage had is gone');
     const inside = filesIn(`${runtime}/curfew`);
     for (const folder of ['secrets', 'sessions']) assert.ok(inside.includes(`${folder}/${name()}`), inside.join());
     const { handle } = await readJson(`${runtime}/curfew/secrets/${name()}`);
