@@ -12,6 +12,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCertificateAuthority } from '../support/certificates.ts';
+import { until } from '../support/patience.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 interface Report {
@@ -105,18 +106,10 @@ function queued() {
   return database.prepare('select url, attempts, next_at from hook_delivery order by id').all();
 }
 
-async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 150; i++) {
-    if (holds()) return;
-    await sleep(50);
-  }
-  assert.fail(`did not come: ${what}`);
-}
-
 describe('a report', () => {
   test('comes once, says what the record says, and is signed as Standard Webhooks has it', async () => {
     const email = await noticed();
-    await until('the report', () => receiver.reports.length === 1 && queued().length === 0);
+    await until(() => receiver.reports.length === 1 && queued().length === 0, 'the report did not come');
     const [report] = receiver.reports;
     assert.ok(report);
     const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signature } = report.headers;
@@ -140,47 +133,47 @@ describe('a report', () => {
     await noticed();
     const waits: number[] = [];
     for (let attempt = 1; attempt <= 4; attempt++) {
-      await until(`attempt ${attempt}`, () => queued()[0]?.attempts === attempt);
+      await until(() => queued()[0]?.attempts === attempt, `attempt ${attempt} did not come`);
       waits.push(Number(queued()[0]?.next_at) - service.now);
       service.advance(waits.at(-1) ?? 0);
     }
     assert.deepEqual(waits.slice(0, 3), [1, 2, 4]);
     assert.ok((waits[3] ?? 0) >= 8 && (waits[3] ?? 0) <= 10);
     receiver.answer = 200;
-    await until('the delivery', () => queued().length === 0);
+    await until(() => queued().length === 0, 'the delivery did not come');
     assert.equal(new Set(receiver.reports.map(({ headers }) => headers['webhook-id'])).size, 1);
   });
 
   test('follows no redirect', async () => {
     receiver.answer = 302;
     await noticed();
-    await until('an attempt', () => queued()[0]?.attempts === 1);
+    await until(() => queued()[0]?.attempts === 1, 'an attempt did not come');
     assert.deepEqual([...new Set(receiver.reports.map(({ url }) => url))], ['/hook']);
     receiver.answer = 204;
     service.advance(1);
-    await until('the delivery', () => queued().length === 0);
+    await until(() => queued().length === 0, 'the delivery did not come');
   });
 
   test('outlives the broker, and a receiver that hangs keeps no login waiting and no stop', async () => {
     receiver.answer = 'hang';
     await noticed();
-    await until('an attempt', () => receiver.reports.length === 1);
+    await until(() => receiver.reports.length === 1, 'an attempt did not come');
     assert.equal((await service.login(service.holder(), { sub: 'other', email: 'other@example.com' })).status, 200);
     await service.restart();
     assert.equal(queued().length, 1);
     receiver.answer = 204;
-    await until('the delivery', () => queued().length === 0);
+    await until(() => queued().length === 0, 'the delivery did not come');
   });
 
   test('is given up at 410, and after a day; this is said in the log, the secret is not', async () => {
     receiver.answer = 410;
     await noticed();
-    await until('giving up', () => queued().length === 0);
+    await until(() => queued().length === 0, 'giving up did not come');
     receiver.answer = 503;
     await noticed();
-    await until('an attempt', () => queued()[0]?.attempts === 1);
+    await until(() => queued()[0]?.attempts === 1, 'an attempt did not come');
     service.advance(86_400);
-    await until('giving up', () => queued().length === 0);
+    await until(() => queued().length === 0, 'giving up did not come');
     const log = service.log.join('\n');
     assert.match(log, /a report was given up/);
     for (const text of [secret.toString('base64'), secret.toString('hex')]) assert.ok(!log.includes(text));
@@ -189,10 +182,10 @@ describe('a report', () => {
   test('to a hook that is not configured any more is dropped, and this is said', async () => {
     receiver.answer = 500;
     await noticed();
-    await until('an attempt', () => queued()[0]?.attempts === 1);
+    await until(() => queued()[0]?.attempts === 1, 'an attempt did not come');
     await service.reload({ hooks: [] });
     service.advance(1);
-    await until('dropping', () => queued().length === 0);
+    await until(() => queued().length === 0, 'dropping did not come');
     assert.match(service.log.join('\n'), /the hook is not in the configuration any more/);
     await service.reload({});
   });
@@ -205,11 +198,11 @@ describe('a report', () => {
     try {
       await service.reload({ hooks: [{ url: secure.url, secret_file: secretFile }] });
       await noticed();
-      await until('an attempt', () => queued()[0]?.attempts === 1);
+      await until(() => queued()[0]?.attempts === 1, 'an attempt did not come');
       assert.equal(secure.reports.length, 0);
       await service.reload({ hooks: [{ url: secure.url, secret_file: secretFile, ca_file: authority.caFile }] });
       service.advance(1);
-      await until('the delivery', () => secure.reports.length === 1 && queued().length === 0);
+      await until(() => secure.reports.length === 1 && queued().length === 0, 'the delivery did not come');
     } finally {
       await service.reload({});
       await secure.stop();

@@ -10,6 +10,7 @@ import { stringify } from 'yaml';
 import type { Config } from '../../broker/config.ts';
 import { loadCases, testCases } from '../../broker/policy_cases.ts';
 import { CurfewError } from '../../shared/errors.ts';
+import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';
 import { identityProvider } from '../support/service.ts';
 import { makeConfigFiles, SETTINGS } from './config_files.ts';
@@ -288,8 +289,8 @@ test('the commands end with 0, with 78 for a case or a table, with 64 for wrong 
       policy: { limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' } },
     };
     await writeFile(configFile, stringify(settings));
-    const main = path.resolve(import.meta.dirname, '../../broker/main.ts');
-    const policy = (...words: string[]) => run(process.execPath, [main, 'policy', ...words, '--config', configFile]);
+    const { broker } = await buildBundles();
+    const policy = (...words: string[]) => run(process.execPath, [broker, 'policy', ...words, '--config', configFile]);
     const write = (age: string) =>
       writeFile(
         cases,

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/patience.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { sessionRow } from '../support/store_row.ts';
 import { startTransmitter, type Transmitter } from '../support/transmitter.ts';
@@ -46,10 +47,6 @@ async function open() {
 }
 
 const endOf = (sid: string) => sessionRow(service.storeFile, sid).end_reason;
-
-async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + 25_000; !holds(); await sleep(20)) assert.ok(Date.now() < end, what);
-}
 
 test('an event is acknowledged after it took effect; one that is wrong is refused by setErrs, in the record too', async () => {
   const [good, bad] = [await open(), await open()];

@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import type { PolicyEvent } from '../../broker/audit.ts';
 import { CurfewError } from '../../shared/errors.ts';
@@ -16,6 +15,7 @@ import { freePort } from '../cluster/ports.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { Holder } from '../support/holder.ts';
+import { until } from '../support/patience.ts';
 import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
 import { type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
 
@@ -303,9 +303,8 @@ describe('the broker as a process', () => {
 
   const rows = () => broker.audit().filter(({ event }) => event === 'policy');
 
-  async function until(count: number): Promise<Readonly<Record<string, unknown>>> {
-    const deadline = performance.now() + 15_000;
-    while (rows().length < count && performance.now() < deadline) await sleep(20);
+  async function untilRow(count: number): Promise<Readonly<Record<string, unknown>>> {
+    await until(() => rows().length >= count, 'no policy was recorded');
     assert.equal(rows().length, count, broker.output());
     return rows().at(-1) ?? {};
   }
@@ -328,29 +327,29 @@ describe('the broker as a process', () => {
   }
 
   test('F9 takes over a changed file by itself, keeps the old one for a broken file, and does as it is told by SIGHUP', async () => {
-    assert.equal((await until(1)).outcome, 'loaded');
+    assert.equal((await untilRow(1)).outcome, 'loaded');
     const renew = await login();
     const maxAge = async () => (await renew()).granted.session.limits.session.max_age;
     assert.equal(await maxAge(), 3600);
 
     await writeFile(configFile, stringify({ ...settings, policy: { limits: { ...LIMITS, max_age: '50m' } } }));
-    assert.equal((await until(2)).outcome, 'reloaded');
+    assert.equal((await untilRow(2)).outcome, 'reloaded');
     assert.equal(await maxAge(), 3000);
 
     // As tools replace files: written beside, renamed.
     await writeFile(`${configFile}.new`, 'policy: [');
     await rename(`${configFile}.new`, configFile);
-    const refused = await until(3);
+    const refused = await untilRow(3);
     assert.equal(refused.outcome, 'refused');
     assert.match(String(refused.faults), /line 1, column \d+/);
     assert.match(broker.log(), /configuration not reloaded, the old one stays/);
     assert.equal(await maxAge(), 3000);
 
     process.kill(broker.pid, 'SIGHUP');
-    assert.equal((await until(4)).outcome, 'refused');
+    assert.equal((await untilRow(4)).outcome, 'refused');
 
     await writeFile(configFile, stringify({ ...settings, policy: { limits: { ...LIMITS, max_age: '40m' } } }));
-    assert.equal((await until(5)).outcome, 'reloaded');
+    assert.equal((await untilRow(5)).outcome, 'reloaded');
     assert.equal(await maxAge(), 2400);
   });
 
@@ -360,9 +359,9 @@ describe('the broker as a process', () => {
     await writeFile(path.join(folder, 'hook'), randomBytes(32).toString('hex'), { mode: 0o600 });
     const clusters = [{ ...(settings.clusters as object[])[0], webhook: hook }];
     await writeFile(configFile, stringify({ ...settings, clusters }));
-    assert.equal((await until(before + 1)).outcome, 'reloaded');
+    assert.equal((await untilRow(before + 1)).outcome, 'reloaded');
     await writeFile(path.join(folder, 'hook'), randomBytes(32).toString('hex'), { mode: 0o600 });
     process.kill(broker.pid, 'SIGHUP');
-    assert.equal((await until(before + 2)).outcome, 'reloaded');
+    assert.equal((await untilRow(before + 2)).outcome, 'reloaded');
   });
 });

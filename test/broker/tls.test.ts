@@ -8,11 +8,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type SecureVersion } from 'node:tls';
 import { pino } from 'pino';
 import { faultOfPair, readTlsPair, type TlsPair, type TlsWatch, tlsOptions, watchTls } from '../../broker/tls.ts';
 import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts';
+import { until } from '../support/patience.ts';
 
 let folder: string;
 let ca: CertificateAuthority;
@@ -60,12 +60,12 @@ async function serial(maxVersion: SecureVersion = 'TLSv1.3'): Promise<string> {
 }
 
 async function changesFrom(old: string): Promise<string> {
-  const deadline = performance.now() + 10_000;
-  for (;;) {
-    const now = await serial();
-    if (now !== old || performance.now() > deadline) return now;
-    await sleep(50);
-  }
+  let now = old;
+  await until(async () => {
+    now = await serial();
+    return now !== old;
+  }, 'the certificate stays');
+  return now;
 }
 
 describe('the server', () => {

@@ -144,7 +144,7 @@ for (const via of PROGRAMS)
   });
 
 describe('the cache under kill -9', () => {
-  it('holds the old content or the new, never torn, 500 times (P7)', { timeout: 280_000 }, async () => {
+  it('holds the old content or the new, never torn, 500 times (P7)', async () => {
     const dir = temporaryFolder('torn');
     const writer = `${dir}/writer.cjs`;
     await build({

@@ -12,6 +12,7 @@ import { createSend } from '../../cli/http.ts';
 import { seconds } from '../../shared/time.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { claimsOf } from '../support/holder.ts';
+import { assertKept } from '../support/patience.ts';
 import { type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 import { testHost } from './host.ts';
 
@@ -146,7 +147,7 @@ describe('a broker that fails', () => {
     for (const { code, message, ms } of [hang, drip]) {
       assert.equal(code, 'broker_unreachable');
       assert.match(message ?? '', /^the broker at 127\.0\.0\.1:\d+ is out of reach: no answer in time$/);
-      assert.ok(ms !== undefined && ms < 10_000);
+      assertKept(ms ?? Number.NaN, 10_000);
     }
   });
 
@@ -278,7 +279,7 @@ describe('an identity provider that fails a login (F4)', () => {
       const { error } = refusalOf(result);
       assert.match(error, words);
       assert.ok(error.includes(new URL(desk.idp.issuer).host));
-      assert.ok(result.ms < 10_000);
+      assertKept(result.ms, 10_000);
     });
   }
 

@@ -23,13 +23,13 @@ describe('a login by paste', () => {
   const begin = async (args: readonly string[] = ['login'], more: Readonly<Record<string, string>> = {}) => {
     const whole = [...args, '--broker', desk.url, '--ca-file', desk.ca_file];
     const pty = desk.curfewAtTerminal(whole, { ...env, ...more });
-    const address = (await pty.waitFor(/(?<=log in, in any browser, at: )\S+[^\r\n]*/, 20_000)).trim();
+    const address = (await pty.waitFor(/(?<=log in, in any browser, at: )\S+[^\r\n]*/)).trim();
     await pty.waitFor('paste that address, or the code in it: ');
     return { pty, address: address.replace(/\s+/g, '') };
   };
   const leftAt = (address: string, mode: Mode = 'login') => addressLeftAt(address, ALICE, mode);
   const succeeds = async (pty: Pty) => {
-    await pty.waitFor(/logged in as curfew:alice@example\.com for /, 20_000);
+    await pty.waitFor(/logged in as curfew:alice@example\.com for /);
     assert.deepEqual(await pty.exit, { code: 0, signal: 0 });
     credentialOf(await desk.getToken('dev', false));
   };
@@ -72,7 +72,7 @@ describe('a login by paste', () => {
     const second = await begin();
     using __ = second.pty;
     second.pty.write('nonsense that is no code\r');
-    await second.pty.waitFor(/curfew: error: the identity provider at \S+ refused: invalid_grant/, 20_000);
+    await second.pty.waitFor(/curfew: error: the identity provider at \S+ refused: invalid_grant/);
     assert.doesNotMatch(second.pty.output(), /nonsense/);
   });
 
@@ -116,7 +116,7 @@ describe('a login by paste', () => {
     const { pty, address } = await begin(['get-token', '--cluster', 'dev'], { KUBERNETES_EXEC_INFO: execInfo(true) });
     using _ = pty;
     pty.write(`${await leftAt(address)}\r`);
-    await pty.waitFor('"kind":"ExecCredential"', 20_000);
+    await pty.waitFor('"kind":"ExecCredential"');
     assert.equal((await pty.exit).code, 0);
   });
 });

@@ -6,7 +6,7 @@ import type { Binaries } from './build.ts';
 import { freePort } from './ports.ts';
 import type { Processes } from './processes.ts';
 
-const LISTENS_WITHIN_MS = 30_000;
+const LISTENS_WITHIN_MS = 90_000;
 
 /** Starts kwok for all nodes of the API server, and resolves when it answers as their kubelet. */
 export async function startKwok(

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/patience.ts';
 import { ensureBinaries } from './build.ts';
 import { withLock } from './lock.ts';
 import { superviseProcesses } from './processes.ts';
@@ -30,7 +30,7 @@ test('a test killed with SIGKILL leaves no etcd, kube-apiserver, kwok or file be
   assert.equal(pids.length, 3);
   assert.deepEqual(pids.map(isAlive), [true, true, true]);
   killed.kill('SIGKILL');
-  await eventually(() => !pids.some(isAlive) && !existsSync(dirname(file)));
+  await until(() => !pids.some(isAlive) && !existsSync(dirname(file)), 'something is left');
 });
 
 const startTwo = `
@@ -47,7 +47,7 @@ test("Ctrl-C, which reaches the test's whole process group, ends what it started
   assert.deepEqual(pids.map(isAlive), [true, true]);
   assert.ok(interrupted.pid !== undefined);
   process.kill(-interrupted.pid, 'SIGINT');
-  await eventually(() => !pids.some(isAlive));
+  await until(() => !pids.some(isAlive), 'some live on');
 });
 
 test('a test that forgets to end its programs exits all the same, and they end with it', async () => {
@@ -55,7 +55,7 @@ test('a test that forgets to end its programs exits all the same, and they end w
   const pids: number[] = JSON.parse(await firstLine(forgetful));
   if (forgetful.exitCode === null) await once(forgetful, 'exit');
   assert.equal(forgetful.exitCode, 0);
-  await eventually(() => !pids.some(isAlive));
+  await until(() => !pids.some(isAlive), 'some live on');
 });
 
 test('a program that is not there, and one that ended by itself, are told apart', async () => {
@@ -64,7 +64,7 @@ test('a program that is not there, and one that ended by itself, are told apart'
   try {
     await assert.rejects(processes.start({ ...command, command: '/nowhere' }), /cannot start \/nowhere: .*ENOENT/);
     const running = await processes.start({ ...command, command: '/bin/false' });
-    await eventually(() => running.ended() === 'exit code 1');
+    await until(() => running.ended() === 'exit code 1', 'it has not ended');
     assert.deepEqual(processes.pids(), []);
   } finally {
     await processes.end();
@@ -116,13 +116,5 @@ function isAlive(pid: number): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-async function eventually(holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 15_000;
-  while (!holds()) {
-    assert.ok(performance.now() < deadline, 'did not come true within 15s');
-    await sleep(20);
   }
 }

@@ -12,8 +12,8 @@ import { run } from '../support/run.ts';
 const demo = path.resolve(import.meta.dirname, '../demo/main.ts');
 
 describe('the demo', () => {
-  test('npm run demo -- --play does what it should and ends with 0', { timeout: 240_000 }, async () => {
-    const { code, stdout, stderr } = await run(process.execPath, [demo, '--play'], { timeout: 200_000 });
+  test('npm run demo -- --play does what it should and ends with 0', async () => {
+    const { code, stdout, stderr } = await run(process.execPath, [demo, '--play'], { timeout: 500_000 });
     assert.equal(code, 0, stdout + stderr);
     assert.match(stdout, /login is too old: last login 6\ds ago, limit 60s[\s\S]*all of it did what it should/);
   });
@@ -26,9 +26,9 @@ describe('the demo', () => {
     assert.ok(file.stderr.startsWith('demo: error: /nonexistent: '), file.stderr);
   });
 
-  test('by hand: what it says to type works, and Ctrl-C stops all of it', { timeout: 120_000 }, async () => {
+  test('by hand: what it says to type works, and Ctrl-C stops all of it', async () => {
     using pty = runInPty(process.execPath, [demo], { cols: 250 });
-    await pty.waitFor('Ctrl-C here stops everything', 60_000);
+    await pty.waitFor('Ctrl-C here stops everything');
     const lines = pty.output().replaceAll('\r', '');
     const exports = lines.match(/^ {2}export .*$/gm) ?? [];
     const setup = /^ {2}(kubectl curfew setup .*)$/m.exec(lines)?.[1] ?? '';
@@ -55,7 +55,7 @@ describe('the demo', () => {
       cols: 250,
     });
     try {
-      await pty.waitFor('Ctrl-C here stops everything', 60_000);
+      await pty.waitFor('Ctrl-C here stops everything');
       const lines = pty.output().replaceAll('\r', '');
       const file = /--authentication-config=(\S+)/.exec(lines)?.[1] ?? '';
       const rbac = /apply -f (\S+)/.exec(lines)?.[1] ?? '';

@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import type { AuditLine } from '../support/broker_process.ts';
+import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
 import { startWorld, USERS, type World } from '../support/world.ts';
 
@@ -279,8 +280,7 @@ describe('the policy that runs', () => {
         .audit()
         .filter(({ event }) => event === 'policy')
         .map(({ outcome }) => outcome);
-    for (let i = 0; i < 100 && outcomes().at(-1) !== 'refused'; i++) await sleep(100);
-    assert.equal(outcomes().at(-1), 'refused');
+    await until(() => outcomes().at(-1) === 'refused', 'not refused');
     assert.equal((await withToken(emil, 'dev', token, 'get', 'namespaces')).code, 0);
     await world.rewriteConfig({
       policy: {
@@ -288,11 +288,11 @@ describe('the policy that runs', () => {
         segments: [...POLICY.segments, { name: 'tight', match: { clusters: ['dev'] }, limits: { max_age: '10m' } }],
       },
     });
-    for (let i = 0; i < 100 && outcomes().at(-1) !== 'reloaded'; i++) await sleep(100);
+    await until(() => outcomes().at(-1) === 'reloaded', 'not reloaded');
     const denied = await withToken(emil, 'dev', token, 'get', 'namespaces');
     assert.match(denied.stderr, /login is too old: last login 1\dm ago, limit 10m \(segment tight\)/);
     await world.rewriteConfig({});
-    for (let i = 0; i < 100 && outcomes().filter((one) => one === 'reloaded').length < 2; i++) await sleep(100);
+    await until(() => outcomes().filter((one) => one === 'reloaded').length === 2, 'not reloaded again');
     assert.equal((await withToken(emil, 'dev', token, 'get', 'namespaces')).code, 0, 'a segment ends nothing');
   });
 });

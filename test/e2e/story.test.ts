@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditLine } from '../support/broker_process.ts';
 import { claimsOf } from '../support/holder.ts';
+import { assertKept } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
 import { startWorld, type World } from '../support/world.ts';
 
@@ -236,7 +237,7 @@ describe('the end', () => {
       assert.equal((await alice.kubectl(['--context', 'dev', 'get', 'namespaces'])).code, 0);
       const other = await getToken(alice, '--max-age', '30m');
       assert.deepEqual([other.code, other.stdout], [69, '']);
-      assert.ok(other.ms < 10_000);
+      assertKept(other.ms, 10_000);
       assert.ok(other.stderr.includes(new URL(world.brokerUrl).host), other.stderr);
     } finally {
       await world.idp.resume();
@@ -246,7 +247,7 @@ describe('the end', () => {
 });
 
 describe('at the API server', () => {
-  test('a token copied out of the plugin is refused after its exp + 10 s', { timeout: 120_000 }, async () => {
+  test('a token copied out of the plugin is refused after its exp + 10 s', async () => {
     const alice = await loggedIn('alice');
     const { stdout } = await getToken(alice, '--max-age', '20s');
     const { token } = (JSON.parse(stdout) as { status: { token: string } }).status;

@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
 import { buildBundles } from './bundle.ts';
+import { compileCache } from './compile_cache.ts';
+import { PATIENCE_MS } from './patience.ts';
 import { adopt, signalGroup } from './process.ts';
 
 export interface BrokerOptions {
@@ -34,7 +36,7 @@ export interface BrokerProcess {
 /** Resolves when `/readyz` says so. @throws Error with what it wrote, when it ends instead */
 export async function startBroker({ configFile, url, ca, env = {} }: BrokerOptions): Promise<BrokerProcess> {
   const { broker } = await buildBundles();
-  const inherited = { PATH: process.env.PATH ?? '', HOME: '/nonexistent' };
+  const inherited = { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...compileCache() };
   const child = spawn(process.execPath, [broker, 'serve', '--config', configFile], {
     env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -83,12 +85,12 @@ function asProcess(child: ChildProcess): BrokerProcess {
 
 async function untilReady(url: string, ca: string | undefined): Promise<void> {
   const dispatcher = new Agent({ connect: { ...(ca && { ca }) } });
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + PATIENCE_MS;
   while (performance.now() < deadline) {
     const response = await fetch(`${url}/readyz`, { dispatcher }).catch(() => undefined);
     await response?.body?.cancel();
     if (response?.ok) return dispatcher.close();
     await sleep(50);
   }
-  throw new Error(`the broker at ${url} did not become ready within 20 s`);
+  throw new Error(`the broker at ${url} did not become ready in time`);
 }

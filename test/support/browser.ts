@@ -1,9 +1,10 @@
 // Makes scripted browsers: a command for `BROWSER`, with a person, a cookie jar and a log of its own.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Mode, Outcome } from './browser_visit.ts';
+import { compileCache } from './compile_cache.ts';
+import { until } from './patience.ts';
 
 export interface BrowserSettings {
   readonly user: string;
@@ -33,7 +34,7 @@ export interface Browser {
   /** Every tab opened so far, in order, also those still open. */
   visits(): readonly Visit[];
   /** Waits until that many visits have ended, and returns all. */
-  waitForVisits(count: number, ms?: number): Promise<readonly Visit[]>;
+  waitForVisits(count: number): Promise<readonly Visit[]>;
   /** Changes settings for later visits. */
   set(patch: Partial<BrowserSettings>): void;
 }
@@ -54,6 +55,7 @@ function launcher(settings: BrowserSettings, jar: string, log: string): string {
     TEST_BROWSER_JAR: settings.jar ?? jar,
     TEST_BROWSER_LOG: log,
     NODE_EXTRA_CA_CERTS: settings.caFile ?? '',
+    ...compileCache(),
   };
   const exports = Object.entries(variables).map(([name, value]) => `export ${name}=${quoted(value)}`);
   return [
@@ -96,14 +98,10 @@ export function makeBrowser(dir: string, settings: BrowserSettings, name = setti
   return {
     command,
     visits: () => parseLog(log),
-    async waitForVisits(count, ms = 30_000) {
-      const deadline = performance.now() + ms;
-      for (;;) {
-        const visits = parseLog(log);
-        if (visits.filter(({ ended }) => ended !== undefined).length >= count) return visits;
-        if (performance.now() > deadline) throw new Error(`not ${count} visits ended: ${JSON.stringify(visits)}`);
-        await sleep(20);
-      }
+    async waitForVisits(count) {
+      const ended = () => parseLog(log).filter(({ ended }) => ended !== undefined);
+      await until(() => ended().length >= count, `fewer than ${count} visits ended`);
+      return parseLog(log);
     },
     set(patch) {
       current = { ...current, ...patch };

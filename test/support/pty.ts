@@ -1,5 +1,6 @@
 // Runs a command at a real pseudo-terminal, and reads along like a person who waits for words to appear.
 import { spawn } from '@lydell/node-pty';
+import { PATIENCE_MS } from './patience.ts';
 import { adopt, signalGroup } from './process.ts';
 
 export interface PtyOptions {
@@ -68,7 +69,7 @@ export function runInPty(command: string, args: readonly string[] = [], options:
     notify();
   });
 
-  function waitFor(pattern: RegExp | string, ms = 10_000): Promise<string> {
+  function waitFor(pattern: RegExp | string, ms = PATIENCE_MS): Promise<string> {
     const wait = Promise.withResolvers<string>();
     const refuse = (why: string) => wait.reject(new Error(`${pattern} ${why}; the terminal shows:\n${text}`));
     const look = () => {

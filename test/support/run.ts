@@ -61,7 +61,7 @@ export async function run(
     const [code, signal] = await exited;
     const ms = performance.now() - begin;
     // what the process wrote is in the pipes now; a detached grandchild that holds them open is not waited for
-    await Promise.race([closed, sleep(500, undefined, { ref: false })]);
+    await Promise.race([closed, sleep(2_000, undefined, { ref: false })]);
     return { code, signal, stdout: stdout(), stderr: stderr(), ms, timedOut };
   } finally {
     clearTimeout(deadline);

@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer } from '../support/holder.ts';
+import { until } from '../support/patience.ts';
 import { post } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
@@ -193,7 +193,7 @@ test('H5 neither webhook token nor hook secret nor the path of a hook stands in 
     for (const presented of [token, `${token}x`]) await post(url, presented, { kind: 'nothing' });
     const old = { sub: 'h5', email: 'h5@example.com', auth_time: own.now - 4000 };
     for (let i = 0; i < 3; i++) await own.login(own.holder(), old);
-    for (let i = 0; i < 100 && !own.log.join().includes('a report could not be delivered'); i++) await sleep(50);
+    await until(() => own.log.join().includes('a report could not be delivered'), 'no delivery failed');
     const store = ['', '-wal'].map((suffix) => readFileSync(own.storeFile + suffix, 'latin1')).join('');
     const places = { log: own.log.join('\n'), record: JSON.stringify(own.audit), store };
     assert.match(places.log, /"hook":"http:\/\/127\.0\.0\.1:9".*a report could not be delivered/);

@@ -12,6 +12,7 @@ import { stringify } from 'yaml';
 import { freePort } from '../cluster/ports.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { Holder } from '../support/holder.ts';
+import { assertKept } from '../support/patience.ts';
 import { askAuthorization } from '../support/review.ts';
 import { scrape } from '../support/scrape.ts';
 import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
@@ -36,7 +37,7 @@ describe('F4 the identity provider fails', () => {
       service.issuer.fault = fault;
       const begin = performance.now();
       const { status, headers, refused } = await service.login(service.holder(), who);
-      assert.ok(performance.now() - begin < 10_000);
+      assertKept(performance.now() - begin, 10_000);
       assert.deepEqual([status, refused.error, refused.reason], [503, 'temporarily_unavailable', 'identity_provider']);
       assert.ok(refused.error_description.includes(new URL(service.issuer.issuer).host), refused.error_description);
       assert.ok(headers.has('retry-after'));

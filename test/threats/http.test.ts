@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { assertKept } from '../support/patience.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 let service: TestService;
@@ -63,7 +64,7 @@ describe('HTTP', () => {
       );
       assert.equal(status, 400);
     }
-    assert.ok(performance.now() - begin < 10_000);
+    assertKept(performance.now() - begin, 10_000);
   });
 
   test('H1 10,000 parameters, repeated parameters and bad UTF-8 are refused', async () => {
@@ -111,14 +112,13 @@ describe('HTTP', () => {
     }
   });
 
-  test('H2 slow headers and a slow body are cut within 10 s', { timeout: 30_000 }, async () => {
+  test('H2 slow headers and a slow body are cut within 10 s', async () => {
     const head = `POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\nContent-Length: 1000\r\n\r\n`;
     const [headers, body] = await Promise.all([
       raw((write) => write('POST /token HTTP/1.1\r\nHost: x\r\n')),
       raw((write) => write(`${head}a=`)),
     ]);
-    assert.ok(headers.ms < 10_000, `headers after ${headers.ms} ms`);
-    assert.ok(body.ms < 10_500, `body after ${body.ms} ms`);
+    for (const { ms } of [headers, body]) assertKept(ms, 10_000);
   });
 
   test('H3 X-Forwarded-For from a peer that is not trusted is ignored, from a trusted one it counts', async () => {
