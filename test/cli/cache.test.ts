@@ -19,12 +19,15 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import fc from 'fast-check';
-import { entryName, type Key, parseEntry } from '../../cli/cache/entry.ts';
+import { entryName, parseEntry } from '../../cli/cache/entry.ts';
 import { readEntry } from '../../cli/cache/read.ts';
 import { nodeFiles } from '../../cli/node_files.ts';
 import { cacheDirectory, fileName } from '../../cli/paths.ts';
 import { seconds } from '../../shared/time.ts';
-import { credentialOf, type Desk, openDesk, PROGRAMS } from './desk.ts';
+import { installNative, PROGRAMS } from '../native/launcher.ts';
+import { run } from '../support/run.ts';
+import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
+import { KEY } from './entries.ts';
 import { temporaryFolder } from './host.ts';
 
 for (const via of PROGRAMS)
@@ -144,7 +147,7 @@ for (const via of PROGRAMS)
   });
 
 describe('the cache under kill -9', () => {
-  it('holds the old content or the new, never torn, 500 times (P7)', async () => {
+  it('holds the old content or the new, never torn, for Node.js and the native program alike, 500 times (P7)', async () => {
     const dir = temporaryFolder('torn');
     const writer = `${dir}/writer.cjs`;
     await build({
@@ -152,7 +155,9 @@ describe('the cache under kill -9', () => {
       outfile: writer,
       ...{ bundle: true, platform: 'node', format: 'cjs', logLevel: 'error' },
     });
-    const key: Key = { broker: 'https://broker.example.com', cluster: 'dev' };
+    const { command } = await installNative(`${dir}/bin`);
+    const [native, ...args] = [...command, 'get-token', '--broker', KEY.broker, '--cluster', KEY.cluster];
+    const whole = /\.signature([a-z])\1{19999}$/;
     let [kills, seen] = [0, 0];
     const lane = async (folder: string): Promise<void> => {
       while (kills++ < 500) {
@@ -161,10 +166,11 @@ describe('the cache under kill -9', () => {
         await sleep(Math.random() * 4);
         child.kill('SIGKILL');
         await once(child, 'close');
-        const { entry, fault } = readEntry({ files: nodeFiles, uid: process.getuid?.() }, `${folder}/cache`, key);
+        const { entry, fault } = readEntry({ files: nodeFiles, uid: process.getuid?.() }, `${folder}/cache`, KEY);
         assert.equal(fault, undefined);
-        assert.equal(entry?.token?.length, 20_000);
-        assert.match(entry?.token ?? '', /^(.)\1+$/s);
+        assert.match(entry?.token ?? '', whole);
+        const env = { HOME: folder, CURFEW_CACHE_DIR: `${folder}/cache`, KUBERNETES_EXEC_INFO: execInfo(false) };
+        assert.equal(credentialOf(await run(native, args, { env })).token, entry?.token);
         seen += 1;
       }
     };

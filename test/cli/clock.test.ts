@@ -4,9 +4,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, globSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
+import { PROGRAMS } from '../native/launcher.ts';
 import { claimsOf } from '../support/holder.ts';
 import { runInPty } from '../support/pty.ts';
-import { credentialOf, type Desk, execInfo, openDesk, PROGRAMS, refusalOf } from './desk.ts';
+import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 
 const [LIBRARY] = globSync('/usr/lib/*/faketime/libfaketime.so.1');
 assert.ok(LIBRARY, 'libfaketime is missing (Debian: libfaketime)');

@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { freePort } from '../cluster/ports.ts';
-import { installNative, nodeProgram } from '../native/launcher.ts';
+import { installNative, nodeProgram, type PROGRAMS } from '../native/launcher.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from '../support/browser.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
@@ -70,9 +70,6 @@ const POLICY = {
     { name: 'vault', match: { clusters: ['vault'] }, limits: { acr: ['mfa'] } },
   ],
 };
-
-/** The two programs that kubectl may run: the native one hands over to the other what it does not answer. */
-export const PROGRAMS = ['native', 'Node.js'] as const;
 
 interface DeskOptions {
   readonly idp?: Partial<IdpOptions>;

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { until } from '../support/patience.ts';
 import { run } from '../support/run.ts';
 
 export interface Keyring {
@@ -56,12 +57,10 @@ export async function startKeyring(dir: string): Promise<Keyring> {
     });
   // Not only there: its first keyring is made (which takes a busy machine a while) and open.
   const asked = ['org.freedesktop.DBus.Properties.Get', 'string:org.freedesktop.Secret.Collection', 'string:Locked'];
-  for (let i = 0; ; i++) {
+  await until(async () => {
     const { code, stdout } = await call(COLLECTION, ...asked);
-    if (code === 0 && stdout.includes('boolean false')) break;
-    if (i === 200) throw new Error('gnome-keyring did not start');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    return code === 0 && stdout.includes('boolean false');
+  }, 'gnome-keyring did not start');
   return {
     env,
     async lock() {

@@ -2,12 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { connect, createServer } from 'node:net';
-import { describe, it } from 'node:test';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { after, before, describe, it } from 'node:test';
 import { openListener } from '../../cli/login/listener.ts';
 import { splitWords } from '../../cli/login/open_browser.ts';
 import { page } from '../../cli/login/page.ts';
+import { freePort } from '../cluster/ports.ts';
+import { PROGRAMS } from '../native/launcher.ts';
+import { run } from '../support/run.ts';
+import { type Desk, openDesk } from './desk.ts';
 
 const get = (url: string) => fetch(url, { redirect: 'manual' });
 
@@ -101,6 +104,41 @@ describe('the listener', () => {
     taken.close();
   });
 });
+
+for (const via of PROGRAMS)
+  describe(`the listener of a login (${via})`, () => {
+    let desk: Desk;
+    let taken: Server;
+    let ports: readonly number[];
+    before(async () => {
+      ports = [await freePort(), await freePort()];
+      taken = createServer().listen(ports[0], '127.0.0.1');
+      await once(taken, 'listening');
+      desk = await openDesk({}, { via, identityProvider: { redirect_ports: ports } });
+      desk.browser.set({ mode: 'abandon' });
+    });
+    after(async () => {
+      taken.close();
+      await desk.stop();
+    });
+
+    it('is on the next port when one is taken, minds neither strangers nor wrong states, and closes after one success (P9)', async () => {
+      using pty = desk.curfewAtTerminal(['login', '--broker', desk.url, '--ca-file', desk.ca_file]);
+      const address = await pty.waitFor(/(?<=log in at: )\S+/);
+      const callback = new URL(new URL(address).searchParams.get('redirect_uri') ?? '');
+      assert.equal(Number(callback.port), ports[1]);
+      const strangers = Array.from({ length: 5 }, () => connect(Number(callback.port), '127.0.0.1'));
+      for (const socket of strangers) socket.on('error', () => undefined).write('nonsense\r\n');
+      for (const query of ['', '?state=wrong&code=x', '?code=x']) {
+        assert.equal((await get(`${callback}${query}`)).status, 404);
+      }
+      await run((await desk.withBrowser({ mode: 'login' })).command, [address]);
+      await pty.waitFor(/logged in as curfew:alice@example\.com for /);
+      assert.equal((await pty.exit).code, 0);
+      await assert.rejects(get(callback.href), TypeError);
+      for (const socket of strangers) socket.destroy();
+    });
+  });
 
 describe('BROWSER', () => {
   it('is split into words as a shell does, and nothing is expanded', () => {

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { PROGRAMS } from '../native/launcher.ts';
 import { runInPty } from '../support/pty.ts';
-import { credentialOf, type Desk, execInfo, openDesk, PROGRAMS } from './desk.ts';
+import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 
 for (const via of PROGRAMS)
   describe(`status --prompt (${via})`, () => {

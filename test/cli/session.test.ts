@@ -5,8 +5,9 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isObject } from '../../shared/wire.ts';
+import { PROGRAMS } from '../native/launcher.ts';
 import { claimsOf } from '../support/holder.ts';
-import { credentialOf, type Desk, openDesk, PROGRAMS, refusalOf } from './desk.ts';
+import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
 
 const SHORT = {
   policy: {

@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { PROGRAMS } from '../native/launcher.ts';
 import { assertKept } from '../support/patience.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
 import { run } from '../support/run.ts';
-import { credentialOf, type Desk, execInfo, openDesk, PROGRAMS, refusalOf } from './desk.ts';
+import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 
 const cold = (desk: Desk) => run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);
 const exchanges = (desk: Desk) => desk.broker.audit().filter(({ event }) => event === 'login').length;
@@ -21,42 +22,13 @@ for (const via of PROGRAMS)
     beforeEach(() => cold(desk));
     after(() => desk.stop());
 
-    it('20 cold ones at a terminal: one login, one tab, one exchange, 20 credentials (P1)', async () => {
-      const [tabs, before] = [desk.browser.visits().length, exchanges(desk)];
-      const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('dev', true)));
-      const tokens = new Set(results.map((result) => credentialOf(result).token));
-      assert.equal(tokens.size, 1);
-      assert.equal(desk.browser.visits().length, tabs + 1);
-      assert.equal(exchanges(desk), before + 1);
-    });
-
-    it('20 cold ones for several clusters: still one login', async () => {
+    it('20 cold ones for several clusters: still one login, one tab, one exchange (P1)', async () => {
       const [tabs, before] = [desk.browser.visits().length, exchanges(desk)];
       const clusters = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? 'dev' : 'prod'));
       const results = await Promise.all(clusters.map((cluster) => desk.getToken(cluster, true)));
       for (const result of results) credentialOf(result);
       assert.equal(desk.browser.visits().length, tabs + 1);
       assert.equal(exchanges(desk), before + 1);
-    });
-
-    it('20 cold ones without a terminal: 20 refusals, no tab, no lock (P2)', async () => {
-      const tabs = desk.browser.visits().length;
-      const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('dev', false)));
-      for (const result of results) {
-        assert.equal(result.code, 77);
-        assert.equal(refusalOf(result).error, 'not logged in');
-      }
-      assert.equal(desk.browser.visits().length, tabs);
-      const { stdout } = await run('find', [`${desk.dir}/cache`, '-name', 'lock*']);
-      assert.equal(stdout, '');
-    });
-
-    it('20 that need a renewal: one question to the broker', async () => {
-      credentialOf(await desk.getToken('dev', true));
-      const mints = desk.broker.audit().length;
-      const results = await Promise.all(Array.from({ length: 20 }, () => desk.getToken('prod', false)));
-      assert.equal(new Set(results.map((result) => credentialOf(result).token)).size, 1);
-      assert.equal(desk.broker.audit().length, mints + 1);
     });
 
     it('when the login fails, those who waited fail with it and open no tab of their own', async () => {

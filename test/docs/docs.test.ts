@@ -13,6 +13,7 @@ import { BENCHES } from '../bench/benches.ts';
 import { sayAim } from '../bench/figure.ts';
 import { makeConfigFiles } from '../broker/config_files.ts';
 import { go_version, programs } from '../cluster/versions.ts';
+import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';
 import { blocks, firstNames, namesIn, ROOT, read, rowsOf, sectionsByName } from './documents.ts';
 import {
@@ -41,10 +42,8 @@ function sameNames(documented: readonly string[], real: readonly string[], what:
 }
 
 describe('commands', async () => {
-  const found = await Promise.all([
-    commandsOf('cli/kubectl_curfew.ts', ['kubectl-curfew']),
-    commandsOf('broker/main.ts', ['curfew-broker']),
-  ]);
+  const { cli, broker } = await buildBundles();
+  const found = await Promise.all([commandsOf(cli, ['kubectl-curfew']), commandsOf(broker, ['curfew-broker'])]);
   const commands = new Map(found.flatMap((one) => [...one]));
 
   test('each command and each of its flags is documented, and no other', () => {

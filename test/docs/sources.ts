@@ -2,15 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
-import path from 'node:path';
 import { parseSections } from '../../broker/config/schema.ts';
 import { run } from '../support/run.ts';
 import { ROOT, read } from './documents.ts';
 
 /** Every command of a program that does something, as typed, with its long flags; from what `--help` says. */
-export async function commandsOf(entry: string, words: readonly string[]): Promise<Map<string, string[]>> {
+export async function commandsOf(program: string, words: readonly string[]): Promise<Map<string, string[]>> {
   const [name = '', ...rest] = words;
-  const { code, stdout, stderr } = await run(process.execPath, [path.join(ROOT, entry), ...rest, '--help']);
+  const { code, stdout, stderr } = await run(process.execPath, [program, ...rest, '--help']);
   assert.equal(code, 0, `${words.join(' ')} --help: ${stderr}`);
   const [options = '', commands] = stdout.split(/^Commands:$/m);
   if (commands === undefined) {
@@ -19,7 +18,7 @@ export async function commandsOf(entry: string, words: readonly string[]): Promi
   }
   const inner = [...commands.matchAll(/^ {2}([\w-]+)/gm)].map(([, command = '']) => command);
   const found = await Promise.all(
-    inner.filter((word) => word !== 'help').map((word) => commandsOf(entry, [name, ...rest, word])),
+    inner.filter((word) => word !== 'help').map((word) => commandsOf(program, [name, ...rest, word])),
   );
   return new Map(found.flatMap((commandsInside) => [...commandsInside]));
 }

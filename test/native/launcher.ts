@@ -6,6 +6,9 @@ import { buildBundles } from '../support/bundle.ts';
 import { buildNative, nativeProgram, OURS } from './build.ts';
 import type { Target } from './targets.ts';
 
+/** The two programs that kubectl may run: the native one hands over to the other what it does not answer. */
+export const PROGRAMS = ['native', 'Node.js'] as const;
+
 export interface Program {
   /** `Node.js`, or `native` and what it is linked against. */
   readonly name: string;

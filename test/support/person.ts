@@ -1,6 +1,6 @@
 // Somebody with a machine of their own: home, kubeconfig, browser, and the plugin as shipped.
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { buildNative } from '../native/build.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from './browser.ts';
@@ -17,6 +17,8 @@ export interface PersonOptions {
   readonly caFile: string;
   readonly kubectl: string;
   readonly browser: BrowserSettings;
+  /** A package without the native program, as on a platform that has none: kubectl runs Node.js. */
+  readonly nodeOnly?: boolean | undefined;
   /** Takes a line instead of a failure where the native program cannot be built: everything works without it, slower. */
   readonly withoutNative?: ((line: string) => void) | undefined;
 }
@@ -47,6 +49,7 @@ export async function makePerson({
   caFile,
   kubectl,
   browser: settings,
+  nodeOnly = false,
   withoutNative,
 }: PersonOptions): Promise<Person> {
   const [bin, runtime, tabs] = ['bin', 'run', 'browser'].map((name) => path.join(dir, name)) as [
@@ -55,11 +58,14 @@ export async function makePerson({
     string,
   ];
   for (const folder of [bin, runtime, tabs]) await mkdir(folder, { recursive: true, mode: 0o700 });
-  const { cli } = await buildBundles();
-  await buildNative().catch((error: unknown) => {
-    if (!withoutNative || !(error instanceof Error)) throw error;
-    withoutNative(`going on without the native program: ${error.message.split('\n', 1)[0]}`);
-  });
+  const bundles = await buildBundles();
+  const cli = nodeOnly ? await copyWithoutNative(bundles.cli, path.join(dir, 'package')) : bundles.cli;
+  if (!nodeOnly) {
+    await buildNative().catch((error: unknown) => {
+      if (!withoutNative || !(error instanceof Error)) throw error;
+      withoutNative(`going on without the native program: ${error.message.split('\n', 1)[0]}`);
+    });
+  }
   // On the PATH, so that `kubectl curfew` finds its plugin as it does on a person's machine.
   await writeLauncher(path.join(bin, 'kubectl-curfew'), [process.execPath, cli]);
   await writeLauncher(path.join(bin, 'kubectl'), [kubectl]);
@@ -83,6 +89,13 @@ export async function makePerson({
     kubectlAtTerminal: (...args) => runInPty(kubectl, args, { env, cols: 200 }),
     curfewAtTerminal: (...args) => runInPty(process.execPath, [cli, ...args], { env, cols: 200 }),
   };
+}
+
+/** @returns the plugin in `folder` */
+async function copyWithoutNative(cli: string, folder: string): Promise<string> {
+  const native = path.join(path.dirname(cli), 'native');
+  await cp(path.dirname(cli), folder, { recursive: true, filter: (file) => file !== native });
+  return path.join(folder, path.basename(cli));
 }
 
 async function writeLauncher(file: string, command: readonly string[]): Promise<void> {

@@ -70,7 +70,7 @@ export interface World {
   rewriteConfig(changes: Settings): Promise<void>;
   /** Ends the broker at once and starts it on the same store, with these sections of its configuration changed. */
   restartBroker(changes?: Settings): Promise<void>;
-  person(name: string, browser?: Partial<BrowserSettings>): Promise<Person>;
+  person(name: string, browser?: Partial<BrowserSettings>, options?: Pick<PersonOptions, 'nodeOnly'>): Promise<Person>;
   stop(): Promise<void>;
 }
 
@@ -152,7 +152,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       get broker() {
         return site.broker;
       },
-      async person(name, browser = {}) {
+      async person(name, browser = {}, options = {}) {
         const home = await mkdtemp(path.join(dir, `${name}-`));
         const { caFile } = authority;
         const login = { user: name, password: users[name]?.password ?? '', ...browser };
@@ -163,6 +163,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
           kubectl: plane.kubectlPath,
           browser: login,
           withoutNative,
+          ...options,
         });
       },
     };
