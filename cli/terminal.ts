@@ -16,6 +16,7 @@ export function terminalOf(
   write: (text: string) => void,
 ): Pick<Host, 'say' | 'show' | 'size' | 'status' | 'ask'> {
   let drawn = false;
+  let listening = false;
   const erase = () => {
     if (drawn) write(ERASE);
     drawn = false;
@@ -42,9 +43,10 @@ export function terminalOf(
       return size;
     },
     status(line) {
-      for (const name of SIGNALS) process.off(name, end);
       if (line === undefined) return erase();
-      for (const name of SIGNALS) process.on(name, end);
+      // Once, and for good: a signal that has come and is not yet told is lost when its listener goes, even if another follows.
+      if (!listening) for (const name of SIGNALS) process.on(name, end);
+      listening = true;
       const { columns = 80 } = size ?? {};
       write(`${ERASE}${[...line].slice(0, columns - 1).join('')}`);
       drawn = true;
