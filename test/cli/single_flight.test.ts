@@ -114,9 +114,12 @@ for (const via of PROGRAMS)
       desk.idp.endSessions(null);
       const env = { ...desk.env, BROWSER: desk.browser.command };
       const login = spawn(program, [...words, 'login', '--broker', desk.url, '--ca-file', desk.ca_file], { env });
-      await once(login.stderr, 'data');
-      credentialOf(await desk.getToken('prod', false));
-      login.kill('SIGKILL');
+      try {
+        await once(login.stderr, 'data');
+        credentialOf(await desk.getToken('prod', false));
+      } finally {
+        login.kill('SIGKILL');
+      }
     });
   });
 
