@@ -40,7 +40,7 @@ export async function authorize(broker: Broker, cluster: Cluster, review: Access
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, review, session, now);
   if (refusal === undefined) {
-    if (session) touches.note(session, sessionLimits(config.policy, session), now);
+    if (found) touches.note(found, sessionLimits(config.policy, found), now);
     return NO_OPINION;
   }
   await record(broker, cluster, review, session, refusal, now);

@@ -12,26 +12,41 @@ const EVERY_MS = 2_000;
 /** How many uses one transaction writes: requests wait no longer than that. */
 const AT_ONCE = 500;
 
-type Use = Pick<Session, 'last_used' | 'longest_idle' | 'end_at_most' | 'over_at'>;
+type Fields = Pick<Session, 'last_used' | 'longest_idle' | 'end_at_most' | 'over_at'>;
+
+/** One use or several, none of them written yet. */
+interface Use {
+  readonly fields: Fields;
+  /** The earliest of them: the stored session must not have been over before it. Each later one was judged by the one before. */
+  readonly first: Seconds;
+}
 
 export class Touches {
   readonly #uses = new Map<string, Use>();
 
-  /** Notes a use that was allowed. @param limits session-wide */
+  /** Notes a use that was allowed. @param session as read from the store @param limits session-wide */
   note(session: Session, limits: WholeLimits, now: Seconds): void {
-    const { sid, auth_time, last_used } = this.overlay(session);
+    const { sid, auth_time, last_used, ...known } = this.overlay(session);
     if (now <= last_used) return;
     const end_at_most = earliest(session.end_at_most, plus(auth_time, limits.max_age));
-    const longest_idle = Math.max(this.overlay(session).longest_idle, between(last_used, now)) as Seconds;
-    this.#uses.set(sid, { last_used: now, longest_idle, end_at_most, over_at: overAt(end_at_most, now, limits) });
+    const longest_idle = Math.max(known.longest_idle, between(last_used, now)) as Seconds;
+    const fields = { last_used: now, longest_idle, end_at_most, over_at: overAt(end_at_most, now, limits) };
+    this.#uses.set(sid, { fields, first: this.#notWritten(session)?.first ?? now });
   }
 
-  /** The session as of its last use, be it written or not. */
+  /** The session as of its last use, be it written or not. @param session as read from the store */
   overlay(session: Session): Session {
+    const use = this.#notWritten(session);
+    if (!use) return session;
+    const end_at_most = earliest(use.fields.end_at_most, session.end_at_most);
+    return { ...session, ...use.fields, end_at_most, over_at: earliest(use.fields.over_at, end_at_most) };
+  }
+
+  /** What is known of a session beyond its row. */
+  #notWritten(session: Session): Use | undefined {
     const use = this.#uses.get(session.sid);
-    if (!use || session.ended_at !== null || use.last_used <= session.last_used) return session;
-    const end_at_most = earliest(use.end_at_most, session.end_at_most);
-    return { ...session, ...use, end_at_most, over_at: earliest(use.over_at, end_at_most) };
+    if (!use || session.ended_at !== null || use.fields.last_used <= session.last_used) return undefined;
+    return use;
   }
 
   /** Writes what is known of these sessions, before something is decided on them in this transaction. */
@@ -56,22 +71,23 @@ export class Touches {
     }
   }
 
-  /** Conditional: a session that has ended, or was over before this use, is not moved. */
+  /** Conditional: a session that has ended, or was over before the first of these uses, is not moved. */
   async #write({ db }: Transaction, sid: string): Promise<boolean> {
     const use = this.#uses.get(sid);
     if (!use) return false;
+    const { last_used, longest_idle, end_at_most, over_at } = use.fields;
     const { numUpdatedRows } = await db
       .updateTable('session')
       .set((eb) => ({
-        last_used: use.last_used,
-        longest_idle: eb.fn<Seconds>('max', ['longest_idle', eb.val(use.longest_idle)]),
-        end_at_most: eb.fn<Seconds>('min', ['end_at_most', eb.val(use.end_at_most)]),
-        over_at: eb.fn<Seconds>('min', ['end_at_most', eb.val(use.over_at)]),
+        last_used,
+        longest_idle: eb.fn<Seconds>('max', ['longest_idle', eb.val(longest_idle)]),
+        end_at_most: eb.fn<Seconds>('min', ['end_at_most', eb.val(end_at_most)]),
+        over_at: eb.fn<Seconds>('min', ['end_at_most', eb.val(over_at)]),
       }))
       .where('sid', '=', sid)
       .where('ended_at', 'is', null)
-      .where('over_at', '>', use.last_used)
-      .where('last_used', '<', use.last_used)
+      .where('over_at', '>', use.first)
+      .where('last_used', '<', last_used)
       .executeTakeFirst();
     return numUpdatedRows === 1n;
   }

@@ -218,6 +218,23 @@ describe('the clock of use', () => {
     assert.equal((await ask('dev')).denied, false);
   });
 
+  test('uses that are written together count each: one just before the idle end, one just after it', async () => {
+    service.advance(1799);
+    assert.equal((await ask('dev')).denied, false);
+    service.advance(2);
+    assert.equal((await ask('dev')).denied, false);
+    await service.restart({});
+    assert.equal((await ask('dev')).denied, false, 'written at the stop');
+  });
+
+  test('a renewal just after the idle end counts a use just before it, that is not written yet', async () => {
+    service.advance(1799);
+    assert.equal((await ask('dev')).denied, false);
+    service.advance(2);
+    assert.equal((await ask('dev')).denied, false);
+    assert.equal((await holder.renew(handle, 'dev')).status, 200);
+  });
+
   test('S1 one second before inactivity_timeout a call is allowed; at it, denied, and the session is over', async () => {
     service.advance(1799);
     assert.equal((await ask('dev')).denied, false);
