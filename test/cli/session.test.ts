@@ -13,7 +13,7 @@ const SHORT = {
   policy: {
     limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' },
     segments: [
-      { name: 'prod', match: { clusters: ['prod'] }, limits: { max_age: '3s', token_ttl: '2s' } },
+      { name: 'prod', match: { clusters: ['prod'] }, limits: { max_age: '8s', token_ttl: '2s' } },
       { name: 'vault', match: { clusters: ['vault'] }, limits: { acr: ['mfa'] } },
     ],
   },
@@ -111,7 +111,7 @@ for (const via of PROGRAMS)
       desk = await openDesk(SHORT, { via });
       credentialOf(await desk.getToken('dev', true));
       credentialOf(await desk.getToken('prod', false));
-      await sleep(4_000);
+      await sleep(9_000);
     });
     after(() => desk.stop());
 
@@ -121,7 +121,7 @@ for (const via of PROGRAMS)
       for (const result of results) {
         assert.equal(result.code, 77);
         const { error, hint, before } = refusalOf(result);
-        assert.match(error, /^login is too old: last login \d+s ago, limit 3s$/);
+        assert.match(error, /^login is too old: last login \d+s ago, limit 8s$/);
         assert.match(hint, /^run: kubectl curfew login --broker https:\/\/\S+$/);
         assert.deepEqual(before, []);
       }
@@ -142,14 +142,14 @@ for (const via of PROGRAMS)
     it('is renewed at a terminal, where the IdP sees the smaller max_age', async () => {
       const result = await desk.getToken('prod', true);
       credentialOf(result);
-      assert.match(result.stderr, /^curfew: login is too old: last login \d+s ago, limit 3s: logging in$/m);
-      assert.equal(desk.idp.requests.filter(({ path }) => path === '/auth').at(-1)?.query.max_age, '3');
+      assert.match(result.stderr, /^curfew: login is too old: last login \d+s ago, limit 8s: logging in$/m);
+      assert.equal(desk.idp.requests.filter(({ path }) => path === '/auth').at(-1)?.query.max_age, '8');
     });
 
     it('with an IdP that answers with an old auth_time all the same: one try in the same tab, then refused (S3)', async () => {
       desk.idp.setAuthTimeOffset('alice', 600);
       const [tabs, prompts] = [desk.browser.visits().length, promptsOf(desk).length];
-      await sleep(3_000);
+      await sleep(8_000);
       const result = await desk.getToken('prod', true);
       desk.idp.setAuthTimeOffset('alice', 0);
       assert.equal(result.code, 77);
