@@ -6,6 +6,7 @@ import type { WireSession } from '../../shared/wire.ts';
 import type { Remembered } from '../cache/entry.ts';
 import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
+import type { PrivateJwk } from '../dpop.ts';
 import { type Host, sayInstant } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { listRecords, readRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
@@ -35,38 +36,48 @@ export async function logoutCommand(host: Host, { broker, all, caFile }: LogoutO
 }
 
 async function logout(client: Client): Promise<void> {
-  const { host, url, broker, cache } = client;
+  const { host, url, cache } = client;
   await withLock(host, [url, 'renew'], RENEWING, async () => {
-    const record = readRecord(host, url);
     cache.forget(url);
-    if (await endStray(client)) return host.print(`logged out of ${url}\n`);
-    if (!record?.session) return host.print(`not logged in at ${url}\n`);
-    const handle = await takeHandle(client, record);
-    if (record.ended || handle === undefined) return host.print(`logged out of ${url}\n`);
+    let ended = false;
     try {
-      await broker.revoke(record.endpoints, handle.key, handle.text);
-    } catch (error) {
-      throw error instanceof CurfewError ? stillThere(client, record, error) : error;
+      ended = await endStray(client);
+    } finally {
+      // Whatever came of the other: there can be one here as well.
+      ended = (await endKept(client)) || ended;
     }
-    host.print(`logged out of ${url}\n`);
+    host.print(`${ended ? 'logged out of' : 'not logged in at'} ${url}\n`);
   });
+}
+
+/** Ends and erases the session that is kept here. @returns whether there was one */
+async function endKept(client: Client): Promise<boolean> {
+  const record = readRecord(client.host, client.url);
+  if (!record?.session) return false;
+  const handle = await takeHandle(client, record);
+  if (!record.ended && handle !== undefined) await revoke(client, record, handle);
+  return true;
 }
 
 /** Ends and erases what an earlier `secret_storage` keeps elsewhere. @returns whether there was a session */
 async function endStray(client: Client): Promise<boolean> {
-  const { host, url, broker, secrets } = client;
+  const { host, url, secrets } = client;
   const stray = strayRecord(host, url);
   if (!stray) return false;
   const secret = await secrets.load(url, stray.kept_in);
   removeStrayRecord(host, url);
   await secrets.erase(url, stray.kept_in);
   if (!stray.session || stray.ended || typeof secret === 'string' || secret.handle === undefined) return false;
-  try {
-    await broker.revoke(stray.endpoints, secret.dpop_private_jwk, secret.handle);
-  } catch (error) {
-    throw error instanceof CurfewError ? stillThere(client, stray, error) : error;
-  }
+  await revoke(client, stray, { key: secret.dpop_private_jwk, text: secret.handle });
   return true;
+}
+
+async function revoke(client: Client, record: SessionRecord, { key, text }: Handle): Promise<void> {
+  try {
+    await client.broker.revoke(record.endpoints, key, text);
+  } catch (error) {
+    throw error instanceof CurfewError ? stillThere(client, record, error) : error;
+  }
 }
 
 /** Forgets the session that is kept here, if it is one that was ended at the broker. The key outlives it. */
@@ -91,8 +102,14 @@ const ENDED_HERE: Remembered = {
   end_reason: 'owner',
 };
 
+/** What it takes to end a session at the broker. */
+interface Handle {
+  readonly key: PrivateJwk;
+  readonly text: string;
+}
+
 /** Erases what is here of the session, and returns what it takes to end it there. The key outlives it. */
-async function takeHandle(client: Client, record: SessionRecord, ended = LOGGED_OUT) {
+async function takeHandle(client: Client, record: SessionRecord, ended = LOGGED_OUT): Promise<Handle | undefined> {
   const { host, url, secrets } = client;
   const secret = await secrets.load(url, record.kept_in);
   const { session: _, ...rest } = record;

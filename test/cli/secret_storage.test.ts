@@ -113,6 +113,23 @@ describe('secret_storage', () => {
     assert.deepEqual(keptInConfig(), ['config.json']);
   });
 
+  it('a login here and one elsewhere, neither of which knew of the other, are both ended by a logout', async () => {
+    const memory = { ...keyring.env, CURFEW_CACHE_DIR: undefined };
+    const ends = () => desk.broker.audit().filter(({ event, reason }) => event === 'end' && reason === 'logout').length;
+    want('memory');
+    env = memory;
+    assert.equal((await login()).code, 0);
+    want('file');
+    env = { XDG_RUNTIME_DIR: undefined };
+    assert.equal((await login()).code, 0);
+    want('memory');
+    env = memory;
+    const before = ends();
+    const { code, stdout } = await desk.curfew(['logout', '--ca-file', desk.ca_file], memory);
+    assert.deepEqual([code, stdout, ends() - before], [0, `logged out of ${desk.url}\n`, 2]);
+    assert.deepEqual(keptInConfig(), ['config.json']);
+  });
+
   it('memory: nothing stands outside the runtime directory, and a logout leaves no session there', async () => {
     want('file');
     assert.equal((await login()).code, 0);
