@@ -1,6 +1,6 @@
 // The tables as TypeScript sees them, and the migrations that make them. Instants are whole seconds.
 
-import { type Generated, type Kysely, sql } from 'kysely';
+import { type Generated, type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import type { EndReason } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
@@ -246,6 +246,14 @@ async function third(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await statement.execute(db);
 }
 
+/** 0.5.0. */
+async function fourth(db: Kysely<unknown>): Promise<void> {
+  const statements: readonly RawBuilder<unknown>[] = [
+    //
+  ];
+  for (const statement of statements) await statement.execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -277,8 +285,9 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
       },
     },
     '0003_signals': { up: third },
+    '0004_sound': { up: fourth },
   };
 }
 
 /** What a store of this version has been through. */
-export const MIGRATIONS = ['0001_first', '0002_ends', '0003_signals'] as const;
+export const MIGRATIONS = ['0001_first', '0002_ends', '0003_signals', '0004_sound'] as const;

@@ -282,7 +282,7 @@ describe('the service itself', () => {
   test('build and process are told', async () => {
     const now = await look();
     assert.equal(now.content_type, 'application/openmetrics-text; version=1.0.0; charset=utf-8');
-    assert.equal(now.value('curfew_build_info', { version: '0.4.0' }), 1);
+    assert.equal(now.value('curfew_build_info', { version: '0.5.0' }), 1);
     assert.ok((now.value('process_resident_memory_bytes') ?? 0) > 0);
     assert.ok(now.value('nodejs_eventloop_lag_p99_seconds') !== undefined);
     assert.ok(now.text.endsWith('# EOF\n'));

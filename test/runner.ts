@@ -1,0 +1,68 @@
+// What `npm test` and `npm run test:long` share: they see that all that tests need is there, building it where they can, and
+// run files with node's runner.
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { ensureBinaries } from './cluster/build.ts';
+import { buildNative, OURS } from './native/build.ts';
+import { buildBundles } from './support/bundle.ts';
+import { missingPackages } from './support/debian.ts';
+
+export const ROOT = path.dirname(import.meta.dirname);
+const PACKAGES = path.join(import.meta.dirname, 'debian-packages.txt');
+const say = (line: string) => void process.stderr.write(`${line}\n`);
+
+/** A set of test files that run side by side. */
+export interface Group {
+  /** Relative to the root, in the order in which they begin. */
+  readonly files: readonly string[];
+  /** How many at a time. */
+  readonly concurrency: number;
+  /** Milliseconds for each file. */
+  readonly timeout: number;
+}
+
+/**
+ * Runs one group after the other and prints what becomes of each test. Sets the exit status of this process: 1 where a test
+ * failed or a Debian package is missing, 130 where it was interrupted.
+ */
+export async function runGroups(groups: readonly Group[]): Promise<void> {
+  const missing = missingPackages(readFileSync(PACKAGES, 'utf8'));
+  if (missing.length > 0) {
+    say(`test: error: Debian packages are missing: ${missing.join(' ')}`);
+    say(`test: hint: install them: apt-get install --no-install-recommends ${missing.join(' ')}`);
+    process.exitCode = 1;
+    return;
+  }
+  await ensureBinaries(say);
+  await buildBundles();
+  await buildNative(OURS, say);
+
+  const interrupted = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      process.exitCode = 130;
+      interrupted.abort();
+    });
+  }
+  // Much of the time of these tests is Node.js compiling the same sources for one program after another.
+  const compiled = mkdtempSync(path.join(tmpdir(), 'curfew-compiled-'));
+  process.env.NODE_COMPILE_CACHE = compiled;
+  try {
+    for (const group of groups) await runGroup(group, interrupted.signal);
+  } finally {
+    rmSync(compiled, { recursive: true, force: true });
+  }
+}
+
+async function runGroup({ files, concurrency, timeout }: Group, signal: AbortSignal): Promise<void> {
+  if (files.length === 0 || signal.aborted) return;
+  const tests = run({ files: files.map((file) => path.resolve(ROOT, file)), concurrency, timeout, signal });
+  tests.on('test:fail', () => {
+    process.exitCode ||= 1;
+  });
+  for await (const text of tests.compose(new spec())) process.stdout.write(String(text));
+}
