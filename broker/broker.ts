@@ -70,6 +70,16 @@ export interface Granted {
   readonly reply: TokenReply;
 }
 
+/** A Kubernetes token that is allowed and recorded, and that is signed once that is on disk. */
+export interface ToSign {
+  readonly to_sign: {
+    readonly claims: TokenClaims;
+    readonly session: WireSession;
+    /** The session handle, after a login. */
+    readonly handle?: string | undefined;
+  };
+}
+
 /** A target as asked for, resolved: no cluster means the session as a whole. */
 export interface Asked {
   readonly cluster?: Cluster | undefined;
@@ -283,14 +293,17 @@ export async function recordMint(
   };
 }
 
-/** The reply that carries a Kubernetes token. Signed only now, after all that allows it is on disk. */
-export function tokenReply(keys: Keys, claims: TokenClaims, session: WireSession, handle?: string): TokenReply {
+/** The reply that carries a Kubernetes token. Signs: only to be called after all that allows it is on disk. */
+export function signReply(keys: Keys, { to_sign }: ToSign): Granted {
+  const { claims, session, handle } = to_sign;
   return {
-    access_token: signToken(keys, claims),
-    issued_token_type: TOKEN_TYPE.jwt,
-    token_type: 'N_A',
-    expires_in: (claims.exp - claims.iat) as Seconds,
-    ...(handle !== undefined && { refresh_token: handle }),
-    session,
+    reply: {
+      access_token: signToken(keys, claims),
+      issued_token_type: TOKEN_TYPE.jwt,
+      token_type: 'N_A',
+      expires_in: (claims.exp - claims.iat) as Seconds,
+      ...(handle !== undefined && { refresh_token: handle }),
+      session,
+    },
   };
 }

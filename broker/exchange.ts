@@ -19,7 +19,8 @@ import {
   refuseUnresolved,
   resolveTarget,
   rulesOf,
-  tokenReply,
+  signReply,
+  type ToSign,
   wireSession,
 } from './broker.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay } from './failed_logins.ts';
@@ -50,7 +51,8 @@ export async function exchange(broker: Broker, caller: Caller, request: Exchange
   try {
     const verified = await verifyLogin(broker, caller, request);
     const outcome = await store.transaction((transaction) => openOrCount(transaction, broker, verified, now()));
-    return 'pending' in outcome ? await bindToken(broker, outcome) : outcome;
+    if ('pending' in outcome) return await bindToken(broker, outcome);
+    return 'to_sign' in outcome ? signReply(broker.keys, outcome) : outcome;
   } catch (error) {
     if (error instanceof CurfewError && isFailedLogin(error.code)) await countStranger(broker, caller, error.code);
     throw error;
@@ -90,7 +92,7 @@ async function openOrCount(
   broker: Broker,
   login: ProvenLogin,
   now: Seconds,
-): Promise<Granted | Refused | Pending> {
+): Promise<Granted | ToSign | Refused | Pending> {
   const { caller, idToken } = login;
   const { iss, sub } = idToken;
   const { address } = caller;
@@ -126,8 +128,8 @@ async function openOrRefuse(
   broker: Broker,
   login: VerifiedExchange,
   now: Seconds,
-): Promise<Granted | Refused | Pending> {
-  const { config, keys, touches } = broker;
+): Promise<Granted | ToSign | Refused | Pending> {
+  const { config, touches } = broker;
   const { caller, request, idToken, identity } = login;
   const { auth_time, iat, acr, amr = [] } = idToken;
   const { iss, sub, username } = identity;
@@ -198,7 +200,7 @@ async function openOrRefuse(
     now,
     address,
   });
-  return { reply: tokenReply(keys, claims, wire, handle) };
+  return { to_sign: { claims, session: wire, handle } };
 }
 
 function isCluster(asked: Asked): asked is AskedCluster {

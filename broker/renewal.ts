@@ -14,8 +14,9 @@ import {
   refuseByVerdict,
   refuseUnresolved,
   resolveTarget,
+  signReply,
   subjectOf,
-  tokenReply,
+  type ToSign,
   wireSession,
 } from './broker.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
@@ -44,16 +45,17 @@ export async function renew(broker: Broker, caller: Caller, request: RenewalRequ
   const outcome = await store.transaction((transaction) =>
     renewOrRefuse(transaction, broker, caller, { ...request, idToken }, now()),
   );
-  return 'pending' in outcome ? bindToken(broker, outcome) : outcome;
+  if ('pending' in outcome) return bindToken(broker, outcome);
+  return 'to_sign' in outcome ? signReply(broker.keys, outcome) : outcome;
 }
 
 async function renewOrRefuse(
   transaction: Transaction,
-  { config, keys, touches }: Broker,
+  { config, touches }: Broker,
   caller: Caller,
   request: RenewalRequest & { readonly idToken?: IdTokenClaims | undefined },
   now: Seconds,
-): Promise<Granted | Refused | Pending> {
+): Promise<ToSign | Refused | Pending> {
   const { proof, address } = caller;
   const event = { grant: 'renewal', at: now, jkt: proof.jkt, address } as const;
   if (!(await consumeProof(transaction, proof))) {
@@ -103,5 +105,5 @@ async function renewOrRefuse(
     return { pending: { grant: 'renewal', session, asked, verdict, account, secret, now, address } };
   }
   const claims = await recordMint(transaction, config.issuer, session, asked, verdict, { now, address });
-  return { reply: tokenReply(keys, claims, wireSession(session, asked.limits, verdict.session_end, now)) };
+  return { to_sign: { claims, session: wireSession(session, asked.limits, verdict.session_end, now) } };
 }
