@@ -168,6 +168,20 @@ export interface PolicyEvent extends Common {
   readonly faults?: readonly string[] | undefined;
 }
 
+/** An administrator changed the store by a command on the broker's machine. */
+export interface AdministrationEvent extends Common {
+  readonly event: 'administration';
+  readonly command: AdministrationCommand;
+  /** Who ran it: their name at the operating system. */
+  readonly by: string;
+  /** How many sessions it ended. */
+  readonly sessions?: number | undefined;
+}
+
+/** As they are typed. */
+export const ADMINISTRATION_COMMANDS = ['store accept', 'clock accept'] as const;
+export type AdministrationCommand = (typeof ADMINISTRATION_COMMANDS)[number];
+
 export type AuditEvent =
   | LoginEvent
   | MintEvent
@@ -179,7 +193,8 @@ export type AuditEvent =
   | RevalidationEvent
   | SignalEvent
   | SecretDeletedEvent
-  | PolicyEvent;
+  | PolicyEvent
+  | AdministrationEvent;
 
 /** One row of the record: the event, and its place in the chain. */
 export interface AuditEntry {

@@ -135,6 +135,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
         case 'revalidation':
           return all.revalidations.inc();
         case 'list':
+        case 'administration':
           return;
       }
     },

@@ -157,7 +157,23 @@ export interface BoundSecretTable {
   attempts: number;
 }
 
+/** One row: which store this is, and what holds for all that is in it. */
+export interface StoreStateTable {
+  id: 1;
+  /** 128 random bits, hex: of this store, and of no other. */
+  database_id: string;
+  /** Whether a witness file has ever known it: then there must be one. */
+  witnessed: 0 | 1;
+  /** Raised when all that there is was declared over: signing keys are others from then on. */
+  epoch: number;
+  /** A login, and an ID token, from before opens no session: `login_after` for everybody. */
+  over_before: Seconds;
+  /** The newest instant that was committed at: the clock is never believed to be before it. */
+  newest: Seconds;
+}
+
 export interface Schema {
+  store_state: StoreStateTable;
   person: PersonTable;
   login_after: LoginAfterTable;
   signal_received: SignalReceivedTable;
@@ -249,7 +265,10 @@ async function third(db: Kysely<unknown>): Promise<void> {
 /** 0.5.0. */
 async function fourth(db: Kysely<unknown>): Promise<void> {
   const statements: readonly RawBuilder<unknown>[] = [
-    //
+    sql`create table store_state (
+      id integer primary key check (id = 1), database_id text not null, witnessed integer not null default 0,
+      epoch integer not null default 0, over_before integer not null default 0, newest integer not null default 0) strict`,
+    sql`insert into store_state (id, database_id) values (1, lower(hex(randomblob(16))))`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

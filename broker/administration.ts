@@ -1,0 +1,42 @@
+// Commands of an administrator that change the store, beside a broker that runs or without one: each is a transaction like any
+// other, and stands in the record like any other.
+
+import { CurfewError } from '../shared/errors.ts';
+import { createSealer } from './audit_chain.ts';
+import type { Config } from './config.ts';
+import { openRecord } from './store/audit_log.ts';
+import { openSqlite } from './store/sqlite.ts';
+import { Store } from './store/store.ts';
+
+export type Administered = Pick<Config, 'store' | 'encryption_key'>;
+
+/**
+ * Opens the store that is there, for one command. SQLite lets one process write at a time, and the chain of the record goes on from
+ * what is in the store: so a broker may run beside it, and sees the change with its next transaction.
+ *
+ * @param story what the command does, in transactions that each write their row (`administration`)
+ * @throws CurfewError `configuration` when there is no store of this version, `store` when it fails: then nothing was done
+ */
+export async function administer<T>(
+  { store: { sqlite }, encryption_key }: Administered,
+  story: (store: Store) => Promise<T>,
+): Promise<T> {
+  await (await openRecord(sqlite.file)).destroy();
+  let sound = true;
+  const store = await Store.open(openSqlite(sqlite.file), {
+    sealer: createSealer(encryption_key),
+    onAudit: () => undefined,
+    onBroken: () => {
+      sound = false;
+    },
+  });
+  try {
+    const result = await story(store);
+    if (sound) return result;
+  } finally {
+    await store.close();
+  }
+  throw new CurfewError('store', 'it is done, but the record was changed from outside before', {
+    hint: 'run: curfew-broker audit verify',
+  });
+}
