@@ -91,7 +91,7 @@ export async function discover(settings: Metadata['identity_provider'], send: Se
       const [state, { nonce }] = [oidc.randomState(), ask];
       const url = oidc.buildAuthorizationUrl(configuration, {
         ...{ ...wishes(ask), redirect_uri, state, response_type: 'code' },
-        ...{ code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' },
+        ...(await challengeOf(verifier)),
       });
       const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true };
       return {
@@ -107,9 +107,13 @@ export async function discover(settings: Metadata['identity_provider'], send: Se
       };
     },
     async device(ask) {
-      const started = await naming(issuer, () => oidc.initiateDeviceAuthorization(configuration, wishes(ask)));
+      // RFC 8628 does not know PKCE, and ignores it (3.1); some providers demand it of each public client.
+      const verifier = oidc.randomPKCECodeVerifier();
+      const challenge = await challengeOf(verifier);
+      const asked = { ...wishes(ask), ...challenge };
+      const started = await naming(issuer, () => oidc.initiateDeviceAuthorization(configuration, asked));
       const { verification_uri, verification_uri_complete, user_code, expires_in } = started;
-      const poll = (signal: AbortSignal) => pollPatiently(configuration, issuer, started, signal);
+      const poll = (signal: AbortSignal) => pollPatiently(configuration, issuer, { ...started, verifier }, signal);
       return { verification_uri, verification_uri_complete, user_code, expires_in, poll };
     },
     async refresh(refresh_token) {
@@ -123,6 +127,11 @@ export async function discover(settings: Metadata['identity_provider'], send: Se
   };
 }
 
+/** RFC 7636 4.3. */
+async function challengeOf(verifier: string) {
+  return { code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' };
+}
+
 function tokensOf({ id_token, refresh_token }: oidc.TokenEndpointResponse): Tokens {
   if (id_token === undefined) throw new CurfewError('login_failed', 'the identity provider sent no ID token');
   return { id_token, refresh_token };
@@ -132,12 +141,12 @@ function tokensOf({ id_token, refresh_token }: oidc.TokenEndpointResponse): Toke
 async function pollPatiently(
   configuration: oidc.Configuration,
   issuer: string,
-  started: oidc.DeviceAuthorizationResponse,
+  { verifier: code_verifier, ...started }: oidc.DeviceAuthorizationResponse & { readonly verifier: string },
   signal: AbortSignal,
 ): Promise<Tokens> {
   for (let { interval = 5 } = started; ; interval *= 2) {
     const paced = { ...started, interval };
-    const work = () => oidc.pollDeviceAuthorizationGrant(configuration, paced, undefined, { signal });
+    const work = () => oidc.pollDeviceAuthorizationGrant(configuration, paced, { code_verifier }, { signal });
     try {
       return tokensOf(await naming(issuer, work, started.device_code));
     } catch (error) {

@@ -136,3 +136,21 @@ describe('a login by device code', () => {
     assert.equal((await pty.exit).code, 0);
   });
 });
+
+describe('a login by device code where the identity provider demands PKCE there, as Keycloak can', () => {
+  let desk: Desk;
+  before(async () => {
+    const device_grant = { pkce_required: true };
+    desk = await openDesk({}, { idp: { device_grant }, identityProvider: { device_grant: true } });
+  });
+  after(() => desk.stop());
+
+  it('brings a session: the challenge goes with the request, the verifier with the code (RFC 7636)', async () => {
+    const env = { BROWSER: undefined, SSH_TTY: '/dev/pts/0', TERM: 'dumb' };
+    using pty = desk.curfewAtTerminal(['login', '--broker', desk.url, '--ca-file', desk.ca_file], env);
+    const address = await pty.waitFor(/(?<=log in at: )\S+/);
+    await enterCode(address, await pty.waitFor(/(?<=with the code: )\S+/), ALICE);
+    await pty.waitFor(/logged in as curfew:alice@example\.com for /);
+    assert.equal((await pty.exit).code, 0);
+  });
+});

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import { deviceGrant } from './idp_device.ts';
 import { createKeyRing, type Json, publicJwks, type SigningAlgorithm } from './idp_keys.ts';
 import { createFetch, type LogoutAnswer, logOutEverywhere } from './idp_logout.ts';
 import { type Endpoint, endpointOf, type Misbehaviour, misbehave } from './idp_misbehaviour.ts';
@@ -126,6 +127,10 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
     await next();
     finish(ctx as unknown as KoaContextWithOIDC);
   });
+  if (typeof options.device_grant === 'object') {
+    const peculiar = deviceGrant(options.device_grant);
+    provider.use((ctx, next) => peculiar(ctx as unknown as KoaContextWithOIDC, next));
+  }
   const oidc = provider.callback();
 
   /** The last word on what oidc-provider answers. */

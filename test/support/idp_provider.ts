@@ -1,6 +1,7 @@
 // oidc-provider configured as the test IdP: one public native client, claims in the ID token, no consent page.
 import { randomBytes } from 'node:crypto';
 import Provider, { type Configuration, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
+import type { DeviceGrant } from './idp_device.ts';
 import type { KeyRing } from './idp_keys.ts';
 import type { Backchannel } from './idp_logout.ts';
 import type { IdpStore } from './idp_store.ts';
@@ -13,8 +14,8 @@ export interface ClientOptions {
   readonly redirect_uris?: readonly string[] | undefined;
   /** Whether the client gets refresh tokens; they are rotated with each use. */
   readonly refreshTokens?: boolean | undefined;
-  /** Whether it has the device grant (RFC 8628). */
-  readonly device_grant?: boolean | undefined;
+  /** Whether it has the device grant (RFC 8628), and what is peculiar to it. */
+  readonly device_grant?: boolean | DeviceGrant | undefined;
   /** Where logouts are told. */
   readonly backchannel?: Backchannel | undefined;
 }
