@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { parseGetToken } from '../../cli/arguments.ts';
 import { oneLine } from '../../cli/one_line.ts';
 import { buildBundles } from '../support/bundle.ts';
+import { INSTANT } from '../support/local_time.ts';
 import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
 
 describe('usage', () => {
@@ -100,10 +101,12 @@ describe('status', () => {
     assert.equal((await desk.curfew(['login'])).code, 0);
     const { stdout } = await desk.curfew(['status']);
     assert.match(stdout, /^person {3}curfew:alice@example.com, groups curfew:dev curfew:sre$/m);
-    assert.match(stdout, /^login {4}\d\d:\d\d \(\d+s ago\), session \S+$/m);
+    assert.match(stdout, new RegExp(String.raw`^login {4}${INSTANT} \(\d+s ago\), session \S+$`, 'm'));
     assert.match(stdout, /^secrets {2}in the file \S+: there is no keychain$/m);
-    const line =
-      /^cluster {2}prod {3}max_age 15m strikes at \d\d:\d\d \(in 1[1-5]m\); inactivity_timeout 30m at \d\d:\d\d \(in (30|2\d)m\); an end takes effect within 5m 10s$/m;
+    const line = new RegExp(
+      String.raw`^cluster {2}prod {3}max_age 15m strikes at ${INSTANT} \(in 1[1-5]m\); inactivity_timeout 30m at ${INSTANT} \(in (30|2\d)m\); an end takes effect within 5m 10s$`,
+      'm',
+    );
     assert.match(stdout, line);
     assert.match(
       stdout,

@@ -10,6 +10,7 @@ import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from '../support/browser.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { type Idp, type IdpOptions, startIdp } from '../support/idp.ts';
+import { localTime } from '../support/local_time.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
 import { type RunResult, run } from '../support/run.ts';
 import { temporaryFolder } from './host.ts';
@@ -131,6 +132,7 @@ export async function openDesk(
   let browser = await newBrowser();
   const env = {
     PATH: process.env.PATH ?? '',
+    ...localTime(),
     HOME: dir,
     KUBECONFIG: path.join(dir, 'kubeconfig'),
     CURFEW_CONFIG_DIR: path.join(dir, 'config'),

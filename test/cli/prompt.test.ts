@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { PROGRAMS } from '../native/launcher.ts';
+import { INSTANT } from '../support/local_time.ts';
 import { runInPty } from '../support/pty.ts';
 import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 
@@ -108,8 +109,9 @@ for (const via of PROGRAMS)
         writeFileSync(file, JSON.stringify({ ...entry, session: older }));
       }
     };
-    const WARNING =
-      /curfew: (5m|4m|\d+s) of the session are left, until \d\d:\d\d; to go on without a break: kubectl curfew login --broker \S+/;
+    const WARNING = new RegExp(
+      String.raw`curfew: (5m|4m|\d+s) of the session are left, until ${INSTANT}; to go on without a break: kubectl curfew login --broker \S+`,
+    );
 
     it('are announced with a renewal', async () => {
       desk.idp.endSessions(null);

@@ -17,6 +17,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { editKubeconfig, kubeconfigFile } from '../../cli/kubeconfig.ts';
 import { quote } from '../../cli/launcher.ts';
+import { INSTANT, localTime } from '../support/local_time.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 import { temporaryFolder, testHost } from './host.ts';
@@ -157,6 +158,7 @@ describe('setup', () => {
     assert.equal((await setup([], { CURFEW_CONFIG_DIR: dir })).code, 0);
     const { command, args } = read().users[0].user.exec;
     const env = {
+      ...localTime(),
       HOME: desk.dir,
       CURFEW_CONFIG_DIR: dir,
       KUBERNETES_EXEC_INFO: execInfo(true),
@@ -173,7 +175,7 @@ describe('setup', () => {
     assert.equal(result.code, 0, result.stderr);
     assert.match(
       result.stdout,
-      /^logged in as curfew:alice@example.com for 1h, until \d\d:\d\d; 30m without use end it earlier\n$/,
+      new RegExp(`^logged in as curfew:alice@example.com for 1h, until ${INSTANT}; 30m without use end it earlier\n$`),
     );
     const refused = await desk.getToken('vault', false);
     assert.equal(refusalOf(refused).hint, 'run: kubectl curfew login --cluster vault');

@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditLine } from '../support/broker_process.ts';
 import { claimsOf } from '../support/holder.ts';
+import { INSTANT } from '../support/local_time.ts';
 import { assertKept } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
 import { startWorld, type World } from '../support/world.ts';
@@ -215,7 +216,10 @@ describe('the end', () => {
     await world.restartBroker();
     assert.equal(logout.code, 69);
     assert.equal(logout.stdout, '');
-    assert.match(logout.stderr, /^curfew: error: .*127\.0\.0\.1.* until \d\d:\d\d\ncurfew: hint: .*\n$/);
+    assert.match(
+      logout.stderr,
+      new RegExp(String.raw`^curfew: error: .*127\.0\.0\.1.* until ${INSTANT}\ncurfew: hint: .*\n$`),
+    );
     assert.equal((await getToken(alice)).code, 77);
   });
 

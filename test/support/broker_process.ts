@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
 import { buildBundles } from './bundle.ts';
 import { compileCache } from './compile_cache.ts';
+import { localTime } from './local_time.ts';
 import { PATIENCE_MS } from './patience.ts';
 import { adopt, signalGroup } from './process.ts';
 
@@ -36,7 +37,7 @@ export interface BrokerProcess {
 /** Resolves when `/readyz` says so. @throws Error with what it wrote, when it ends instead */
 export async function startBroker({ configFile, url, ca, env = {} }: BrokerOptions): Promise<BrokerProcess> {
   const { broker } = await buildBundles();
-  const inherited = { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...compileCache() };
+  const inherited = { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...localTime(), ...compileCache() };
   const child = spawn(process.execPath, [broker, 'serve', '--config', configFile], {
     env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

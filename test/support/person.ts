@@ -5,6 +5,7 @@ import path from 'node:path';
 import { buildNative } from '../native/build.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from './browser.ts';
 import { buildBundles } from './bundle.ts';
+import { localTime } from './local_time.ts';
 import { type Pty, runInPty } from './pty.ts';
 import { type RunResult, run } from './run.ts';
 
@@ -72,6 +73,7 @@ export async function makePerson({
   const browser = makeBrowser(tabs, settings);
   const env = {
     PATH: `${bin}:${process.env.PATH ?? ''}`,
+    ...localTime(),
     HOME: dir,
     TERM: 'xterm-256color',
     XDG_RUNTIME_DIR: runtime,
