@@ -14,10 +14,11 @@ export interface AskedBroker {
 /** A refusal as the error that the person sees, with the shortest command that helps. */
 export function asError(
   { url, is_default }: AskedBroker,
-  { reason, message }: Remembered,
+  { reason, message, hint: own }: Remembered,
   cluster?: string,
 ): CurfewError {
   const code = isCode(reason) ? reason : 'login_failed';
+  if (own !== undefined) return new CurfewError(code, message, { hint: own });
   // A plain login is judged by the session's limits; only one for the cluster brings the acr that the cluster wants.
   const target = code === 'acr_too_low' && cluster !== undefined ? ` --cluster ${cluster}` : '';
   const hint = meaning(code).hint.replace(/kubectl curfew login$/, `${sayLogin({ url, is_default })}${target}`);

@@ -23,6 +23,8 @@ export interface Remembered {
   readonly message: string;
   readonly end_reason?: string | undefined;
   readonly acr_values?: string | undefined;
+  /** In place of the reason's own. */
+  readonly hint?: string | undefined;
 }
 
 export interface Entry extends Key {
@@ -73,6 +75,7 @@ export function isRemembered(value: unknown): value is Remembered {
     typeof value.reason === 'string' &&
     typeof value.message === 'string' &&
     optional(value.end_reason) &&
-    optional(value.acr_values)
+    optional(value.acr_values) &&
+    optional(value.hint)
   );
 }

@@ -12,10 +12,12 @@ import { LOGIN_DEADLINE, type Way } from './way.ts';
 /** Seen on paper, and through a camera: with its border of two modules. */
 const QR = { border: 2 } as const;
 
-export function openDeviceWay(host: Host, provider: IdentityProvider): Way {
+/** @param instead for a login that the identity provider has to ask the person for */
+export function openDeviceWay(host: Host, provider: IdentityProvider, instead: Way | undefined): Way {
   return {
-    // RFC 8628 knows no prompt: what the identity provider makes of it is its own.
+    // RFC 8628 knows neither `prompt` nor `max_age` nor `acr_values`: Keycloak ignores them.
     asks_anew: false,
+    instead,
     async bring(ask) {
       const device = await provider.device(ask);
       const deadline = Math.min(LOGIN_DEADLINE, device.expires_in * 1000);

@@ -64,14 +64,16 @@ export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
   const cluster = wish.cluster === undefined ? undefined : findCluster(metadata.clusters, wish.cluster);
   const provider = await discover(metadata.identity_provider, client.send);
   await using way = await openWay(client, metadata, provider, wish);
-  const scene = { client, metadata, cluster, way, key };
+  const scene = { client, metadata, cluster, key };
 
-  let attempt: Attempt = { wish, acr_values: wish.acr_values ?? acrOf(cluster, wish)?.join(' ') };
+  let attempt: Attempt = { way, wish, acr_values: wish.acr_values ?? acrOf(cluster, wish)?.join(' ') };
   for (;;) {
     const tried = await attemptLogin(scene, attempt);
-    const next = tried.refused && remedy(attempt, tried.refused, way);
+    const next = tried.refused && remedy(attempt, tried.refused);
     if (!next) return await conclude(scene, attempt, tried);
-    client.host.say(`${tried.refused.message}: once more`);
+    const how =
+      next.way === attempt.way ? 'once more' : 'once more, with a browser, where a new login can be asked for';
+    client.host.say(`${tried.refused.message}: ${how}`);
     attempt = next;
   }
 }
@@ -80,11 +82,11 @@ interface Scene {
   readonly client: Client;
   readonly metadata: Metadata;
   readonly cluster: MetadataCluster | undefined;
-  readonly way: Way;
   readonly key: PrivateJwk;
 }
 
 interface Attempt {
+  readonly way: Way;
   readonly wish: Wish;
   readonly acr_values: string | undefined;
 }
@@ -105,8 +107,8 @@ async function loadKey(client: Client, kept_in: Place | undefined): Promise<Priv
   return typeof secret === 'object' ? secret.dpop_private_jwk : generateKey();
 }
 
-async function attemptLogin(scene: Scene, { wish, acr_values }: Attempt): Promise<Tried> {
-  const { client, way, key, metadata, cluster } = scene;
+async function attemptLogin(scene: Scene, { way, wish, acr_values }: Attempt): Promise<Tried> {
+  const { client, key, metadata, cluster } = scene;
   const nonce_random = client.host.random(32).toString('base64url');
   const brought = await way.bring({
     nonce: commit(key, nonce_random),
@@ -149,16 +151,20 @@ function longestAge({ metadata, cluster }: Scene, { max_age }: Wish): Seconds {
   return max_age === undefined ? limit : earliest(limit, max_age);
 }
 
-/** Each remedy once: coming in person where the age of the login was refused, a stronger login where its `acr` was. */
-function remedy({ wish, acr_values }: Attempt, refused: Remembered, { asks_anew }: Way): Attempt | undefined {
-  const { reason } = refused;
-  if (AGE.includes(reason) && asks_anew && !wish.in_person) {
-    return { acr_values, wish: { ...wish, in_person: true } };
+/**
+ * Each remedy once: coming in person where the age of the login was refused, a stronger login where its `acr` was, and for
+ * both a way by which the identity provider can be asked for it.
+ */
+function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
+  const { wish, acr_values } = attempt;
+  const [asks, way] = [attempt.way.asks_anew, attempt.way.instead ?? attempt.way];
+  if (AGE.includes(refused.reason)) {
+    if (asks ? wish.in_person : way === attempt.way) return undefined;
+    return { way, acr_values, wish: { ...wish, in_person: true } };
   }
-  if (reason === 'acr_too_low' && acr_values === undefined && refused.acr_values) {
-    return { wish, acr_values: refused.acr_values };
-  }
-  return undefined;
+  if (refused.reason !== 'acr_too_low') return undefined;
+  if (way !== attempt.way) return { way, wish, acr_values: acr_values ?? refused.acr_values };
+  return acr_values === undefined && refused.acr_values ? { way, wish, acr_values: refused.acr_values } : undefined;
 }
 
 /** Nothing of an earlier login is left after this, and nothing here can fail the login that succeeded. */
@@ -215,10 +221,10 @@ function handleOf(reply: TokenReply): string {
   throw new CurfewError('login_failed', 'the broker gave no session handle');
 }
 
-async function conclude({ client, cluster, way }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
+async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
   const { tell } = tried.brought;
   if (tried.refused) {
-    const refused = blame(tried.refused, attempt, way.asks_anew);
+    const refused = blame(tried.refused, attempt);
     await tell(403, 'Not logged in', [sentence(refused.message), LOOK]);
     return { refused };
   }
@@ -236,19 +242,30 @@ async function conclude({ client, cluster, way }: Scene, attempt: Attempt, tried
 
 const AGE: readonly string[] = ['login_too_old', 'login_after'];
 
-/**
- * A refusal that the person can do nothing about: they came, and the IdP said otherwise.
- *
- * @param asks_anew whether the way could ask for a new login: RFC 8628 cannot
- */
-export function blame(refused: Remembered, { wish, acr_values }: Attempt, asks_anew = true): Remembered {
+/** What no login mends while the identity provider is set as it is: the ID token is another one than the broker wants. */
+const OF_PROVIDER: readonly string[] = [
+  ...['id_token_invalid', 'id_token_issuer', 'id_token_audience', 'id_token_azp', 'id_token_nonce'],
+];
+const ASK = 'ask who runs curfew-broker and the identity provider';
+
+/** A refusal after which the same login again would lead in a circle: they came, and the identity provider said otherwise. */
+export function blame(
+  refused: Remembered,
+  { way, wish, acr_values }: Omit<Attempt, 'way'> & Partial<Pick<Attempt, 'way'>>,
+): Remembered {
   const { reason, message } = refused;
-  if (AGE.includes(reason) && !asks_anew)
-    return { ...refused, message: `${message}; use another --flow, which can ask for a new login` };
-  if (AGE.includes(reason) && wish.in_person)
-    return { ...refused, message: `${message}; the identity provider did not ask for a new login` };
+  if (AGE.includes(reason) && way?.asks_anew === false) {
+    const hint = 'at a terminal, run: kubectl curfew login --flow paste';
+    return { ...refused, message: `${message}; a login by device code cannot ask for a new one`, hint };
+  }
+  if (AGE.includes(reason) && wish.in_person) {
+    const hint = 'log out at the identity provider, in the browser, and try again; or ask who runs it';
+    return { ...refused, message: `${message}; the identity provider did not ask for a new login`, hint };
+  }
+  if (OF_PROVIDER.includes(reason)) return { ...refused, hint: ASK };
   if (reason !== 'acr_too_low' || acr_values === undefined) return refused;
-  return { ...refused, message: `${message}; the identity provider was asked for it and did not give it` };
+  const hint = 'ask who runs the identity provider how a login reaches this level';
+  return { ...refused, message: `${message}; the identity provider was asked for it and did not give it`, hint };
 }
 
 /** The login is good for the cluster, but not for all in it. */

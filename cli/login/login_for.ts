@@ -73,7 +73,8 @@ async function loginOrRemember(client: Client, key: Key, why: Remembered): Promi
     if (renewed.entry) return renewed.entry;
     throw asError(client, renewed.refused, key.cluster);
   } catch (error) {
-    if (error instanceof CurfewError) writeFailure(client, { reason: error.code, message: error.message });
+    if (error instanceof CurfewError)
+      writeFailure(client, { reason: error.code, message: error.message, hint: error.hint });
     throw error;
   }
 }
@@ -112,8 +113,9 @@ function readFailure(client: Client): Failure | undefined {
   try {
     const value: unknown = JSON.parse(text.content);
     if (!isObject(value) || typeof value.message !== 'string' || !isCode(value.reason)) return undefined;
-    const { reason, message, at, parent } = value;
-    return isSeconds(at) && typeof parent === 'number' ? { reason, message, at, parent } : undefined;
+    const { reason, message, hint, at, parent } = value;
+    if (!isSeconds(at) || typeof parent !== 'number') return undefined;
+    return { reason, message, ...(typeof hint === 'string' && { hint }), at, parent };
   } catch {
     return undefined;
   }

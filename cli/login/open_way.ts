@@ -27,7 +27,8 @@ export async function openWay(
     case 'browser':
       return await openBrowserWay(host, provider, identity_provider, no_browser);
     case 'device': {
-      if (missing === undefined) return openDeviceWay(host, provider);
+      const paste = host.interactive ? openPasteWay(host, provider, identity_provider) : undefined;
+      if (missing === undefined) return openDeviceWay(host, provider, paste);
       throw new CurfewError('configuration', `--flow device: ${missing}`, {
         hint: 'use --flow paste, or --flow browser',
       });

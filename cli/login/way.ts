@@ -29,4 +29,6 @@ export interface Way extends AsyncDisposable {
   bring(ask: Ask): Promise<Brought>;
   /** Whether the identity provider can be made to ask for a new login this way: asking again is of use then. */
   readonly asks_anew: boolean;
+  /** Where it cannot: the way that can, if the person can go it from here. It holds nothing that has to be given back. */
+  readonly instead?: Way | undefined;
 }

@@ -2,14 +2,19 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { CookieJar } from 'tough-cookie';
 import { enterCode } from '../support/device_visit.ts';
+import { addressLeftAt } from '../support/elsewhere.ts';
 import { claimsOf } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
-import type { Pty } from '../support/pty.ts';
+import { type Pty, runInPty } from '../support/pty.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 
 const ALICE = { user: 'alice', password: 'wonderland' };
+
+const pasteAddress = async (pty: Pty): Promise<string> =>
+  (await pty.waitFor(/(?<=log in, in any browser, at: )\S+[^\r\n]*/)).replace(/\s+/g, '');
 
 describe('a login by device code', () => {
   let desk: Desk;
@@ -100,15 +105,33 @@ describe('a login by device code', () => {
     assert.equal((await pty.exit).code, 77);
   });
 
-  it('with an old auth_time is refused after one try, with a hint to another flow (S3)', async () => {
+  it('S3 with an old auth_time goes on by paste, once, in the same call; then the hint names neither', async () => {
     desk.idp.setAuthTimeOffset(null, 7_200);
     desk.idp.resetCounts();
     using pty = login();
     const [address, code] = await shown(pty);
     await enterCode(address, code, ALICE);
-    await pty.waitFor(/curfew: error: login is too old: .*; use another --flow, which can ask for a new login/, 20_000);
+    const browser = await pasteAddress(pty);
+    await pty.waitFor('paste that address');
+    pty.write(`${await addressLeftAt(browser, { ...ALICE, otp: '' }, 'login')}\r`);
+    await pty.waitFor(/curfew: error: login is too old: .*; the identity provider did not ask for a new login/);
+    assert.match(await pty.waitFor(/curfew: hint: [^\r]*/), /log out at the identity provider/);
     assert.equal((await pty.exit).code, 77);
+    assert.doesNotMatch(pty.output(), /hint: .*(kubectl curfew login|--flow)/);
     assert.equal(desk.idp.requests.filter(({ path }) => path === '/device/auth').length, 1);
+    assert.equal(desk.idp.requests.filter(({ path }) => path === '/auth').length, 1);
+  });
+
+  it('S3 with an old auth_time, where nobody can paste, is refused with the way that can ask', async () => {
+    desk.idp.setAuthTimeOffset(null, 7_200);
+    const args = ['login', '--flow', 'device', '--broker', desk.url, '--ca-file', desk.ca_file];
+    const script = '"$@" </dev/null';
+    using pty = runInPty('/bin/sh', ['-c', script, 'sh', ...desk.command, ...args], { env: { ...desk.env, ...env } });
+    const [address, code] = await shown(pty);
+    await enterCode(address, code, ALICE);
+    await pty.waitFor(/curfew: error: login is too old: .*; a login by device code cannot ask for a new one/);
+    await pty.waitFor('curfew: hint: at a terminal, run: kubectl curfew login --flow paste');
+    assert.equal((await pty.exit).code, 77);
   });
 
   it('ends at Ctrl-C by the signal: no line, no lock, and the next one works (P4)', async () => {
@@ -151,6 +174,64 @@ describe('a login by device code where the identity provider demands PKCE there,
     const address = await pty.waitFor(/(?<=log in at: )\S+/);
     await enterCode(address, await pty.waitFor(/(?<=with the code: )\S+/), ALICE);
     await pty.waitFor(/logged in as curfew:alice@example\.com for /);
+    assert.equal((await pty.exit).code, 0);
+  });
+});
+
+describe('a login by device code where the identity provider heeds no max_age and no prompt there, as Keycloak', () => {
+  let desk: Desk;
+  const env = { BROWSER: undefined, SSH_TTY: '/dev/pts/0', TERM: 'dumb' };
+  /** Of whom the identity provider knows who they are, wherever they come from. */
+  const jar = new CookieJar();
+  before(async () => {
+    const device_grant = { pkce_required: true, ignores_age: true };
+    desk = await openDesk({}, { idp: { device_grant }, identityProvider: { device_grant: true } });
+  });
+  after(() => desk.stop());
+
+  const flags = () => ['--broker', desk.url, '--ca-file', desk.ca_file];
+  const byCode = async (pty: Pty) => {
+    const address = await pty.waitFor(/(?<=log in at: )\S+/);
+    await enterCode(address, await pty.waitFor(/(?<=with the code: )\S+/), ALICE, jar);
+  };
+  const byPaste = async (pty: Pty) => {
+    const address = await pasteAddress(pty);
+    assert.match(address, /prompt=login/);
+    await pty.waitFor('paste that address');
+    pty.write(`${await addressLeftAt(address, { ...ALICE, otp: '' }, 'login')}\r`);
+  };
+
+  it('S3 the login of the next day is by code and, where its session there is too old, by paste in the same call', async () => {
+    using first = desk.curfewAtTerminal(['login', ...flags()], env);
+    await byCode(first);
+    await first.waitFor(/logged in as /);
+    desk.idp.ageSessions(null, 7_200);
+    for (const args of [['login'], ['get-token', '--cluster', 'dev']]) {
+      await desk.curfew(['logout', ...flags()]);
+      const more = args.length > 1 ? { KUBERNETES_EXEC_INFO: execInfo(true) } : {};
+      using pty = desk.curfewAtTerminal([...args, ...flags()], { ...env, ...more });
+      await byCode(pty);
+      await pty.waitFor(/: once more, with a browser/);
+      await byPaste(pty);
+      await pty.waitFor(args.length > 1 ? '"kind":"ExecCredential"' : /logged in as /);
+      assert.equal((await pty.exit).code, 0);
+    }
+  });
+
+  it('S13 after a logout the living single sign-on by code does not do, and the person comes by paste', async () => {
+    desk.idp.endSessions(null);
+    const own = new CookieJar();
+    using first = desk.curfewAtTerminal(['login', ...flags()], env);
+    const address = await first.waitFor(/(?<=log in at: )\S+/);
+    await enterCode(address, await first.waitFor(/(?<=with the code: )\S+/), ALICE, own);
+    await first.waitFor(/logged in as /);
+    await desk.curfew(['logout', ...flags()]);
+    using pty = desk.curfewAtTerminal(['login', ...flags()], env);
+    await pty.waitFor(/log in at: /);
+    await enterCode(address, await pty.waitFor(/(?<=with the code: )\S+/), ALICE, own);
+    await pty.waitFor(/: once more, with a browser/);
+    await byPaste(pty);
+    await pty.waitFor(/logged in as /);
     assert.equal((await pty.exit).code, 0);
   });
 });
