@@ -5,7 +5,7 @@ import { findJudged, judge } from './authorization.ts';
 import type { Broker } from './broker.ts';
 import type { Cluster } from './config.ts';
 import { verifyToken } from './verify_token.ts';
-import { SESSION_ID_KEY } from './webhook_review.ts';
+import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from './webhook_review.ts';
 
 /** `status` of a TokenReview (authentication.k8s.io/v1). */
 export type TokenStatus =
@@ -33,6 +33,8 @@ export async function authenticate(broker: Broker, cluster: Cluster, token: stri
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, { user: claims.username, within: {} }, session, now);
   if (refusal) return { authenticated: false, error: `curfew: ${refusal.message}` };
-  const { username, sub: uid, groups, sid } = claims;
-  return { authenticated: true, user: { username, uid, groups, extra: { [SESSION_ID_KEY]: [sid] } } };
+  const { username, sub: uid, groups, sid, jti } = claims;
+  // As kube-apiserver has it where it verifies a token itself.
+  const extra = { [SESSION_ID_KEY]: [sid], [CREDENTIAL_ID_KEY]: [`JTI=${jti}`] };
+  return { authenticated: true, user: { username, uid, groups, extra } };
 }

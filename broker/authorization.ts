@@ -5,10 +5,11 @@ import { type Denied, decide } from '../shared/decide.ts';
 import type { Code } from '../shared/errors.ts';
 import { sayDenial } from '../shared/messages.ts';
 import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
-import type { Seconds } from '../shared/time.ts';
+import { over, plus, type Seconds } from '../shared/time.ts';
 import type { DenialEvent } from './audit.ts';
 import { type Broker, groupsOf, mayLogIn, mayUse } from './broker.ts';
-import { type Cluster, type Config, targetLimits } from './config.ts';
+import { type Cluster, type Config, takenAfterExp, targetLimits } from './config.ts';
+import { isOldTokenId } from './old_token_ids.ts';
 import { factsOf, findBySid, type Session, sessionLimits, settle, yieldsOfSession } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { AccessReview } from './webhook_review.ts';
@@ -19,6 +20,14 @@ export type Opinion = { readonly denied: false } | { readonly denied: true; read
 const NO_OPINION: Opinion = { denied: false };
 /** How many times a session may have been replaced by a newer login of the same key while a token is still out. */
 const MOST_REPLACEMENTS = 50;
+
+/**
+ * What is answered about a session to whoever does not show its token: the same, whatever there is to know. A review that
+ * anybody can make (SubjectAccessReview, LocalSubjectAccessReview, impersonation with extra) is evidence of nothing.
+ */
+const NOT_PROVEN = 'curfew: not a request with a valid token of this session';
+/** What of a name goes into the record, in characters: a review of half a MiB must not be a row of half a MiB. */
+const LONGEST_IN_RECORD = 300;
 
 /** Why a request is denied. */
 interface Refusal {
@@ -36,15 +45,34 @@ export async function authorize(broker: Broker, cluster: Cluster, review: Access
   const { config, store, touches } = broker;
   const now = broker.now();
   const { sid } = review;
+  const shown = tokenShown(broker, cluster, sid, review.jti ?? '', now);
+  if (shown === 'none') {
+    const row = broker.unproven.note({ ...denialOf(cluster, review, now), reason: 'token_id', sid });
+    if (row) await write(broker, row);
+    return { denied: true, reason: NOT_PROVEN };
+  }
   const found = await store.read((db) => findJudged(db, sid));
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, review, session, now);
   if (refusal === undefined) {
-    if (found) touches.note(found, sessionLimits(config.policy, found), now);
+    if (found && shown === 'own') touches.note(found, sessionLimits(config.policy, found), now);
     return NO_OPINION;
   }
   await record(broker, cluster, review, session, refusal, now);
   return { denied: true, reason: say(refusal, cluster) };
+}
+
+/** Whether the request shows a token of the session that an API server can still take; decided without the store. */
+function tokenShown(
+  { tokenIds, oldTokenIds }: Pick<Broker, 'tokenIds' | 'oldTokenIds'>,
+  cluster: Cluster,
+  sid: string,
+  jti: string,
+  now: Seconds,
+): 'own' | 'old' | 'none' {
+  const exp = tokenIds.expOf(jti, { sid, audience: cluster.audience });
+  if (exp !== undefined) return over(plus(exp, takenAfterExp(cluster)), now) ? 'none' : 'own';
+  return isOldTokenId(jti, oldTokenIds, now) ? 'old' : 'none';
 }
 
 /** The session itself, or the one that replaced it: that judges what the first has minted. */
@@ -81,20 +109,15 @@ export function judge(
 async function record(
   broker: Broker,
   cluster: Cluster,
-  { user, verb, namespace, resource, jti, sid }: AccessReview,
+  review: AccessReview,
   session: Session | undefined,
   { code, limits, denied }: Refusal,
   at: Seconds,
 ): Promise<void> {
   const { config, store, touches, denials, log } = broker;
-  const who = session && { iss: session.iss, sub: session.sub };
-  const what = { verb, namespace, resource, jti };
+  const who = { sid: session?.sid ?? review.sid, ...(session && { iss: session.iss, sub: session.sub }) };
   const why = { segment: limits?.segment, end_reason: denied?.end_reason, limits: limits?.target };
-  const event: DenialEvent = {
-    ...{ event: 'denial', at, reason: code, cluster: cluster.name, sid: session?.sid ?? sid, username: user },
-    ...{ ...who, ...what, ...why },
-  };
-  const row = denials.note(event);
+  const row = denials.note({ ...denialOf(cluster, review, at), reason: code, ...who, ...why });
   if (!row && !denied?.ends) return;
   try {
     await store.transaction(async (transaction) => {
@@ -105,6 +128,28 @@ async function record(
     });
   } catch {
     log.error({ sid: session?.sid, reason: code }, 'a denial could not be recorded; it was denied all the same');
+  }
+}
+
+/** What is known of any denied request. */
+function denialOf(
+  { name: cluster }: Cluster,
+  { user, verb, namespace, resource, jti }: AccessReview,
+  at: Seconds,
+): Omit<DenialEvent, 'reason'> {
+  const what = { verb: short(verb), namespace: short(namespace), resource: short(resource), jti };
+  return { event: 'denial', at, cluster, username: short(user), ...what };
+}
+
+function short<T extends string | undefined>(text: T): T {
+  return text?.slice(0, LONGEST_IN_RECORD) as T;
+}
+
+async function write({ store, log }: Broker, row: DenialEvent): Promise<void> {
+  try {
+    await store.transaction((transaction) => transaction.audit(row));
+  } catch {
+    log.error({ reason: row.reason }, 'a denial could not be recorded; it was denied all the same');
   }
 }
 

@@ -16,12 +16,14 @@ import type { ClusterApis } from './kubernetes/apis.ts';
 import { serviceAccountOf } from './kubernetes/service_accounts.ts';
 import type { Metrics } from './metrics.ts';
 import { signToken, type TokenClaims } from './mint.ts';
+import type { OldTokenIds } from './old_token_ids.ts';
 import type { Repeated } from './repeated.ts';
 import type { RuleFacts } from './rules/facts.ts';
 import { yieldsOf } from './rules.ts';
-import { randomId, type Session, yieldsOfSession } from './sessions.ts';
+import { type Session, yieldsOfSession } from './sessions.ts';
 import type { Transmitters } from './signals/transmitters.ts';
 import type { Store, Transaction } from './store/store.ts';
+import type { TokenIds } from './token_id.ts';
 import type { Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
 
@@ -30,8 +32,12 @@ export interface Broker {
   readonly config: Config;
   readonly store: Store;
   readonly keys: Keys;
+  readonly tokenIds: TokenIds;
+  readonly oldTokenIds: OldTokenIds | undefined;
   readonly touches: Touches;
   readonly denials: Repeated<DenialEvent>;
+  /** Denials of requests that show no token of the session that they name: anybody may make as many as they like. */
+  readonly unproven: Repeated<DenialEvent>;
   /** Of callers that are not known. */
   readonly refusals: Repeated<RefusalEvent>;
   readonly metrics: Metrics;
@@ -274,7 +280,7 @@ export function wireSession(session: Session, limits: ResolvedLimits, session_en
 /** What is needed to sign one Kubernetes token, with its row in the record written. */
 export async function recordMint(
   transaction: Transaction,
-  issuer: string,
+  { config, tokenIds }: Pick<Broker, 'config' | 'tokenIds'>,
   session: Session,
   asked: AskedCluster,
   verdict: Verdict & { readonly allow: true },
@@ -283,12 +289,13 @@ export async function recordMint(
   const { sid, iss, sub, username, jkt, auth_time, acr } = session;
   const { cluster, limits } = asked;
   const { exp, session_end } = verdict;
-  const jti = randomId();
+  const jti = tokenIds.make({ sid, audience: cluster.audience }, exp);
   const applied = { segment: limits.segment, rules: rulesOf(asked), limits: limits.target };
   const mint = { cluster: cluster.name, jti, exp, session_end, ...applied };
   await transaction.audit({ event: 'mint', at: at.now, address: at.address, sid, iss, sub, username, jkt, ...mint });
   return {
-    ...{ iss: issuer, aud: cluster.audience, sub, username, groups: JSON.parse(session.groups) as string[], sid, jti },
+    ...{ iss: config.issuer, aud: cluster.audience, sub, username, sid, jti },
+    groups: JSON.parse(session.groups) as string[],
     ...{ iat: at.now, nbf: at.now, exp, auth_time, ...(acr !== null && { acr }) },
   };
 }

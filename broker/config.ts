@@ -258,8 +258,21 @@ export function revalidates({ limits, segments, rules }: BrokerPolicy): boolean 
 
 /** kube-apiserver goes on taking a token that it took, for as long as this: the cache of its authenticators. */
 const AUTHENTICATOR_CACHE = seconds(10);
+/** By default; `--authentication-token-webhook-cache-ttl` of kube-apiserver may say less. */
+const TOKEN_REVIEW_CACHE = seconds(120);
 /** For the deletion of a session's Secret. */
 const DELETION = seconds(1);
+
+/** For how many seconds after its `exp` an API server of this cluster may still take a token. */
+export function takenAfterExp({ webhook }: Pick<Cluster, 'webhook'>): Seconds {
+  return webhook?.authentication ? plus(TOKEN_REVIEW_CACHE, AUTHENTICATOR_CACHE) : AUTHENTICATOR_CACHE;
+}
+
+/** For how many seconds any token can be taken that is minted under this configuration. */
+export function longestTaken({ policy, clusters }: Pick<Config, 'policy' | 'clusters'>): Seconds {
+  const after = clusters.map((cluster) => takenAfterExp(cluster));
+  return plus(policy.limits.token_ttl, seconds(Math.max(...after)));
+}
 
 /** Seconds until the end of a session takes effect at a cluster, at most, with broker and API server up. */
 export function endWithin(config: Pick<Config, 'policy'>, cluster: Cluster): Seconds {

@@ -129,7 +129,7 @@ async function openOrRefuse(
   login: VerifiedExchange,
   now: Seconds,
 ): Promise<Granted | ToSign | Refused | Pending> {
-  const { config, touches } = broker;
+  const { config, tokenIds, touches } = broker;
   const { caller, request, idToken, identity } = login;
   const { auth_time, iat, acr, amr = [] } = idToken;
   const { iss, sub, username } = identity;
@@ -196,7 +196,7 @@ async function openOrRefuse(
     const secret = await holdSecret(transaction, session, cluster, account, verdict.session_end, now);
     return { pending: { grant: 'exchange', session, asked, verdict, account, secret, now, address, otherwise: bare } };
   }
-  const claims = await recordMint(transaction, config.issuer, session, asked, verdict, {
+  const claims = await recordMint(transaction, { config, tokenIds }, session, asked, verdict, {
     now,
     address,
   });

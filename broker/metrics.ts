@@ -23,7 +23,7 @@ export type Webhook = keyof typeof OUTCOMES;
 export type WebhookOutcome = (typeof OUTCOMES)[Webhook][number];
 
 /** Why the webhook denies. */
-const DENIALS: readonly Code[] = [...REASONS, 'unknown_session', 'another_user', 'not_admitted'];
+const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'another_user', 'not_admitted'];
 
 /** Seconds by a clock that is never set: for lengths alone. */
 export type Stopwatch = () => number;

@@ -51,7 +51,7 @@ export async function renew(broker: Broker, caller: Caller, request: RenewalRequ
 
 async function renewOrRefuse(
   transaction: Transaction,
-  { config, touches }: Broker,
+  { config, tokenIds, touches }: Broker,
   caller: Caller,
   request: RenewalRequest & { readonly idToken?: IdTokenClaims | undefined },
   now: Seconds,
@@ -104,6 +104,6 @@ async function renewOrRefuse(
     const secret = await holdSecret(transaction, session, cluster, account, verdict.session_end, now);
     return { pending: { grant: 'renewal', session, asked, verdict, account, secret, now, address } };
   }
-  const claims = await recordMint(transaction, config.issuer, session, asked, verdict, { now, address });
+  const claims = await recordMint(transaction, { config, tokenIds }, session, asked, verdict, { now, address });
   return { to_sign: { claims, session: wireSession(session, asked.limits, verdict.session_end, now) } };
 }

@@ -9,7 +9,7 @@ import type { AuditEntry, DenialEvent, PolicyEvent, RefusalEvent } from './audit
 import { createSealer } from './audit_chain.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './check.ts';
-import type { Config } from './config.ts';
+import { type Config, longestTaken } from './config.ts';
 import { startDeliveries } from './hooks.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer } from './http/metrics.ts';
@@ -19,6 +19,7 @@ import { createClusterApis } from './kubernetes/apis.ts';
 import { type Deletions, startDeletions } from './kubernetes/deletions.ts';
 import { createLiveConfig, type Outcome } from './live_config.ts';
 import { createMetrics, type Metrics, type Stopwatch } from './metrics.ts';
+import { oldTokenIds } from './old_token_ids.ts';
 import program from './package.json' with { type: 'json' };
 import { Repeated } from './repeated.ts';
 import { startPolling } from './signals/polling.ts';
@@ -27,6 +28,7 @@ import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
 import { startSweeper, sweep } from './sweeper.ts';
 import { readTlsPair, watchTls } from './tls.ts';
+import { createTokenIds } from './token_id.ts';
 import { startFlushing, Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
 
@@ -76,7 +78,8 @@ export async function startService(config: Config, around: Surroundings): Promis
   const live = createLiveConfig(config);
   const touches = new Touches();
   const denials = new Repeated<DenialEvent>(10_000);
-  // Of these anybody can make as many as they like.
+  // Of these and the next anybody can make as many as they like.
+  const unproven = new Repeated<DenialEvent>(20);
   const refusals = new Repeated<RefusalEvent>(500);
   const broker: Broker = {
     get config() {
@@ -84,7 +87,10 @@ export async function startService(config: Config, around: Surroundings): Promis
     },
     store,
     touches,
+    tokenIds: createTokenIds([config.encryption_key]),
+    oldTokenIds: await oldTokenIds(store, longestTaken(config), now()),
     denials,
+    unproven,
     refusals,
     metrics,
     log,
@@ -139,7 +145,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await deletions?.stop();
       await stopDeliveries();
       await stopFlushing();
-      for (const counted of [denials, refusals]) {
+      for (const counted of [denials, unproven, refusals]) {
         await counted.flush(store, now(), true).catch(() => log.error('counted rows could not be recorded'));
       }
       await measured?.close();

@@ -5,14 +5,19 @@ import { isObject } from '../shared/wire.ts';
 
 /** Where Kubernetes carries the session's id: in audit logs and in every SubjectAccessReview. */
 export const SESSION_ID_KEY = 'curfew.internal/session-id';
-/** Where kube-apiserver carries the token's `jti`. */
-const CREDENTIAL_ID_KEY = 'authentication.kubernetes.io/credential-id';
+/** Where kube-apiserver carries the token's `jti`, from 1.32 on: `JTI=...`. */
+export const CREDENTIAL_ID_KEY = 'authentication.kubernetes.io/credential-id';
+/** Where the printed configuration has it put by one that is older. */
+export const TOKEN_ID_KEY = 'curfew.internal/token-id';
+/** Far longer than any id that we make. */
+const LONGEST_ID = 256;
 
 /** A request at an API server, as far as it matters for a session. */
 export interface AccessReview {
   readonly apiVersion: string;
   readonly user: string;
   readonly sid?: string | undefined;
+  /** Of the token that the request was made with, as far as that is so: anybody can write anything here. */
   readonly jti?: string | undefined;
   readonly verb: string;
   readonly namespace?: string | undefined;
@@ -40,14 +45,15 @@ export function parseAccessReview(body: unknown): AccessReview | undefined {
 
 function idsOf(extra: unknown): Pick<AccessReview, 'sid' | 'jti'> {
   if (!isObject(extra)) return {};
-  const [sid, credential] = [only(extra[SESSION_ID_KEY]), only(extra[CREDENTIAL_ID_KEY])];
-  return { sid, jti: credential?.replace(/^JTI=/, '') };
+  const jti = only(extra[CREDENTIAL_ID_KEY])?.replace(/^JTI=/, '') ?? only(extra[TOKEN_ID_KEY]);
+  return { sid: only(extra[SESSION_ID_KEY]), jti };
 }
 
-/** A session is one: two ids on one user are a forgery, and are judged as none that we know. */
+/** A session is one, and so is a token: two ids on one user are a forgery, and are judged as none that we know. */
 function only(values: unknown): string | undefined {
   if (values === undefined) return undefined;
-  return Array.isArray(values) && values.length === 1 && typeof values[0] === 'string' ? values[0] : '';
+  const [value] = Array.isArray(values) && values.length === 1 ? (values as unknown[]) : [];
+  return typeof value === 'string' && value.length <= LONGEST_ID ? value : '';
 }
 
 function ofResource(attributes: Readonly<Record<string, unknown>>) {

@@ -145,6 +145,7 @@ export const CODES = {
     error: 'invalid_request',
     hint: 'run: kubectl curfew sessions list, to see the living ones',
   },
+  token_id: { exit: EXIT.login_required, status: 403, error: 'access_denied', hint: LOGIN },
   another_user: { exit: EXIT.login_required, status: 403, error: 'access_denied', hint: LOGIN },
   webhook_token: {
     exit: EXIT.configuration,

@@ -172,8 +172,17 @@ export interface StoreStateTable {
   newest: Seconds;
 }
 
+/** At most one row, in a store of 0.4.0: until when its tokens are judged though their ids prove nothing. */
+export interface OldTokenIdsTable {
+  id: 1;
+  /** Both null until this version starts first. */
+  since: Seconds | null;
+  until: Seconds | null;
+}
+
 export interface Schema {
   store_state: StoreStateTable;
+  old_token_ids: OldTokenIdsTable;
   person: PersonTable;
   login_after: LoginAfterTable;
   signal_received: SignalReceivedTable;
@@ -269,6 +278,8 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
       id integer primary key check (id = 1), database_id text not null, witnessed integer not null default 0,
       epoch integer not null default 0, over_before integer not null default 0, newest integer not null default 0) strict`,
     sql`insert into store_state (id, database_id) values (1, lower(hex(randomblob(16))))`,
+    sql`create table old_token_ids (id integer primary key check (id = 1), since integer, until integer) strict`,
+    sql`insert into old_token_ids (id) select 1 where exists (select 1 from session)`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

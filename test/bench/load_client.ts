@@ -1,8 +1,11 @@
 // The load client, a process of its own: holds keys and handles, and renews, or asks the webhook, over kept-alive
 // connections, each sending its next request when it has the answer. Proofs are real and single use; they are made just before the measured window.
 
+import { createSecretKey } from 'node:crypto';
 import { Client } from 'undici';
 import { hashOfHandle, randomHandle, randomId } from '../../broker/sessions.ts';
+import { createTokenIds } from '../../broker/token_id.ts';
+import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';
 import { GRANT, isTokenReply } from '../../shared/wire.ts';
 import { Holder } from '../support/holder.ts';
 import { reviewOf } from '../support/review.ts';
@@ -35,6 +38,9 @@ export interface ReviewOrder {
   readonly ca?: string | undefined;
   /** Of the webhook. */
   readonly token: string;
+  /** The broker's encryption key, hex: its tokens' ids are made with it. */
+  readonly key: string;
+  readonly audience: string;
   readonly connections: number;
   readonly seconds: number;
 }
@@ -113,8 +119,12 @@ async function measure({ url, ca, connections, seconds, send, look }: Requests) 
   }
 }
 
-async function review({ set, token, ...where }: ReviewOrder): Promise<Load> {
-  const bodies = heldOf(set).map(({ session: { sid, username } }) => JSON.stringify(reviewOf({ user: username, sid })));
+async function review({ set, token, key, audience, ...where }: ReviewOrder): Promise<Load> {
+  const ids = createTokenIds([createSecretKey(key, 'hex')]);
+  const exp = plus(fromMilliseconds(Date.now()), seconds(3600));
+  const bodies = heldOf(set).map(({ session: { sid, username } }) =>
+    JSON.stringify(reviewOf({ user: username, sid, jti: ids.make({ sid, audience }, exp) })),
+  );
   const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
   let sent = 0;
   const send = async (client: Client) => {

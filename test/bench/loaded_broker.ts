@@ -98,9 +98,10 @@ export async function startLoadedBroker(
     },
     async measureReviews(connections, window_seconds) {
       const where = { set: folder, url, ca: certificate?.ca, connections, token: hook.toString('base64url') };
+      const made_with = { key: key.toString('hex'), audience: AUDIENCE };
       // Longer than for renewals: so much code is still being compiled then.
-      await client.review({ ...where, seconds: quick ? 0.2 : 4 });
-      const review = () => client.review({ ...where, seconds: window_seconds });
+      await client.review({ ...where, ...made_with, seconds: quick ? 0.2 : 4 });
+      const review = () => client.review({ ...where, ...made_with, seconds: window_seconds });
       const { load, took } = await watched(review, window_seconds);
       log(
         `webhook, ${sessions} sessions, ${connections} connections: ${Math.round(load.per_second)}/s, ` +

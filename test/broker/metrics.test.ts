@@ -47,7 +47,11 @@ async function login(audience?: string, who: Readonly<Record<string, unknown>> =
 }
 
 const ask = (cluster: string, sid: string, user = USER) =>
-  askAuthorization(service.url, service.webhook_tokens[cluster] ?? '', { user, sid });
+  askAuthorization(service.url, service.webhook_tokens[cluster] ?? '', {
+    user,
+    sid,
+    jti: service.tokenId(sid, cluster),
+  });
 
 describe('sessions', () => {
   test('a login and its tokens are counted where they are for, and are gone when they are over', async () => {

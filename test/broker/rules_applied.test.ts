@@ -122,7 +122,8 @@ describe('a rule that names a target', () => {
     service.advance(600);
     const ask = async (namespace: string) => {
       const token = service.webhook_tokens.dev ?? '';
-      return (await askAuthorization(service.url, token, { user, sid, attributes: { namespace } })).denied;
+      const asked = { user, sid, jti: service.tokenId(sid), attributes: { namespace } };
+      return (await askAuthorization(service.url, token, asked)).denied;
     };
     assert.deepEqual([await ask('payments'), await ask('default')], [true, false]);
     // What rules yield changes at the next renewal, not before.

@@ -1,5 +1,7 @@
 // Asks the broker's webhooks as a kube-apiserver does, over real HTTP.
 
+import { claimsOf } from './holder.ts';
+
 export interface Attributes {
   readonly verb?: string;
   readonly namespace?: string;
@@ -12,6 +14,8 @@ export interface Asked {
   readonly user: string;
   /** The session's id, or what stands in its place in the user's extra. */
   readonly sid?: string | readonly string[] | undefined;
+  /** Of the token that the request was made with, or what stands in its place; `undefined` for none. */
+  readonly jti?: string | readonly string[] | undefined;
   readonly attributes?: Attributes;
   /** Instead of a resource. */
   readonly path?: string;
@@ -23,11 +27,14 @@ export interface Opinion {
   readonly reason: string;
 }
 
-export function reviewOf({ user, sid, attributes = {}, path }: Asked): object {
+export function reviewOf({ user, sid, attributes = {}, path, ...more }: Asked): object {
+  // As kube-apiserver writes it.
+  const jti = 'jti' in more ? more.jti : 'some-jti';
+  const credential = jti === undefined ? undefined : [jti].flat().map((id) => `JTI=${id}`);
   const ids = sid === undefined ? undefined : { 'curfew.internal/session-id': typeof sid === 'string' ? [sid] : sid };
   const resource = { verb: 'get', version: 'v1', namespace: 'default', resource: 'configmaps', ...attributes };
   const what = path === undefined ? { resourceAttributes: resource } : { nonResourceAttributes: { path, verb: 'get' } };
-  const extra = { ...ids, 'authentication.kubernetes.io/credential-id': ['JTI=some-jti'] };
+  const extra = { ...ids, ...(credential && { 'authentication.kubernetes.io/credential-id': credential }) };
   return {
     apiVersion: 'authorization.k8s.io/v1',
     kind: 'SubjectAccessReview',
@@ -48,6 +55,11 @@ export async function askAuthentication(url: string, token: string, presented: s
   const { status, body } = await post(`${url}/webhooks/authenticate`, token, review);
   type Status = { authenticated?: boolean; error?: string; user?: Readonly<Record<string, unknown>> };
   return { status, ...((body as { status?: Status }).status ?? {}) };
+}
+
+/** The id of a Kubernetes token. */
+export function jtiOf(token: string): string {
+  return String(claimsOf(token).jti);
 }
 
 export async function post(url: string, token: string | undefined, body: unknown) {

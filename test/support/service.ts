@@ -1,6 +1,6 @@
 // The broker in this process, with a clock that the test sets: real HTTP, real SQLite, a static issuer.
 
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,6 +10,7 @@ import type { AuditEntry, AuditEvent } from '../../broker/audit.ts';
 import { loadConfig } from '../../broker/config.ts';
 import type { Outcome } from '../../broker/live_config.ts';
 import { type Service, startService } from '../../broker/serve.ts';
+import { createTokenIds } from '../../broker/token_id.ts';
 import { createFetchJson } from '../../broker/upstream/fetch_json.ts';
 import { createIdentityProvider } from '../../broker/upstream/identity_provider.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
@@ -49,6 +50,8 @@ export interface TestService {
   readonly configFile: string;
   /** What the API server of a cluster presents; the clusters' `webhook.token_file` is `NAME-hook`. */
   readonly webhook_tokens: Readonly<Record<string, string>>;
+  /** The id of a token of this session, as the broker makes them. @param cluster is its own audience */
+  tokenId(sid: string, cluster?: string, exp?: number): string;
   /** Reads the configuration again, with changes to it, while the service runs. */
   reload(changes?: Readonly<Record<string, unknown>>): Promise<Outcome>;
   stop(): Promise<void>;
@@ -70,7 +73,9 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
   const folder = await mkdtemp(path.join(tmpdir(), 'curfew-service-'));
   const issuer = await startStaticIssuer();
   const configFile = path.join(folder, 'config.yaml');
-  await writeFile(path.join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  const key = randomBytes(32);
+  await writeFile(path.join(folder, 'key'), key.toString('base64'), { mode: 0o600 });
+  const ids = createTokenIds([createSecretKey(key)]);
   const webhook_tokens: Record<string, string> = {};
   for (const cluster of ['dev', 'prod-eu']) {
     const token = randomBytes(32);
@@ -171,6 +176,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
       await start(more);
     },
     webhook_tokens,
+    tokenId: (sid, audience = 'dev', exp = state.now + 300) => ids.make({ sid, audience }, seconds(exp)),
     async reload(more = {}) {
       await writeConfig(more);
       const { service } = state;

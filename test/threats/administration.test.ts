@@ -149,7 +149,11 @@ describe('an owner', () => {
     const one = await open();
     service.advance(100);
     const token = service.webhook_tokens.dev ?? '';
-    const { denied } = await askAuthorization(service.url, token, { user: one.username, sid: one.sid });
+    const { denied } = await askAuthorization(service.url, token, {
+      user: one.username,
+      sid: one.sid,
+      jti: service.tokenId(one.sid),
+    });
     assert.equal(denied, false);
     assert.equal(listed(await ask(one)).sessions[0]?.last_used, service.now);
   });
@@ -220,7 +224,11 @@ describe('an owner', () => {
     const two = await open(claims);
     service.advance(1000);
     const one = await open(claims);
-    await askAuthorization(service.url, service.webhook_tokens.dev ?? '', { user: two.username, sid: two.sid });
+    await askAuthorization(service.url, service.webhook_tokens.dev ?? '', {
+      user: two.username,
+      sid: two.sid,
+      jti: service.tokenId(two.sid),
+    });
     service.advance(900);
     assert.deepEqual(endedBy(await end(one, two.sid)), [two.sid]);
     assert.deepEqual(

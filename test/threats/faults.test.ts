@@ -13,7 +13,7 @@ import { freePort } from '../cluster/ports.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { Holder } from '../support/holder.ts';
 import { assertKept, until } from '../support/patience.ts';
-import { askAuthorization } from '../support/review.ts';
+import { askAuthorization, jtiOf } from '../support/review.ts';
 import { scrape } from '../support/scrape.ts';
 import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
 import { type Fault, type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
@@ -123,10 +123,12 @@ describe('the broker as a process', () => {
   }
 
   test('the bundle serves its metrics, and Node has nothing to warn of', async () => {
-    const { sid } = await login('measured');
+    const { sid, holder, handle } = await login('measured');
+    const jti = jtiOf((await holder.renew(handle, 'dev')).granted.access_token);
     const opinion = await askAuthorization(url, hook.toString('base64url'), {
       user: 'curfew:measured@example.com',
       sid,
+      jti,
     });
     assert.deepEqual(opinion, { status: 200, denied: false, reason: '' });
     const seen = await scrape(`http://${metrics.address}:${metrics.port}/metrics`);
@@ -167,7 +169,8 @@ describe('the broker as a process', () => {
   });
 
   test('I2 a use that the webhook saw is lost by no more than 5 s: it stands after a kill -9 that comes later', async () => {
-    const { sid } = await login('i2-use');
+    const { sid, holder, handle } = await login('i2-use');
+    const jti = jtiOf((await holder.renew(handle, 'dev')).granted.access_token);
     const lastUsed = () => {
       const database = new DatabaseSync(path.join(folder, 'curfew.db'), { readOnly: true });
       const row = database.prepare('select last_used from session where sid = ?').get(sid);
@@ -176,7 +179,7 @@ describe('the broker as a process', () => {
     };
     const login_at = lastUsed();
     await sleep(2000);
-    const asked = { user: 'curfew:i2-use@example.com', sid };
+    const asked = { user: 'curfew:i2-use@example.com', sid, jti };
     const used = Math.floor(Date.now() / 1000);
     assert.equal((await askAuthorization(url, hook.toString('base64url'), asked)).denied, false);
     const asked_at = performance.now();

@@ -210,7 +210,8 @@ describe('L1 a valid logout token ends the right sessions, durably before the 20
 
   test('L1 the next request of who still holds a token is denied, with the reason', async () => {
     const own = await open();
-    const ask = () => askAuthorization(service.url, service.webhook_tokens.dev ?? '', { user: own.user, sid: own.sid });
+    const asked = { user: own.user, sid: own.sid, jti: service.tokenId(own.sid) };
+    const ask = () => askAuthorization(service.url, service.webhook_tokens.dev ?? '', asked);
     assert.equal((await ask()).denied, false);
     await sendLogout(service, logoutToken(service, { sub: own.sub }));
     const { denied, reason } = await ask();

@@ -281,7 +281,7 @@ describe('L2 a valid revocation ends sessions', () => {
 
   test('L2 durably before the 202, and the next request of who holds a token is denied', async () => {
     const own = await open();
-    const asked = { user: `curfew:${own.email}`, sid: own.sid };
+    const asked = { user: `curfew:${own.email}`, sid: own.sid, jti: service.tokenId(own.sid) };
     const ask = () => askAuthorization(service.url, service.webhook_tokens.dev ?? '', asked);
     assert.equal((await ask()).denied, false);
     await heard('account-disabled', person(service, own.sub));
@@ -317,7 +317,7 @@ describe('what an event does is policy', () => {
       const own = await open();
       await heard(event, person(service, own.sub));
       assert.equal(endOf(own), null);
-      const asked = { user: `curfew:${own.email}`, sid: own.sid };
+      const asked = { user: `curfew:${own.email}`, sid: own.sid, jti: service.tokenId(own.sid) };
       const { denied } = await askAuthorization(service.url, service.webhook_tokens.dev ?? '', asked);
       assert.equal(denied, false);
       const { refused } = await own.holder.renew(own.handle, 'dev');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Holder } from '../support/holder.ts';
-import { type Attributes, askAuthentication, askAuthorization, post, reviewOf } from '../support/review.ts';
+import { type Attributes, askAuthentication, askAuthorization, jtiOf, post, reviewOf } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 const USER = 'curfew:alice@example.com';
@@ -48,9 +48,13 @@ beforeEach(async () => {
   [sid, handle] = [granted.session.sid, granted.refresh_token ?? ''];
 });
 
-function ask(cluster: string, attributes: Attributes = {}, more: { user?: string; sid?: string | string[] } = {}) {
+type More = { user?: string; sid?: string | string[]; jti?: string | string[] | undefined };
+
+/** As a request with a token of the session, unless `more` says otherwise. */
+function ask(cluster: string, attributes: Attributes = {}, more: More = {}) {
+  const jti = service.tokenId(typeof more.sid === 'string' ? more.sid : sid, cluster);
   const token = service.webhook_tokens[cluster] ?? '';
-  return askAuthorization(service.url, token, { user: USER, sid, attributes, ...more });
+  return askAuthorization(service.url, token, { user: USER, sid, jti, attributes, ...more });
 }
 
 const denials = () => service.audit.filter(({ event, sid: whose }) => event === 'denial' && whose === sid);
@@ -139,7 +143,8 @@ describe('an opinion', () => {
 
   test('what everybody may read to find out what the API server can do is not denied, and is no use; other paths are', async () => {
     const token = service.webhook_tokens.dev ?? '';
-    const path = (path: string) => askAuthorization(service.url, token, { user: USER, sid, path });
+    const path = (path: string) =>
+      askAuthorization(service.url, token, { user: USER, sid, jti: service.tokenId(sid), path });
     service.advance(1799);
     for (const open of ['/api', '/apis', '/api/v1', '/apis/apps/v1', '/openapi/v3', '/version', '/readyz']) {
       assert.equal((await path(open)).denied, false);
@@ -318,15 +323,14 @@ describe('who asks', () => {
   });
 
   test('an unknown session, two ids, an empty one: denied', async () => {
-    for (const forged of ['nobody', '', [sid, sid], ['']]) {
-      assert.match((await ask('dev', {}, { sid: forged })).reason, /no such session/);
-    }
+    for (const forged of ['nobody', '', [sid, sid], ['']]) assert.ok((await ask('dev', {}, { sid: forged })).denied);
+    assert.match((await ask('dev', {}, { sid: 'nobody' })).reason, /no such session/);
   });
 
   test('what is no SubjectAccessReview is refused, and huge ones are', async () => {
     const url = `${service.url}/webhooks/authorize`;
     const token = service.webhook_tokens.dev;
-    const review = reviewOf({ user: USER, sid });
+    const review = reviewOf({ user: USER, sid, jti: service.tokenId(sid) });
     for (const wrong of [
       [],
       {},
@@ -343,7 +347,8 @@ describe('who asks', () => {
 describe('the record', () => {
   test('the first denial of a kind has its row, further ones share the next: each denial is counted once', async () => {
     service.advance(900);
-    for (let i = 0; i < 500; i++) assert.equal((await ask('prod-eu')).denied, true);
+    const id = service.tokenId(sid, 'prod-eu');
+    for (let i = 0; i < 500; i++) assert.equal((await ask('prod-eu', {}, { jti: id })).denied, true);
     const [only, ...more] = denials();
     assert.deepEqual(more, []);
     assert.ok(only?.event === 'denial');
@@ -352,7 +357,7 @@ describe('the record', () => {
       { reason, cluster, segment, username, verb, namespace, resource, jti, repeated },
       {
         ...{ reason: 'idle_too_long', cluster: 'prod-eu', segment: 'prod', username: USER, verb: 'get' },
-        ...{ namespace: 'default', resource: 'configmaps', jti: 'some-jti', repeated: undefined },
+        ...{ namespace: 'default', resource: 'configmaps', jti: id, repeated: undefined },
       },
     );
     service.advance(60);
@@ -367,11 +372,15 @@ describe('TokenReview', () => {
     askAuthentication(service.url, service.webhook_tokens[cluster] ?? '', token);
 
   test('a living token of this cluster is its person, with the session id', async () => {
-    const { status, authenticated, user } = await review('dev', await tokenFor('dev'));
+    const token = await tokenFor('dev');
+    const { status, authenticated, user } = await review('dev', token);
     assert.deepEqual([status, authenticated], [200, true]);
     assert.deepEqual(user, {
       ...{ username: USER, uid: 'alice-sub', groups: ['curfew:dev', 'curfew:sre'] },
-      extra: { 'curfew.internal/session-id': [sid] },
+      extra: {
+        'curfew.internal/session-id': [sid],
+        'authentication.kubernetes.io/credential-id': [`JTI=${jtiOf(token)}`],
+      },
     });
   });
 
@@ -402,7 +411,8 @@ test('I6 while the store fails nothing is answered that could be taken for an op
   try {
     const { granted } = await broken.login(broken.holder());
     const url = `${broken.url}/webhooks/authorize`;
-    const review = reviewOf({ user: USER, sid: granted.session.sid });
+    const { sid } = granted.session;
+    const review = reviewOf({ user: USER, sid, jti: broken.tokenId(sid) });
     assert.equal((await post(url, broken.webhook_tokens.dev, review)).status, 200);
     using database = new DatabaseSync(broken.storeFile);
     database.exec('pragma busy_timeout = 5000; alter table session rename to gone');

@@ -1,0 +1,71 @@
+// Which stores have tokens of 0.4.0 out: those that it left with sessions in them, and no others.
+
+import assert from 'node:assert/strict';
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { Kysely } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import { createSealer } from '../../broker/audit_chain.ts';
+import { isOldTokenId, oldTokenIds } from '../../broker/old_token_ids.ts';
+import { randomHandle, randomId } from '../../broker/sessions.ts';
+import { migrationsWith, type Schema } from '../../broker/store/schema.ts';
+import { openSqlite } from '../../broker/store/sqlite.ts';
+import { Store } from '../../broker/store/store.ts';
+import { seconds } from '../../shared/time.ts';
+import { sessionOf } from '../bench/store.ts';
+
+const key = createSecretKey(randomBytes(32));
+const NOW = seconds(1_800_000_000);
+const LIMITS = { max_age: seconds(3600), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'curfew-old-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+/** A store as version 0.4.0 left it. */
+async function leftBy040(file: string, sessions: number): Promise<void> {
+  const db = new Kysely<Schema>({ dialect: openSqlite(file).writing });
+  const { '0004_sound': _, ...of040 } = migrationsWith(createSealer(key));
+  await new Migrator({ db, provider: { getMigrations: async () => of040 } }).migrateToLatest();
+  for (let i = 0; i < sessions; i++) {
+    const names = { sid: randomId(), username: `u${i}`, jkt: randomHandle(), handle_hash: randomBytes(32) };
+    const row = sessionOf(i, names, { iss: 'https://idp.example.com', limits: LIMITS, now: NOW });
+    await db.insertInto('session').values(row).execute();
+  }
+  await db.destroy();
+}
+
+async function started(file: string, now: number) {
+  const options = { sealer: createSealer(key), onAudit: () => undefined, onBroken: () => undefined };
+  const store = await Store.open(openSqlite(file), options);
+  try {
+    return await oldTokenIds(store, seconds(310), seconds(now));
+  } finally {
+    await store.close();
+  }
+}
+
+test('H10 on a store of 0.4.0 the first start says until when, and no later one moves it', async () => {
+  const file = path.join(folder, 'old.db');
+  await leftBy040(file, 2);
+  const first = await started(file, NOW + 5);
+  assert.deepEqual(first, { since: NOW + 5, until: NOW + 315 });
+  assert.deepEqual(await started(file, NOW + 100), first);
+  const id = randomId();
+  const judged = [NOW + 4, NOW + 5, NOW + 314, NOW + 315].map((now) => isOldTokenId(id, first, seconds(now)));
+  assert.deepEqual(judged, [false, true, true, false]);
+  for (const other of ['', `${id}x`, id.slice(1), `${id}.1.x`, `${id}\n`]) {
+    assert.equal(isOldTokenId(other, first, NOW), false, other);
+  }
+});
+
+test('H10 on a new store, and on one of 0.4.0 without a session, no such id is ever judged', async () => {
+  const empty = path.join(folder, 'empty.db');
+  await leftBy040(empty, 0);
+  for (const file of [empty, path.join(folder, 'new.db')]) assert.equal(await started(file, NOW), undefined);
+  assert.equal(isOldTokenId(randomId(), undefined, NOW), false);
+});
