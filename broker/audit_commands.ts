@@ -8,6 +8,7 @@ import { between, type Seconds } from '../shared/time.ts';
 import { createSealer, type Link } from './audit_chain.ts';
 import { type AuditRow, parseEvent, type Verdict, verification } from './audit_verify.ts';
 import type { Config } from './config.ts';
+import { visibleJson } from './names.ts';
 import { parseTime } from './rfc3339.ts';
 import { newestRows, openRecord, placeOf, rowsAfter, sealedHead } from './store/audit_log.ts';
 import type { Schema } from './store/schema.ts';
@@ -106,7 +107,7 @@ async function reading<T>({ sqlite }: Config['store'], story: (record: Kysely<Sc
 
 /** As the broker puts it on stdout. Of what is no event any more only its place is told. */
 function lineOf({ seq, hash, data, at, event, sid }: AuditRow): string {
-  return JSON.stringify({ ...(parseEvent(data) ?? { event, at, sid, unreadable: true }), seq, hash });
+  return visibleJson(JSON.stringify({ ...(parseEvent(data) ?? { event, at, sid, unreadable: true }), seq, hash }));
 }
 
 function parseAnchor(text: string | undefined): Link | undefined {

@@ -8,7 +8,7 @@ import { type ResolvedLimits, resolveLimits, withYields, type Yield } from '../s
 import { type Clock, earliest, plus, type Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts';
 import type { Asking, DenialEvent, RefusalEvent } from './audit.ts';
-import { type Cluster, type Config, clusterLimits, type IdentityProviderSettings } from './config.ts';
+import { type Cluster, type Config, clusterLimits, groupsTighten, type IdentityProviderSettings } from './config.ts';
 import type { Proof } from './dpop.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
@@ -207,10 +207,15 @@ export function groupsOf({ idp_groups }: Pick<Session, 'idp_groups'>): readonly 
   return JSON.parse(idp_groups) as string[];
 }
 
-/** Whether the person of a session may still log in: their IdP and their groups are in the configuration. */
-export function mayLogIn({ identity_provider }: Pick<Config, 'identity_provider'>, session: Session): boolean {
-  const { issuer, allowed_groups } = identity_provider;
-  return session.iss === issuer && admits(allowed_groups, groupsOf(session));
+/** Whether the person of a session could still log in: their IdP and their groups are in the configuration. */
+export function mayLogIn(
+  config: Pick<Config, 'identity_provider' | 'policy' | 'clusters'>,
+  session: Pick<Session, 'iss' | 'idp_groups'>,
+): boolean {
+  const { issuer, allowed_groups } = config.identity_provider;
+  const groups = groupsOf(session);
+  if (groups.length === 0 && groupsTighten(config)) return false;
+  return session.iss === issuer && admits(allowed_groups, groups);
 }
 
 /** Writes the refusal into the record and makes the answer of it. */

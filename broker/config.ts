@@ -256,6 +256,17 @@ export function revalidates({ limits, segments, rules }: BrokerPolicy): boolean 
   return [{ limits }, ...segments, ...rules].some((part) => part.limits.revalidate !== undefined);
 }
 
+/**
+ * Whether anything is tighter for who is in some group: a rule that looks at groups, or a ServiceAccount that comes before the one
+ * for everyone. Then somebody whose groups got lost on the way would have more, not less.
+ */
+export function groupsTighten({ policy, clusters }: Pick<Config, 'policy' | 'clusters'>): boolean {
+  return (
+    policy.rules.some(({ when }) => when.uses_groups) ||
+    clusters.some(({ service_accounts = [] }) => service_accounts.findIndex(({ group }) => group === '*') > 0)
+  );
+}
+
 /** kube-apiserver goes on taking a token that it took, for as long as this: the cache of its authenticators. */
 const AUTHENTICATOR_CACHE = seconds(10);
 /** By default; `--authentication-token-webhook-cache-ttl` of kube-apiserver may say less. */

@@ -23,6 +23,7 @@ import {
   type ToSign,
   wireSession,
 } from './broker.ts';
+import { groupsTighten } from './config.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay } from './failed_logins.ts';
 import { admits, type Identity, identityOf } from './identity.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
@@ -96,7 +97,7 @@ async function openOrCount(
   const { caller, idToken } = login;
   const { iss, sub } = idToken;
   const { address } = caller;
-  const identity = identityOf(idToken, broker.config.identity_provider);
+  const identity = identityOf(idToken, broker.config.identity_provider, groupsTighten(broker.config));
   const { username } = 'fault' in identity ? {} : identity;
   const person = { by: 'person', iss, sub, username, address } as const;
   const event = { grant: 'exchange', at: now, iss, sub, username, jkt: caller.proof.jkt, address } as const;

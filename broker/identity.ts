@@ -3,6 +3,7 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import { isObject } from '../shared/wire.ts';
+import { faultOfName, INVISIBLE } from './names.ts';
 
 export interface IdentitySettings {
   readonly username_claim: string;
@@ -31,21 +32,20 @@ export interface Identity {
 }
 
 const MOST_GROUPS = 500;
-const LONGEST_NAME = 256;
-
-/**
- * Control, format (zero-width, bidi), separators other than space, private use, lone surrogates, and all that renders as
- * nothing. At least what the printed authn-config refuses.
- */
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 const UNSEEN = new RegExp(`${INVISIBLE.source}|\\p{White_Space}`, 'gu');
 
 /**
+ * @param groups_tighten whether something is tighter for who is in a group (`groupsTighten`): then who has none, or has them in
+ *   a form that may hide one, is refused, as it cannot be told from somebody whose groups got lost on the way
  * @throws CurfewError `username` or `groups`, naming the claim and the fault, without its value.
  */
-export function identify({ iss, sub, claims }: IdentityClaims, settings: IdentitySettings): Identity {
+export function identify(
+  { iss, sub, claims }: IdentityClaims,
+  settings: IdentitySettings,
+  groups_tighten: boolean,
+): Identity {
   const idp_username = usernameOf(claims, settings.username_claim);
-  const idp_groups = groupsOf(claims, settings.groups_claim);
+  const idp_groups = groupsOf(claims, settings.groups_claim, groups_tighten);
   const username = settings.username_prefix + idp_username;
   const groups = idp_groups.map((group) => settings.groups_prefix + group);
   if (isReserved(idp_username) || isReserved(username)) {
@@ -71,9 +71,10 @@ export function identify({ iss, sub, claims }: IdentityClaims, settings: Identit
 export function identityOf(
   idToken: IdentityClaims,
   settings: IdentitySettings,
+  groups_tighten: boolean,
 ): Identity | { readonly fault: CurfewError } {
   try {
-    return identify(idToken, settings);
+    return identify(idToken, settings, groups_tighten);
   } catch (fault) {
     if (fault instanceof CurfewError) return { fault };
     throw fault;
@@ -101,7 +102,7 @@ function usernameOf(claims: IdentityClaims['claims'], claim: string): string {
   const value = own(claims, claim);
   if (value === undefined)
     throw new CurfewError('username', `the ID token has no claim ${claim}, which gives the username`);
-  const fault = typeof value === 'string' ? faultOfName(value) : 'is not a text';
+  const fault = faultOfName(value);
   if (fault) throw new CurfewError('username', `the claim ${claim}, which gives the username, ${fault}`);
   // two spellings of one name must not become two people
   if (String(value).normalize('NFC') !== value) {
@@ -116,40 +117,53 @@ function usernameOf(claims: IdentityClaims['claims'], claim: string): string {
   return String(value);
 }
 
-function groupsOf(claims: IdentityClaims['claims'], claim: string): string[] {
+/**
+ * One text is one group; null is none, as servers write an empty list so. An empty text is no group.
+ *
+ * @param strict see `identify`
+ */
+function groupsOf(claims: IdentityClaims['claims'], claim: string, strict: boolean): string[] {
   if (elsewhere(claims, claim)) {
     throw new CurfewError(
       'groups',
-      `group overage: the identity provider left the claim ${claim} out of the ID token (_claim_names), as there are too many groups`,
+      `group overage: the identity provider left the claim ${claim} out of the ID token, as there are too many groups`,
     );
   }
-  const value = own(claims, claim);
-  if (value === undefined) return [];
+  const value = own(claims, claim) ?? [];
   const list: unknown = typeof value === 'string' ? [value] : value;
   if (!Array.isArray(list)) throw new CurfewError('groups', `the claim ${claim} is not a list of groups`);
+  // `dev contractors`: one group with a space in its name, or two
+  if (strict && typeof value === 'string' && /[\s,;[\]{}"]/.test(value)) {
+    throw new CurfewError(
+      'groups',
+      `the claim ${claim} is one text that may mean several groups, and the policy is tighter for some: expected a list`,
+    );
+  }
   const groups = new Set<string>();
   for (const group of list) {
-    const fault = typeof group === 'string' ? faultOfName(group) : 'is not a text';
+    if (group === '' && !strict) continue;
+    const fault = faultOfName(group);
     if (fault) throw new CurfewError('groups', `a group in the claim ${claim} ${fault}`);
     groups.add(group);
   }
   if (groups.size > MOST_GROUPS) {
     throw new CurfewError('groups', `the claim ${claim} has ${groups.size} groups, more than ${MOST_GROUPS}`);
   }
+  if (strict && groups.size === 0) {
+    throw new CurfewError('groups', `the claim ${claim} has no group, and the policy is tighter for some groups`);
+  }
   return [...groups];
 }
 
-/** OIDC Core 5.6.2: the claim stands at another place. We follow no URL out of a token, and without the groups know too little. */
+/**
+ * OIDC Core 5.6.2: the claim stands at another place. We follow no URL out of a token, and without the groups know too little.
+ * Entra ID says `hasgroups: true` instead where a URL would be too long.
+ */
 function elsewhere(claims: IdentityClaims['claims'], claim: string): boolean {
-  const names = own(claims, '_claim_names');
+  if (own(claims, 'hasgroups') === true && own(claims, claim) === undefined) return true;
+  const names = own(claims, '_claim_names') ?? undefined;
   if (names === undefined) return false;
   return !isObject(names) || Object.hasOwn(names, claim);
-}
-
-function faultOfName(name: string): string | undefined {
-  if (name.trim() === '') return 'is empty';
-  if (name.length > LONGEST_NAME) return `is longer than ${LONGEST_NAME} characters`;
-  return INVISIBLE.test(name) ? 'has control or invisible characters' : undefined;
 }
 
 function own(claims: IdentityClaims['claims'], claim: string): unknown {

@@ -14,6 +14,7 @@ import { check } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createClusterApis } from './kubernetes/apis.ts';
 import { printRbac, printServiceAccounts } from './kubernetes/manifests.ts';
+import { visibleJson } from './names.ts';
 import { loadCases, testCases } from './policy_cases.ts';
 import { explainPolicy } from './policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './policy_question.ts';
@@ -42,7 +43,8 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   process.on('SIGHUP', () => onHangup());
   const config = await loadConfig(file, { env });
   const identityProvider = upstream(config);
-  const onAudit = ({ event, ...link }: AuditEntry) => void stdout.write(`${JSON.stringify({ ...event, ...link })}\n`);
+  const onAudit = ({ event, ...link }: AuditEntry) =>
+    void stdout.write(`${visibleJson(JSON.stringify({ ...event, ...link }))}\n`);
   const service = await startService(config, { now, stopwatch, log, identityProvider, onAudit });
   const load = () => loadConfig(file, { env });
   // One reload at a time, the last word counts.

@@ -74,7 +74,7 @@ async function renewOrRefuse(
   const { identity_provider } = config;
   const living = await endIfDue(transaction, current, now);
   const vouched = request.idToken
-    ? await revalidate(transaction, living, request.idToken, identity_provider, { now, address })
+    ? await revalidate(transaction, living, request.idToken, config, { now, address })
     : living;
   if ('fault' in vouched) return refuse(transaction, about, vouched.fault.code, vouched.fault.message);
   const session = vouched;

@@ -3,7 +3,7 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import { between, type Seconds } from '../shared/time.ts';
-import type { IdentityProviderSettings } from './config.ts';
+import { type Config, groupsTighten, type IdentityProviderSettings } from './config.ts';
 import { identityOf } from './identity.ts';
 import type { Session } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
@@ -18,13 +18,14 @@ export async function revalidate(
   transaction: Transaction,
   session: Session,
   idToken: IdTokenClaims,
-  settings: IdentityProviderSettings,
+  config: Pick<Config, 'identity_provider' | 'policy' | 'clusters'>,
   at: { readonly now: Seconds; readonly address: string },
 ): Promise<Session | { readonly fault: CurfewError }> {
+  const settings = config.identity_provider;
   if (!isOfSameLogin(session, idToken, settings)) {
     return { fault: new CurfewError('id_token_other_login', 'the ID token is of another login than the session') };
   }
-  const identity = identityOf(idToken, settings);
+  const identity = identityOf(idToken, settings, groupsTighten(config));
   if ('fault' in identity) return identity;
   if (idToken.iat <= session.revalidated_at || session.ended_at !== null) return session;
   const { sid, iss, sub, username, jkt } = session;

@@ -89,6 +89,8 @@ export const CODES = {
   id_token_used: ID_TOKEN,
   id_token_other_login: ID_TOKEN,
   auth_time: { ...ID_TOKEN, hint: 'the identity provider must put auth_time into the ID token: see the README' },
+  acr: IDENTITY,
+  amr: IDENTITY,
   username: IDENTITY,
   username_taken: IDENTITY,
   groups: IDENTITY,

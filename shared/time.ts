@@ -19,6 +19,18 @@ export function isSeconds(value: unknown): value is Seconds {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
+/**
+ * A NumericDate of others, which may have a fraction (RFC 7519 2), as whole seconds: rounded to the side that is strict where it is
+ * used.
+ *
+ * @returns `undefined` for anything but a number from 0 to the safe integers
+ */
+export function numericDate(value: unknown, round: 'down' | 'up'): Seconds | undefined {
+  if (typeof value !== 'number' || value < 0) return undefined;
+  const whole = round === 'down' ? Math.floor(value) : Math.ceil(value);
+  return isSeconds(whole) ? whole : undefined;
+}
+
 /** The instant of a `Date.now()` (milliseconds), rounded down: nothing is over early, and an end is exact to the second. */
 export function fromMilliseconds(ms: number): Seconds {
   return seconds(Math.floor(ms / 1000));

@@ -11,6 +11,8 @@ export interface Condition {
   readonly text: string;
   /** It can then be evaluated for a cluster only. */
   readonly uses_cluster: boolean;
+  /** Whether it looks at the person's groups. */
+  readonly uses_groups: boolean;
   /** @throws Error when it cannot be evaluated for these facts */
   holds(variables: Variables): boolean;
 }
@@ -35,28 +37,36 @@ export function parseCondition(text: string): Condition | string {
   const alone = compile(WITHOUT_CLUSTER, text);
   const compiled = typeof alone === 'string' ? compile(WITH_CLUSTER, text) : alone;
   if (typeof compiled === 'string') return compiled;
+  const { holds, uses_groups } = compiled;
   return Object.freeze({
     text,
     uses_cluster: compiled !== alone,
+    uses_groups,
     holds: (variables: Variables) => {
-      const holds: unknown = compiled(variables);
-      if (typeof holds !== 'boolean') throw new TypeError('the condition is neither true nor false');
-      return holds;
+      const value: unknown = holds(variables);
+      if (typeof value !== 'boolean') throw new TypeError('the condition is neither true nor false');
+      return value;
     },
   });
 }
 
-function compile(language: Environment, text: string): ((variables: Variables) => unknown) | string {
+interface Compiled {
+  readonly holds: (variables: Variables) => unknown;
+  readonly uses_groups: boolean;
+}
+
+function compile(language: Environment, text: string): Compiled | string {
   try {
     const program = language.parse(text);
     const { valid, type, error } = program.check();
     if (!valid) return sayError(error, text);
     if (type !== 'bool') return `it gives ${type}, not true or false`;
-    for (const node of nodesOf(program.ast)) {
+    const nodes = [...nodesOf(program.ast)];
+    for (const node of nodes) {
       const fault = faultOf(node);
       if (fault !== undefined) return fault;
     }
-    return program;
+    return { holds: program, uses_groups: nodes.some(isOfGroups) };
   } catch (error) {
     return sayError(error, text);
   }
@@ -138,6 +148,13 @@ function isLabel({ op, args }: Node): boolean {
   if (labels.op !== '.') return false;
   const [cluster, field] = labels.args as [Node, string];
   return cluster.op === 'id' && cluster.args === 'cluster' && field === 'labels';
+}
+
+/** Any way to name a field `groups`, whatever it is a field of: a look too many only refuses somebody without groups. */
+function isOfGroups(node: Node): boolean {
+  if (!Array.isArray(node.args) || isLabel(node)) return false;
+  const [, name] = node.args as [unknown, unknown];
+  return name === 'groups' || (node.op.startsWith('[') && literalOf(name as Node | undefined) === 'groups');
 }
 
 /** A part of an expression, with what the check found out about it. */

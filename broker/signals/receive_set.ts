@@ -5,6 +5,7 @@ import type { Seconds } from '../../shared/time.ts';
 import type { SignalSource } from '../audit.ts';
 import type { Broker } from '../broker.ts';
 import type { Config, Transmitter } from '../config.ts';
+import { isName } from '../names.ts';
 import type { Transaction } from '../store/store.ts';
 import { type Action, endReasonOf, type Signal, STREAM_UPDATED, signalOfType, VERIFICATION } from './events.ts';
 import { act, knowsIdpSessions, type Meant, receiveOnce } from './received.ts';
@@ -34,7 +35,7 @@ export async function receiveSet(broker: Broker, text: string, delivery: Deliver
   for (const { event } of heeded) {
     if (event.type === VERIFICATION) log.info({ transmitter: transmitter.issuer }, 'the stream was verified');
     if (event.type === STREAM_UPDATED) {
-      const status = String(event.payload.status ?? 'unknown').slice(0, 40);
+      const status = isName(event.payload.status, 40) ? event.payload.status : 'unknown';
       log.warn({ transmitter: transmitter.issuer, status }, 'the transmitter changed the stream');
     }
   }

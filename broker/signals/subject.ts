@@ -3,6 +3,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
+import { isName } from '../names.ts';
 
 /** As far as the subject says; a person is named by `sub` or by the name of an account. */
 export interface Named {
@@ -59,7 +60,7 @@ function readSimple(
     case 'aliases':
       return readAliases(subject, { issuer, issuers, by_email });
     default:
-      throw notUnderstood(`the format ${JSON.stringify(format.slice(0, 40))}`);
+      throw notUnderstood(/^[a-z0-9_.:/-]{1,40}$/i.test(format) ? `the format "${format}"` : 'its format is unknown');
   }
 }
 
@@ -106,5 +107,5 @@ function notUnderstood(what: string): CurfewError {
 }
 
 function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= 1024;
+  return isName(value, 1024);
 }

@@ -5,6 +5,7 @@ import { Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
 import type { AuditEntry, AuditEvent } from '../audit.ts';
 import { type Link, linkOf, type Sealer } from '../audit_chain.ts';
+import { visibleJson } from '../names.ts';
 import { headOf, writeHead } from './audit_head.ts';
 import { migrationsWith, type Schema } from './schema.ts';
 import type { Dialects } from './sqlite.ts';
@@ -118,7 +119,7 @@ export class Store {
         const entries: AuditEntry[] = [];
         const before = chain.head;
         const audit = async (event: AuditEvent) => {
-          const data = JSON.stringify(event);
+          const data = visibleJson(JSON.stringify(event));
           chain.head = linkOf(chain.head, data);
           const { at, sid = null } = event;
           const { seq, hash } = chain.head;

@@ -2,8 +2,9 @@
 
 import { sayDuration } from '../../shared/duration.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
-import { between, earliest, isSeconds, over, plus, type Seconds } from '../../shared/time.ts';
+import { between, earliest, numericDate, over, plus, type Seconds } from '../../shared/time.ts';
 import type { CompactJws } from '../jws.ts';
+import { faultOfName } from '../names.ts';
 import type { Signed } from './signer.ts';
 
 export interface IdTokenClaims {
@@ -35,6 +36,10 @@ export interface Expected {
 }
 
 type Payload = CompactJws['payload'];
+
+/** OIDC Core 2. */
+const LONGEST_SUB = 255;
+const MOST_METHODS = 50;
 
 /**
  * What the header may say. `jku`, `jwk`, `x5u` and `x5c` are not even looked at: keys come from the issuer alone.
@@ -78,13 +83,12 @@ export function checkClaims(
   const exp = expiryOf(payload, now);
   const iat = issuedAt(payload, expected, now);
   const auth_time = authenticatedAt(payload, expected, now);
-  const { acr, amr, sid } = payload;
   return {
     ...{ iss, sub, aud, azp, exp, iat, auth_time },
     nonce: nonceOf(payload),
-    acr: isText(acr) ? acr : undefined,
-    amr: Array.isArray(amr) && amr.every(isText) ? amr : undefined,
-    sid: isText(sid) && sid.length <= 256 ? sid : undefined,
+    acr: acrOf(payload),
+    amr: amrOf(payload),
+    sid: sidOf(payload),
     claims: Object.freeze(payload),
   };
 }
@@ -105,29 +109,37 @@ function audienceOf({ aud, azp }: Payload, { client_id }: Expected) {
 function subjectOf({ sub, events }: Payload): string {
   // a logout token or a security event from the same issuer, for the same client, signed with the same key
   must('id_token_invalid', events === undefined, 'is no ID token but a security event');
-  if (isText(sub) && sub.length <= 255 && !/\p{Cc}/u.test(sub)) return sub;
-  throw fault('id_token_invalid', 'has no usable sub');
+  const unfit = faultOfName(sub, LONGEST_SUB);
+  if (unfit) throw fault('id_token_invalid', `has no usable sub: it ${unfit}`);
+  return String(sub);
 }
 
-function expiryOf({ exp }: Payload, now: Seconds): Seconds {
-  if (!isSeconds(exp)) throw fault('id_token_invalid', 'has no usable exp');
+function expiryOf(payload: Payload, now: Seconds): Seconds {
+  const exp = numericDate(payload.exp, 'down');
+  if (exp === undefined) throw fault('id_token_invalid', 'has no usable exp');
   if (!over(exp, now)) return exp;
   throw fault('id_token_expired', `expired ${sayDuration(between(exp, now))} ago, by the clock of the broker`);
 }
 
-function issuedAt({ iat, nbf }: Payload, { clock_skew }: Expected, now: Seconds): Seconds {
-  if (!isSeconds(iat)) throw fault('id_token_invalid', 'has no usable iat');
+function issuedAt(payload: Payload, { clock_skew }: Expected, now: Seconds): Seconds {
+  const iat = numericDate(payload.iat, 'down');
+  if (iat === undefined) throw fault('id_token_invalid', 'has no usable iat');
   mustNotBeAhead('iat', iat, clock_skew, now);
-  if (nbf !== undefined && !isSeconds(nbf)) throw fault('id_token_invalid', 'has an unusable nbf');
-  if (nbf !== undefined) mustNotBeAhead('nbf', nbf, clock_skew, now);
+  if (isGiven(payload.nbf)) {
+    const nbf = numericDate(payload.nbf, 'up');
+    if (nbf === undefined) throw fault('id_token_invalid', 'has an unusable nbf');
+    mustNotBeAhead('nbf', nbf, clock_skew, now);
+  }
   return earliest(iat, now);
 }
 
-function authenticatedAt({ auth_time, iat }: Payload, { clock_skew }: Expected, now: Seconds): Seconds {
-  if (auth_time === undefined) throw fault('auth_time', 'has no auth_time');
-  if (!isSeconds(auth_time)) throw fault('auth_time', 'has an auth_time that is no whole number of seconds since 1970');
+function authenticatedAt(payload: Payload, { clock_skew }: Expected, now: Seconds): Seconds {
+  if (payload.auth_time === undefined) throw fault('auth_time', 'has no auth_time');
+  const auth_time = numericDate(payload.auth_time, 'down');
+  const iat = numericDate(payload.iat, 'down');
+  if (auth_time === undefined) throw fault('auth_time', 'has an auth_time that is not a number of seconds since 1970');
   mustNotBeAhead('auth_time', auth_time, clock_skew, now);
-  must('auth_time', isSeconds(iat) && auth_time <= plus(iat, clock_skew), 'has an auth_time later than its iat');
+  must('auth_time', iat !== undefined && auth_time <= plus(iat, clock_skew), 'has an auth_time later than its iat');
   return earliest(auth_time, now);
 }
 
@@ -144,6 +156,43 @@ function mustNotBeAhead(claim: string, instant: Seconds, clock_skew: Seconds, no
 function nonceOf({ nonce }: Payload): string | undefined {
   if (nonce === undefined || isText(nonce)) return nonce;
   throw fault('id_token_nonce', 'has an unusable nonce');
+}
+
+/** OIDC Core 2 has a text. Whatever else stands there was meant to say how strong the login is, and is not to pass for silence. */
+function acrOf({ acr }: Payload): string | undefined {
+  if (!isGiven(acr)) return undefined;
+  const unfit = faultOfName(acr);
+  if (unfit) throw fault('acr', `has an acr that ${unfit}`);
+  return String(acr);
+}
+
+/** OIDC Core 2 has a list of texts; many send one text for a list of one. */
+function amrOf({ amr }: Payload): readonly string[] | undefined {
+  if (!isGiven(amr)) return undefined;
+  // methods have no separators in their names (RFC 8176): one text with some is a list in a form that is not known
+  if (typeof amr === 'string' && /[\s,;[\]{}"]/.test(amr))
+    throw fault('amr', 'has several methods in one text as its amr');
+  const list: unknown = typeof amr === 'string' ? [amr] : amr;
+  if (!Array.isArray(list)) throw fault('amr', 'has an amr that is not a list of texts');
+  if (list.length > MOST_METHODS) throw fault('amr', `has an amr of more than ${MOST_METHODS} methods`);
+  for (const method of list) {
+    const unfit = faultOfName(method);
+    if (unfit) throw fault('amr', `has a method in its amr that ${unfit}`);
+  }
+  return list as string[];
+}
+
+/** Dropped, a logout of that session would not find what was opened in it. */
+function sidOf({ sid }: Payload): string | undefined {
+  if (!isGiven(sid)) return undefined;
+  const unfit = faultOfName(sid);
+  if (unfit) throw fault('id_token_invalid', `has an unusable sid: it ${unfit}`);
+  return String(sid);
+}
+
+/** Some servers write null, or an empty text, for what they do not have. */
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== '';
 }
 
 function must(code: Code, holds: boolean, otherwise: string): void {

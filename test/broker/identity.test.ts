@@ -9,9 +9,9 @@ import { CurfewError } from '../../shared/errors.ts';
 const SETTINGS = { username_claim: 'email', groups_claim: 'groups', username_prefix: 'u:', groups_prefix: 'g:' };
 const ALICE = { email: 'alice@example.com', email_verified: true, groups: ['dev', 'sre'] };
 
-function identityOf(claims: Record<string, unknown>, settings: Partial<typeof SETTINGS> = {}) {
+function identityOf(claims: Record<string, unknown>, settings: Partial<typeof SETTINGS> = {}, groups_tighten = false) {
   const person = { iss: 'https://idp.example.com', sub: '1' };
-  return identify({ ...person, claims: { ...person, ...claims } }, { ...SETTINGS, ...settings });
+  return identify({ ...person, claims: { ...person, ...claims } }, { ...SETTINGS, ...settings }, groups_tighten);
 }
 
 function refused(code: string, claims: Record<string, unknown>, settings: Partial<typeof SETTINGS> = {}, words = /./) {
@@ -46,6 +46,19 @@ describe('an identity', () => {
   test('may have names in any script', () => {
     assert.equal(identityOf({ name: 'Zoë 山田' }, byName).username, 'u:Zoë 山田');
   });
+});
+
+test('T14 null and empty groups are none, unless the policy is tighter for some', () => {
+  for (const groups of [undefined, null, '', [], ['']]) {
+    assert.deepEqual(identityOf({ ...ALICE, groups }).groups, []);
+    assert.throws(
+      () => identityOf({ ...ALICE, groups }, {}, true),
+      (error) => error instanceof CurfewError && error.code === 'groups',
+    );
+  }
+  assert.deepEqual(identityOf({ ...ALICE, groups: ['', 'dev'] }).groups, ['g:dev']);
+  assert.throws(() => identityOf({ ...ALICE, groups: ['', 'dev'] }, {}, true));
+  assert.deepEqual(identityOf({ ...ALICE, groups: ['dev'] }, {}, true).groups, ['g:dev']);
 });
 
 describe('T9b', () => {
@@ -129,7 +142,7 @@ describe('T10', () => {
   });
 
   test('groups of a wrong form are refused', () => {
-    for (const groups of [null, 7, { a: 1 }, true, [''], [7], [['dev']], ['a'.repeat(257)], '']) {
+    for (const groups of [7, { a: 1 }, true, ['  '], [7], [null], [['dev']], ['a'.repeat(257)], '  ']) {
       refused('groups', { ...ALICE, groups });
     }
     const many = Array.from({ length: 501 }, (_, i) => `g${i}`);

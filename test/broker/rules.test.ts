@@ -54,6 +54,15 @@ describe('a condition sees', () => {
     test(text, () => assert.equal(holds(text), true));
   }
 
+  test('T14 and says whether it looks at groups, however they are named', () => {
+    for (const text of ['"a" in user.groups', 'user["groups"].size() == 0', '[user].exists(u, "a" in u.groups)']) {
+      assert.equal(condition(text).uses_groups, true, text);
+    }
+    for (const text of ['user.name == "groups"', 'cluster.labels.groups == "a"', '"groups" in user.amr', 'true']) {
+      assert.equal(condition(text).uses_groups, false, text);
+    }
+  });
+
   test('what is not known as empty, never as absent', () => {
     const bare: RuleFacts = {
       ...FACTS,

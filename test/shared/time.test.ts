@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { between, earliest, fromMilliseconds, isSeconds, over, plus, seconds } from '../../shared/time.ts';
+import { between, earliest, fromMilliseconds, isSeconds, numericDate, over, plus, seconds } from '../../shared/time.ts';
 import { MAX } from './arbitraries.ts';
 
 const any = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 1, MAX - 1, MAX)).map(seconds);
@@ -29,6 +29,20 @@ const NOT_SECONDS: readonly unknown[] = [
 test('S4 whole seconds are whole, safe and not negative', () => {
   for (const value of [0, 1, 1_000_000, MAX]) assert.ok(isSeconds(value), `${value}`);
   for (const value of NOT_SECONDS) assert.ok(!isSeconds(value), `${String(value)}`);
+});
+
+test('T14 a NumericDate is the whole second before it or after it, and nothing else is one', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 0, max: 2 ** 52, noNaN: true }), (instant) => {
+      const [down, up] = [numericDate(instant, 'down'), numericDate(instant, 'up')];
+      assert.ok(down !== undefined && up !== undefined && isSeconds(down) && isSeconds(up));
+      assert.ok(down <= instant && instant - down <= 1 && up >= instant && up - instant <= 1);
+    }),
+  );
+  for (const value of NOT_SECONDS.filter((value) => value !== 0.5)) {
+    for (const round of ['down', 'up'] as const) assert.equal(numericDate(value, round), undefined, String(value));
+  }
+  for (const value of [-0.5, -Number.MIN_VALUE, Number.MAX_VALUE]) assert.equal(numericDate(value, 'up'), undefined);
 });
 
 test("seconds of anything else is a caller's bug", () => {

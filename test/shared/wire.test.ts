@@ -231,7 +231,8 @@ test('a redirect port is a port', () => {
   }
 });
 
-test('S4 an auth_time that is a string, fractional, negative or past the safe integers is refused', () => {
+// Of the broker's own word: what the IdP says may have a fraction (RFC 7519 2), and the broker rounds it down.
+test('S4 in a reply of the broker an auth_time that is a string, fractional, negative or past the safe integers is refused', () => {
   for (const auth_time of ['1000000', 1000000.5, -1, Number.POSITIVE_INFINITY, 2 ** 53, null]) {
     assert.ok(!isWireSession({ ...session, auth_time }), String(auth_time));
   }

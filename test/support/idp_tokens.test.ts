@@ -114,3 +114,16 @@ test('the token endpoint can sign for another issuer, or with a key that the JWK
   idp.misbehave({ token: 'other_keys' });
   await assert.rejects(compactVerify(await issued(), await jwks()), { code: 'ERR_JWKS_NO_MATCHING_KEY' });
 });
+
+test('claims come in the forms of other providers: groups as null or one text, amr as one text', async () => {
+  for (const [groups, amr] of [
+    [null, 'pwd'],
+    ['dev', 'mfa'],
+  ] as const) {
+    idp.setUser('alice', { groups, amr });
+    const claims = JSON.parse(payloadText(await issued()));
+    assert.deepEqual([claims.groups, claims.amr], [groups, amr]);
+    const unasked = JSON.parse(payloadText(idp.issueIdToken('alice')));
+    assert.deepEqual([unasked.groups, unasked.amr], [groups, amr]);
+  }
+});

@@ -66,6 +66,8 @@ export function createTokenDesk({ issuer, clientId, keys, users, withSid }: Toke
     },
     finish(token, { grantId = '', refreshed = false, ...facts }, fault) {
       const claims: Claims = { ...claimsOf(token), ...facts };
+      const { amr } = users.bySub(String(claims.sub)) ?? {};
+      if (typeof amr === 'string') claims.amr = amr;
       if (!withSid) delete claims.sid;
       if (typeof claims.auth_time === 'number') claims.auth_time -= offsetOfLogin(grantId, refreshed, claims);
       if (fault === 'wrong_issuer') claims.iss = `${issuer}/other`;

@@ -7,12 +7,13 @@ export interface User {
   readonly otp?: string;
   /** Fixed values for every login of this person, whatever was typed. */
   readonly acr?: string;
-  readonly amr?: readonly string[];
+  /** One text is sent as one, as some providers do. */
+  readonly amr?: readonly string[] | string;
   readonly sub?: string;
   readonly email?: string;
   readonly email_verified?: boolean;
   readonly name?: string;
-  readonly groups?: readonly string[];
+  readonly groups?: readonly string[] | string | null;
   /** Nobody logs in as them, and what was given to them before is worth nothing. */
   readonly disabled?: boolean;
 }
@@ -39,7 +40,14 @@ export interface Users {
 
 /** The scopes' claims; `acr`, `amr`, `auth_time` and `sid` belong to the login, not to the person. */
 export function profile({ username, sub, email, email_verified, name, groups }: Account): Record<string, unknown> {
-  return { sub, email, email_verified, name, preferred_username: username, groups: groups && [...groups] };
+  return {
+    sub,
+    email,
+    email_verified,
+    name,
+    preferred_username: username,
+    groups: Array.isArray(groups) ? [...groups] : groups,
+  };
 }
 
 export function createUsers(initial: Readonly<Record<string, User>>): Users {
@@ -68,7 +76,7 @@ export function createUsers(initial: Readonly<Record<string, User>>): Users {
       return {
         accountId: account.sub,
         acr: account.acr ?? (strong ? 'mfa' : 'pwd'),
-        amr: [...(account.amr ?? (strong ? ['pwd', 'otp', 'mfa'] : ['pwd']))],
+        amr: [account.amr ?? (strong ? ['pwd', 'otp', 'mfa'] : ['pwd'])].flat(),
       };
     },
   };
