@@ -21,6 +21,7 @@ import { admits } from './identity.ts';
 import { consumeProof } from './proof_use.ts';
 import { endIfDue, endSession, factsOf, findByHandle, livingLimits, type Session, sessionLimits } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import { refuseStranger, UNKNOWN } from './strangers.ts';
 
 /** Who asks, by the handle of a session. */
 export interface Asker extends Caller {
@@ -30,22 +31,37 @@ export interface Asker extends Caller {
 /** Codes that say that the login itself is not good enough for an administrator (RFC 9470). */
 export const STEP_UP: readonly Code[] = ['login_too_old', 'idle_too_long', 'acr_too_low'];
 
-/** The session that asks, if it lives. Uses the proof up, and ends the session where a session-wide limit has struck. */
-export async function identify(
+/**
+ * Runs `work` for the session that asks, if it lives, in the transaction that uses the proof up, and that ends the session where
+ * a session-wide limit has struck.
+ *
+ * @returns what `work` returns, or why nobody may ask
+ */
+export async function asking<T>(
+  broker: Broker,
+  asker: Asker,
+  work: (transaction: Transaction, own: Session, now: Seconds) => Promise<T | Refused>,
+): Promise<T | Refused> {
+  const stranger = await refuseStranger(broker, 'sessions', asker, asker.handle);
+  if (stranger) return stranger;
+  return broker.store.transaction(async (transaction) => {
+    const now = broker.now();
+    const own = await identify(transaction, broker, asker, now);
+    return 'refused' in own ? own : work(transaction, own, now);
+  });
+}
+
+async function identify(
   transaction: Transaction,
   { config, touches }: Broker,
   asker: Asker,
   now: Seconds,
 ): Promise<Session | Refused> {
   const { proof, address } = asker;
-  const event = { grant: 'sessions', at: now, jkt: proof.jkt, address } as const;
-  if (!(await consumeProof(transaction, proof))) {
-    return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
-  }
   const found = await findByHandle(transaction, asker.handle);
-  if (!found || found.jkt !== proof.jkt) {
-    const facts = found && { sid: found.sid, iss: found.iss, sub: found.sub, username: found.username };
-    return refuse(transaction, { ...event, ...facts }, 'unknown_session', 'there is no such session');
+  if (!found || found.jkt !== proof.jkt) return UNKNOWN;
+  if (!(await consumeProof(transaction, proof))) {
+    return refuse(transaction, refusalOf(found, asker, now), 'proof_replayed', 'the DPoP proof was used before');
   }
   const [current = found] = await touches.apply(transaction, [found]);
   const session = await endIfDue(transaction, current, now);

@@ -10,8 +10,10 @@ import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts
 import type { Asking, DenialEvent, RefusalEvent } from './audit.ts';
 import { type Cluster, type Config, clusterLimits, groupsTighten, type IdentityProviderSettings } from './config.ts';
 import type { Proof } from './dpop.ts';
+import type { FailingAddresses } from './failed_logins.ts';
 import { admits } from './identity.ts';
 import type { Keys } from './keys.ts';
+import type { KnownRefusals } from './known_refusals.ts';
 import type { ClusterApis } from './kubernetes/apis.ts';
 import { serviceAccountOf } from './kubernetes/service_accounts.ts';
 import type { Metrics } from './metrics.ts';
@@ -40,6 +42,10 @@ export interface Broker {
   readonly unproven: Repeated<DenialEvent>;
   /** Of callers that are not known. */
   readonly refusals: Repeated<RefusalEvent>;
+  /** Of people who are known. */
+  readonly known_refusals: KnownRefusals;
+  /** Failed logins of nobody knows whom. */
+  readonly strangers: FailingAddresses;
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly identityProvider: IdentityProvider;
@@ -230,13 +236,21 @@ export async function refuse(
 }
 
 /** Writes the refusal of a caller that is not known into the record: one row for each kind and address within a minute. */
-export async function recordStranger(
-  { store, refusals, now }: Broker,
+export function recordStranger(
+  broker: Pick<Broker, 'store' | 'refusals' | 'now'>,
   grant: Asking,
   reason: Code,
   address: string,
 ): Promise<void> {
-  const row = refusals.note({ event: 'refusal', grant, at: now(), address, reason });
+  return countRefusal(broker, { grant, at: broker.now(), address, reason });
+}
+
+/** Counts a refusal that anybody can cause as often as they like; without waiting for the store, unless it has a row of its own. */
+export async function countRefusal(
+  { store, refusals }: Pick<Broker, 'store' | 'refusals'>,
+  event: Omit<RefusalEvent, 'event'>,
+): Promise<void> {
+  const row = refusals.note({ ...event, event: 'refusal' });
   if (row) await store.transaction((transaction) => transaction.audit(row));
 }
 

@@ -11,6 +11,7 @@ import {
   type AskedCluster,
   type Broker,
   type Caller,
+  countRefusal,
   type Granted,
   type Refused,
   recordMint,
@@ -24,7 +25,7 @@ import {
   wireSession,
 } from './broker.ts';
 import { groupsTighten } from './config.ts';
-import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay } from './failed_logins.ts';
+import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';
 import { admits, type Identity, identityOf } from './identity.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
@@ -51,6 +52,8 @@ export async function exchange(broker: Broker, caller: Caller, request: Exchange
   const { store, now } = broker;
   try {
     const verified = await verifyLogin(broker, caller, request);
+    const delayed = await refuseDelayed(broker, verified);
+    if (delayed) return delayed;
     const outcome = await store.transaction((transaction) => openOrCount(transaction, broker, verified, now()));
     if ('pending' in outcome) return await bindToken(broker, outcome);
     return 'to_sign' in outcome ? signReply(broker.keys, outcome) : outcome;
@@ -66,14 +69,12 @@ export async function exchange(broker: Broker, caller: Caller, request: Exchange
  *
  * @throws CurfewError `too_many_failures`
  */
-function countStranger(broker: Broker, { address }: Caller, reason: Code): Promise<void> {
-  const { store, now } = broker;
-  const stranger = { by: 'address', address } as const;
-  return store.transaction(async (transaction) => {
-    const retry_after = await delayOf(transaction.db, stranger, now());
-    if (retry_after !== undefined) throw new CurfewError('too_many_failures', sayDelay(retry_after), { retry_after });
-    await noteFailure(transaction, broker, stranger, reason, now());
-  });
+async function countStranger(broker: Broker, { address }: Caller, reason: Code): Promise<void> {
+  const { config, store, strangers, now } = broker;
+  const retry_after = strangers.delayOf(address, now());
+  if (retry_after !== undefined) throw new CurfewError('too_many_failures', sayDelay(retry_after), { retry_after });
+  const told = strangers.note(address, config, reason, now());
+  if (told) await store.transaction((transaction) => tellFailures(transaction, config, told));
 }
 
 /** @throws CurfewError with the code of what is wrong with the ID token */
@@ -95,18 +96,14 @@ async function openOrCount(
   now: Seconds,
 ): Promise<Granted | ToSign | Refused | Pending> {
   const { caller, idToken } = login;
-  const { iss, sub } = idToken;
-  const { address } = caller;
   const identity = identityOf(idToken, broker.config.identity_provider, groupsTighten(broker.config));
-  const { username } = 'fault' in identity ? {} : identity;
-  const person = { by: 'person', iss, sub, username, address } as const;
-  const event = { grant: 'exchange', at: now, iss, sub, username, jkt: caller.proof.jkt, address } as const;
-
+  const person = personOf(broker, login);
+  const { by: _, ...who } = person;
+  const event = { grant: 'exchange', at: now, ...who, jkt: caller.proof.jkt } as const;
   const retry_after = await delayOf(transaction.db, person, now);
+  // Of many at once some come here while others have failed.
   if (retry_after !== undefined) {
-    const row = broker.refusals.note({ ...event, event: 'refusal', reason: 'too_many_failures' });
-    if (row) await transaction.audit(row);
-    return { refused: 'too_many_failures', message: sayDelay(retry_after), retry_after };
+    return { ...(await refuse(transaction, event, 'too_many_failures', sayDelay(retry_after))), retry_after };
   }
   const outcome =
     'fault' in identity
@@ -115,6 +112,26 @@ async function openOrCount(
   if (!('refused' in outcome)) await forgetFailures(transaction, person);
   else if (isFailedLogin(outcome.refused)) await noteFailure(transaction, broker, person, outcome.refused, now);
   return outcome;
+}
+
+/** Whose login it is, by what the IdP says. */
+function personOf({ config }: Pick<Broker, 'config'>, { idToken, caller: { address } }: ProvenLogin) {
+  const { iss, sub } = idToken;
+  const identity = identityOf(idToken, config.identity_provider, groupsTighten(config));
+  return { by: 'person', iss, sub, username: 'fault' in identity ? undefined : identity.username, address } as const;
+}
+
+/** While a delay runs nothing is judged, and nothing is written but the count: that needs no transaction. */
+async function refuseDelayed(broker: Broker, login: ProvenLogin): Promise<Refused | undefined> {
+  const { store, now } = broker;
+  const person = personOf(broker, login);
+  const retry_after = await store.read((db) => delayOf(db, person, now()));
+  if (retry_after === undefined) return undefined;
+  const { by: _, ...who } = person;
+  await countRefusal(broker, {
+    ...{ grant: 'exchange', at: now(), ...who, jkt: login.caller.proof.jkt, reason: 'too_many_failures' },
+  });
+  return { refused: 'too_many_failures', message: sayDelay(retry_after), retry_after };
 }
 
 /** A login that its ID token and the key prove. */

@@ -1,21 +1,23 @@
 // Failed logins, noticed: counted for the person where the ID token says whose login it was, and for the address where
-// nothing does. Too many within the window are answered with growing delays, told in the record, and reported.
+// nothing does. Too many within the window are answered with growing delays, told in the record, and reported. What is counted
+// for a person is in the store; for an address in memory alone, as strangers are not to write on our disk.
 
 import { createHash } from 'node:crypto';
-import { SocketAddress } from 'node:net';
 import type { Kysely } from 'kysely';
 import { sayDuration } from '../shared/duration.ts';
 import { type Code, meaning } from '../shared/errors.ts';
 import type { EndReason } from '../shared/session.ts';
 import { between, over, plus, type Seconds, seconds } from '../shared/time.ts';
+import { Allowance } from './allowance.ts';
 import type { FailedLoginsEvent } from './audit.ts';
 import type { Broker } from './broker.ts';
+import type { Config } from './config.ts';
 import { queueReports } from './hooks.ts';
-import { plainSpelling } from './rules/network.ts';
+import { networkOf } from './rules/network.ts';
 import type { Schema } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
 
-/** Whose failures are counted together. An address is one of many people: it may fail more often, and waits less. */
+/** Whose failures are counted together: of an address, many people's. It may fail more often, and waits less. */
 export type Failing =
   | {
       readonly by: 'person';
@@ -26,10 +28,14 @@ export type Failing =
     }
   | { readonly by: 'address'; readonly address: string };
 
+type Person = Failing & { readonly by: 'person' };
+
 const PEOPLE_AT_AN_ADDRESS = 4;
 const LONGEST_DELAY = { person: 60, address: 30 } as const;
-/** Addresses that are kept: beyond them the oldest are forgotten, so that a flood from many of them fills no disk. */
-const MOST_ADDRESSES = 50_000;
+/** Addresses that are remembered: beyond them the oldest are forgotten, so that a flood from many of them fills no memory. */
+const MOST_ADDRESSES = 10_000;
+/** Rows and reports about addresses: somebody may have as many of them as they like. */
+const TOLD = { at_once: 100, a_minute: 10 } as const;
 
 /** Refusals that are no sign of anything: our own state, the policy's, or a request that was repeated. */
 const NO_FAILURE: ReadonlySet<Code> = new Set([
@@ -47,54 +53,84 @@ export function isFailedLogin(code: Code): boolean {
   return meaning(code).status < 500 && !NO_FAILURE.has(code);
 }
 
+/** What was counted for somebody in the window that runs. */
+interface Failures {
+  readonly count: number;
+  readonly first_at: Seconds;
+  readonly last_at: Seconds;
+  readonly blocked_until: Seconds;
+}
+
+type Settings = Config['policy']['failed_logins'];
+
 /** @returns for how many seconds a delay still runs: nothing is judged then, and nothing is counted */
-export async function delayOf(db: Kysely<Schema>, failing: Failing, now: Seconds): Promise<Seconds | undefined> {
-  const row = db.selectFrom('failed_login').select('blocked_until').where('key', '=', keyOf(failing));
+export async function delayOf(db: Kysely<Schema>, person: Person, now: Seconds): Promise<Seconds | undefined> {
+  const row = db.selectFrom('failed_login').select('blocked_until').where('key', '=', keyOf(person));
   const blocked_until = (await row.executeTakeFirst())?.blocked_until;
-  if (blocked_until === undefined || over(blocked_until, now)) return undefined;
-  const retry_after = between(now, blocked_until);
-  // A clock that was set back must not make a delay longer than it can be.
-  return retry_after > LONGEST_DELAY[failing.by] ? undefined : retry_after;
+  return blocked_until === undefined ? undefined : remaining('person', blocked_until, now);
 }
 
 export function sayDelay(retry_after: Seconds): string {
   return `too many failed logins: try again in ${sayDuration(retry_after)}`;
 }
 
-/** Counts one more. At the threshold and whenever their number has doubled it is told and reported. */
+/** Counts one more of a person. At the threshold and whenever their number has doubled it is told and reported. */
 export async function noteFailure(
   transaction: Transaction,
   { config }: Pick<Broker, 'config'>,
-  failing: Failing,
+  person: Person,
   reason: Code,
   now: Seconds,
 ): Promise<void> {
   const { db } = transaction;
-  const { window, count: few } = config.policy.failed_logins;
-  const threshold = failing.by === 'person' ? few : few * PEOPLE_AT_AN_ADDRESS;
-  const key = keyOf(failing);
+  const key = keyOf(person);
   const before = await db.selectFrom('failed_login').selectAll().where('key', '=', key).executeTakeFirst();
-  const goes_on = before !== undefined && between(before.first_at, now) < window;
-  const count = goes_on ? before.count + 1 : 1;
-  const delay = delayAfter(count - threshold, LONGEST_DELAY[failing.by]);
-  const row = { count, first_at: goes_on ? before.first_at : now, last_at: now, blocked_until: plus(now, delay) };
-  const insert = db.insertInto('failed_login').values({ key, ...row });
-  await insert.onConflict((conflict) => conflict.column('key').doUpdateSet(row)).execute();
-  if (!isDoubling(count, threshold)) return;
-  const event: FailedLoginsEvent = {
-    ...{ event: 'failed_logins', at: now, ...failing, count, window, delay, reason },
-    ...(failing.by === 'person' && { end_reason: await lastTimeout(transaction, failing) }),
-  };
+  const { failures, told } = oneMore('person', before, config.policy.failed_logins, now);
+  const insert = db.insertInto('failed_login').values({ key, ...failures });
+  await insert.onConflict((conflict) => conflict.column('key').doUpdateSet(failures)).execute();
+  if (!told) return;
+  const event = eventOf(person, failures, config, reason, now);
+  await tellFailures(transaction, config, { ...event, end_reason: await lastTimeout(transaction, person) });
+}
+
+/** Failed logins of nobody knows whom, by address. */
+export class FailingAddresses {
+  /** By network; those that failed last come last. */
+  readonly #failures = new Map<string, Failures>();
+  readonly #told = new Allowance(TOLD);
+
+  /** @returns likewise for how many seconds a delay still runs */
+  delayOf(address: string, now: Seconds): Seconds | undefined {
+    const failures = this.#failures.get(networkOf(address));
+    return failures && remaining('address', failures.blocked_until, now);
+  }
+
+  /** Counts one more. @returns the event that is to be told and reported, if this is one */
+  note(address: string, config: Config, reason: Code, now: Seconds): FailedLoginsEvent | undefined {
+    const key = networkOf(address);
+    const { failures, told } = oneMore('address', this.#failures.get(key), config.policy.failed_logins, now);
+    this.#failures.delete(key);
+    this.#failures.set(key, failures);
+    if (this.#failures.size > MOST_ADDRESSES)
+      for (const oldest of this.#failures.keys()) if (this.#failures.delete(oldest)) break;
+    return told && this.#told.take(now)
+      ? eventOf({ by: 'address', address }, failures, config, reason, now)
+      : undefined;
+  }
+}
+
+/** Tells what was counted, and reports it. */
+export async function tellFailures(transaction: Transaction, config: Config, event: FailedLoginsEvent): Promise<void> {
   await transaction.audit(event);
   await queueReports(transaction, config, event);
 }
 
 /** A login that succeeded: the person is who they say. What others do at the same address is another matter. */
-export async function forgetFailures({ db }: Transaction, failing: Failing): Promise<void> {
-  await db.deleteFrom('failed_login').where('key', '=', keyOf(failing)).execute();
+export async function forgetFailures({ db }: Transaction, person: Person): Promise<void> {
+  await db.deleteFrom('failed_login').where('key', '=', keyOf(person)).execute();
 }
 
-/** Forgets windows that are over, and the oldest where there are too many. */
+/** Forgets windows that are over. */
 export async function sweepFailures(
   { db }: Transaction,
   { config }: Pick<Broker, 'config'>,
@@ -103,14 +139,44 @@ export async function sweepFailures(
   const { window } = config.policy.failed_logins;
   const begin = seconds(Math.max(0, now - window));
   await db.deleteFrom('failed_login').where('last_at', '<=', begin).where('blocked_until', '<=', now).execute();
-  const addresses = db.selectFrom('failed_login').where('key', 'like', 'address:%');
-  const { rows } = await addresses.select(({ fn }) => fn.countAll<number>().as('rows')).executeTakeFirstOrThrow();
-  if (rows <= MOST_ADDRESSES) return;
-  const oldest = addresses
-    .select('key')
-    .orderBy('last_at')
-    .limit(rows - MOST_ADDRESSES);
-  await db.deleteFrom('failed_login').where('key', 'in', oldest).execute();
+}
+
+/** @returns what is counted now, and whether it is to be told */
+function oneMore(
+  by: Failing['by'],
+  before: Failures | undefined,
+  { window, count: few }: Settings,
+  now: Seconds,
+): { readonly failures: Failures; readonly told: boolean } {
+  const threshold = thresholdOf(by, few);
+  const goes_on = before !== undefined && between(before.first_at, now) < window;
+  const count = goes_on ? before.count + 1 : 1;
+  const blocked_until = plus(now, delayAfter(count - threshold, LONGEST_DELAY[by]));
+  const failures = { count, first_at: goes_on ? before.first_at : now, last_at: now, blocked_until };
+  return { failures, told: isDoubling(count, threshold) };
+}
+
+function thresholdOf(by: Failing['by'], few: number): number {
+  return by === 'person' ? few : few * PEOPLE_AT_AN_ADDRESS;
+}
+
+function remaining(by: Failing['by'], blocked_until: Seconds, now: Seconds): Seconds | undefined {
+  if (over(blocked_until, now)) return undefined;
+  const retry_after = between(now, blocked_until);
+  // A clock that was set back must not make a delay longer than it can be.
+  return retry_after > LONGEST_DELAY[by] ? undefined : retry_after;
+}
+
+function eventOf(
+  failing: Failing,
+  { count, blocked_until }: Failures,
+  { policy }: Config,
+  reason: Code,
+  now: Seconds,
+): FailedLoginsEvent {
+  const { window } = policy.failed_logins;
+  const delay = between(now, blocked_until);
+  return { event: 'failed_logins', at: now, ...failing, count, window, delay, reason };
 }
 
 /** 1, 2, 4, ... seconds from the threshold on. */
@@ -133,18 +199,6 @@ async function lastTimeout(
   return reason === 'max_age' || reason === 'inactivity_timeout' ? reason : undefined;
 }
 
-function keyOf(failing: Failing): string {
-  if (failing.by === 'address') return `address:${networkOf(failing.address)}`;
-  return `person:${createHash('sha256').update(`${failing.iss}\n${failing.sub}`).digest('base64url')}`;
-}
-
-/** Of IPv6 the first 64 bits: a single host has as many addresses as it likes. */
-export function networkOf(address: string): string {
-  const plain = plainSpelling(address);
-  if (!plain.includes(':')) return plain;
-  const [head = '', tail] = new SocketAddress({ address: plain, family: 'ipv6' }).address.split('::');
-  const first = head.split(':').filter((part) => part !== '');
-  const last = (tail ?? '').split(':').filter((part) => part !== '');
-  const zeros = Array.from({ length: tail === undefined ? 0 : 8 - first.length - last.length }, () => '0');
-  return `${[...first, ...zeros, ...last].slice(0, 4).join(':')}::/64`;
+function keyOf({ iss, sub }: Person): string {
+  return `person:${createHash('sha256').update(`${iss}\n${sub}`).digest('base64url')}`;
 }

@@ -1,6 +1,7 @@
 // Token introspection (RFC 7662): whether a session handle or a Kubernetes token is good now. Asked by the holder of the key,
 // or by a cluster about its own tokens; whatever else is presented is simply not active.
 
+import type { Kysely } from 'kysely';
 import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
 import { findJudged, judge } from './authorization.ts';
@@ -9,6 +10,8 @@ import type { Cluster } from './config.ts';
 import type { TokenClaims } from './mint.ts';
 import { consumeProof } from './proof_use.ts';
 import { factsOf, findByHandle, livingLimits, type Session } from './sessions.ts';
+import type { Schema } from './store/schema.ts';
+import { recordUnknown } from './strangers.ts';
 import { verifyToken } from './verify_token.ts';
 
 /** RFC 7662 2.2 */
@@ -31,26 +34,44 @@ export type Introspection =
 const INACTIVE: Introspection = { active: false };
 
 /** By the holder of a key: about the handle that it holds, or a Kubernetes token of that session. */
-export function introspectAsHolder(broker: Broker, caller: Caller, token: string): Promise<Introspection | Refused> {
+export async function introspectAsHolder(
+  broker: Broker,
+  caller: Caller,
+  token: string,
+): Promise<Introspection | Refused> {
+  const { store, now } = broker;
   const { proof, address } = caller;
-  return broker.store.transaction(async (transaction) => {
-    const now = broker.now();
-    const event = { grant: 'introspection', at: now, jkt: proof.jkt, address } as const;
+  const find = async (db: Kysely<Schema>): Promise<Found | undefined> => {
+    const byHandle = await findByHandle({ db }, token);
+    if (byHandle) return { session: byHandle };
+    const claims = verifyToken(broker, token, now());
+    const session = claims && (await findJudged(db, claims.sid));
+    return session && { session, claims };
+  };
+  const before = await store.read(find);
+  if (!before) return INACTIVE;
+  if (before.session.jkt !== proof.jkt) {
+    await recordUnknown(broker, 'introspection', caller, before.session);
+    return INACTIVE;
+  }
+  return store.transaction(async (transaction) => {
+    const found = await find(transaction.db);
+    if (!found || found.session.jkt !== proof.jkt) return INACTIVE;
+    const { session, claims } = found;
+    const { sid, iss, sub, username } = session;
+    const event = { grant: 'introspection', at: now(), sid, iss, sub, username, jkt: proof.jkt, address } as const;
     if (!(await consumeProof(transaction, proof))) {
       return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
     }
-    const byHandle = await findByHandle(transaction, token);
-    const claims = byHandle ? undefined : verifyToken(broker, token, now);
-    const session = byHandle ?? (claims && (await findJudged(transaction.db, claims.sid)));
-    if (!session) return INACTIVE;
-    if (session.jkt !== proof.jkt) {
-      // Another's token: nothing is told, and somebody may want to know.
-      const { sid, iss, sub, username } = session;
-      await refuse(transaction, { ...event, sid, iss, sub, username }, 'unknown_session', 'the token of another key');
-      return INACTIVE;
-    }
-    return claims ? aboutToken(broker, claims, session, now) : aboutHandle(broker, session, now);
+    return claims ? aboutToken(broker, claims, session, now()) : aboutHandle(broker, session, now());
   });
+}
+
+/** Whose a handle or token is. */
+interface Found {
+  readonly session: Session;
+  /** Of a token. */
+  readonly claims?: TokenClaims;
 }
 
 /** By a cluster, known by its webhook token: about a Kubernetes token for it. */

@@ -26,6 +26,7 @@ import { consumeProof } from './proof_use.ts';
 import { revalidate } from './revalidation.ts';
 import { endIfDue, endSession, factsOf, findByHandle, keepYields, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import { refuseStranger, UNKNOWN } from './strangers.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 
 export interface RenewalRequest {
@@ -40,7 +41,9 @@ export interface RenewalRequest {
 /** @throws CurfewError with the code of what is wrong with the ID token; and where a cluster gives no token, why */
 export async function renew(broker: Broker, caller: Caller, request: RenewalRequest): Promise<Granted | Refused> {
   const { store, identityProvider, now } = broker;
-  const { id_token } = request;
+  const { id_token, refresh_token } = request;
+  const stranger = await refuseStranger(broker, 'renewal', caller, refresh_token);
+  if (stranger) return stranger;
   const idToken = id_token === undefined ? undefined : await identityProvider.verifyIdToken(id_token, now());
   const outcome = await store.transaction((transaction) =>
     renewOrRefuse(transaction, broker, caller, { ...request, idToken }, now()),
@@ -58,18 +61,15 @@ async function renewOrRefuse(
 ): Promise<ToSign | Refused | Pending> {
   const { proof, address } = caller;
   const event = { grant: 'renewal', at: now, jkt: proof.jkt, address } as const;
-  if (!(await consumeProof(transaction, proof))) {
-    return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
-  }
   const found = await findByHandle(transaction, request.refresh_token);
-  const [current] = found ? await touches.apply(transaction, [found]) : [];
-  // A handle in the hands of another key is told no more than one that never was.
-  if (!current || current.jkt !== proof.jkt) {
-    const facts = current && { sid: current.sid, iss: current.iss, sub: current.sub, username: current.username };
-    return refuse(transaction, { ...event, ...facts }, 'unknown_session', 'there is no such session');
-  }
-  const { sid, iss, sub, username } = current;
+  // Forgotten since it was looked for.
+  if (!found || found.jkt !== proof.jkt) return UNKNOWN;
+  const { sid, iss, sub, username } = found;
   const about = { ...event, sid, iss, sub, username };
+  if (!(await consumeProof(transaction, proof))) {
+    return refuse(transaction, about, 'proof_replayed', 'the DPoP proof was used before');
+  }
+  const [current = found] = await touches.apply(transaction, [found]);
 
   const { identity_provider } = config;
   const living = await endIfDue(transaction, current, now);

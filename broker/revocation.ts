@@ -3,26 +3,24 @@
 import { type Broker, type Caller, type Refused, refuse } from './broker.ts';
 import { consumeProof } from './proof_use.ts';
 import { endSession, findByHandle, settle } from './sessions.ts';
+import { refuseStranger } from './strangers.ts';
 
 /**
  * @returns `undefined` when the session is over now: ended here, ended before, or never there (RFC 7009 2.2).
  *   A handle presented with another key changes nothing and is told nothing; the attempt stands in the record.
  */
-export function revoke(
-  { config, store, touches, now }: Broker,
-  { proof, address }: Caller,
-  handle: string,
-): Promise<Refused | undefined> {
+export async function revoke(broker: Broker, caller: Caller, handle: string): Promise<Refused | undefined> {
+  const { config, store, touches, now } = broker;
+  const { proof, address } = caller;
+  if (await refuseStranger(broker, 'revocation', caller, handle)) return undefined;
   return store.transaction(async (transaction) => {
     const at = now();
-    const event = { grant: 'revocation', at, jkt: proof.jkt, address } as const;
+    const session = await findByHandle(transaction, handle);
+    if (!session || session.jkt !== proof.jkt) return undefined;
+    const { sid, iss, sub, username } = session;
+    const event = { grant: 'revocation', at, sid, iss, sub, username, jkt: proof.jkt, address } as const;
     if (!(await consumeProof(transaction, proof))) {
       return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
-    }
-    const session = await findByHandle(transaction, handle);
-    if (!session || session.jkt !== proof.jkt) {
-      await refuse(transaction, { ...event, sid: session?.sid }, 'unknown_session', 'there is no such session');
-      return undefined;
     }
     const current = await touches.apply(transaction, session.ended_at === null ? [session] : []);
     await settle(transaction, current, config.policy, at);

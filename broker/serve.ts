@@ -10,11 +10,13 @@ import { createSealer } from './audit_chain.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './check.ts';
 import { type Config, longestTaken } from './config.ts';
+import { FailingAddresses } from './failed_logins.ts';
 import { startDeliveries } from './hooks.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
 import { loadKeys } from './keys.ts';
+import { KnownRefusals } from './known_refusals.ts';
 import { createClusterApis } from './kubernetes/apis.ts';
 import { type Deletions, startDeletions } from './kubernetes/deletions.ts';
 import { createLiveConfig, type Outcome } from './live_config.ts';
@@ -74,13 +76,14 @@ export async function startService(config: Config, around: Surroundings): Promis
     // A Secret that goes with what was just written is not to wait for the next look.
     if (entry.event.event === 'end' || entry.event.event === 'revalidation') deletions?.wake();
   };
-  const store = await openStore(config, metrics, onRow, log);
+  const known_refusals = new KnownRefusals();
+  const store = await openStore(config, metrics, onRow, known_refusals, log);
   const live = createLiveConfig(config);
   const touches = new Touches();
   const denials = new Repeated<DenialEvent>(10_000);
   // Of these and the next anybody can make as many as they like.
   const unproven = new Repeated<DenialEvent>(20);
-  const refusals = new Repeated<RefusalEvent>(500);
+  const refusals = new Repeated<RefusalEvent>(500, { at_once: 100, a_minute: 10 });
   const broker: Broker = {
     get config() {
       return live.current;
@@ -92,6 +95,8 @@ export async function startService(config: Config, around: Surroundings): Promis
     denials,
     unproven,
     refusals,
+    known_refusals,
+    strangers: new FailingAddresses(),
     metrics,
     log,
     keys: await loadKeys(store, config.encryption_key, now()),
@@ -145,7 +150,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await deletions?.stop();
       await stopDeliveries();
       await stopFlushing();
-      for (const counted of [denials, unproven, refusals]) {
+      for (const counted of [denials, unproven, refusals, known_refusals]) {
         await counted.flush(store, now(), true).catch(() => log.error('counted rows could not be recorded'));
       }
       await measured?.close();
@@ -201,6 +206,7 @@ async function openStore(
   { store, encryption_key }: Config,
   metrics: Metrics,
   onAudit: (entry: AuditEntry) => void,
+  known_refusals: KnownRefusals,
   log: Logger,
 ): Promise<Store> {
   const { file } = store.sqlite;
@@ -210,6 +216,7 @@ async function openStore(
       sealer: createSealer(encryption_key),
       observer: metrics.store,
       onBroken,
+      damp: (event) => known_refusals.note(event),
       onAudit(entry) {
         metrics.onAudit(entry.event);
         onAudit(entry);

@@ -3,7 +3,7 @@
 import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { SessionInfo, SessionList, SessionsEnded } from '../shared/wire.ts';
-import { type Asker, eventOf, identify, isAdministrator, refusalOf, refuseUnlessAdministrator } from './asker.ts';
+import { type Asker, asking, eventOf, isAdministrator, refusalOf, refuseUnlessAdministrator } from './asker.ts';
 import { type Broker, type Refused, refuse } from './broker.ts';
 import { livingPage, type Place, type Whose } from './living_sessions.ts';
 import { endSession, factsOf, findBySid, livingLimits, livingOfPerson, type Session, settle } from './sessions.ts';
@@ -28,10 +28,7 @@ export type EndWish = (
 const AT_ONCE = 200;
 
 export function listSessions(broker: Broker, asker: Asker, wish: ListWish): Promise<SessionList | Refused> {
-  return broker.store.transaction(async (transaction) => {
-    const now = broker.now();
-    const own = await identify(transaction, broker, asker, now);
-    if ('refused' in own) return own;
+  return asking(broker, asker, async (transaction, own, now) => {
     const refused = wish.all ? await refuseUnlessAdministrator(transaction, broker, asker, own, now) : undefined;
     if (refused) return refused;
     const whose: Whose = wish.all ? {} : { of: own };
@@ -46,10 +43,7 @@ export function listSessions(broker: Broker, asker: Asker, wish: ListWish): Prom
 
 /** @returns `no_such_session` alike for what never was, has ended, and belongs to another person */
 export function showSession(broker: Broker, asker: Asker, sid: string): Promise<SessionInfo | Refused> {
-  return broker.store.transaction(async (transaction) => {
-    const now = broker.now();
-    const own = await identify(transaction, broker, asker, now);
-    if ('refused' in own) return own;
+  return asking(broker, asker, async (transaction, own, now) => {
     const found = await findReachable(transaction, broker, asker, own, sid, now);
     if ('refused' in found) return found;
     if (!isOf(found, own)) await transaction.audit({ event: 'list', ...eventOf(own, asker, now), count: 1 });
@@ -61,10 +55,7 @@ export function showSession(broker: Broker, asker: Asker, sid: string): Promise<
 
 /** Ends sessions; resolves when all of them are over, durably. @throws CurfewError `store`: then not all may be over */
 export async function endSessions(broker: Broker, asker: Asker, wish: EndWish): Promise<SessionsEnded | Refused> {
-  const first = await broker.store.transaction(async (transaction) => {
-    const now = broker.now();
-    const own = await identify(transaction, broker, asker, now);
-    if ('refused' in own) return own;
+  const first = await asking(broker, asker, async (transaction, own, now) => {
     const due = await chosen(transaction, broker, asker, own, wish, now);
     if ('refused' in due) return due;
     return { own, now, ended: await endEach(transaction, broker, { asker, own, wish }, due, now) };

@@ -100,7 +100,7 @@ export async function findBySid(db: Kysely<Schema>, sid: string): Promise<Sessio
   return rows[0];
 }
 
-export async function findByHandle({ db }: Transaction, handle: string): Promise<Session | undefined> {
+export async function findByHandle({ db }: Pick<Transaction, 'db'>, handle: string): Promise<Session | undefined> {
   const hash = hashOfHandle(handle);
   const { rows } = await sql<Session>`select * from session where handle_hash = ${hash}`.execute(db);
   return rows[0];

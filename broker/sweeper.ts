@@ -16,7 +16,7 @@ const KEEP_ENDED = 30 * 86_400;
 
 /** One round. @returns how many sessions were over. */
 export async function sweep(broker: Broker): Promise<number> {
-  const { config, store, touches, denials, unproven, refusals, now } = broker;
+  const { config, store, touches, denials, unproven, refusals, known_refusals, now } = broker;
   let count = 0;
   for (let more = true; more; ) {
     const over = await store.transaction(async (transaction) => {
@@ -40,9 +40,7 @@ export async function sweep(broker: Broker): Promise<number> {
       .where('ended_at', '<', (now() - KEEP_ENDED) as Seconds)
       .execute();
   });
-  await denials.flush(store, now());
-  await unproven.flush(store, now());
-  await refusals.flush(store, now());
+  for (const counted of [denials, unproven, refusals, known_refusals]) await counted.flush(store, now());
   return count;
 }
 

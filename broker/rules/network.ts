@@ -16,7 +16,7 @@ const known = new Map<string, Network>();
 
 /** Whether a text is an address or a block of addresses. */
 export function isNetwork(text: string): boolean {
-  return networkOf(text) !== undefined;
+  return blockOf(text) !== undefined;
 }
 
 /**
@@ -26,7 +26,7 @@ export function isNetwork(text: string): boolean {
  * @throws TypeError when one of them is malformed: whoever asks must not take that for a no
  */
 export function inNetwork(address: string, block: string): boolean {
-  const network = networkOf(block);
+  const network = blockOf(block);
   if (!network) throw new TypeError('not a block of addresses');
   const plain = plainAddress(address);
   if (!plain) throw new TypeError('not an address');
@@ -38,7 +38,18 @@ export function plainSpelling(address: string): string {
   return plainAddress(address)?.address ?? address;
 }
 
-function networkOf(text: string): Network | undefined {
+/** Whose an address is likely to be: of IPv6 the first 64 bits, as a single host has as many addresses as it likes. */
+export function networkOf(address: string): string {
+  const plain = plainSpelling(address);
+  if (isIP(plain) !== 6) return plain;
+  const [head = '', tail] = plain.split('::');
+  const first = head.split(':').filter((part) => part !== '');
+  const last = (tail ?? '').split(':').filter((part) => part !== '');
+  const zeros = Array.from({ length: tail === undefined ? 0 : 8 - first.length - last.length }, () => '0');
+  return `${[...first, ...zeros, ...last].slice(0, 4).join(':')}::/64`;
+}
+
+function blockOf(text: string): Network | undefined {
   const before = known.get(text);
   if (before) return before;
   const network = parseNetwork(text);

@@ -109,9 +109,9 @@ export interface AuditHeadTable {
   seal: string;
 }
 
-/** Failed logins by person or address, in the window that runs. */
+/** Failed logins by person, in the window that runs. */
 export interface FailedLoginTable {
-  /** `person:` or `address:` and whose. */
+  /** `person:` and a hash of whose. */
   key: string;
   count: number;
   first_at: Seconds;
@@ -280,6 +280,8 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
     sql`insert into store_state (id, database_id) values (1, lower(hex(randomblob(16))))`,
     sql`create table old_token_ids (id integer primary key check (id = 1), since integer, until integer) strict`,
     sql`insert into old_token_ids (id) select 1 where exists (select 1 from session)`,
+    // Those of addresses are counted in memory.
+    sql`delete from failed_login where key like 'address:%'`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

@@ -3,7 +3,7 @@
 import { CompiledQuery, Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
-import type { AuditEntry, AuditEvent } from '../audit.ts';
+import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit.ts';
 import { type Link, linkOf, type Sealer } from '../audit_chain.ts';
 import { visibleJson } from '../names.ts';
 import { headOf, writeHead } from './audit_head.ts';
@@ -36,6 +36,8 @@ export interface StoreOptions {
   /** Is told when the record turns out to have been changed from outside. The chain shows where, for good. */
   readonly onBroken: () => void;
   readonly observer?: StoreObserver | undefined;
+  /** What of a refusal is written: nothing where it is only counted, and told later. Else each is written as it comes. */
+  readonly damp?: ((event: RefusalEvent) => RefusalEvent | undefined) | undefined;
 }
 
 /** How a transaction went: `undone` when what ran in it threw, `failed` when the database did. */
@@ -118,7 +120,10 @@ export class Store {
       const run: Queued['run'] = async (db, chain) => {
         const entries: AuditEntry[] = [];
         const before = chain.head;
-        const audit = async (event: AuditEvent) => {
+        const { damp } = this.#options;
+        const audit = async (given: AuditEvent) => {
+          const event = given.event === 'refusal' && damp ? damp(given) : given;
+          if (!event) return;
           const data = visibleJson(JSON.stringify(event));
           chain.head = linkOf(chain.head, data);
           const { at, sid = null } = event;
