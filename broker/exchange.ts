@@ -27,6 +27,7 @@ import {
 import { groupsTighten } from './config.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';
 import { admits, type Identity, identityOf } from './identity.ts';
+import { gapsBefore } from './idle_gaps.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { serviceAccountOf } from './kubernetes/service_accounts.ts';
@@ -187,11 +188,13 @@ async function openOrRefuse(
     );
   }
   const end_at_most = plus(auth_time, asked.limits.session.max_age);
-  const verdict = decide(asked.limits, { auth_time, revalidated_at: iat, last_used: now, end_at_most, acr }, now);
+  const idle_before = await gapsBefore(transaction, { iss, sub, auth_time }, before, now);
+  const facts = { auth_time, revalidated_at: iat, last_used: now, end_at_most, acr, idle_before };
+  const verdict = decide(asked.limits, facts, now);
   if (!verdict.allow) return refuseByVerdict(transaction, { ...event, cluster: asked.cluster?.name }, verdict, asked);
 
   const handle = randomHandle();
-  const opened = await openOnce(transaction, broker, login, asked, handle, now);
+  const opened = await openOnce(transaction, broker, login, asked, { handle, idle_before }, now);
   if (opened === 'id_token_used') return refuse(transaction, event, opened, 'this ID token was exchanged before');
   if (opened === 'too_many_sessions') {
     const { count = 0 } = config.policy.max_sessions ?? {};

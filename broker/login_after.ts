@@ -4,6 +4,11 @@
 import { earliest, type Seconds, seconds } from '../shared/time.ts';
 import type { Transaction } from './store/store.ts';
 
+export interface Person {
+  readonly iss: string;
+  readonly sub: string;
+}
+
 /** A person, or a session at the IdP: whoever logs in with it. */
 export type Subject = { readonly iss: string } & ({ readonly sub: string } | { readonly idp_sid: string });
 
@@ -37,7 +42,7 @@ export async function loginAfterOf(
 }
 
 /** Longer than any `max_age`: a login from before is too old by itself. */
-const KEEP = seconds(400 * 86_400);
+export const KEEP = seconds(400 * 86_400);
 
 export async function forgetLoginAfter({ db }: Transaction, now: Seconds): Promise<void> {
   const before = seconds(now - earliest(now, KEEP));

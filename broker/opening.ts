@@ -2,9 +2,11 @@
 // transaction.
 
 import { createHash } from 'node:crypto';
+import type { Gap } from '../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { Asked, Broker, Caller } from './broker.ts';
 import type { Identity } from './identity.ts';
+import { closeGaps, textOfGaps } from './idle_gaps.ts';
 import { isOfAnother } from './rules.ts';
 import {
   endSession,
@@ -34,6 +36,13 @@ export interface Login {
   readonly identity: Identity;
 }
 
+/** What a session opens with. */
+export interface Opening {
+  readonly handle: string;
+  /** Times without use since the login, in the person's other sessions. */
+  readonly idle_before: readonly Gap[];
+}
+
 export interface Opened {
   readonly session: Session;
   readonly retry?: true | undefined;
@@ -46,7 +55,7 @@ export async function openOnce(
   broker: Broker,
   login: Login,
   asked: Asked,
-  handle: string,
+  { handle, idle_before }: Opening,
   now: Seconds,
 ): Promise<Opened | 'id_token_used' | 'too_many_sessions'> {
   const { request, idToken, caller } = login;
@@ -65,7 +74,9 @@ export async function openOnce(
     return (await retry(transaction, { hash, jkt, nonce_hash }, asked, handle, now)) ?? 'id_token_used';
   }
   // Only now, so that a token that was used before ends no session.
-  if (await makeRoom(transaction, broker, login, now)) return open(transaction, login, asked, { sid, handle, now });
+  if (await makeRoom(transaction, broker, login, now)) {
+    return open(transaction, login, asked, { sid, handle, idle_before, now });
+  }
   await transaction.db.deleteFrom('id_token_use').where('hash', '=', hash).execute();
   return 'too_many_sessions';
 }
@@ -125,7 +136,7 @@ async function open(
   transaction: Transaction,
   { caller, idToken, identity }: Login,
   asked: Asked,
-  { sid, handle, now }: { sid: string; handle: string; now: Seconds },
+  { sid, handle, idle_before, now }: Opening & { readonly sid: string; readonly now: Seconds },
 ): Promise<Opened> {
   const { jkt } = caller.proof;
   const { iss, sub, username, groups, idp_groups } = identity;
@@ -141,7 +152,8 @@ async function open(
       amr: idToken.amr ? JSON.stringify(idToken.amr) : null,
     },
     ...{ end_at_most, last_used: now, over_at: overAt(end_at_most, now, limits), opened_at: now },
-    ...{ longest_idle: seconds(0), yields: JSON.stringify(asked.yields) },
+    ...{ longest_idle: seconds(0), gaps: '[]', idle_before: textOfGaps(idle_before) },
+    ...{ yields: JSON.stringify(asked.yields) },
     ...{ address: caller.address, user_agent: caller.user_agent ?? null },
     ...{ end_at_renewal: null, ended_at: null, end_reason: null, replaced_by: null },
   };
@@ -153,5 +165,6 @@ async function open(
     await endSession(transaction, before, { ...end, replaced_by: samePerson ? sid : undefined });
   }
   await openSession(transaction, session);
+  await closeGaps(transaction, identity, now);
   return { session, replaces: before?.sid };
 }

@@ -7,6 +7,7 @@ import type { WholeLimits } from '../shared/limits.ts';
 import { type Policy, type ResolvedLimits, withYields, type Yield } from '../shared/policy.ts';
 import { type EndReason, needsNewLogin, type SessionFacts } from '../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../shared/time.ts';
+import { gapsWithUse, keepGaps, parseGaps, textOfGaps } from './idle_gaps.ts';
 import { requireLoginAfter } from './login_after.ts';
 import type { Schema, SessionTable } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
@@ -32,13 +33,14 @@ export function hashOfHandle(handle: string): Uint8Array {
 
 export function factsOf(session: Session): SessionFacts {
   const { auth_time, revalidated_at, last_used, longest_idle, end_at_most, over_at: idle_end } = session;
-  const { acr, ended_at, end_reason } = session;
+  const { acr, idle_before, ended_at, end_reason } = session;
   const ended = ended_at !== null && end_reason !== null ? { ended: { at: ended_at, reason: end_reason } } : {};
   return {
     auth_time,
     revalidated_at,
     last_used,
     longest_idle,
+    ...(idle_before !== '[]' && { idle_before: parseGaps(idle_before) }),
     end_at_most,
     idle_end,
     ...(acr !== null && { acr }),
@@ -128,6 +130,7 @@ export async function touch(
     .set({
       last_used: now,
       longest_idle: Math.max(session.longest_idle, between(session.last_used, now)) as Seconds,
+      gaps: textOfGaps(gapsWithUse(parseGaps(session.gaps), session.last_used, now)),
       end_at_most,
       over_at: overAt(end_at_most, now, limits),
     })
@@ -174,6 +177,7 @@ export async function endSession(transaction: Transaction, session: Session, end
   await letSecretsGo(transaction, session.sid, replaced_by, since);
   const { sid, iss, sub, username, jkt } = session;
   if (needsNewLogin(reason)) await requireLoginAfter(transaction, { iss, sub }, since);
+  else await keepGaps(transaction, session, end);
   await transaction.audit({
     event: 'end',
     at: now,

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import { sweepFailures } from './failed_logins.ts';
+import { forgetGaps } from './idle_gaps.ts';
 import { forgetLoginAfter } from './login_after.ts';
 import { forgetProofs } from './proof_use.ts';
 import { settle } from './sessions.ts';
@@ -33,6 +34,7 @@ export async function sweep(broker: Broker): Promise<number> {
     await forgetProofs(transaction, now());
     await sweepFailures(transaction, broker, now());
     await forgetLoginAfter(transaction, now());
+    await forgetGaps(transaction, now());
     await db.deleteFrom('signal_received').where('expires_at', '<=', now()).execute();
     await db.deleteFrom('id_token_use').where('expires_at', '<=', now()).execute();
     await db

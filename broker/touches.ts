@@ -3,7 +3,9 @@
 
 import type { Logger } from 'pino';
 import type { WholeLimits } from '../shared/limits.ts';
+import type { Gap } from '../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../shared/time.ts';
+import { gapsWithUse, parseGaps, textOfGaps } from './idle_gaps.ts';
 import { findBySid, overAt, type Session } from './sessions.ts';
 import type { Store, Transaction } from './store/store.ts';
 
@@ -17,6 +19,8 @@ type Fields = Pick<Session, 'last_used' | 'longest_idle' | 'end_at_most' | 'over
 /** One use or several, none of them written yet. */
 interface Use {
   readonly fields: Fields;
+  /** All of the session's own, with the one that each use closed. */
+  readonly gaps: readonly Gap[];
   /** The earliest of them: the stored session must not have been over before it. Each later one was judged by the one before. */
   readonly first: Seconds;
 }
@@ -31,7 +35,9 @@ export class Touches {
     const end_at_most = earliest(session.end_at_most, plus(auth_time, limits.max_age));
     const longest_idle = Math.max(known.longest_idle, between(last_used, now)) as Seconds;
     const fields = { last_used: now, longest_idle, end_at_most, over_at: overAt(end_at_most, now, limits) };
-    this.#uses.set(sid, { fields, first: this.#notWritten(session)?.first ?? now });
+    const before = this.#notWritten(session);
+    const gaps = gapsWithUse(before?.gaps ?? parseGaps(session.gaps), last_used, now);
+    this.#uses.set(sid, { fields, gaps, first: before?.first ?? now });
   }
 
   /** The session as of its last use, be it written or not. @param session as read from the store */
@@ -81,6 +87,7 @@ export class Touches {
       .set((eb) => ({
         last_used,
         longest_idle: eb.fn<Seconds>('max', ['longest_idle', eb.val(longest_idle)]),
+        gaps: textOfGaps(use.gaps),
         end_at_most: eb.fn<Seconds>('min', ['end_at_most', eb.val(end_at_most)]),
         over_at: eb.fn<Seconds>('min', ['end_at_most', eb.val(over_at)]),
       }))

@@ -66,9 +66,9 @@ export function decide(limits: ResolvedLimits, session: SessionFacts, now: Secon
 function struck(limits: WholeLimits, session: SessionFacts, now: Seconds): Struck | undefined {
   const age_end = ageEnd(limits.max_age, session);
   const idle_end = idleEnd(limits.inactivity_timeout, session);
-  const { longest_idle } = session;
-  if (longest_idle !== undefined && over(limits.inactivity_timeout, longest_idle) && !over(age_end, now)) {
-    return { allow: false, reason: 'idle_too_long', since: now, found: longest_idle, limit: limits.inactivity_timeout };
+  const idle = idleSinceLogin(limits.inactivity_timeout, session);
+  if (idle !== undefined && !over(age_end, now)) {
+    return { allow: false, reason: 'idle_too_long', since: now, found: idle, limit: limits.inactivity_timeout };
   }
   if (over(age_end, now) && age_end <= idle_end) {
     const found = between(session.auth_time, now);
@@ -77,6 +77,12 @@ function struck(limits: WholeLimits, session: SessionFacts, now: Seconds): Struc
   if (!over(idle_end, now)) return undefined;
   const found = between(session.last_used, now);
   return { allow: false, reason: 'idle_too_long', since: idle_end, found, limit: between(session.last_used, idle_end) };
+}
+
+/** The time without use that only a newer login makes good, whatever was used since; `undefined` where there was none. */
+function idleSinceLogin(limit: Seconds, { auth_time, longest_idle, idle_before = [] }: SessionFacts) {
+  if (longest_idle !== undefined && over(limit, longest_idle)) return longest_idle;
+  return idle_before.find(({ start, length }) => over(limit, length) && auth_time < plus(start, limit))?.length;
 }
 
 /** Ends nothing: a newer ID token of the same login is all that is missing. */

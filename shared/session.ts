@@ -46,6 +46,13 @@ export function needsNewLogin(reason: EndReason): boolean {
   }
 }
 
+/** A time without use. */
+export interface Gap {
+  /** The last use before it. */
+  readonly start: Seconds;
+  readonly length: Seconds;
+}
+
 export interface SessionFacts {
   /** When the person last actively authenticated at the IdP (OIDC Core 2). Nothing else moves it. */
   readonly auth_time: Seconds;
@@ -58,6 +65,11 @@ export interface SessionFacts {
    * whatever is used meanwhile elsewhere.
    */
   readonly longest_idle?: Seconds | undefined;
+  /**
+   * Times without use in other sessions of the person, as of when this one opened. One as long as a limit denies until a login
+   * at `start` + that limit or later: the IdP's living SSO brings back no target that was denied for idleness.
+   */
+  readonly idle_before?: readonly Gap[] | undefined;
   /** When inactivity ends it, as stored at its last use: a looser policy counts from the next use on. */
   readonly idle_end?: Seconds | undefined;
   /** When the identity provider last vouched for the account: the `iat` of its newest ID token for this login. */

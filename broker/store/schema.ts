@@ -23,6 +23,16 @@ export interface LoginAfterTable {
   instant: Seconds;
 }
 
+/** Times without use that sessions left behind. */
+export interface IdleGapTable {
+  iss: string;
+  sub: string;
+  /** The last use before it. */
+  start: Seconds;
+  /** Null while nobody has logged in since. */
+  length: Seconds | null;
+}
+
 export interface SessionTable {
   sid: string;
   iss: string;
@@ -48,6 +58,10 @@ export interface SessionTable {
   last_used: Seconds;
   /** The longest time between two uses so far. */
   longest_idle: Seconds;
+  /** JSON array of `[start, length]`: the times between two uses so far, as far as they matter. */
+  gaps: string;
+  /** JSON array likewise: of the person's other sessions, from after the login of this one, as of when it opened. */
+  idle_before: string;
   /** When session-wide limits end it if it is not used again, as of its last use. May only be moved by a use. */
   over_at: Seconds;
   opened_at: Seconds;
@@ -185,6 +199,7 @@ export interface Schema {
   old_token_ids: OldTokenIdsTable;
   person: PersonTable;
   login_after: LoginAfterTable;
+  idle_gap: IdleGapTable;
   signal_received: SignalReceivedTable;
   bound_secret: BoundSecretTable;
   session: SessionTable;
@@ -282,6 +297,14 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
     sql`insert into old_token_ids (id) select 1 where exists (select 1 from session)`,
     // Those of addresses are counted in memory.
     sql`delete from failed_login where key like 'address:%'`,
+    sql`create table idle_gap (
+      iss text not null, sub text not null, start integer not null, length integer,
+      primary key (iss, sub, start)) strict, without rowid`,
+    sql`create index idle_gap_start on idle_gap (start)`,
+    sql`alter table session add column gaps text not null default '[]'`,
+    sql`alter table session add column idle_before text not null default '[]'`,
+    // When it began is not known: the latest that it can have been.
+    sql`update session set gaps = json_array(json_array(last_used - longest_idle, longest_idle)) where longest_idle > 0`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

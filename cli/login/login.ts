@@ -240,7 +240,7 @@ async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tri
   return { session, until, entry };
 }
 
-const AGE: readonly string[] = ['login_too_old', 'login_after'];
+const AGE: readonly string[] = ['login_too_old', 'login_after', 'idle_too_long'];
 
 /** What no login mends while the identity provider is set as it is: the ID token is another one than the broker wants. */
 const OF_PROVIDER: readonly string[] = [

@@ -79,6 +79,8 @@ export function sessionOf(
     end_at_most,
     last_used: now,
     longest_idle: 0 as Seconds,
+    gaps: '[]',
+    idle_before: '[]',
     over_at: overAt(end_at_most, now, limits),
     opened_at: now,
     address: '127.0.0.1',

@@ -308,3 +308,24 @@ function poll(limits: WholeLimits & Limits, auth_time: Seconds, lasting: number)
   }
   return { wide, refusals, facts };
 }
+
+test('S18 a gap of another session denies where it is as long as the limit, and the login from before its idle end', () => {
+  const wide = { max_age: seconds(100_000), inactivity_timeout: seconds(50_000), token_ttl: seconds(60) };
+  const [small, timeout] = [fc.nat(10_000).map(seconds), fc.integer({ min: 1, max: 5000 }).map(seconds)];
+  let met = 0;
+  fc.assert(
+    fc.property(timeout, small, small, small, (inactivity_timeout, start, length, auth_time) => {
+      const limits = { session: wide, target: { ...wide, inactivity_timeout } };
+      const at = seconds(60_000);
+      const facts = { auth_time, last_used: at };
+      const verdict = decide(limits, { ...facts, idle_before: [{ start, length }] }, at);
+      const denied = length >= inactivity_timeout && auth_time < start + inactivity_timeout;
+      if (!denied) return assert.deepEqual(verdict, decide(limits, facts, at));
+      met++;
+      const struck = { allow: false, reason: 'idle_too_long', since: at, found: length, limit: inactivity_timeout };
+      return assert.deepEqual(verdict, struck);
+    }),
+    RUNS,
+  );
+  assert.ok(met > 100, `denied only ${met} times`);
+});
