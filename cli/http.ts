@@ -9,7 +9,7 @@ import { CurfewError } from '../shared/errors.ts';
 import { isLoopback } from '../shared/origin.ts';
 import { codeOf } from './files.ts';
 import type { Host } from './host.ts';
-import type { Environment } from './paths.ts';
+import { type ProxyServer, proxyFor } from './proxy.ts';
 import { userAgent } from './version.ts';
 
 /** Deadlines in milliseconds: for a connection, and for the whole answer. */
@@ -46,31 +46,48 @@ export class HttpFault extends Error {
 /** @param ca_file adds to the system's roots */
 export function createSend({ env, platform }: Pick<Host, 'env' | 'platform'>, ca_file?: string): Send {
   const own = ca_file === undefined ? undefined : readCertificates(ca_file);
-  // What goes to this very machine goes to no proxy.
-  const [near, far] = [createAgents({}, own), createAgents(env, own)];
   const agent = { 'user-agent': userAgent(platform) };
+  const known = new Map<string, Agents>();
   return async (url, { headers, ...rest }) => {
     const request = { ...rest, headers: { ...headers, ...agent } };
-    const { protocol, hostname } = new URL(url);
-    const agents = isLoopback(hostname) ? near : far;
-    if (protocol === 'http:') return await send(http.request, url, request, agents.plain);
+    const target = new URL(url);
+    // What goes to this very machine goes to no proxy.
+    const proxy = isLoopback(target.hostname) ? undefined : proxyFor(env, target);
+    const key = proxy?.url ?? '';
+    const agents = known.get(key) ?? createAgents(proxy, own);
+    known.set(key, agents);
+    if (target.protocol === 'http:') return await send(http.request, url, request, agents.plain);
     try {
       return await send(https.request, url, request, agents.few);
     } catch (error) {
-      if (!(error instanceof Untrusted)) throw error;
+      if (!(error instanceof Untrusted)) throw throughProxy(error, proxy);
+    }
+    try {
       return await send(https.request, url, request, agents.all());
+    } catch (error) {
+      throw throughProxy(error, proxy);
     }
   };
 }
 
+type Agents = ReturnType<typeof createAgents>;
+
 /** The few roots are tried first: reading all of the system's costs more than the request. Nothing is sent before one fits. */
-function createAgents(proxyEnv: Environment, own: readonly string[] | undefined) {
+function createAgents(proxy: ProxyServer | undefined, own: readonly string[] | undefined) {
   let all: https.Agent | undefined;
+  // Decided already: it must not be decided once more, in another way.
+  const proxyEnv = proxy === undefined ? {} : { HTTPS_PROXY: proxy.url };
   return {
-    plain: new http.Agent({ proxyEnv }),
+    plain: new http.Agent({ proxyEnv: {} }),
     few: new https.Agent({ proxyEnv, ...(own && { ca: [...own] }) }),
     all: () => (all ??= new https.Agent({ proxyEnv, ca: everyRoot(own) })),
   };
+}
+
+/** Whatever fails on the way through a proxy says so: a person who sees `connection refused` would look at the wrong host. */
+function throughProxy(error: unknown, proxy: ProxyServer | undefined): unknown {
+  if (!(error instanceof HttpFault) || proxy === undefined) return error;
+  return new HttpFault(`${error.message} (through the proxy ${proxy.host} of ${proxy.variable})`, error.broken);
 }
 
 class Untrusted extends HttpFault {}
@@ -163,6 +180,7 @@ function isUntrusted(error: unknown): boolean {
 
 function sayFault(error: unknown): string {
   const code = codeOf(error);
+  if (code === 'ERR_PROXY_TUNNEL') return sayProxyFault(error);
   if (isUntrusted(error)) return `its certificate is not trusted (${code}): --ca-file adds a root`;
   switch (code) {
     case 'CERT_NOT_YET_VALID':
@@ -180,4 +198,11 @@ function sayFault(error: unknown): string {
     default:
       return code;
   }
+}
+
+/** The system's own words name the proxy with its user. */
+function sayProxyFault(error: unknown): string {
+  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : Number.NaN;
+  if (status === 407) return 'the proxy wants a user and a password, or refuses them';
+  return Number.isNaN(status) ? 'the proxy opens no way there' : `the proxy answered HTTP ${status}`;
 }

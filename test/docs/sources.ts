@@ -70,8 +70,8 @@ export function environmentVariables(): string[] {
     const taken = [...text.matchAll(/\{([^{}]*)\} = (?:process\.)?env\b/g)].flatMap(
       ([, list = '']) => list.match(/\b[A-Z][A-Z0-9_]+\b/g) ?? [],
     );
-    // Node's agents read these themselves.
-    const proxies = /\bproxyEnv\b/.test(text) ? ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] : [];
+    // By the name in capitals; each in small letters as well.
+    const proxies = [...text.matchAll(/\bfirstOf\(env, '([A-Z_]+)'/g)].map(([, name = '']) => name);
     return [...direct, ...taken, ...proxies];
   };
   const ours = filesOf('test')
