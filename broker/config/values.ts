@@ -1,11 +1,12 @@
 // Single values in settings: each parser takes anything and gives a typed value, or says what it expected.
 
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseDuration } from '../../shared/duration.ts';
 import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { type Condition, parseCondition } from '../rules/condition.ts';
+import { inNetwork, isNetwork } from '../rules/network.ts';
 import { sayValue } from './faults.ts';
 
 /** A schema of one value whose fault reads `expected …, got …`, or `required` where nothing stands. */
@@ -97,23 +98,19 @@ export const listenPort = leaf<number>('a port from 0 to 65535', (value) =>
 
 export const ports = listOf('a list of different ports from 1 to 65535', isPort, 0);
 
-export const networks = listOf('a list of IP addresses and CIDR blocks', isNetwork, 0);
+export const networks = listOf('a list of IP addresses and CIDR blocks', isProxies, 0);
 
 /** An address or a block; not a block of everything, which would let anyone say where a request came from. */
-function isNetwork(value: unknown): value is string {
-  if (typeof value !== 'string') return false;
-  const [base = '', bits, ...rest] = value.split('/');
-  const family = isIP(base);
-  if (family === 0 || rest.length > 0) return false;
-  if (bits === undefined) return true;
-  if (!/^[1-9][0-9]{0,2}$/.test(bits)) return false;
-  try {
-    new BlockList().addSubnet(base, Number(bits), family === 6 ? 'ipv6' : 'ipv4');
-    return true;
-  } catch {
-    return false;
-  }
+function isProxies(value: unknown): value is string {
+  if (typeof value !== 'string' || !isNetwork(value)) return false;
+  return !EXTREMES.some((ends) => ends.every((address) => inNetwork(address, value)));
 }
+
+/** The first and the last address of each family. */
+const EXTREMES = [
+  ['0.0.0.0', '255.255.255.255'],
+  ['::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+] as const;
 
 export const groups = listOf('a list of group names, ["*"] for everyone', isText);
 

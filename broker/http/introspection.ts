@@ -30,7 +30,7 @@ export function introspectionRoutes(app: FastifyInstance, broker: Broker, proofs
     } catch (error) {
       if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else await recordStranger(broker, 'introspection', error.code, request.ip);
+      else await recordStranger(broker, 'introspection', error.code, request.address);
       return sendError(challenge(reply), error, 401);
     }
   });

@@ -1,6 +1,5 @@
 // The HTTP service: routes, limits of size and time, errors as answers, and how it stops.
 
-import { BlockList, isIPv6 } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
@@ -8,6 +7,7 @@ import type { Broker } from '../broker.ts';
 import { createProofVerifier } from '../dpop.ts';
 import { type TlsPair, tlsOptions } from '../tls.ts';
 import { sendError } from './answer.ts';
+import { tellAddresses } from './client_address.ts';
 import { LARGEST_BODY } from './form.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
@@ -40,13 +40,13 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
     bodyLimit: LARGEST_BODY,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: REQUEST_MS,
-    trustProxy: trusting(config.trusted_proxies),
     forceCloseConnections: 'idle' as const,
   };
   const app: FastifyInstance = tls
     ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls) } })
     : Fastify({ ...common, http });
 
+  tellAddresses(app, config.trusted_proxies);
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('X-Content-Type-Options', 'nosniff');
     if (!readiness.accepting) reply.header('Connection', 'close');
@@ -94,22 +94,6 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
 function onlyPost(reply: FastifyReply): FastifyReply {
   const refusal = { error: 'invalid_request', error_description: 'only POST', reason: 'request_invalid' };
   return reply.code(405).header('Allow', 'POST').send(refusal);
-}
-
-/** `X-Forwarded-For` counts only as far as it was written by peers that are trusted by address. */
-function trusting(networks: readonly string[]): ((address: string) => boolean) | false {
-  if (networks.length === 0) return false;
-  const list = new BlockList();
-  for (const network of networks) {
-    const [address = '', prefix] = network.split('/');
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    list.addSubnet(address, prefix === undefined ? (family === 'ipv6' ? 128 : 32) : Number(prefix), family);
-  }
-  return (peer) => {
-    // On a socket for both families an IPv4 peer has an IPv6 spelling.
-    const address = peer.replace(/^::ffff:(?=[0-9.]+$)/, '');
-    return list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
-  };
 }
 
 /** Fastify's own refusals (size, media type) have a status below 500; all else that is not ours is our bug. */

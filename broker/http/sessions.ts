@@ -44,7 +44,7 @@ export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: Proo
       if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
       if (error.code === 'request_invalid') return sendError(reply, error);
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else await recordStranger(broker, 'sessions', error.code, request.ip);
+      else await recordStranger(broker, 'sessions', error.code, request.address);
       return sendError(challenge(reply, error.code), error, 401, errorOf(error.code));
     }
   };

@@ -17,11 +17,11 @@ export function logoutRoute(app: FastifyInstance, broker: Broker): void {
     // 2.8
     reply.header('Cache-Control', 'no-store');
     try {
-      await receiveLogout(broker, required(request.body ?? new Map(), 'logout_token'), request.ip);
+      await receiveLogout(broker, required(request.body ?? new Map(), 'logout_token'), request.address);
       return reply.code(200).send();
     } catch (error) {
       if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
-      await recordStranger(broker, 'backchannel_logout', error.code, request.ip);
+      await recordStranger(broker, 'backchannel_logout', error.code, request.address);
       return sendError(reply, error);
     }
   });
@@ -49,11 +49,11 @@ export function pushRoute(app: FastifyInstance, broker: Broker): void {
       const { authorization } = request.headers;
       const transmitter = ownerOfBearer(broker.config.ssf, ({ push }) => push?.token, authorization);
       if (!transmitter) throw new CurfewError('set_authentication', 'the bearer token is no transmitter’s');
-      await receiveSet(broker, request.body ?? '', { source: 'push', transmitter, address: request.ip });
+      await receiveSet(broker, request.body ?? '', { source: 'push', transmitter, address: request.address });
       return reply.code(202).send();
     } catch (error) {
       if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
-      await recordStranger(broker, 'push', error.code, request.ip);
+      await recordStranger(broker, 'push', error.code, request.address);
       const { status } = meaning(error.code);
       if (status === 401) reply.header('WWW-Authenticate', 'Bearer');
       else broker.log.error({ code: error.code, reason: error.message }, 'a security event was refused');

@@ -40,7 +40,7 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
     } catch (error) {
       if (!(error instanceof CurfewError)) throw error;
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else if (meaning(error.code).status < 500) await recordStranger(broker, grant, error.code, request.ip);
+      else if (meaning(error.code).status < 500) await recordStranger(broker, grant, error.code, request.address);
       return sendError(reply, error);
     }
   };
@@ -64,7 +64,7 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
 }
 
 /** The client's own word for itself, short enough and safe to be shown. */
-export function originOf({ ip, headers }: FastifyRequest): Origin {
+export function originOf({ address, headers }: FastifyRequest): Origin {
   const user_agent = headers['user-agent']?.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200);
-  return { address: ip, ...(user_agent && { user_agent }) };
+  return { address, ...(user_agent && { user_agent }) };
 }

@@ -66,7 +66,7 @@ function webhookOf({ routeOptions }: FastifyRequest): Webhook {
 async function refuseCaller(broker: Broker, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const grant = webhookOf(request) === 'authenticate' ? 'authentication' : 'authorization';
   const message = 'the bearer token is no webhook token of this broker';
-  await recordStranger(broker, grant, 'webhook_token', request.ip);
+  await recordStranger(broker, grant, 'webhook_token', request.address);
   return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError('webhook_token', message));
 }
 
