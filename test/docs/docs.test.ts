@@ -167,7 +167,7 @@ test('the options of demo and bench are documented, and no other', async () => {
 
 test('each npm script is documented, and no other', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-  const typed = [...README.matchAll(/npm (?:run (\w+)|(test))\b/g)].map(([, script, test = '']) => script ?? test);
+  const typed = [...README.matchAll(/npm (?:run ([\w:]+)|(test))\b/g)].map(([, script, test = '']) => script ?? test);
   sameNames([...new Set(typed)], Object.keys(scripts), 'npm scripts');
 });
 
