@@ -126,7 +126,8 @@ const NO_SUCH_TARGET: Unresolved = {
   message: 'there is no such cluster, or it does not admit you',
 };
 
-interface Wish {
+/** What a token is asked for. */
+export interface Wish {
   readonly audience?: string | undefined;
   /** The caller's own. */
   readonly max_age?: Seconds | undefined;

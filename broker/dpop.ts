@@ -94,9 +94,12 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
   };
 }
 
+/** Seconds within which a proof that was verified is used up: an ID token beside it may have to wait for the IdP's keys. */
+const USED_WITHIN = 60;
+
 /** The first minute whose proofs could still be taken: proofs of earlier ones need not be remembered. */
 export function firstLiveMinute(now: Seconds): number {
-  return Math.floor((now - PROOF_WINDOW) / 60);
+  return Math.floor((now - PROOF_WINDOW - USED_WITHIN) / 60);
 }
 
 interface EcJwk {

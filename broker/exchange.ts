@@ -215,7 +215,8 @@ async function openOrRefuse(
   const account = cluster.credential === 'service-account' && serviceAccountOf(cluster, identity.idp_groups);
   if (account) {
     const secret = await holdSecret(transaction, session, cluster, account, verdict.session_end, now);
-    return { pending: { grant: 'exchange', session, asked, verdict, account, secret, now, address, otherwise: bare } };
+    const wish = { audience: cluster.audience, max_age: request.max_age };
+    return { pending: { grant: 'exchange', session, wish, caller, cluster, secret, otherwise: bare } };
   }
   const claims = await recordMint(transaction, { config, tokenIds }, session, asked, verdict, {
     now,

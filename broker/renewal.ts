@@ -6,25 +6,19 @@ import {
   type Broker,
   type Caller,
   type Granted,
-  groupsOf,
-  mayLogIn,
   type Refused,
   recordMint,
   refuse,
-  refuseByVerdict,
-  refuseUnresolved,
-  resolveTarget,
   signReply,
-  subjectOf,
   type ToSign,
   wireSession,
 } from './broker.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
-import { serviceAccountOf } from './kubernetes/service_accounts.ts';
+import { permit } from './permit.ts';
 import { consumeProof } from './proof_use.ts';
 import { revalidate } from './revalidation.ts';
-import { endIfDue, endSession, factsOf, findByHandle, keepYields, touch } from './sessions.ts';
+import { endIfDue, factsOf, findByHandle, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import { refuseStranger, UNKNOWN } from './strangers.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
@@ -78,31 +72,18 @@ async function renewOrRefuse(
     : living;
   if ('fault' in vouched) return refuse(transaction, about, vouched.fault.code, vouched.fault.message);
   const session = vouched;
-  if (session.ended_at === null && !mayLogIn(config, session)) {
-    await endSession(transaction, session, { reason: 'policy', since: now, now, address });
-    return refuse(transaction, about, 'not_admitted', `${username} may not log in any more`);
-  }
-  const asked = resolveTarget(config, request, subjectOf(session, identity_provider), caller, now);
-  if ('refused' in asked) return refuseUnresolved(transaction, about, asked);
-
-  // Also when this is denied: what was found out now holds for tokens that are out.
-  if (session.ended_at === null) await keepYields(transaction, session, asked.yields);
-  const denied = decide(asked.limits, factsOf(session), now);
-  if (!denied.allow) {
-    if (denied.ends) await endSession(transaction, session, { reason: denied.ends, since: denied.since, now, address });
-    const wire = wireSession(session, asked.limits, denied.since, now);
-    return refuseByVerdict(transaction, { ...about, cluster: asked.cluster.name }, denied, asked, wire);
-  }
+  const permitted = await permit(transaction, config, session, request, caller, about, now);
+  if ('refused' in permitted) return permitted;
+  const { asked, account } = permitted;
   // The renewal is a use: what it mints is judged as used now.
   const verdict = decide(asked.limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
   if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now))) {
     throw new TypeError('a session that is allowed could not be touched');
   }
-  const { cluster } = asked;
-  const account = cluster.credential === 'service-account' && serviceAccountOf(cluster, groupsOf(session));
   if (account) {
-    const secret = await holdSecret(transaction, session, cluster, account, verdict.session_end, now);
-    return { pending: { grant: 'renewal', session, asked, verdict, account, secret, now, address } };
+    const secret = await holdSecret(transaction, session, asked.cluster, account, verdict.session_end, now);
+    const wish = { audience: request.audience, max_age: request.max_age };
+    return { pending: { grant: 'renewal', session, wish, caller, cluster: asked.cluster, secret } };
   }
   const claims = await recordMint(transaction, { config, tokenIds }, session, asked, verdict, { now, address });
   return { to_sign: { claims, session: wireSession(session, asked.limits, verdict.session_end, now) } };

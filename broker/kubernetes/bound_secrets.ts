@@ -15,6 +15,9 @@ import { serviceAccountOf } from './service_accounts.ts';
 
 export type BoundSecret = Readonly<Selectable<BoundSecretTable>>;
 
+/** Of a session what never changes. */
+export type Who = Pick<Session, 'sid' | 'iss' | 'sub' | 'username' | 'jkt'>;
+
 /** On each Secret, so that another broker's are left alone. A label's value is short and has few characters. */
 export function labelsOf({ issuer }: Pick<Config, 'issuer'>): Readonly<Record<string, string>> {
   const hash = createHash('sha256').update(issuer).digest('hex').slice(0, 32);
@@ -22,7 +25,7 @@ export function labelsOf({ issuer }: Pick<Config, 'issuer'>): Readonly<Record<st
 }
 
 /** Whose session it is, for whoever reads the cluster's audit log. */
-export function annotationsOf({ issuer }: Pick<Config, 'issuer'>, { sid, username, iss, sub }: Session) {
+export function annotationsOf({ issuer }: Pick<Config, 'issuer'>, { sid, username, iss, sub }: Who) {
   return {
     'curfew.internal/username': username,
     'curfew.internal/session-id': sid,
@@ -38,7 +41,7 @@ export function annotationsOf({ issuer }: Pick<Config, 'issuer'>, { sid, usernam
  */
 export async function holdSecret(
   { db }: Transaction,
-  { sid }: Session,
+  { sid }: Pick<Session, 'sid'>,
   { name: cluster }: Cluster,
   { namespace, name: service_account }: ServiceAccountMapping,
   session_end: Seconds,
@@ -74,14 +77,34 @@ export async function doomSecret({ db }: Transaction, name: string, now: Seconds
   await db.updateTable('bound_secret').set(doomed(now)).where('name', '=', name).execute();
 }
 
-/** One that is to go and that the store did not know, or does not any more. */
-export async function condemn({ db }: Transaction, secret: BoundSecret, now: Seconds): Promise<void> {
-  const row = { ...secret, ...doomed(now) };
+/**
+ * Remembers which Secret was made under a name; one that is to go since then goes, be its row still there or not.
+ *
+ * @returns false when it is to go: then nothing may be bound to it
+ */
+export async function keepUid({ db }: Transaction, secret: BoundSecret & { uid: string }, now: Seconds) {
+  const { name, uid } = secret;
+  const kept = db.updateTable('bound_secret').set({ uid }).where('name', '=', name).where('doomed', '=', 0);
+  if ((await kept.executeTakeFirst()).numUpdatedRows === 1n) return true;
+  const gone = { ...doomed(now), uid };
   await db
     .insertInto('bound_secret')
-    .values(row)
-    .onConflict((conflict) => conflict.column('name').doUpdateSet(doomed(now)))
+    .values({ ...secret, ...gone })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet(gone))
     .execute();
+  return false;
+}
+
+/** Whether a Secret is still that of the session, so that what is bound to it dies with that. */
+export async function isHeld({ db }: Transaction, { name, uid }: BoundSecret, { sid }: Pick<Session, 'sid'>) {
+  const held = db.selectFrom('bound_secret').select('name').where('name', '=', name).where('doomed', '=', 0);
+  return (await held.where('sid', '=', sid).where('uid', '=', uid).executeTakeFirst()) !== undefined;
+}
+
+/** What becomes of a Secret is looked at with the next round, not only when its session was to end. */
+export async function reviewSoon({ db }: Transaction, { name }: BoundSecret, now: Seconds): Promise<void> {
+  const held = db.updateTable('bound_secret').set({ next_at: now }).where('name', '=', name);
+  await held.where('doomed', '=', 0).execute();
 }
 
 /** How many are to be gone by now, by cluster. */

@@ -1,148 +1,198 @@
 // A token of the cluster itself, for a session: bound to a Secret, so that it dies with it. Between two transactions, as nothing
-// but the store may be awaited in one: the first allows it and writes down the Secret, the second sees that all still holds.
+// but the store may be awaited in one: the first allows it and writes down the Secret, the second reads the session again and
+// decides again. What was true before the cluster was asked says nothing about now.
 
-import { decide, type Verdict } from '../../shared/decide.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
-import {
-  type AskedCluster,
-  type Broker,
-  type Granted,
-  type Refused,
-  refuseByVerdict,
-  rulesOf,
-  wireSession,
-} from '../broker.ts';
-import type { ServiceAccountMapping } from '../config.ts';
-import { factsOf, findBySid, type Session } from '../sessions.ts';
+import { type Broker, type Caller, type Granted, type Refused, refuse, rulesOf, wireSession } from '../broker.ts';
+import type { Cluster } from '../config.ts';
+import { type ClusterWish, type Permitted, permit } from '../permit.ts';
+import { endIfDue, findBySid, type Session } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
 import type { ServiceAccountToken } from './api.ts';
-import { annotationsOf, type BoundSecret, condemn, doomSecret, holdSecret, labelsOf } from './bound_secrets.ts';
+import {
+  annotationsOf,
+  type BoundSecret,
+  doomSecret,
+  holdSecret,
+  isHeld,
+  keepUid,
+  labelsOf,
+  reviewSoon,
+  type Who,
+} from './bound_secrets.ts';
 
-/** A token that is allowed, and that the cluster has yet to give. */
+/** A token that was allowed, and that the cluster has yet to give. Holds nothing that was decided: that is done again. */
 export interface Pending {
   readonly pending: {
     readonly grant: 'exchange' | 'renewal';
-    readonly session: Session;
-    readonly asked: AskedCluster;
-    readonly verdict: Verdict & { readonly allow: true };
-    readonly account: ServiceAccountMapping;
+    readonly session: Who;
+    readonly wish: ClusterWish;
+    readonly caller: Caller;
+    /** Whose API server is asked. */
+    readonly cluster: Cluster;
     readonly secret: BoundSecret;
-    readonly now: Seconds;
-    readonly address: string;
-    /** After a login: what is answered when the cluster gives none. The session is open all the same. */
+    /** After a login: what is answered when the cluster gives none, and the session is active all the same. */
     readonly otherwise?: TokenReply | undefined;
   };
 }
 
+type Wanted = Pending['pending'];
+
 /**
- * @returns refused where the session ended meanwhile
+ * @returns refused where the session is not allowed it any more
  * @throws CurfewError `api_server` or `service_account` when the cluster gives no token; `busy` when it was overtaken
  */
 export async function bindToken(broker: Broker, { pending }: Pending): Promise<Granted | Refused> {
-  const { log } = broker;
+  const { log, store } = broker;
   try {
     return await obtain(broker, pending);
   } catch (error) {
     if (!(error instanceof CurfewError)) throw error;
-    log.warn(
-      { cluster: pending.asked.cluster.name, code: error.code, reason: error.message },
-      'no token from the cluster',
-    );
-    if (pending.otherwise && error.code !== 'store') return { reply: pending.otherwise };
-    throw error;
+    log.warn({ cluster: pending.cluster.name, code: error.code, reason: error.message }, 'no token from the cluster');
+    const { otherwise } = pending;
+    if (!otherwise || error.code === 'store') throw error;
+    // Not the handle of a session that ended while the cluster was asked.
+    const standing = await store.transaction((transaction) => permitAgain(transaction, broker, pending, broker.now()));
+    return 'refused' in standing ? standing : { reply: otherwise };
   }
 }
-
-type Wanted = Pending['pending'];
 
 async function obtain(broker: Broker, wanted: Wanted): Promise<Granted | Refused> {
-  const { asked, account } = wanted;
-  const api = broker.apis.of(asked.cluster);
+  const { apis, store, now } = broker;
+  const api = apis.of(wanted.cluster);
   for (let { secret } = wanted, first = true; ; first = false) {
+    const since = now();
+    const { name, namespace, service_account } = secret;
     const uid = secret.uid ?? (await makeOnce(broker, wanted, secret));
-    const token = await api.requestToken(account.name, { namespace: secret.namespace, name: secret.name, uid });
-    if (token) return conclude(broker, wanted, { ...secret, uid }, token, secret.uid === null);
+    const token = uid === undefined ? undefined : await api.requestToken(service_account, { namespace, name, uid });
+    const bound = uid !== undefined && token && { secret: { ...secret, uid }, token, since };
+    const next = await store.transaction((transaction) =>
+      bound ? conclude(transaction, broker, wanted, bound) : holdAnother(transaction, broker, wanted, secret),
+    );
+    if (next === 'another_account') throw new CurfewError('busy', 'whom the session acts as changed meanwhile');
+    if (!('held' in next)) return next;
     if (!first) throw new CurfewError('busy', 'the Secret of the session goes away again and again');
-    // Somebody took the Secret away, and all tokens of before with it: the session lives, and gets another.
-    secret = await broker.store.transaction(async (transaction) => {
-      await doomSecret(transaction, secret.name, broker.now());
-      const { session, verdict } = wanted;
-      return holdSecret(transaction, session, asked.cluster, account, verdict.session_end, broker.now());
-    });
+    secret = next.held;
   }
 }
 
-const making = new Map<string, Promise<string>>();
+const making = new Map<string, Promise<string | undefined>>();
 
 /** Whether a Secret is being made this very moment: who deletes it now may come too early. */
 export function isBeingMade({ name }: BoundSecret): boolean {
   return making.has(name);
 }
 
-/** Many may want the first token of a session at once: one makes the Secret. */
-function makeOnce(broker: Broker, wanted: Wanted, secret: BoundSecret): Promise<string> {
+/**
+ * Many may want the first token of a session at once: one makes the Secret.
+ *
+ * @returns its `uid`, once the store knows it; `undefined` when it is to go already, or has gone
+ */
+function makeOnce(broker: Broker, wanted: Wanted, secret: BoundSecret): Promise<string | undefined> {
   const { name, namespace } = secret;
   const under_way = making.get(name);
   if (under_way) return under_way;
-  const api = broker.apis.of(wanted.asked.cluster);
-  const [labels, annotations] = [labelsOf(broker.config), annotationsOf(broker.config, wanted.session)];
+  const { apis, config, store, now } = broker;
+  const api = apis.of(wanted.cluster);
+  const [labels, annotations] = [labelsOf(config), annotationsOf(config, wanted.session)];
   const made = (async () => {
-    const uid = await api.createSecret({ namespace, name, labels, annotations });
     // There already: it was made, and the answer or this process got lost. The name is nobody else's.
-    const known = uid ?? (await api.findSecret(namespace, name));
-    if (known === undefined) throw new CurfewError('busy', 'the Secret of the session went away');
-    return known;
+    const uid =
+      (await api.createSecret({ namespace, name, labels, annotations })) ?? (await api.findSecret(namespace, name));
+    if (uid === undefined) return undefined;
+    const kept = await store.transaction((transaction) => keepUid(transaction, { ...secret, uid }, now()));
+    return kept ? uid : undefined;
   })().finally(() => making.delete(name));
   making.set(name, made);
   return made;
 }
 
-async function conclude(
-  { store, now: clock }: Broker,
-  { grant, session, asked, verdict, now, address, account, otherwise }: Wanted,
-  secret: BoundSecret,
-  token: ServiceAccountToken,
-  made: boolean,
-): Promise<Granted | Refused> {
+interface Bound {
+  readonly secret: BoundSecret;
+  readonly token: ServiceAccountToken;
+  /** When the cluster was asked, at the earliest: its clock may differ from the broker's. */
+  readonly since: Seconds;
+}
+
+/** What a transaction after the cluster's answer makes of it; `held`: the Secret to try once more with. */
+type Next = Granted | Refused | 'another_account' | { readonly held: BoundSecret };
+
+/** The token is there: whether it may be handed out is decided only now. */
+async function conclude(transaction: Transaction, broker: Broker, wanted: Wanted, bound: Bound): Promise<Next> {
+  const now = broker.now();
+  const { secret, token, since } = bound;
+  const standing = await permitAgain(transaction, broker, wanted, now);
+  if ('refused' in standing) return standing;
+  const { session, asked, verdict, account } = standing;
+  if (!account || !isOf(secret, account)) return letGo(transaction, secret, now);
+  if (!(await isHeld(transaction, secret, session))) {
+    return { held: await holdSecret(transaction, session, asked.cluster, account, verdict.session_end, now) };
+  }
+  const { limits, cluster } = asked;
+  const { session_end } = verdict;
   const { sid, iss, sub, username, jkt } = session;
-  const handle = otherwise?.refresh_token;
-  const about = { at: clock(), sid, iss, sub, username, jkt, address, cluster: asked.cluster.name };
-  // By the broker's clock; the API server's may differ.
-  const exp = earliest(verdict.exp, plus(now, between(token.iat, token.exp)));
-  const outcome = await store.transaction(async (transaction) => {
-    if (!(await keepUid(transaction, secret))) {
-      // It was taken away since this was allowed. If it was made only after that, it goes once more.
-      if (made) await condemn(transaction, secret, clock());
-      const current = await findBySid(transaction.db, sid);
-      const verdict = current && decide(asked.limits, factsOf(current), clock());
-      if (!verdict || verdict.allow) return undefined;
-      return refuseByVerdict(transaction, { ...about, grant }, verdict, asked);
-    }
-    const { limits } = asked;
-    await transaction.audit({
-      ...{ event: 'mint', ...about, segment: limits.segment, rules: rulesOf(asked), limits: limits.target },
-      ...{ jti: token.jti, exp, session_end: verdict.session_end },
-      ...{ service_account: `${account.namespace}/${account.name}`, secret: secret.name },
-    });
-    const reply: TokenReply = {
+  const exp = earliest(verdict.exp, plus(since, between(token.iat, token.exp)));
+  await transaction.audit({
+    ...{ event: 'mint', at: now, address: wanted.caller.address, sid, iss, sub, username, jkt },
+    ...{ cluster: cluster.name, jti: token.jti, exp, session_end },
+    ...{ segment: limits.segment, rules: rulesOf(asked), limits: limits.target },
+    ...{ service_account: `${secret.namespace}/${secret.service_account}`, secret: secret.name },
+  });
+  const handle = wanted.otherwise?.refresh_token;
+  return {
+    reply: {
       access_token: token.token,
       issued_token_type: TOKEN_TYPE.jwt,
       token_type: 'N_A',
       expires_in: between(now, exp),
       ...(handle !== undefined && { refresh_token: handle }),
-      session: wireSession(session, limits, verdict.session_end, now),
-    };
-    return { reply };
-  });
-  if (outcome) return outcome;
-  throw new CurfewError('busy', 'whom the session acts as changed meanwhile');
+      session: wireSession(session, limits, session_end, now),
+    },
+  };
 }
 
-/** @returns false when the Secret is to go: then nothing that is bound to it is handed out */
-async function keepUid({ db }: Transaction, { name, uid }: BoundSecret): Promise<boolean> {
-  const kept = db.updateTable('bound_secret').set({ uid }).where('name', '=', name).where('doomed', '=', 0);
-  const { numUpdatedRows } = await kept.executeTakeFirst();
-  return numUpdatedRows === 1n;
+/** The Secret is gone, and all that was bound to it with it: a session that is still active gets another. */
+async function holdAnother(
+  transaction: Transaction,
+  broker: Broker,
+  wanted: Wanted,
+  secret: BoundSecret,
+): Promise<Next> {
+  const now = broker.now();
+  await doomSecret(transaction, secret.name, now);
+  const standing = await permitAgain(transaction, broker, wanted, now);
+  if ('refused' in standing) return standing;
+  const { session, asked, verdict, account } = standing;
+  if (!account || !isOf(secret, account)) return letGo(transaction, secret, now);
+  return { held: await holdSecret(transaction, session, asked.cluster, account, verdict.session_end, now) };
+}
+
+/** Decides once more, on the session as it is now and by the configuration in force now. */
+async function permitAgain(
+  transaction: Transaction,
+  { config, touches }: Broker,
+  { grant, session: { sid, iss, sub, username, jkt }, wish, caller, cluster, secret }: Wanted,
+  now: Seconds,
+): Promise<(Permitted & { readonly session: Session }) | Refused> {
+  const about = { grant, at: now, sid, iss, sub, username, jkt, address: caller.address, cluster: cluster.name };
+  const found = await findBySid(transaction.db, sid);
+  const [current] = found ? await touches.apply(transaction, [found]) : [];
+  if (!current) return refuse(transaction, about, 'unknown_session', 'there is no such session');
+  const session = await endIfDue(transaction, current, now);
+  const standing = await permit(transaction, config, session, wish, caller, about, now);
+  if (!('refused' in standing)) return { ...standing, session };
+  // It may be that this cluster does not admit them any more, while the session is active.
+  await reviewSoon(transaction, secret, now);
+  return standing;
+}
+
+function isOf(secret: BoundSecret, { namespace, name }: { readonly namespace: string; readonly name: string }) {
+  return secret.namespace === namespace && secret.service_account === name;
+}
+
+async function letGo(transaction: Transaction, { name }: BoundSecret, now: Seconds): Promise<'another_account'> {
+  await doomSecret(transaction, name, now);
+  return 'another_account';
 }

@@ -111,8 +111,9 @@ async function deleteDue(broker: Broker): Promise<void> {
 
 /** @returns those that are to go */
 async function reviewEach(broker: Broker, secrets: readonly BoundSecret[]): Promise<readonly BoundSecret[]> {
-  const { config, store, touches, now } = broker;
+  const { store, touches, now } = broker;
   return store.transaction(async (transaction) => {
+    const { config } = broker;
     const doomed: BoundSecret[] = [];
     for (const secret of secrets) {
       const found = await findBySid(transaction.db, secret.sid);
