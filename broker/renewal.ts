@@ -38,7 +38,7 @@ export async function renew(broker: Broker, caller: Caller, request: RenewalRequ
   const { id_token, refresh_token } = request;
   const stranger = await refuseStranger(broker, 'renewal', caller, refresh_token);
   if (stranger) return stranger;
-  const idToken = id_token === undefined ? undefined : await identityProvider.verifyIdToken(id_token, now());
+  const idToken = id_token === undefined ? undefined : await identityProvider.verifyIdToken(id_token);
   const outcome = await store.transaction((transaction) =>
     renewOrRefuse(transaction, broker, caller, { ...request, idToken }, now()),
   );
@@ -65,7 +65,6 @@ async function renewOrRefuse(
   }
   const [current = found] = await touches.apply(transaction, [found]);
 
-  const { identity_provider } = config;
   const living = await endIfDue(transaction, current, now);
   const vouched = request.idToken
     ? await revalidate(transaction, living, request.idToken, config, { now, address })

@@ -13,11 +13,11 @@ import { createSigner, notYet, type Verified } from './signer.ts';
 
 export interface IdentityProvider {
   /**
-   * Verifies an ID token: form, header, signature, claims, in this order.
+   * Verifies an ID token: form, header, signature, claims, in this order; its times by the clock once its keys are there.
    *
    * @throws CurfewError `id_token_*`, `auth_time`, `clock`; `identity_provider` when its keys are needed and out of reach
    */
-  verifyIdToken(text: string, now: Seconds): Promise<IdTokenClaims>;
+  verifyIdToken(text: string): Promise<IdTokenClaims>;
   /**
    * Verifies a logout token likewise (OpenID Connect Back-Channel Logout 1.0 2.6, but for what only the store knows).
    *
@@ -49,12 +49,12 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
     log,
   });
   return {
-    async verifyIdToken(text, at) {
+    async verifyIdToken(text) {
       const jws = parseCompactJws(text);
       if (!jws) throw new CurfewError('id_token_invalid', 'the ID token is no well-formed JWT');
       const how = await signer.verify(text, checkHeader(jws, settings));
       if (how !== 'good') throw new CurfewError('id_token_signature', saySignature('ID token', how));
-      return Object.freeze({ ...checkClaims(jws.payload, settings, at), signing_input_hash: signingInputHash(jws) });
+      return Object.freeze({ ...checkClaims(jws.payload, settings, now()), signing_input_hash: signingInputHash(jws) });
     },
     async verifyLogoutToken(text, at) {
       const jws = parseCompactJws(text);

@@ -27,6 +27,16 @@ describe('keys', () => {
     assert.equal(reads(), 1);
   });
 
+  test('S17 an ID token that expires while its keys are asked for is refused', async () => {
+    Object.defineProperty(world.upstream, 'keys', {
+      get() {
+        world.now = seconds(T0 + 300);
+        return [rsa.jwk];
+      },
+    });
+    await world.refused('id_token_expired', world.token());
+  });
+
   test('are read again for an unknown kid, at most once in 30 s', async () => {
     const next = makeKey('RS256', 'next');
     await world.verify(world.token());
@@ -191,7 +201,7 @@ describe('over https', () => {
     world.upstream.keys = [rsa.jwk];
     const waits = { connect: 3000, total: 5000 };
     const trusting = world.connect(waits, ca.caPem);
-    assert.equal((await trusting.verifyIdToken(world.token(), world.now)).sub, 'alice');
+    assert.equal((await trusting.verifyIdToken(world.token())).sub, 'alice');
     world.upstream.metadata = { jwks_uri: 'http://127.0.0.1:1/jwks' };
     await assert.rejects(trusting.refresh(), /safe URL/);
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
