@@ -4,21 +4,23 @@ import { stringify } from 'yaml';
 import { formatDuration } from '../shared/duration.ts';
 import type { Seconds } from '../shared/time.ts';
 import { type Cluster, type Config, clusterLimits, clusterNamed } from './config.ts';
-import { SESSION_ID_KEY } from './webhook_review.ts';
+import { type Capabilities, capabilitiesOf } from './kubernetes_version.ts';
+import { SESSION_ID_KEY, TOKEN_ID_KEY } from './webhook_review.ts';
 
 /**
- * @returns YAML of apiserver.config.k8s.io/v1 for one cluster
- * @throws CurfewError `usage` when there is no such cluster
+ * @param kubernetes the version of the API server, `1.33`; without it, what is current
+ * @returns YAML of apiserver.config.k8s.io for one cluster
+ * @throws CurfewError `usage` when there is no such cluster, or that version takes no such configuration
  */
-export function printAuthnConfig(config: Config, clusterName: string): string {
+export function printAuthnConfig(config: Config, clusterName: string, kubernetes?: string): string {
   const cluster = clusterNamed(config, clusterName);
   const head = `# For kube-apiserver --authentication-config, cluster ${cluster.name}. Printed by: curfew-broker print authn-config\n`;
-  return head + stringify(authnConfig(config, cluster), { lineWidth: 0 });
+  return head + stringify(authnConfig(config, cluster, capabilitiesOf(kubernetes)), { lineWidth: 0 });
 }
 
-function authnConfig(config: Config, cluster: Cluster) {
+function authnConfig(config: Config, cluster: Cluster, { config_version, credential_id }: Capabilities) {
   return {
-    apiVersion: 'apiserver.config.k8s.io/v1',
+    apiVersion: `apiserver.config.k8s.io/${config_version}`,
     kind: 'AuthenticationConfiguration',
     jwt: [
       {
@@ -33,7 +35,10 @@ function authnConfig(config: Config, cluster: Cluster) {
           username: { claim: 'username', prefix: '' },
           groups: { claim: 'groups', prefix: '' },
           uid: { claim: 'sub' },
-          extra: [{ key: SESSION_ID_KEY, valueExpression: 'claims.sid' }],
+          extra: [
+            { key: SESSION_ID_KEY, valueExpression: 'claims.sid' },
+            ...(credential_id ? [] : [{ key: TOKEN_ID_KEY, valueExpression: 'claims.jti' }]),
+          ],
         },
         userValidationRules,
       },

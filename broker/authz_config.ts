@@ -4,6 +4,7 @@
 import { stringify } from 'yaml';
 import { CurfewError } from '../shared/errors.ts';
 import { type Cluster, type Config, clusterNamed, type Webhook } from './config.ts';
+import { type Capabilities, capabilitiesOf } from './kubernetes_version.ts';
 import { SESSION_ID_KEY } from './webhook_review.ts';
 
 /** Where the API server's machine keeps the printed kubeconfig, unless it is said otherwise. */
@@ -11,32 +12,36 @@ export const KUBECONFIG_PATH = '/etc/kubernetes/curfew-webhook.kubeconfig';
 
 /**
  * @param kubeconfig path of the printed kubeconfig on the API server's machine
- * @returns YAML of apiserver.config.k8s.io/v1
- * @throws CurfewError `usage` when there is no such cluster, `configuration` when it has no webhook
+ * @param kubernetes the version of the API server, `1.33`; without it, what is current
+ * @returns YAML of apiserver.config.k8s.io
+ * @throws CurfewError `usage` when there is no such cluster, or that version takes no such configuration; `configuration`
+ *   when the cluster has no webhook
  */
-export function printAuthzConfig(config: Config, clusterName: string, kubeconfig: string): string {
+export function printAuthzConfig(config: Config, clusterName: string, kubeconfig: string, kubernetes?: string): string {
+  const capabilities = capabilitiesOf(kubernetes);
   const { cluster, webhook } = withWebhook(config, clusterName);
   const head = `# For kube-apiserver --authorization-config, cluster ${cluster.name}. Printed by: curfew-broker print authz-config\n`;
   const authorizers = [
-    { type: 'Webhook', name: 'curfew', webhook: settingsOf(webhook, kubeconfig) },
+    { type: 'Webhook', name: 'curfew', webhook: settingsOf(webhook, kubeconfig, capabilities) },
     { type: 'Node', name: 'node' },
     { type: 'RBAC', name: 'rbac' },
   ];
-  const object = { apiVersion: 'apiserver.config.k8s.io/v1', kind: 'AuthorizationConfiguration', authorizers };
+  const apiVersion = `apiserver.config.k8s.io/${capabilities.config_version}`;
+  const object = { apiVersion, kind: 'AuthorizationConfiguration', authorizers };
   return head + stringify(object, { lineWidth: 0 });
 }
 
 /** Nothing is cached: an end takes effect with the next request. Only requests of our sessions are asked about. */
-function settingsOf({ on_failure }: Webhook, kubeConfigFile: string) {
+function settingsOf({ on_failure }: Webhook, kubeConfigFile: string, { cache_switch }: Capabilities) {
+  // Both lengths are required. Where caching cannot be switched off, what is kept for a nanosecond is never found again.
+  const ttl = cache_switch ? '1s' : '1ns';
   return {
     timeout: '3s',
     subjectAccessReviewVersion: 'v1',
     matchConditionSubjectAccessReviewVersion: 'v1',
-    cacheAuthorizedRequests: false,
-    cacheUnauthorizedRequests: false,
-    // required, and without meaning as nothing is cached
-    authorizedTTL: '1s',
-    unauthorizedTTL: '1s',
+    ...(cache_switch && { cacheAuthorizedRequests: false, cacheUnauthorizedRequests: false }),
+    authorizedTTL: ttl,
+    unauthorizedTTL: ttl,
     failurePolicy: on_failure === 'deny' ? 'Deny' : 'NoOpinion',
     connectionInfo: { type: 'KubeConfigFile', kubeConfigFile },
     matchConditions: [{ expression: `has(request.extra) && '${SESSION_ID_KEY}' in request.extra` }],
@@ -55,7 +60,7 @@ export function printWebhookKubeconfig(
 ): string {
   const { cluster, webhook } = withWebhook(config, clusterName);
   if (asks === 'authentication' && !webhook.authentication) {
-    throw new CurfewError('configuration', `the webhook of cluster ${cluster.name} has not authentication: true`);
+    throw new CurfewError('configuration', `the webhook of cluster ${cluster.name} does not have authentication: true`);
   }
   const server = `${config.issuer}/webhooks/${asks === 'authorization' ? 'authorize' : 'authenticate'}`;
   const ca = config.issuer_ca === undefined ? {} : { 'certificate-authority-data': base64(config.issuer_ca) };

@@ -15,6 +15,7 @@ import { type Config, loadConfig } from './config.ts';
 import { createClusterApis } from './kubernetes/apis.ts';
 import { printRbac, printServiceAccounts } from './kubernetes/manifests.ts';
 import { visibleJson } from './names.ts';
+import about from './package.json' with { type: 'json' };
 import { loadCases, testCases } from './policy_cases.ts';
 import { explainPolicy } from './policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './policy_question.ts';
@@ -99,9 +100,17 @@ async function checkConfig({ config: file }: { config: string }): Promise<void> 
   process.exitCode = exit;
 }
 
+interface AuthzOptions {
+  readonly config: string;
+  readonly cluster: string;
+  readonly kubeconfig: string;
+  readonly kubernetes?: string;
+}
+
 function program(): Command {
   const root = new Command('curfew-broker')
     .description('exchanges OIDC logins for TTL-bound Kubernetes tokens, and ends sessions')
+    .version(about.version, '--version', 'print the version')
     .exitOverride()
     .configureOutput({ writeErr: () => undefined, outputError: () => undefined });
   root
@@ -120,8 +129,9 @@ function program(): Command {
     .description('an AuthenticationConfiguration for one cluster, for --authentication-config')
     .requiredOption('--config <file>', 'the configuration')
     .requiredOption('--cluster <name>', "the cluster's name")
-    .action(async ({ config, cluster }: { config: string; cluster: string }) => {
-      stdout.write(printAuthnConfig(await loadConfig(config, { env }), cluster));
+    .option('--kubernetes <version>', "the API server's version where it is not current, such as 1.33")
+    .action(async ({ config, cluster, kubernetes }: { config: string; cluster: string; kubernetes?: string }) => {
+      stdout.write(printAuthnConfig(await loadConfig(config, { env }), cluster, kubernetes));
     });
   print
     .command('authz-config')
@@ -133,8 +143,9 @@ function program(): Command {
       "where the API server's machine keeps the printed webhook-kubeconfig",
       KUBECONFIG_PATH,
     )
-    .action(async ({ config, cluster, kubeconfig }: { config: string; cluster: string; kubeconfig: string }) => {
-      stdout.write(printAuthzConfig(await loadConfig(config, { env }), cluster, kubeconfig));
+    .option('--kubernetes <version>', "the API server's version where it is not current, such as 1.33")
+    .action(async ({ config, cluster, kubeconfig, kubernetes }: AuthzOptions) => {
+      stdout.write(printAuthzConfig(await loadConfig(config, { env }), cluster, kubeconfig, kubernetes));
     });
   print
     .command('webhook-kubeconfig')

@@ -29,14 +29,16 @@ export interface AccessReview {
   readonly discovery: boolean;
 }
 
-/** @returns `undefined` for anything that is no SubjectAccessReview of authorization.k8s.io/v1 */
+/** What of both reviews is looked at is the same in these. What is asked in one is answered in it. */
+const VERSIONS = ['v1', 'v1beta1'];
+
+/** @returns `undefined` for anything that is no SubjectAccessReview of authorization.k8s.io, v1 or v1beta1 */
 export function parseAccessReview(body: unknown): AccessReview | undefined {
-  if (!isObject(body) || body.kind !== 'SubjectAccessReview' || body.apiVersion !== 'authorization.k8s.io/v1') {
-    return undefined;
-  }
-  const { spec } = body;
+  const review = reviewOf(body, 'SubjectAccessReview', 'authorization.k8s.io');
+  if (!review) return undefined;
+  const { spec } = review;
   if (!isObject(spec) || typeof spec.user !== 'string') return undefined;
-  const asked = { apiVersion: body.apiVersion, user: spec.user, ...idsOf(spec.extra) };
+  const asked = { apiVersion: review.apiVersion, user: spec.user, ...idsOf(spec.extra) };
   const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
   if (isObject(resource)) return { ...asked, ...ofResource(resource), discovery: false };
   if (isObject(path)) return { ...asked, ...ofPath(text(path.path), text(path.verb)), within: {} };
@@ -114,9 +116,22 @@ const CLUSTER_SCOPED: ReadonlySet<string> = new Set(
   }).flatMap(([group, resources]) => resources.map((resource) => `${resource}.${group}`)),
 );
 
-/** @returns the token of a TokenReview of authentication.k8s.io/v1, or `undefined` for anything else */
-export function parseTokenReview(body: unknown): string | undefined {
-  if (!isObject(body) || body.kind !== 'TokenReview' || body.apiVersion !== 'authentication.k8s.io/v1')
-    return undefined;
-  return isObject(body.spec) && typeof body.spec.token === 'string' ? body.spec.token : undefined;
+/** A token that an API server asks about. */
+export interface TokenReview {
+  readonly apiVersion: string;
+  readonly token: string;
+}
+
+/** @returns `undefined` for anything that is no TokenReview of authentication.k8s.io, v1 or v1beta1 */
+export function parseTokenReview(body: unknown): TokenReview | undefined {
+  const review = reviewOf(body, 'TokenReview', 'authentication.k8s.io');
+  if (!review || !isObject(review.spec) || typeof review.spec.token !== 'string') return undefined;
+  return { apiVersion: review.apiVersion, token: review.spec.token };
+}
+
+function reviewOf(body: unknown, kind: string, group: string): { apiVersion: string; spec: unknown } | undefined {
+  if (!isObject(body) || body.kind !== kind) return undefined;
+  const { apiVersion, spec } = body;
+  const known = VERSIONS.some((version) => apiVersion === `${group}/${version}`);
+  return known ? { apiVersion: apiVersion as string, spec } : undefined;
 }

@@ -1,18 +1,27 @@
 // The webhooks of kube-apiserver: who asks is known by its token before a byte of the question is read.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { CurfewError } from '../../shared/errors.ts';
+import { CurfewError, meaning } from '../../shared/errors.ts';
+import { isObject } from '../../shared/wire.ts';
 import { authenticate } from '../authentication.ts';
 import { authorize } from '../authorization.ts';
 import { type Broker, recordStranger } from '../broker.ts';
 import type { Cluster } from '../config.ts';
 import type { Webhook, WebhookOutcome } from '../metrics.ts';
+import { Rarely } from '../rarely.ts';
 import { clusterOfToken } from '../webhook_caller.ts';
 import { parseAccessReview, parseTokenReview } from '../webhook_review.ts';
 import { sendError } from './answer.ts';
 
 /** Larger than a review about a person with as many groups, and as long ones, as are taken. */
 const LARGEST_REVIEW = 512 * 1024;
+
+const NO_WEBHOOK_TOKEN = 'the bearer token is no webhook token of this broker';
+/** What of a body that is refused is said again: what Kubernetes could have meant, and nothing that anybody makes up. */
+const KNOWN =
+  /^(SubjectAccessReview|TokenReview) of (authorization|authentication)\.k8s\.io\/v[0-9]((alpha|beta)[0-9])?$/;
+/** What each is asked with. */
+const REVIEW: Readonly<Record<Webhook, string>> = { authorize: 'SubjectAccessReview', authenticate: 'TokenReview' };
 
 export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
   const callers = new WeakMap<FastifyRequest, Cluster>();
@@ -24,10 +33,26 @@ export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
     async (_request: FastifyRequest, body: string) => parseJson(body),
   );
 
+  // An administrator who sets a webhook up sees only `Unauthorized` at the API server: here is why.
+  const said = new Rarely();
+  const sayRefused = (request: FastifyRequest, reason: string) => {
+    const [what, cluster] = [REVIEW[webhookOf(request)], callers.get(request)?.name];
+    const unsaid = said.note([what, cluster, reason].join('\n'), broker.now());
+    if (unsaid === undefined) return;
+    const facts = { cluster, address: request.address, reason, ...(unsaid > 0 && { repeated: unsaid }) };
+    broker.log.warn(facts, `a ${what} was refused`);
+  };
+  app.addHook('onError', async (request, _reply, error) => {
+    const reason = refusalOf(error);
+    if (reason !== undefined) sayRefused(request, reason);
+  });
   app.addHook('onRequest', async (request, reply) => {
     const cluster = clusterOfToken(broker.config, request.headers.authorization);
     if (cluster) callers.set(request, cluster);
-    else return refuseCaller(broker, request, reply);
+    else {
+      sayRefused(request, NO_WEBHOOK_TOKEN);
+      return refuseCaller(broker, request, reply);
+    }
   });
   app.addHook('onResponse', (request, { statusCode, elapsedTime }, done) => {
     const outcome = outcomes.get(request) ?? (statusCode < 500 ? 'refused' : 'failed');
@@ -42,20 +67,22 @@ export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
 
   app.post('/webhooks/authorize', async (request, reply) => {
     const review = parseAccessReview(request.body);
-    if (!review) throw new CurfewError('request_invalid', 'expected a SubjectAccessReview of authorization.k8s.io/v1');
+    if (!review) throw unreadable('SubjectAccessReview', 'authorization.k8s.io', request.body);
     const opinion = await authorize(broker, callerOf(request), review);
     outcomes.set(request, opinion.denied ? 'denied' : 'no_opinion');
     const status = opinion.denied ? { allowed: false, ...opinion } : { allowed: false };
-    return reply.send({ apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', status });
+    return reply.send({ apiVersion: review.apiVersion, kind: 'SubjectAccessReview', status });
   });
 
   app.post('/webhooks/authenticate', async (request, reply) => {
-    const token = parseTokenReview(request.body);
-    if (token === undefined)
-      throw new CurfewError('request_invalid', 'expected a TokenReview of authentication.k8s.io/v1');
-    const status = await authenticate(broker, callerOf(request), token);
+    const review = parseTokenReview(request.body);
+    if (!review) throw unreadable('TokenReview', 'authentication.k8s.io', request.body);
+    const cluster = callerOf(request);
+    if (!cluster.webhook?.authentication)
+      sayRefused(request, 'webhook.authentication: true is not set for this cluster');
+    const status = await authenticate(broker, cluster, review.token);
     outcomes.set(request, status.authenticated ? 'authenticated' : 'not_authenticated');
-    return reply.send({ apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', status });
+    return reply.send({ apiVersion: review.apiVersion, kind: 'TokenReview', status });
   });
 }
 
@@ -63,11 +90,30 @@ function webhookOf({ routeOptions }: FastifyRequest): Webhook {
   return routeOptions.url?.endsWith('/authenticate') ? 'authenticate' : 'authorize';
 }
 
+function unreadable(kind: string, group: string, body: unknown): CurfewError {
+  const { kind: got, apiVersion } = isObject(body) ? body : {};
+  const known = typeof got === 'string' && typeof apiVersion === 'string' && KNOWN.test(`${got} of ${apiVersion}`);
+  const instead = known ? `, got a ${got} of ${apiVersion}` : '';
+  return new CurfewError('request_invalid', `expected a ${kind} of ${group}/v1 or v1beta1${instead}`);
+}
+
+/** In our own words, so that there are few; `undefined` for what is a failure and has its own line. */
+function refusalOf(error: Error & { readonly statusCode?: number }): string | undefined {
+  if (error instanceof CurfewError) return meaning(error.code).status < 500 ? error.message : undefined;
+  switch (error.statusCode) {
+    case 413:
+      return `the review is larger than ${LARGEST_REVIEW / 1024} KiB`;
+    case 415:
+      return 'expected application/json';
+    default:
+      return (error.statusCode ?? 500) < 500 ? 'the request cannot be read' : undefined;
+  }
+}
+
 async function refuseCaller(broker: Broker, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const grant = webhookOf(request) === 'authenticate' ? 'authentication' : 'authorization';
-  const message = 'the bearer token is no webhook token of this broker';
   await recordStranger(broker, grant, 'webhook_token', request.address);
-  return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError('webhook_token', message));
+  return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError('webhook_token', NO_WEBHOOK_TOKEN));
 }
 
 function parseJson(text: string): unknown {

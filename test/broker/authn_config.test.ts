@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { printAuthnConfig } from '../../broker/authn_config.ts';
+import { printAuthzConfig } from '../../broker/authz_config.ts';
 import { type ConfigFiles, makeConfigFiles, SETTINGS } from './config_files.ts';
 
 let config: ConfigFiles;
@@ -76,4 +77,62 @@ describe('the authn-config', () => {
   test('for a cluster that there is not is refused, with those there are', async () => {
     await assert.rejects(print('prod'), { code: 'usage', message: /"prod".*prod-eu, dev/ });
   });
+});
+
+describe('for an older API server', () => {
+  const HOOKED = { clusters: [{ ...SETTINGS.clusters[0], webhook: { token_file: 'hook', on_failure: 'deny' } }] };
+  const load = () => config.load(HOOKED, { hook: 'ab'.repeat(32) });
+  const authn = async (version?: string): Promise<Printed> => parse(printAuthnConfig(await load(), 'prod-eu', version));
+  const authz = async (version?: string) => {
+    const { apiVersion, authorizers } = parse(printAuthzConfig(await load(), 'prod-eu', '/k', version));
+    return { apiVersion, webhook: authorizers[0].webhook as Readonly<Record<string, unknown>> };
+  };
+  const keys = ({ jwt: [{ claimMappings }] }: Printed) =>
+    (claimMappings.extra as { key: string; valueExpression: string }[]).map(({ key }) => key);
+
+  for (const version of ['1.30', 'v1.30', '1.31.14', '1.32', '1.33', '1.33.13', 'v1.33.4-gke.1200', '1.33.1+k3s1']) {
+    test(`${version}: v1beta1, nothing kept in caches by length alone, and the token's id where it is not passed on`, async () => {
+      const { apiVersion, webhook } = await authz(version);
+      const printed = await authn(version);
+      assert.deepEqual(new Set([apiVersion, printed.apiVersion]), new Set(['apiserver.config.k8s.io/v1beta1']));
+      assert.equal('cacheAuthorizedRequests' in webhook || 'cacheUnauthorizedRequests' in webhook, false);
+      assert.deepEqual([webhook.authorizedTTL, webhook.unauthorizedTTL], ['1ns', '1ns']);
+      const own = /^v?1\.3[01]/.test(version) ? ['curfew.internal/token-id'] : [];
+      assert.deepEqual(keys(printed), ['curfew.internal/session-id', ...own]);
+    });
+  }
+
+  for (const version of [undefined, '1.34', 'v1.34.0', '1.37.2', '1.100']) {
+    test(`${version ?? 'none said'}: v1, and no cache`, async () => {
+      const { apiVersion, webhook } = await authz(version);
+      assert.deepEqual(
+        [apiVersion, (await authn(version)).apiVersion].map((one) => one.split('/')[1]),
+        ['v1', 'v1'],
+      );
+      assert.deepEqual([webhook.cacheAuthorizedRequests, webhook.cacheUnauthorizedRequests], [false, false]);
+      assert.deepEqual(keys(await authn(version)), ['curfew.internal/session-id']);
+    });
+  }
+
+  for (const version of [
+    '1.29',
+    'v1.20.15',
+    '1.0',
+    '2.0',
+    '',
+    '1',
+    '1.',
+    '1.x',
+    '1.033',
+    ' 1.33',
+    '1.33\n',
+    '-1.33',
+    'latest',
+  ]) {
+    test(`${JSON.stringify(version)} is refused by name`, async () => {
+      const refused = { code: 'usage', message: /^--kubernetes: / };
+      await assert.rejects(authn(version), refused);
+      await assert.rejects(authz(version), refused);
+    });
+  }
 });

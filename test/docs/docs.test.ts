@@ -259,3 +259,15 @@ test('every link between the documents leads somewhere', () => {
     if (anchor !== undefined) assert.ok(headings.includes(anchor), `${file}: ${link}`);
   }
 });
+
+test('whatever the test cluster sets so that its API servers ask the broker, the documents tell an administrator to set', () => {
+  const set = ['test/cluster/api_server.ts', 'test/support/world.ts'].flatMap((file) =>
+    [...read(file).matchAll(/--(?:authentication|authorization)-[\w-]+/g)].map(([flag]) => flag),
+  );
+  assert.ok(new Set(set).size >= 5, set.join(' '));
+  const documented = `${README}\n${read('docs/webhooks.md')}`;
+  for (const flag of set) assert.ok(new RegExp(`${flag}(?![\\w-])`).test(documented), flag);
+  // With the values that are documented, where they matter for whether it works at all.
+  assert.match(read('test/support/world.ts'), /--authentication-token-webhook-version=v1'/);
+  assert.match(documented, /--authentication-token-webhook-version=v1`/);
+});

@@ -406,6 +406,117 @@ describe('TokenReview', () => {
   });
 });
 
+describe('what an API server may ask in', () => {
+  const headers = () => ({ 'content-type': 'application/json', authorization: `Bearer ${service.webhook_tokens.dev}` });
+  const send = async (path: string, body: unknown, more: Readonly<Record<string, string>> = {}) => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    const url = `${service.url}/webhooks/${path}`;
+    const answer = await fetch(url, { method: 'POST', headers: { ...headers(), ...more }, body: text });
+    return {
+      status: answer.status,
+      body: (await answer.json()) as { apiVersion?: string; kind?: string; status?: object },
+    };
+  };
+  const lines = () => service.log.filter((line) => line.includes('was refused')).map((line) => JSON.parse(line));
+
+  test('v1beta1, which kube-apiserver sends by default, is answered in v1beta1, and v1 in v1', async () => {
+    const token = await tokenFor('dev');
+    for (const version of ['v1', 'v1beta1']) {
+      const reviewed = `authentication.k8s.io/${version}`;
+      // As kube-apiserver 1.37.2 writes it.
+      const asked = { metadata: { creationTimestamp: null }, spec: { token, audiences: ['x'] }, status: { user: {} } };
+      const answer = await send('authenticate', { kind: 'TokenReview', apiVersion: reviewed, ...asked });
+      assert.deepEqual([answer.status, answer.body.apiVersion, answer.body.kind], [200, reviewed, 'TokenReview']);
+      assert.equal((answer.body.status as { authenticated: boolean }).authenticated, true);
+      const group = `authorization.k8s.io/${version}`;
+      const review = { ...reviewOf({ user: USER, sid, jti: service.tokenId(sid) }), apiVersion: group };
+      const opinion = await send('authorize', review);
+      assert.deepEqual(
+        [opinion.status, opinion.body],
+        [200, { apiVersion: group, kind: 'SubjectAccessReview', status: { allowed: false } }],
+      );
+    }
+  });
+
+  test('other versions, groups and kinds are refused', async () => {
+    const review = reviewOf({ user: USER, sid, jti: service.tokenId(sid) });
+    for (const apiVersion of [
+      'authorization.k8s.io/v1alpha1',
+      'authorization.k8s.io/v2',
+      'authentication.k8s.io/v1',
+      'v1',
+      '',
+      7,
+      null,
+    ]) {
+      assert.equal((await send('authorize', { ...review, apiVersion })).status, 400, String(apiVersion));
+      const asked = {
+        kind: 'TokenReview',
+        apiVersion: String(apiVersion).replace('authentication', 'x'),
+        spec: { token: 'x' },
+      };
+      assert.equal((await send('authenticate', asked)).status, 400, String(apiVersion));
+    }
+  });
+
+  test('what is refused stands in the log with what was wrong, each kind once a minute with a count, and nothing of what was sent', async () => {
+    service.advance(3600);
+    const secret = 'eyJhbGciOi-not-to-be-logged';
+    const wrong: readonly [path: string, body: unknown, headers: Readonly<Record<string, string>>, reason: RegExp][] = [
+      [
+        'authenticate',
+        { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v2', spec: { token: secret } },
+        {},
+        /expected a TokenReview .*v1beta1, got a TokenReview of authentication\.k8s\.io\/v2/,
+      ],
+      ['authenticate', reviewOf({ user: secret, sid }), {}, /got a SubjectAccessReview of authorization\.k8s\.io\/v1/],
+      [
+        'authenticate',
+        { kind: secret, apiVersion: secret },
+        {},
+        /expected a TokenReview of authentication\.k8s\.io\/v1 or v1beta1$/,
+      ],
+      ['authorize', secret, {}, /not JSON/],
+      ['authorize', [], {}, /expected a SubjectAccessReview/],
+      ['authorize', secret, { 'content-type': `text/${secret}` }, /expected application\/json/],
+      ['authorize', { pad: secret.repeat(40_000) }, {}, /larger than 512 KiB/],
+      ['authorize', {}, { authorization: `Bearer ${secret}` }, /no webhook token/],
+    ];
+    const before = lines().length;
+    for (let i = 0; i < 3; i++) for (const [path, body, more] of wrong) await send(path, body, more);
+    const first = lines().slice(before);
+    assert.equal(first.length, wrong.length);
+    for (const [i, [path, , more, reason]] of wrong.entries()) {
+      assert.match(first[i].reason, reason);
+      assert.match(first[i].msg, path === 'authorize' ? /SubjectAccessReview/ : /TokenReview/);
+      assert.deepEqual(
+        [first[i].level, first[i].cluster, first[i].address],
+        [40, 'authorization' in more ? undefined : 'dev', '127.0.0.1'],
+      );
+    }
+    service.advance(60);
+    for (const [path, body, more] of wrong) await send(path, body, more);
+    const second = lines().slice(before + wrong.length);
+    assert.deepEqual(
+      second.map(({ repeated }) => repeated),
+      wrong.map(() => 2),
+    );
+    assert.ok(!service.log.join('').includes(secret));
+  });
+
+  test('an API server that asks about tokens where that is not switched on stands in the log', async () => {
+    const clusters = CLUSTERS.map((cluster) => ({
+      ...cluster,
+      webhook: { ...cluster.webhook, authentication: false },
+    }));
+    await service.reload({ clusters });
+    const review = await askAuthentication(service.url, service.webhook_tokens.dev ?? '', await tokenFor('dev'));
+    await service.reload({});
+    assert.equal(review.authenticated, false);
+    assert.ok(lines().some(({ reason, cluster }) => cluster === 'dev' && /authentication: true/.test(reason)));
+  });
+});
+
 test('I6 while the store fails nothing is answered that could be taken for an opinion: 503, and on_failure decides', async () => {
   const broken = await startTestService({ clusters: CLUSTERS, policy: POLICY });
   try {
