@@ -3,6 +3,7 @@
 
 import { meaning } from '../shared/errors.ts';
 import { parseGetToken } from './arguments.ts';
+import type { Remembered } from './cache/entry.ts';
 import { readEntry } from './cache/read.ts';
 import { parseExecInfo, printCredential } from './exec_info.ts';
 import { judge } from './judge.ts';
@@ -11,7 +12,7 @@ import { cacheDirectory } from './paths.ts';
 import { sayPrompt } from './prompt.ts';
 import { asError, sayError } from './refusal.ts';
 import { recordOf, refusedByRecord } from './session_record.ts';
-import { isDefault, readOrThrow } from './settings.ts';
+import { type Config, isDefault, readOrThrow } from './settings.ts';
 import { VERSION } from './version.ts';
 import { warningDue } from './warning.ts';
 
@@ -50,11 +51,17 @@ function getToken(machine: Machine): Answer | undefined {
   if (fault !== undefined || info.interactive) return undefined;
   const { broker: url, cluster } = parsed.key;
   const settings = readOrThrow(machine);
-  const refused = judgement?.act === 'refuse' ? judgement.refused : refusedByRecord(recordOf(machine, settings, url));
+  const refused = judgement?.act === 'refuse' ? judgement.refused : knownRefusal(machine, settings, url);
   if (!refused) return undefined;
   const error = asError({ url, is_default: isDefault(env, settings, url) }, refused, cluster);
   const stderr = sayError(error).map((line) => `curfew: ${line}\n`);
   return { stdout: '', stderr: stderr.join(''), exit: meaning(error.code).exit };
+}
+
+/** Of a broker that nobody set up here the full program knows what to say: an administrator may have. */
+function knownRefusal(machine: Machine, settings: Config, url: string): Remembered | undefined {
+  const record = recordOf(machine, settings, url);
+  return record || settings.brokers[url] ? refusedByRecord(record) : undefined;
 }
 
 function done(stdout: string): Answer {

@@ -187,7 +187,8 @@ function isGiven(field: [string, string | undefined]): field is [string, string]
   return field[1] !== undefined;
 }
 
-function refuseInsecure(url: string, { env }: Host): void {
+/** @throws CurfewError `insecure` */
+export function refuseInsecure(url: string, { env }: Pick<Host, 'env'>): void {
   if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0') {
     const hint = 'unset NODE_TLS_REJECT_UNAUTHORIZED; --ca-file adds a root that you trust';
     throw new CurfewError('insecure', 'NODE_TLS_REJECT_UNAUTHORIZED=0 turns certificate checks off', { hint });

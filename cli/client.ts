@@ -2,7 +2,7 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import type { MetadataCluster } from '../shared/wire.ts';
-import { type Broker, createBroker } from './broker.ts';
+import { type Broker, createBroker, refuseInsecure } from './broker.ts';
 import { type Cache, openCache } from './cache/cache.ts';
 import { readConfig } from './config.ts';
 import type { Host } from './host.ts';
@@ -12,6 +12,7 @@ import { stateDirectoryOf } from './record.ts';
 import type { AskedBroker } from './refusal.ts';
 import { createSecrets, type Secrets } from './secrets/secrets.ts';
 import { isDefault } from './settings.ts';
+import { type Trusted, trust } from './trust.ts';
 
 export interface Client extends AskedBroker {
   readonly host: Host;
@@ -19,14 +20,17 @@ export interface Client extends AskedBroker {
   readonly send: Send;
   readonly cache: Cache;
   readonly secrets: Secrets;
+  readonly trusted: Trusted;
 }
 
-/** @throws CurfewError `insecure`, `configuration` */
+/** @throws CurfewError `insecure`, `configuration`, `unknown_broker` */
 export function createClient(host: Host, url: string, ca_file?: string): Client {
   const config = readConfig(host);
   // What cannot be kept as it was asked for is said before anybody logs in.
   stateDirectoryOf(host);
-  const send = createSend(host, ca_file ?? config.brokers[url]?.ca_file);
+  refuseInsecure(url, host);
+  const trusted = trust(host, config, url, ca_file);
+  const send = createSend(host, trusted.ca_file);
   const broker = createBroker(url, send, host);
   const is_default = isDefault(host.env, config, url);
   return {
@@ -37,6 +41,7 @@ export function createClient(host: Host, url: string, ca_file?: string): Client 
     cache: openCache(host),
     secrets: createSecrets(host, config.secret_storage),
     is_default,
+    trusted,
   };
 }
 

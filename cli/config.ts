@@ -1,29 +1,72 @@
 // The plugin's own settings, written by `setup`: the brokers by URL, and which one is meant without a word.
 
+import { existsSync } from 'node:fs';
 import { CurfewError } from '../shared/errors.ts';
 import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
+import { namedFolders, usualDirectory } from './folders.ts';
 import { configDirectoryOf, type Host } from './host.ts';
 import { brokerKey } from './paths.ts';
+import { faultOfPlace } from './place.ts';
 import { type Config, readSettings } from './settings.ts';
 
-/** @throws CurfewError `configuration` that names the file and what is wrong in it */
+/**
+ * Reads the settings, which say whom kubectl's calls trust: where others could put their own in place of them, none are believed.
+ *
+ * @throws CurfewError `configuration` that names the file and what is wrong in it
+ */
 export function readConfig(host: Host): Config {
   const file = fileOf(host);
   const config = readSettings(host, file);
+  if (typeof config !== 'string' && !existsSync(file)) return config;
+  // Whose it is says more than that it cannot be read.
+  const place = faultOfPlace(file, host.uid);
+  if (place !== undefined) throw notBelieved(host, file, place);
   if (typeof config !== 'string') return config;
   throw new CurfewError('configuration', `${file}${config}`, { hint: 'correct it, or run: kubectl curfew setup' });
+}
+
+/**
+ * Before anything is written that kubectl will run or believe.
+ *
+ * @throws CurfewError `configuration` where HOME is another person's, or others could exchange what would stand there
+ */
+export function requireOwnPlace(host: Host, directory: string): void {
+  const { strange_home, uid } = host;
+  if (strange_home) {
+    const message = `HOME (${strange_home.home}) belongs to another user (uid ${strange_home.owner}), and this runs as uid ${uid}`;
+    const hint = 'run it without sudo; for a kubectl that always runs as this user: sudo -H kubectl curfew setup';
+    throw new CurfewError('configuration', message, { hint });
+  }
+  const place = faultOfPlace(directory, uid);
+  if (place !== undefined) throw notBelieved(host, directory, place);
+}
+
+function notBelieved({ uid }: Host, path: string, fault: string): CurfewError {
+  const hint = fault.includes('can be written by others')
+    ? 'what others can change is not believed: take it from them with chmod go-w, see what they changed, and try again'
+    : `if it is meant to be yours, have it given back: sudo chown -R ${uid} THAT_FOLDER; else set CURFEW_CONFIG_DIR to a folder of yours, and run setup`;
+  return new CurfewError('configuration', `${path} is not used: ${fault}`, { hint });
 }
 
 function fileOf(host: Host): string {
   return `${configDirectoryOf(host)}/config.json`;
 }
 
-/** @throws CurfewError `configuration` */
+/** Writes the settings, and names their folder in the usual one, so that it counts for kubectl. @throws CurfewError `configuration` */
 export function writeConfig(host: Host, config: Config): void {
   const directory = configDirectoryOf(host);
+  write(host, directory, 'config.json', config);
+  const usual = usualDirectory(host.env);
+  if (usual === undefined || usual === directory) return;
+  const before = namedFolders(host, usual);
+  if (!before.includes(directory)) write(host, usual, 'folders.json', { folders: [...before, directory] });
+}
+
+function write(host: Host, directory: string, name: string, content: object): void {
+  requireOwnPlace(host, directory);
   const fault = makePrivateDirectory(directory, host);
   try {
-    writeWhole(fileOf(host), `${JSON.stringify(config, null, 2)}\n`, host);
+    writeWhole(`${directory}/${name}`, `${JSON.stringify(content, null, 2)}\n`, host);
   } catch (cause) {
     throw new CurfewError('configuration', `${directory} ${fault ?? `cannot be written (${codeOf(cause)})`}`, {
       cause,

@@ -9,6 +9,7 @@ import {
   openSync,
   readdirSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
@@ -21,6 +22,8 @@ const LEFT_OVER = 60_000;
 
 /** Makes the directory with mode 0700 when it is absent. @returns why it must not be written to, as words after its name */
 export function makePrivateDirectory(directory: string, host: Host): string | undefined {
+  const strange = strangerAbove(directory, host);
+  if (strange !== undefined) return strange;
   try {
     mkdirSync(dirname(directory), { recursive: true, mode: 0o700 });
     mkdirSync(directory, { mode: 0o700 });
@@ -28,6 +31,21 @@ export function makePrivateDirectory(directory: string, host: Host): string | un
     if (codeOf(error) !== 'EEXIST') return `cannot be made (${codeOf(error)})`;
   }
   return faultOfDirectory(host, directory);
+}
+
+/** Nothing is made in another person's folder: it would not be theirs. */
+function strangerAbove(directory: string, { uid }: Host): string | undefined {
+  if (uid === undefined) return undefined;
+  for (let path = directory; ; path = dirname(path)) {
+    try {
+      const owner = statSync(path, { throwIfNoEntry: false })?.uid;
+      if (owner !== undefined)
+        return owner === uid || owner === 0 ? undefined : `belongs to another user (uid ${owner})`;
+    } catch {
+      return undefined;
+    }
+    if (path === dirname(path)) return undefined;
+  }
 }
 
 /**

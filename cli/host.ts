@@ -2,14 +2,22 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import type { Clock, Seconds } from '../shared/time.ts';
+import { configDirectory } from './folders.ts';
 import type { Files } from './machine.ts';
-import { cacheDirectory, configDirectory, type Environment, type UserId } from './paths.ts';
+import type { StrangeHome } from './own_home.ts';
+import { cacheDirectory, type Environment, type UserId } from './paths.ts';
 
 export interface Host {
   readonly now: Clock;
   readonly random: (bytes: number) => Buffer;
+  /** Without another person's folders (`own_home.ts`). */
   readonly env: Environment;
+  /** The effective one. */
   readonly uid: UserId;
+  /** Set where HOME is another person's, as under `sudo -E`: nothing is read or written there. */
+  readonly strange_home?: StrangeHome | undefined;
+  /** Where administrators say which brokers are trusted, and who must own that. */
+  readonly administrators: { readonly folder: string; readonly uid: number };
   readonly files: Files;
   /** Process id of whoever called: kubectl. */
   readonly parent: number;
@@ -40,7 +48,7 @@ export interface Host {
 }
 
 export function configDirectoryOf(host: Host): string {
-  return configDirectory(host.env) ?? lost('CURFEW_CONFIG_DIR');
+  return configDirectory(host.env, host) ?? lost('CURFEW_CONFIG_DIR');
 }
 
 export function cacheDirectoryOf(host: Host): string {

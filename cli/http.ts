@@ -1,12 +1,11 @@
 // One HTTP request to broker or IdP: own roots, proxy of the environment, deadlines, no redirects, small answers only.
 // node:https does all of it, and is loaded in a tenth of the time of a client library.
 
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import tls from 'node:tls';
-import { CurfewError } from '../shared/errors.ts';
 import { isLoopback } from '../shared/origin.ts';
+import { readCertificates } from './certificates.ts';
 import { codeOf } from './files.ts';
 import type { Host } from './host.ts';
 import { type ProxyServer, proxyFor } from './proxy.ts';
@@ -148,18 +147,6 @@ function send(
     });
     outgoing.end(body);
   });
-}
-
-function readCertificates(file: string): string[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new CurfewError('configuration', `--ca-file ${file} cannot be read (${codeOf(cause)})`, { cause });
-  }
-  const found = text.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g);
-  if (!found) throw new CurfewError('configuration', `--ca-file ${file} has no PEM certificate`);
-  return found;
 }
 
 function everyRoot(own: readonly string[] = []): string[] {

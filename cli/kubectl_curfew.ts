@@ -31,7 +31,7 @@ const { argv, env, platform, version } = process;
 const known = answer({
   args: argv.slice(2),
   env,
-  uid: process.getuid?.(),
+  uid: process.geteuid?.(),
   files: nodeFiles,
   now: fromMilliseconds(Date.now()),
   system: platform === 'win32' ? 'windows' : 'posix',

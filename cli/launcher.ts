@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { CurfewError } from '../shared/errors.ts';
 import { readOurs } from './cache/read.ts';
+import { requireOwnPlace } from './config.ts';
 import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
 import { configDirectoryOf, type Host } from './host.ts';
 import { VERSION } from './version.ts';
@@ -22,6 +23,7 @@ export interface Launcher {
 /** @throws CurfewError `configuration` */
 export function writeLauncher(host: Host): Launcher {
   const directory = directoryOf(host);
+  requireOwnPlace(host, directory);
   const fault = makePrivateDirectory(directory, host);
   try {
     writeWhole(`${directory}/${BESIDE[host.platform === 'win32' ? 'windows' : 'posix']}`, whatIsBeside(host), host);

@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { isatty } from 'node:tty';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
@@ -10,6 +11,7 @@ import { parseGetToken } from './arguments.ts';
 import { getToken } from './get_token.ts';
 import type { Host } from './host.ts';
 import { nodeFiles } from './node_files.ts';
+import { ownEnvironment } from './own_home.ts';
 import { sayError } from './refusal.ts';
 import { terminalOf } from './terminal.ts';
 
@@ -48,12 +50,16 @@ function nameOf(error: unknown): string {
   return 'code' in error && typeof error.code === 'string' ? `${error.name} ${error.code}` : error.name;
 }
 
-function hostOf({ env, platform, arch, execPath }: NodeJS.Process): Host {
+function hostOf({ env: given, platform, arch, execPath }: NodeJS.Process): Host {
+  const uid = process.geteuid?.();
+  const { env, strange_home } = ownEnvironment(given, { files: nodeFiles, uid }, homeOfUser);
   return {
     now: () => fromMilliseconds(Date.now()),
     random: randomBytes,
     env,
-    uid: process.getuid?.(),
+    uid,
+    strange_home,
+    administrators: { folder: '/etc/curfew', uid: 0 },
     files: nodeFiles,
     parent: process.ppid,
     platform,
@@ -64,6 +70,16 @@ function hostOf({ env, platform, arch, execPath }: NodeJS.Process): Host {
     print: (text) => writeAll(1, text),
     ...terminalOf(env, (text) => writeAll(2, text)),
   };
+}
+
+/** As the system knows it: not HOME. */
+function homeOfUser(): string | undefined {
+  try {
+    return userInfo().homedir;
+  } catch {
+    // A user without an entry, as in a container.
+    return undefined;
+  }
 }
 
 /** All of it, at once: nothing is lost at exit, whatever the other end is. */

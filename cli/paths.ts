@@ -28,13 +28,6 @@ export function runtimeDirectory(env: Environment, { files, uid }: Reader): stri
   return stat?.kind === 'directory' && (uid === undefined || stat.uid === uid) ? `${runtime}/curfew` : undefined;
 }
 
-/** The directory for what outlives a boot: settings, facts of sessions, secrets where there is no keychain. */
-export function configDirectory(env: Environment): string | undefined {
-  if (env.CURFEW_CONFIG_DIR) return absolute(env.CURFEW_CONFIG_DIR);
-  const base = absolute(env.XDG_CONFIG_HOME) ?? beneathHome(env, '.config');
-  return base && `${base}/curfew`;
-}
-
 /** A name as one part of a path. What is too long for a file name is cut, and told apart by a checksum. */
 export function fileName(...parts: readonly string[]): string {
   const name = parts.map(encodeURIComponent).join(',');

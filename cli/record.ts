@@ -5,8 +5,9 @@ import { CurfewError } from '../shared/errors.ts';
 import { readOurs } from './cache/read.ts';
 import { readConfig } from './config.ts';
 import { makePrivateDirectory, removeFile, writeWhole } from './files.ts';
+import { configDirectory } from './folders.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
-import { configDirectory, runtimeDirectory } from './paths.ts';
+import { runtimeDirectory } from './paths.ts';
 import {
   parseRecord,
   printRecord,
@@ -75,7 +76,7 @@ export function removeRecord(host: Host, broker: string): void {
 
 function otherDirectories(host: Host): readonly string[] {
   const state = stateDirectoryOf(host);
-  const all = [configDirectory(host.env), runtimeDirectory(host.env, host)];
+  const all = [configDirectory(host.env, host), runtimeDirectory(host.env, host)];
   return all.flatMap((directory) => (directory === undefined || directory === state ? [] : [directory]));
 }
 

@@ -6,8 +6,9 @@ import { isObject, isResolvedLimits, isWireSession, type WireSession } from '../
 import type { Endpoints } from './broker.ts';
 import { isRemembered, type Remembered } from './cache/entry.ts';
 import { readOurs } from './cache/read.ts';
+import { configDirectory } from './folders.ts';
 import type { Reader } from './machine.ts';
-import { cacheDirectory, configDirectory, type Environment, fileName, runtimeDirectory } from './paths.ts';
+import { cacheDirectory, type Environment, fileName, runtimeDirectory } from './paths.ts';
 import type { Config, SecretStorage } from './settings.ts';
 
 const VERSION = 1;
@@ -44,7 +45,7 @@ export function stateDirectory(
   reader: Reader,
   storage: SecretStorage | undefined,
 ): string | undefined {
-  if (storage !== 'memory') return configDirectory(env);
+  if (storage !== 'memory') return configDirectory(env, reader);
   const [runtime, cache] = [runtimeDirectory(env, reader), cacheDirectory(env, reader)];
   return runtime !== undefined && (cache === runtime || cache?.startsWith(`${runtime}/`)) ? runtime : undefined;
 }

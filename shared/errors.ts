@@ -108,6 +108,12 @@ export const CODES = {
   rule_error: { ...IDENTITY, hint: 'ask who runs curfew-broker: a rule of the policy could not be evaluated' },
   // handles, proofs, targets
   unknown_session: { ...ID_TOKEN, error: 'invalid_grant' },
+  unknown_broker: {
+    exit: EXIT.login_required,
+    status: 400,
+    error: 'access_denied',
+    hint: 'ask who gave you this kubeconfig for the setup command',
+  },
   proof_invalid: PROOF,
   proof_replayed: PROOF,
   proof_nonce: { ...PROOF, error: 'use_dpop_nonce' },

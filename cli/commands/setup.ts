@@ -8,14 +8,15 @@ import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { createBroker } from '../broker.ts';
 import { findCluster } from '../client.ts';
-import { readConfig, writeConfig } from '../config.ts';
+import { readConfig, requireOwnPlace, writeConfig } from '../config.ts';
 import { printExecInfo } from '../exec_info.ts';
-import type { Host } from '../host.ts';
+import { configDirectoryOf, type Host } from '../host.ts';
 import { createSend } from '../http.ts';
 import { editKubeconfig, findEntry, kubeconfigFile, setEntry } from '../kubeconfig.ts';
 import { type Launcher, writeLauncher } from '../launcher.ts';
 import { oneLine } from '../one_line.ts';
 import { rememberProbe } from '../secrets/probe.ts';
+import { brokerOf, requireByHand } from '../trust.ts';
 
 export interface SetupOptions {
   /** From `brokerKey`. */
@@ -28,7 +29,9 @@ export interface SetupOptions {
 }
 
 export async function setupCommand(host: Host, options: SetupOptions): Promise<void> {
+  requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
   const config = readConfig(host);
+  requireByHand(host, config, options.broker);
   const ca_file = options.caFile === undefined ? undefined : resolve(options.caFile);
   const known = ca_file ?? config.brokers[options.broker]?.ca_file;
   const metadata = await createBroker(options.broker, createSend(host, known), host).metadata();
@@ -40,7 +43,6 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
   const launcher = writeLauncher(host);
   // Who sets up may just have made a keychain work.
   rememberProbe(host, undefined);
-  const broker = known === undefined ? {} : { ca_file: known };
   const file = kubeconfigFile(host, options.kubeconfig);
   const user = {
     command: launcher.file,
@@ -63,7 +65,7 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
   writeConfig(host, {
     ...config,
     default: options.broker,
-    brokers: { ...config.brokers, [options.broker]: broker },
+    brokers: { ...config.brokers, [options.broker]: brokerOf(known, metadata.identity_provider.issuer) },
     contexts: { ...config.contexts, ...Object.fromEntries(named) },
   });
   host.print(report(host, file, launcher, contexts, current));

@@ -22,6 +22,7 @@ import { asRemembered, entryOf, RENEWING } from '../renew.ts';
 import type { Place } from '../session_record.ts';
 import type { Flow } from '../settings.ts';
 import { sayUntil } from '../strikes.ts';
+import { rememberBroker, requireIdentityProvider } from '../trust.ts';
 import { LOOK, sentence } from './browser.ts';
 import { discover } from './identity_provider.ts';
 import { openWay } from './open_way.ts';
@@ -61,6 +62,7 @@ export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
   // By the same key the new login replaces the session of before, wherever that was kept.
   const before = readRecord(client.host, client.url) ?? strayRecord(client.host, client.url);
   const [metadata, key] = await Promise.all([client.broker.metadata(), loadKey(client, before?.kept_in)]);
+  requireIdentityProvider(client, metadata);
   const cluster = wish.cluster === undefined ? undefined : findCluster(metadata.clusters, wish.cluster);
   const provider = await discover(metadata.identity_provider, client.send);
   await using way = await openWay(client, metadata, provider, wish);
@@ -209,6 +211,7 @@ async function keep(
       host.say(`the login cannot be kept (${codeOf(error)})`);
     }
   }
+  rememberBroker(client, metadata);
   const target: Key | undefined = cluster && { broker: url, cluster: cluster.name, max_age: wish.max_age };
   const entry = target && entryOf(target, reply, asked_at);
   if (entry) cache.write(entry);

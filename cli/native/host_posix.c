@@ -24,7 +24,7 @@ char **host_arguments(int argc, char **argv) { return argc > 0 ? argv + 1 : argv
 char **host_environment(void) { return environ; }
 
 bool host_uid(uint32_t *uid) {
-  *uid = (uint32_t)getuid();
+  *uid = (uint32_t)geteuid();
   return true;
 }
 

@@ -136,6 +136,15 @@ static int fail(const char *what, const char *path) {
   return EXIT_CONFIGURATION;
 }
 
+// Whether others than this program's own user could have put there what is to be run. Its owner is who set it up, or root.
+static bool is_open(const char *self, const char *file) {
+  uint32_t uid;
+  struct found own = {0}, found = {0};
+  if (!host_uid(&uid)) return false;
+  if (host_read(self, 0, true, &own) || host_read(file, 0, true, &found)) return true;
+  return (found.uid != own.uid && found.uid != 0) || (found.mode & 2) != 0;
+}
+
 // Beside this program stand, a line each, the paths of Node.js and of the full program, as `setup` wrote them.
 static int hand_over(char **arguments) {
   char *self = host_self();
@@ -146,6 +155,10 @@ static int hand_over(char **arguments) {
   snprintf(file, size, "%s.full", self);
   struct found found = {0};
   if (host_read(file, 65536, true, &found) || !found.content) return fail("the full program is not known: no ", file);
+  if (is_open(self, file)) return fail("others can change what this program starts: ", file);
+  char *slash = strrchr(self, '/');
+  char *folder = slash ? strndup(self, (size_t)(slash - self) + 1) : NULL;
+  if (folder && is_open(self, folder)) return fail("others can change what this program starts: ", folder);
   char *node = strtok(found.content, "\r\n"), *full = strtok(NULL, "\r\n");
   if (!node || !full) return fail("the full program is not known: nothing usable in ", file);
   host_become(node, full, arguments);

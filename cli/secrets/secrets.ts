@@ -1,8 +1,9 @@
 // Chooses where secrets are kept: as `secret_storage` says, or the OS keychain, else a file; and says so once.
 
 import { existsSync } from 'node:fs';
+import { configDirectory } from '../folders.ts';
 import type { Host } from '../host.ts';
-import { configDirectory, runtimeDirectory } from '../paths.ts';
+import { runtimeDirectory } from '../paths.ts';
 import type { Place } from '../session_record.ts';
 import type { SecretStorage } from '../settings.ts';
 import { createSecretFile, secretFile } from './file.ts';
@@ -30,7 +31,7 @@ export interface Secrets {
 export function createSecrets(host: Host, wanted?: SecretStorage): Secrets {
   const places: Readonly<Record<Place, SecretStore>> = {
     keychain: createKeychain(host),
-    file: createSecretFile(host, configDirectory(host.env)),
+    file: createSecretFile(host, configDirectory(host.env, host)),
     memory: createSecretFile(host, runtimeDirectory(host.env, host)),
   };
   const attempts: readonly Place[] = wanted === undefined ? ['keychain', 'file'] : [wanted];
@@ -86,7 +87,7 @@ export function createSecrets(host: Host, wanted?: SecretStorage): Secrets {
 /** The file that holds them, where they are in one. */
 export function fileOf(host: Host, place: Place, broker: string): string | undefined {
   if (place === 'keychain') return undefined;
-  const directory = place === 'memory' ? runtimeDirectory(host.env, host) : configDirectory(host.env);
+  const directory = place === 'memory' ? runtimeDirectory(host.env, host) : configDirectory(host.env, host);
   return directory === undefined ? undefined : secretFile(directory, broker);
 }
 

@@ -83,7 +83,7 @@ describe('usage', () => {
 describe('status', () => {
   let desk: Desk;
   before(async () => {
-    desk = await openDesk();
+    desk = await openDesk({}, { known: false });
   });
   after(() => desk.stop());
   const json = async () => JSON.parse((await desk.curfew(['status', '-o', 'json'])).stdout);

@@ -1,11 +1,12 @@
 // A person's desk without a cluster: the plugin's bundle, a real broker and IdP, a browser, and what kubectl would say.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { brokerOf } from '../../cli/trust.ts';
 import { freePort } from '../cluster/ports.ts';
-import { installNative, nodeProgram, type PROGRAMS } from '../native/launcher.ts';
+import { installNative, nodeProgram, type PROGRAMS, type Program } from '../native/launcher.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from '../support/browser.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
@@ -77,16 +78,18 @@ interface DeskOptions {
   /** Changes to the broker's `identity_provider`. */
   readonly identityProvider?: Settings;
   readonly via?: (typeof PROGRAMS)[number];
+  /** Whether the broker is one that was set up here; kubeconfig is not written. */
+  readonly known?: boolean;
   /** For openssl: certificates of another time. */
   readonly openssl?: Readonly<Record<string, string>>;
 }
 
 export async function openDesk(
   changes: Settings = {},
-  { idp: idpOptions = {}, identityProvider = {}, via = 'native', openssl = {} }: DeskOptions = {},
+  { idp: idpOptions = {}, identityProvider = {}, via = 'native', known = true, openssl = {} }: DeskOptions = {},
 ): Promise<Desk> {
   const dir = temporaryFolder('desk');
-  const { command } = via === 'native' ? await installNative(path.join(dir, 'bin')) : await nodeProgram();
+  const { command } = via === 'native' ? await installNative(path.join(dir, 'bin')) : await withOwnHome();
   const [program, ...words] = command;
   const authority = await createCertificateAuthority(path.join(dir, 'ca'), undefined, openssl);
   const idp = await startIdp({ users: USERS, ...idpOptions });
@@ -117,6 +120,12 @@ export async function openDesk(
     return writeFile(configFile, stringify(config));
   };
   await write({});
+  const home = via === 'native' || process.geteuid?.() !== 0 ? [] : [ownHomeOf(command)];
+  const folders = [path.join(dir, 'config'), ...home.map((own) => path.join(own, '.config/curfew'))];
+  for (const folder of known ? folders : [])
+    await trustBroker(folder, url, { ca_file: authority.caFile, identity_provider: idp.issuer });
+  // kubectl's calls take the settings of another folder only where the usual one names it.
+  await writePrivate(path.join(dir, '.config/curfew'), 'folders.json', { folders: [path.join(dir, 'config')] });
   const start = () => startBroker({ configFile, url, ca: authority.caPem });
   let broker = await start().catch(async (error: unknown) => {
     await idp.stop();
@@ -176,6 +185,43 @@ export async function openDesk(
       await idp.stop();
     },
   };
+}
+
+/** What `setup` leaves of a broker, without the clusters in kubeconfig. */
+export async function trustBroker(
+  folder: string,
+  url: string,
+  { ca_file, identity_provider }: { readonly ca_file: string; readonly identity_provider: string },
+): Promise<void> {
+  await writePrivate(folder, 'config.json', { brokers: { [url]: brokerOf(ca_file, identity_provider) } });
+}
+
+async function writePrivate(folder: string, name: string, value: object): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFile(path.join(folder, name), JSON.stringify(value), { mode: 0o600 });
+}
+
+/**
+ * The program on Node.js, where root's own home, which `sudo -E` leads to, is a folder that goes with the tests: nothing of the
+ * machine is read or changed.
+ */
+async function withOwnHome(): Promise<Program> {
+  const program = await nodeProgram();
+  const [node, ...words] = program.command;
+  if (process.geteuid?.() !== 0) return program;
+  const folder = temporaryFolder('own');
+  await chmod(folder, 0o755);
+  const file = path.join(folder, 'node');
+  const script = `const os = require('node:os'); const of = os.userInfo;
+    os.userInfo = (...more) => ({ ...of(...more), homedir: ${JSON.stringify(path.join(folder, 'home'))} });`;
+  await writeFile(path.join(folder, 'own_home.cjs'), script, { mode: 0o644 });
+  const preload = path.join(folder, 'own_home.cjs');
+  await writeFile(file, `#!/bin/sh\nexec '${node}' -r '${preload}' "$@"\n`, { mode: 0o755 });
+  return { ...program, command: [file, ...words] };
+}
+
+function ownHomeOf([program]: Program['command']): string {
+  return path.join(path.dirname(program), 'home');
 }
 
 /** Each call of a kubectl of its own: the plugin's parent. */

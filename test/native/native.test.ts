@@ -137,11 +137,19 @@ for (const target of OURS) {
       remember({ session, kept_in: 'pocket' });
       assert.ok(!(await agree()));
       rmSync(recordFile);
+      assert.ok(!(await agree()), 'a broker that nobody set up');
+      const known = { brokers: { [KEY.broker]: {} } };
+      writeFileSync(path.join(home, '.config/curfew/config.json'), JSON.stringify(known), { mode: 0o600 });
       assert.ok(await agree());
+      for (const mode of [0o602, 0o666]) {
+        chmodSync(path.join(home, '.config/curfew/config.json'), mode);
+        assert.ok(!(await agree()), 'others could have written it (P14)');
+      }
+      chmodSync(path.join(home, '.config/curfew/config.json'), 0o600);
       const runtime = path.join(home, 'runtime');
       mkdirSync(path.join(runtime, 'curfew/sessions'), { recursive: true, mode: 0o700 });
       const config = path.join(home, '.config/curfew/config.json');
-      writeFileSync(config, JSON.stringify({ brokers: {}, secret_storage: 'memory' }));
+      writeFileSync(config, JSON.stringify({ ...known, secret_storage: 'memory' }));
       assert.ok(!(await agree()), 'there is no runtime directory');
       const { CURFEW_CACHE_DIR: _, ...rest } = { ...env, XDG_RUNTIME_DIR: runtime };
       assert.ok(!(await agree(ARGS, { ...rest, CURFEW_CACHE_DIR: cache })), 'the cache outlives it');
@@ -286,6 +294,21 @@ for (const target of OURS) {
       pty.write('\x03');
       const { code, signal } = await pty.exit;
       assert.ok(signal === 2 || code === 130, `code ${code}, signal ${signal}`);
+    });
+
+    it('P14 starts nothing that others could have put in its place: exit 78, one error and one hint', async () => {
+      const bin = path.dirname(program);
+      for (const [target, mode] of [
+        [full, 0o602],
+        [bin, 0o777],
+      ] as const) {
+        const before = statSync(target).mode & 0o777;
+        chmodSync(target, mode);
+        const { code, stdout, stderr } = await run(program, ['login'], { env });
+        chmodSync(target, before);
+        assert.deepEqual([code, stdout], [78, '']);
+        assert.match(stderr, /^curfew: error: others can change .*\ncurfew: hint: .*\n$/);
+      }
     });
 
     it('says what to do where it does not find the full program: exit 78, one error and one hint', async () => {
