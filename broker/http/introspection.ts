@@ -14,7 +14,6 @@ import { originOf } from './token.ts';
 export function introspectionRoutes(app: FastifyInstance, broker: Broker, proofs: ProofVerifier): void {
   const url = `${broker.config.issuer}/introspect`;
   app.post<{ Body: Form | undefined }>('/introspect', async (request, reply) => {
-    reply.header('Cache-Control', 'no-store');
     const token = required(request.body ?? new Map(), 'token');
     try {
       const { authorization, dpop } = request.headers;

@@ -11,9 +11,11 @@ import { tellAddresses } from './client_address.ts';
 import { LARGEST_BODY } from './form.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
+import { faultOfHead } from './request_head.ts';
 import { sessionRoutes } from './sessions.ts';
 import { logoutRoute, pushRoute } from './signals.ts';
 import { tokenRoutes } from './token.ts';
+import { answerBadTarget, answerUnreadable, keepFromCaches } from './unreadable.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
@@ -35,18 +37,29 @@ export interface ServerOptions {
 
 export function createServer(broker: Broker, { log, readiness, tls }: ServerOptions): FastifyInstance {
   const { config } = broker;
-  const http = { headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 };
+  const http = {
+    ...{ headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
+    // Looked at with the rest of the head, and answered like that.
+    requireHostHeader: false,
+  };
   const common = {
     bodyLimit: LARGEST_BODY,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: REQUEST_MS,
     forceCloseConnections: 'idle' as const,
+    clientErrorHandler: answerUnreadable,
+    frameworkErrors: answerBadTarget,
   };
   const app: FastifyInstance = tls
     ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls) } })
     : Fastify({ ...common, http });
 
+  keepFromCaches(app.server);
   tellAddresses(app, config.trusted_proxies);
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    const fault = faultOfHead(raw);
+    done(fault === undefined ? undefined : new CurfewError('request_invalid', fault));
+  });
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('X-Content-Type-Options', 'nosniff');
     if (!readiness.accepting) reply.header('Connection', 'close');

@@ -9,6 +9,7 @@ import { type Broker, type Refused, recordStranger } from '../broker.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { type EndWish, endSessions, type ListWish, listSessions, showSession } from '../session_api.ts';
 import { sendError, sendRefused } from './answer.ts';
+import { parseForm } from './form.ts';
 import { originOf } from './token.ts';
 
 const MOST = 1000;
@@ -36,7 +37,6 @@ export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: Proo
     reply: FastifyReply,
     story: () => Promise<T | Refused>,
   ): Promise<FastifyReply> => {
-    reply.header('Cache-Control', 'no-store');
     try {
       const outcome = await story();
       return 'refused' in outcome ? sendRefusal(reply, outcome as Refused) : reply.send(outcome);
@@ -50,24 +50,24 @@ export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: Proo
   };
 
   app.get('/v1/sessions', (request, reply) =>
-    answer(request, reply, async () => listSessions(broker, askerOf(request), parseList(request.query))),
+    answer(request, reply, async () => listSessions(broker, askerOf(request), parseList(request))),
   );
   app.get<{ Params: { sid: string } }>('/v1/sessions/:sid', (request, reply) =>
     answer(request, reply, async () => {
-      parseQuery(request.query, []);
+      parseQuery(request, []);
       const { sid } = request.params;
       return showSession(broker, askerOf(request, `/${encodeURIComponent(sid)}`), sid);
     }),
   );
   app.delete('/v1/sessions', (request, reply) =>
     answer(request, reply, async () => {
-      const wish = parseEndMany(request.query);
+      const wish = parseEndMany(request);
       return endSessions(broker, askerOf(request), wish);
     }),
   );
   app.delete<{ Params: { sid: string } }>('/v1/sessions/:sid', (request, reply) =>
     answer(request, reply, async () => {
-      const { reason } = parseQuery(request.query, ['reason']);
+      const { reason } = parseQuery(request, ['reason']);
       const { sid } = request.params;
       return endSessions(broker, askerOf(request, `/${encodeURIComponent(sid)}`), { sid, note: noteOf(reason) });
     }),
@@ -98,18 +98,18 @@ function errorOf(code: Code): OAuthError {
 
 type Query = Readonly<Record<string, string | undefined>>;
 
-/** @throws CurfewError `request_invalid` for a parameter that is unknown or repeated */
-function parseQuery(query: unknown, names: readonly string[]): Query {
-  const given = Object.entries((query ?? {}) as Record<string, unknown>);
-  for (const [name, value] of given) {
+/** @throws CurfewError `request_invalid` for a parameter that is unknown, repeated or malformed */
+function parseQuery({ url }: FastifyRequest, names: readonly string[]): Query {
+  const begin = url.indexOf('?');
+  const query = begin === -1 ? new Map<string, string>() : parseForm(url.slice(begin + 1));
+  for (const name of query.keys()) {
     if (!names.includes(name)) throw invalid(`${JSON.stringify(name).slice(0, 60)}: unknown parameter`);
-    if (typeof value !== 'string') throw invalid(`${name}: is repeated`);
   }
-  return Object.fromEntries(given) as Query;
+  return Object.fromEntries(query);
 }
 
-function parseList(query: unknown): ListWish {
-  const { all, limit, after } = parseQuery(query, ['all', 'limit', 'after']);
+function parseList(request: FastifyRequest): ListWish {
+  const { all, limit, after } = parseQuery(request, ['all', 'limit', 'after']);
   if (all !== undefined && all !== 'true') throw invalid('all: expected true');
   if (limit !== undefined && !(/^[1-9][0-9]{0,3}$/.test(limit) && Number(limit) <= MOST)) {
     throw invalid(`limit: expected 1 to ${MOST}`);
@@ -125,8 +125,8 @@ function placeOf(after: string | undefined): ListWish['after'] {
   return { opened_at: seconds(Number(opened_at)), sid };
 }
 
-function parseEndMany(query: unknown): EndWish {
-  const { user, all, reason } = parseQuery(query, ['user', 'all', 'reason']);
+function parseEndMany(request: FastifyRequest): EndWish {
+  const { user, all, reason } = parseQuery(request, ['user', 'all', 'reason']);
   const note = noteOf(reason);
   if (user !== undefined && user !== '' && all === undefined) return { user, note };
   if (all === 'true' && user === undefined) return { all: true, note };

@@ -14,8 +14,6 @@ import { type Form, LARGEST_BODY, required } from './form.ts';
 /** In the scope of `tokenRoutes`, whose parser of forms it uses. */
 export function logoutRoute(app: FastifyInstance, broker: Broker): void {
   app.post<{ Body: Form | undefined }>('/backchannel-logout', async (request, reply) => {
-    // 2.8
-    reply.header('Cache-Control', 'no-store');
     try {
       await receiveLogout(broker, required(request.body ?? new Map(), 'logout_token'), request.address);
       return reply.code(200).send();

@@ -32,7 +32,6 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
     grant: 'exchange' | 'renewal' | 'revocation',
     story: () => Promise<Granted | Refused | undefined>,
   ) => {
-    reply.header('Cache-Control', 'no-store');
     try {
       const outcome = await story();
       if (outcome === undefined) return reply.code(200).send();
