@@ -3,6 +3,7 @@
 
 import { findJudged, judge } from './authorization.ts';
 import type { Broker } from './broker.ts';
+import { sayClockFault } from './clock.ts';
 import type { Cluster } from './config.ts';
 import { verifyToken } from './verify_token.ts';
 import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from './webhook_review.ts';
@@ -29,6 +30,8 @@ export async function authenticate(broker: Broker, cluster: Cluster, token: stri
     return { authenticated: false, error: 'curfew: not configured for this cluster' };
   const claims = verifyToken(broker, token, now);
   if (!claims || claims.aud !== cluster.audience) return { authenticated: false };
+  const fault = broker.clock.fault();
+  if (fault !== undefined) return { authenticated: false, error: `curfew: ${sayClockFault(fault)}` };
   const found = await store.read((db) => findJudged(db, claims.sid));
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, { user: claims.username, within: {} }, session, now);

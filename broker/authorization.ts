@@ -8,6 +8,7 @@ import { type ResolvedLimits, type Target, withYields } from '../shared/policy.t
 import { over, plus, type Seconds } from '../shared/time.ts';
 import type { DenialEvent } from './audit.ts';
 import { type Broker, groupsOf, mayLogIn, mayUse } from './broker.ts';
+import { sayClockFault } from './clock.ts';
 import { type Cluster, type Config, takenAfterExp, targetLimits } from './config.ts';
 import { isOldTokenId } from './old_token_ids.ts';
 import { factsOf, findBySid, type Session, sessionLimits, settle, yieldsOfSession } from './sessions.ts';
@@ -43,6 +44,10 @@ export async function authorize(broker: Broker, cluster: Cluster, review: Access
   // kubectl shows no reason where discovery is denied, only `unknown`: what it asks for next is denied in words.
   if (review.sid === undefined || review.discovery) return NO_OPINION;
   const { config, store, touches } = broker;
+  // Not no opinion: where the API server goes on without us, an ended session would pass.
+  const fault = broker.clock.fault();
+  if (fault !== undefined)
+    return { denied: true, reason: `curfew: ${sayClockFault(fault)}; ask who runs curfew-broker` };
   const now = broker.now();
   const { sid } = review;
   const shown = tokenShown(broker, cluster, sid, review.jti ?? '', now);

@@ -8,6 +8,7 @@ import { type ResolvedLimits, resolveLimits, withYields, type Yield } from '../s
 import { type Clock, earliest, plus, type Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../shared/wire.ts';
 import type { Asking, DenialEvent, RefusalEvent } from './audit.ts';
+import type { BrokerClock } from './clock.ts';
 import { type Cluster, type Config, clusterLimits, groupsTighten, type IdentityProviderSettings } from './config.ts';
 import type { Proof } from './dpop.ts';
 import type { FailingAddresses } from './failed_logins.ts';
@@ -52,6 +53,8 @@ export interface Broker {
   readonly transmitters: Transmitters;
   /** The API servers of clusters with `credential: service-account`. */
   readonly apis: ClusterApis;
+  readonly clock: BrokerClock;
+  /** The clock's, for decisions. */
   readonly now: Clock;
 }
 

@@ -24,6 +24,7 @@ import {
   type ToSign,
   wireSession,
 } from './broker.ts';
+import { requireClock } from './clock.ts';
 import { groupsTighten } from './config.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';
 import { admits, type Identity, identityOf } from './identity.ts';
@@ -55,11 +56,15 @@ export async function exchange(broker: Broker, caller: Caller, request: Exchange
     const verified = await verifyLogin(broker, caller, request);
     const delayed = await refuseDelayed(broker, verified);
     if (delayed) return delayed;
-    const outcome = await store.transaction((transaction) => openOrCount(transaction, broker, verified, now()));
+    const outcome = await store.transaction((transaction) => {
+      requireClock(broker);
+      return openOrCount(transaction, broker, verified, now());
+    });
     if ('pending' in outcome) return await bindToken(broker, outcome);
     return 'to_sign' in outcome ? signReply(broker.keys, outcome) : outcome;
   } catch (error) {
-    if (error instanceof CurfewError && isFailedLogin(error.code)) await countStranger(broker, caller, error.code);
+    if (error instanceof CurfewError && !error.unavailable && isFailedLogin(error.code))
+      await countStranger(broker, caller, error.code);
     throw error;
   }
 }
@@ -178,7 +183,8 @@ async function openOrRefuse(
   if (!(await holdUsername(transaction, identity))) {
     return refuse(transaction, event, 'username_taken', `the username ${username} is held by another person`);
   }
-  if (auth_time < (await loginAfterOf(transaction, { iss, sub, idp_sid: idToken.sid }))) {
+  const login_after = await loginAfterOf(transaction, { iss, sub, idp_sid: idToken.sid });
+  if (auth_time < login_after || iat < transaction.over_before) {
     const age = sayDuration(between(auth_time, now));
     return refuse(
       transaction,

@@ -11,7 +11,7 @@ import {
 } from 'node:crypto';
 import { CurfewError } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
-import type { Store } from './store/store.ts';
+import type { Store, Transaction } from './store/store.ts';
 
 export interface PublicJwk {
   readonly kty: 'EC';
@@ -39,13 +39,22 @@ export interface Keys {
  * @throws CurfewError `configuration` when a key was sealed under another encryption key
  */
 export async function loadKeys(store: Store, encryptionKey: KeyObject, now: Seconds): Promise<Keys> {
-  const rows = await store.transaction(async ({ db }) => {
-    const found = await db.selectFrom('signing_key').selectAll().orderBy('created_at', 'desc').execute();
-    if (found.length > 0) return found;
-    const row = makeKey(encryptionKey, now);
-    await db.insertInto('signing_key').values(row).execute();
-    return [row];
+  return store.transaction(async ({ db }) => {
+    const found = await db.selectFrom('signing_key').select('kid').executeTakeFirst();
+    if (!found) await db.insertInto('signing_key').values(makeKey(encryptionKey, now)).execute();
+    return readKeys(db, encryptionKey);
   });
+}
+
+/** Revokes all keys and makes another: what they signed is not accepted any more, and they are not published. */
+export async function replaceKeys({ db }: Transaction, encryptionKey: KeyObject, now: Seconds): Promise<void> {
+  await db.deleteFrom('signing_key').execute();
+  await db.insertInto('signing_key').values(makeKey(encryptionKey, now)).execute();
+}
+
+/** @throws CurfewError `configuration` likewise */
+export async function readKeys(db: Transaction['db'], encryptionKey: KeyObject): Promise<Keys> {
+  const rows = await db.selectFrom('signing_key').selectAll().orderBy('created_at', 'desc').execute();
   const [newest] = rows;
   if (!newest) throw new TypeError('no signing key after making one');
   return {

@@ -27,7 +27,7 @@ export async function requireLoginAfter({ db }: Transaction, subject: Subject, i
 
 /** @returns 0 where nothing was ever demanded */
 export async function loginAfterOf(
-  { db }: Transaction,
+  { db, over_before }: Transaction,
   { iss, sub, idp_sid }: { readonly iss: string; readonly sub: string; readonly idp_sid?: string | undefined },
 ): Promise<Seconds> {
   const subjects: Subject[] = [{ iss, sub }, ...(idp_sid === undefined ? [] : [{ iss, idp_sid }])];
@@ -38,7 +38,7 @@ export async function loginAfterOf(
       return found.where('kind', '=', kind).where('id', '=', id).executeTakeFirst();
     }),
   );
-  return seconds(Math.max(0, ...instants.map((row) => row?.instant ?? 0)));
+  return seconds(Math.max(over_before, ...instants.map((row) => row?.instant ?? 0)));
 }
 
 /** Longer than any `max_age`: a login from before is too old by itself. */

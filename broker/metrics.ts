@@ -8,6 +8,7 @@ import { END_REASONS } from '../shared/session.ts';
 import { between, type Seconds } from '../shared/time.ts';
 import { ActiveSessions, type Minted } from './active_sessions.ts';
 import type { AuditEvent, DenialEvent, EndEvent, PolicyEvent, SignalEvent } from './audit.ts';
+import type { ClockFault } from './clock.ts';
 import { type Config, clusterLimits } from './config.ts';
 import { EndEffects } from './end_effects.ts';
 import { nameOfType } from './signals/events.ts';
@@ -37,6 +38,7 @@ export interface Facts {
   /** By cluster; absent likewise. */
   readonly secrets_overdue?: ReadonlyMap<string, number> | undefined;
   readonly signing_since: Seconds;
+  readonly clock_fault: ClockFault | undefined;
   readonly identity_provider_failures: Readonly<Record<FailureKind, number>>;
 }
 
@@ -152,7 +154,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       for (const token of tokens) active.minted(token);
     },
     sameConfig: () => all.last_reload_successful.set(1),
-    async render({ now, config, living, secrets_overdue, signing_since, identity_provider_failures }) {
+    async render({ now, config, living, secrets_overdue, signing_since, clock_fault, identity_provider_failures }) {
       if (living === undefined) all.living.remove();
       else all.living.set(living);
       all.secrets_overdue.reset();
@@ -169,6 +171,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
         for (const reason of DENIALS) all.denials.inc({ cluster: cluster.name, reason }, 0);
       }
       for (const { cluster, segment = '', count } of active.count(now)) all.active.set({ cluster, segment }, count);
+      all.clock_believed.set(clock_fault === undefined ? 1 : 0);
       all.key_age.set(between(signing_since, now));
       all.idp_errors.reset();
       for (const kind of FAILURE_KINDS) all.idp_errors.inc({ kind }, identity_provider_failures[kind]);
@@ -264,6 +267,7 @@ function defineAll(registry: Registry<OpenMetricsContentType>) {
     ),
     groups: histogram('curfew_store_group_transactions', 'Transactions that shared one commit', GROUP),
     key_age: gauge('curfew_signing_key_age_seconds', 'Age of the key that signs tokens'),
+    clock_believed: gauge('curfew_clock_believed', '1 unless the clock of the broker is wrong: then nothing is issued'),
     reloads: counter('curfew_config_reloads_total', 'Changed configurations, taken or refused', 'outcome'),
     last_reload_successful: gauge(
       'curfew_config_last_reload_successful',

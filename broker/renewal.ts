@@ -13,6 +13,7 @@ import {
   type ToSign,
   wireSession,
 } from './broker.ts';
+import { requireClock } from './clock.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { permit } from './permit.ts';
@@ -39,9 +40,10 @@ export async function renew(broker: Broker, caller: Caller, request: RenewalRequ
   const stranger = await refuseStranger(broker, 'renewal', caller, refresh_token);
   if (stranger) return stranger;
   const idToken = id_token === undefined ? undefined : await identityProvider.verifyIdToken(id_token);
-  const outcome = await store.transaction((transaction) =>
-    renewOrRefuse(transaction, broker, caller, { ...request, idToken }, now()),
-  );
+  const outcome = await store.transaction((transaction) => {
+    requireClock(broker);
+    return renewOrRefuse(transaction, broker, caller, { ...request, idToken }, now());
+  });
   if ('pending' in outcome) return bindToken(broker, outcome);
   return 'to_sign' in outcome ? signReply(broker.keys, outcome) : outcome;
 }

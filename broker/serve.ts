@@ -9,13 +9,14 @@ import type { AuditEntry, DenialEvent, PolicyEvent, RefusalEvent } from './audit
 import { createSealer } from './audit_chain.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './check.ts';
+import { watchedClock } from './clock_watch.ts';
 import { type Config, longestTaken } from './config.ts';
 import { FailingAddresses } from './failed_logins.ts';
 import { startDeliveries } from './hooks.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
-import { loadKeys } from './keys.ts';
+import { loadKeys, readKeys } from './keys.ts';
 import { KnownRefusals } from './known_refusals.ts';
 import { createClusterApis } from './kubernetes/apis.ts';
 import { type Deletions, startDeletions } from './kubernetes/deletions.ts';
@@ -26,6 +27,7 @@ import program from './package.json' with { type: 'json' };
 import { Repeated } from './repeated.ts';
 import { startPolling } from './signals/polling.ts';
 import { createTransmitters } from './signals/transmitters.ts';
+import type { Standing } from './store/audit_head.ts';
 import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
 import { startSweeper, sweep } from './sweeper.ts';
@@ -57,6 +59,8 @@ export interface Service {
 export interface Surroundings {
   readonly now: Clock;
   readonly stopwatch: Stopwatch;
+  /** What the clock is held against: the stopwatch, unless a test bends the clock. */
+  readonly monotonic?: Stopwatch;
   readonly log: Logger;
   readonly identityProvider: IdentityProvider;
   /** Is told each row of the record after it is on disk. */
@@ -66,7 +70,7 @@ export interface Surroundings {
 
 /** @throws CurfewError `configuration` or `store`, naming what is wrong */
 export async function startService(config: Config, around: Surroundings): Promise<Service> {
-  const { now, stopwatch, log, identityProvider, onAudit, drainMs = DRAIN_MS } = around;
+  const { now: wall, stopwatch, monotonic = stopwatch, log, identityProvider, onAudit, drainMs = DRAIN_MS } = around;
   const { tls: files } = config.listen;
   const tls = files && (await readTlsPair(files));
   const metrics = createMetrics({ stopwatch, version: program.version, of_process: config.metrics !== undefined });
@@ -78,6 +82,17 @@ export async function startService(config: Config, around: Surroundings): Promis
   };
   const known_refusals = new KnownRefusals();
   const store = await openStore(config, metrics, onRow, known_refusals, log);
+  const standing = await store.standing();
+  const clock = watchedClock({ wall, monotonic, newest: standing.newest, identityProvider, log });
+  const { now } = clock;
+  await clock.ask();
+  let keys = await loadKeys(store, config.encryption_key, now());
+  const onEpoch = async ({ newest }: Standing) => {
+    keys = await store.read((db) => readKeys(db, config.encryption_key));
+    clock.accept(newest);
+    log.warn('all that there was has been declared over: other keys sign from now on');
+  };
+  store.serve({ clock, onEpoch }, standing);
   const live = createLiveConfig(config);
   const touches = new Touches();
   const denials = new Repeated<DenialEvent>(10_000);
@@ -99,10 +114,13 @@ export async function startService(config: Config, around: Surroundings): Promis
     strangers: new FailingAddresses(),
     metrics,
     log,
-    keys: await loadKeys(store, config.encryption_key, now()),
+    get keys() {
+      return keys;
+    },
     identityProvider,
     transmitters: createTransmitters(now, log),
     apis: createClusterApis(),
+    clock,
     now,
   };
   await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
@@ -143,6 +161,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await sleep(drainMs);
       await app.close();
       watcher?.close();
+      clock.stop();
       stopSweeper();
       await stopPolling();
       await broker.transmitters.close();

@@ -6,7 +6,7 @@ import { decide } from '../shared/decide.ts';
 import type { WholeLimits } from '../shared/limits.ts';
 import { type Policy, type ResolvedLimits, withYields, type Yield } from '../shared/policy.ts';
 import { type EndReason, needsNewLogin, type SessionFacts } from '../shared/session.ts';
-import { between, earliest, plus, type Seconds } from '../shared/time.ts';
+import { between, earliest, latest, plus, type Seconds } from '../shared/time.ts';
 import { gapsWithUse, keepGaps, parseGaps, textOfGaps } from './idle_gaps.ts';
 import { requireLoginAfter } from './login_after.ts';
 import type { Schema, SessionTable } from './store/schema.ts';
@@ -128,7 +128,8 @@ export async function touch(
   const { numUpdatedRows } = await db
     .updateTable('session')
     .set({
-      last_used: now,
+      // A use never moves it back, whatever the clock says.
+      last_used: latest(session.last_used, now),
       longest_idle: Math.max(session.longest_idle, between(session.last_used, now)) as Seconds,
       gaps: textOfGaps(gapsWithUse(parseGaps(session.gaps), session.last_used, now)),
       end_at_most,

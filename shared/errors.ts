@@ -202,15 +202,28 @@ export class CurfewError extends Error {
   readonly hint: string;
   /** After how many seconds the same may be tried again. */
   readonly retry_after: number | undefined;
+  /** Whether it is answered as something that is away, whatever the code says otherwise. */
+  readonly unavailable: boolean;
   constructor(
     code: Code,
     message: string,
-    options: { readonly cause?: unknown; readonly hint?: string; readonly retry_after?: number } = {},
+    options: {
+      readonly cause?: unknown;
+      readonly hint?: string;
+      readonly retry_after?: number;
+      readonly unavailable?: boolean;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'CurfewError';
     this.code = code;
     this.hint = options.hint ?? meaning(code).hint;
     this.retry_after = options.retry_after;
+    this.unavailable = options.unavailable ?? false;
   }
+}
+
+/** HTTP status and OAuth error of a failure. */
+export function answerOf({ code, unavailable }: CurfewError): Pick<Meaning, 'status' | 'error'> {
+  return meaning(unavailable ? 'unavailable' : code);
 }

@@ -51,6 +51,10 @@ export function between(start: Seconds, end: Seconds): Seconds {
   return Math.max(0, end - start) as Seconds;
 }
 
+export function latest(first: Seconds, ...rest: readonly Seconds[]): Seconds {
+  return Math.max(first, ...rest) as Seconds;
+}
+
 export function earliest(first: Seconds, ...rest: readonly Seconds[]): Seconds {
   return Math.min(first, ...rest) as Seconds;
 }

@@ -1,7 +1,7 @@
 // How a refusal looks on the wire: RFC 6749 5.2, with our reason, and what RFC 9470 3 adds.
 
 import type { FastifyReply } from 'fastify';
-import { type CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
+import { answerOf, type CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
 import type { Refusal } from '../../shared/wire.ts';
 import type { Refused } from '../broker.ts';
 
@@ -36,11 +36,12 @@ export function sendRefused(
 /** @param as_status, as_error likewise */
 export function sendError(
   reply: FastifyReply,
-  { code, message, retry_after }: CurfewError,
+  failure: CurfewError,
   as_status?: number,
   as_error?: OAuthError,
 ): FastifyReply {
-  const { status: usual, error } = meaning(code);
+  const { code, message, retry_after } = failure;
+  const { status: usual, error } = answerOf(failure);
   const status = as_status ?? usual;
   if (status === 503 || retry_after !== undefined) reply.header('Retry-After', retry_after ?? RETRY_AFTER);
   const body: Refusal = { error: as_error ?? error, error_description: message, reason: code };

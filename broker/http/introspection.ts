@@ -1,8 +1,9 @@
 // POST /introspect (RFC 7662): by the holder of a key with a proof, or by a cluster with its webhook token.
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { CurfewError, meaning } from '../../shared/errors.ts';
+import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { type Broker, recordStranger } from '../broker.ts';
+import { requireClock } from '../clock.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { introspectAsCluster, introspectAsHolder } from '../introspection.ts';
 import { clusterOfToken } from '../webhook_caller.ts';
@@ -16,6 +17,7 @@ export function introspectionRoutes(app: FastifyInstance, broker: Broker, proofs
   app.post<{ Body: Form | undefined }>('/introspect', async (request, reply) => {
     const token = required(request.body ?? new Map(), 'token');
     try {
+      requireClock(broker);
       const { authorization, dpop } = request.headers;
       if (authorization !== undefined) {
         const cluster = clusterOfToken(broker.config, authorization);
@@ -27,7 +29,7 @@ export function introspectionRoutes(app: FastifyInstance, broker: Broker, proofs
       if (!('refused' in outcome)) return reply.send(outcome);
       return sendRefused(challenge(reply), outcome, 401);
     } catch (error) {
-      if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
+      if (!(error instanceof CurfewError) || answerOf(error).status >= 500) throw error;
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
       else await recordStranger(broker, 'introspection', error.code, request.address);
       return sendError(challenge(reply), error, 401);

@@ -23,7 +23,7 @@ export function createMetricsServer(broker: Broker): FastifyInstance {
   return app;
 }
 
-async function lookUp({ store, config, keys, identityProvider, now }: Broker) {
+async function lookUp({ store, config, keys, identityProvider, clock, now }: Broker) {
   // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
   const living = await store.read(countLiving).catch(() => undefined);
   const secrets_overdue = await store.read((db) => countOverdue(db, now())).catch(() => undefined);
@@ -34,6 +34,7 @@ async function lookUp({ store, config, keys, identityProvider, now }: Broker) {
     living,
     secrets_overdue,
     signing_since,
+    clock_fault: clock.fault(),
     identity_provider_failures: identityProvider.failures,
   };
 }

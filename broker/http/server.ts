@@ -2,7 +2,7 @@
 
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
-import { CurfewError } from '../../shared/errors.ts';
+import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { createProofVerifier } from '../dpop.ts';
 import { type TlsPair, tlsOptions } from '../tls.ts';
@@ -97,10 +97,17 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
   app.register(async (scope) => pushRoute(scope, broker), { prefix });
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
-    const ready = readiness.accepting && (await broker.store.healthy());
-    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ok' : readiness.accepting ? 'store' : 'stopping' });
+    const status = await statusOf(broker, readiness);
+    return reply.code(status === 'ok' ? 200 : 503).send({ status });
   });
   return app;
+}
+
+/** What `/readyz` says: `ok`, or what keeps the broker from its work. */
+async function statusOf({ store, clock }: Broker, { accepting }: Readiness): Promise<'ok' | 'stopping' | Code> {
+  if (!accepting) return 'stopping';
+  if (clock.fault() !== undefined) return 'clock';
+  return (await store.healthy()) ? 'ok' : 'store';
 }
 
 /** RFC 9110 15.5.6 */

@@ -2,10 +2,11 @@
 
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type Code, CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
+import { answerOf, type Code, CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { type Asker, STEP_UP } from '../asker.ts';
 import { type Broker, type Refused, recordStranger } from '../broker.ts';
+import { requireClock } from '../clock.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { type EndWish, endSessions, type ListWish, listSessions, showSession } from '../session_api.ts';
 import { sendError, sendRefused } from './answer.ts';
@@ -38,10 +39,11 @@ export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: Proo
     story: () => Promise<T | Refused>,
   ): Promise<FastifyReply> => {
     try {
+      requireClock(broker);
       const outcome = await story();
       return 'refused' in outcome ? sendRefusal(reply, outcome as Refused) : reply.send(outcome);
     } catch (error) {
-      if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
+      if (!(error instanceof CurfewError) || answerOf(error).status >= 500) throw error;
       if (error.code === 'request_invalid') return sendError(reply, error);
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
       else await recordStranger(broker, 'sessions', error.code, request.address);

@@ -2,7 +2,7 @@
 // pushed (RFC 8935).
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { CurfewError, meaning } from '../../shared/errors.ts';
+import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { ownerOfBearer } from '../bearer.ts';
 import { type Broker, recordStranger } from '../broker.ts';
 import { receiveLogout } from '../signals/logout.ts';
@@ -18,7 +18,7 @@ export function logoutRoute(app: FastifyInstance, broker: Broker): void {
       await receiveLogout(broker, required(request.body ?? new Map(), 'logout_token'), request.address);
       return reply.code(200).send();
     } catch (error) {
-      if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
+      if (!(error instanceof CurfewError) || answerOf(error).status >= 500) throw error;
       await recordStranger(broker, 'backchannel_logout', error.code, request.address);
       return sendError(reply, error);
     }
@@ -50,9 +50,9 @@ export function pushRoute(app: FastifyInstance, broker: Broker): void {
       await receiveSet(broker, request.body ?? '', { source: 'push', transmitter, address: request.address });
       return reply.code(202).send();
     } catch (error) {
-      if (!(error instanceof CurfewError) || meaning(error.code).status >= 500) throw error;
+      if (!(error instanceof CurfewError) || answerOf(error).status >= 500) throw error;
       await recordStranger(broker, 'push', error.code, request.address);
-      const { status } = meaning(error.code);
+      const { status } = answerOf(error);
       if (status === 401) reply.header('WWW-Authenticate', 'Bearer');
       else broker.log.error({ code: error.code, reason: error.message }, 'a security event was refused');
       return refuse(reply, status, { err: errOf(error.code), description: error.message });

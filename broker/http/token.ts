@@ -1,8 +1,9 @@
 // POST /token and POST /revoke: parse, verify the proof, and tell the story of the grant.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { CurfewError, meaning } from '../../shared/errors.ts';
+import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { type Broker, type Caller, type Granted, type Origin, type Refused, recordStranger } from '../broker.ts';
+import { requireClock, requireTime } from '../clock.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { exchange } from '../exchange.ts';
 import { renew } from '../renewal.ts';
@@ -39,7 +40,7 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
     } catch (error) {
       if (!(error instanceof CurfewError)) throw error;
       if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else if (meaning(error.code).status < 500) await recordStranger(broker, grant, error.code, request.address);
+      else if (answerOf(error).status < 500) await recordStranger(broker, grant, error.code, request.address);
       return sendError(reply, error);
     }
   };
@@ -47,6 +48,7 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
   app.post<{ Body: Form | undefined }>('/token', async (request, reply) => {
     const parsed = parseTokenRequest(request.body ?? new Map());
     return answer(request, reply, parsed.grant, async () => {
+      requireClock(broker);
       const caller = callerOf(request, `${issuer}/token`);
       return parsed.grant === 'exchange'
         ? exchange(broker, caller, parsed.request)
@@ -56,9 +58,10 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
 
   app.post<{ Body: Form | undefined }>('/revoke', async (request, reply) => {
     const handle = required(request.body ?? new Map(), 'token');
-    return answer(request, reply, 'revocation', async () =>
-      revoke(broker, callerOf(request, `${issuer}/revoke`), handle),
-    );
+    return answer(request, reply, 'revocation', async () => {
+      requireTime(broker);
+      return revoke(broker, callerOf(request, `${issuer}/revoke`), handle);
+    });
   });
 }
 

@@ -3,6 +3,7 @@
 
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
+import { requireTime } from '../clock.ts';
 import type { Transaction } from '../store/store.ts';
 import { LOGOUT_EVENT, type LogoutToken } from '../upstream/logout_token.ts';
 import { act, knowsIdpSessions, type Meant, receiveOnce } from './received.ts';
@@ -12,6 +13,7 @@ import { act, knowsIdpSessions, type Meant, receiveOnce } from './received.ts';
  */
 export async function receiveLogout(broker: Broker, text: string, address: string): Promise<void> {
   const { identityProvider, store, log, now } = broker;
+  requireTime(broker);
   const token = await identityProvider.verifyLogoutToken(text, now());
   const refused = await store.transaction((transaction) => logOut(transaction, broker, token, address));
   if (refused === 'logout_token_unmatched') {

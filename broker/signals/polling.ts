@@ -4,7 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
-import { CurfewError, meaning } from '../../shared/errors.ts';
+import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { isBearer } from '../config/files.ts';
@@ -114,7 +114,7 @@ async function receiveAll(
       outcomes.ack.push(jti);
     } catch (error) {
       if (!(error instanceof CurfewError)) throw error;
-      if (meaning(error.code).status >= 500) away = error;
+      if (answerOf(error).status >= 500) away = error;
       else {
         const refusal = { event: 'refusal', grant: 'poll', at: broker.now(), reason: error.code } as const;
         await broker.store.transaction((transaction) => transaction.audit(refusal));

@@ -4,6 +4,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { SignalSource } from '../audit.ts';
 import type { Broker } from '../broker.ts';
+import { requireTime } from '../clock.ts';
 import type { Config, Transmitter } from '../config.ts';
 import { isName } from '../names.ts';
 import type { Transaction } from '../store/store.ts';
@@ -25,6 +26,7 @@ export interface Delivery {
  */
 export async function receiveSet(broker: Broker, text: string, delivery: Delivery): Promise<string> {
   const { transmitters, store, log, now } = broker;
+  requireTime(broker);
   const { transmitter } = delivery;
   const set = await verifySet(text, transmitter, transmitters.signerOf(transmitter), now());
   const heeded = set.events.map((event) => heed(event, broker.config, transmitter));

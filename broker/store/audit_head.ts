@@ -1,13 +1,17 @@
 // The newest link of the record's chain, sealed in the store. The chain goes on from what was sealed, never from what happens
 // to stand there: rows that were cut off, added or changed from outside must not be sealed as if they had always been so.
 
-import { CompiledQuery, type Kysely } from 'kysely';
+import { CompiledQuery, type Kysely, type Selectable } from 'kysely';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
 import { GENESIS, type Link, type Sealer } from '../audit_chain.ts';
-import type { Schema } from './schema.ts';
+import type { Schema, StoreStateTable } from './schema.ts';
 
 // Each commit runs these: as text they are not built anew each time, which would cost more than running them.
-const SELECT_HEAD = `select head.seq, head.hash, head.seal, coalesce((select max(seq) from audit), 0) as newest
-  from (select 1) left join audit_head as head on head.id = 1`;
+const SELECT_HEAD = `select head.seq, head.hash, head.seal, coalesce((select max(seq) from audit), 0) as newest,
+    state.epoch, state.over_before, state.newest as newest_instant
+  from store_state as state left join audit_head as head on head.id = 1 where state.id = 1`;
+const UPDATE_NEWEST = 'update store_state set newest = ? where id = 1';
 const UPSERT_HEAD = `insert into audit_head (id, seq, hash, seal) values (1, ?, ?, ?)
   on conflict (id) do update set seq = excluded.seq, hash = excluded.hash, seal = excluded.seal`;
 
@@ -17,13 +21,20 @@ interface Found {
   readonly seal: string | null;
   /** Of the rows that are there. */
   readonly newest: number;
+  readonly epoch: number;
+  readonly over_before: Seconds;
+  readonly newest_instant: Seconds;
 }
+
+/** What holds for all of the store, as of a commit. */
+export type Standing = Pick<Selectable<StoreStateTable>, 'epoch' | 'over_before' | 'newest'>;
 
 export interface Head {
   /** What the next row follows. */
   readonly link: Link;
   /** False where the record was changed from outside; the next row then follows none that is there, so that it shows. */
   readonly sound: boolean;
+  readonly standing: Standing;
 }
 
 /**
@@ -33,17 +44,23 @@ export interface Head {
  */
 export async function headOf(db: Kysely<Schema>, sealer: Sealer, known: Link | undefined): Promise<Head> {
   const { rows } = await db.executeQuery<Found>(CompiledQuery.raw(SELECT_HEAD));
-  const { newest, ...found } = rows[0] ?? { newest: 0, seq: null, hash: null, seal: null };
+  if (!rows[0]) throw new CurfewError('store', 'the store does not say which it is');
+  const { newest, epoch, over_before, newest_instant, ...found } = rows[0];
   const sealed = sealedLink(found, sealer, known);
   const link = sealed ?? known ?? NOTHING;
   const sound = sealed !== undefined && sealed.seq === newest;
-  return { link: sound ? link : { seq: Math.max(link.seq, newest), hash: link.hash }, sound };
+  const standing = { epoch, over_before, newest: newest_instant };
+  return { link: sound ? link : { seq: Math.max(link.seq, newest), hash: link.hash }, sound, standing };
 }
 
 /** No row follows this. */
 const NOTHING: Link = { seq: 0, hash: 'f'.repeat(GENESIS.hash.length) };
 
-function sealedLink({ seq, hash, seal }: Omit<Found, 'newest'>, sealer: Sealer, known?: Link): Link | undefined {
+function sealedLink(
+  { seq, hash, seal }: Pick<Found, 'seq' | 'hash' | 'seal'>,
+  sealer: Sealer,
+  known?: Link,
+): Link | undefined {
   if (seq === null || hash === null || seal === null) return undefined;
   const link = { seq, hash };
   if (known && seq === known.seq && hash === known.hash) return link;
@@ -52,4 +69,9 @@ function sealedLink({ seq, hash, seal }: Omit<Found, 'newest'>, sealer: Sealer, 
 
 export async function writeHead(db: Kysely<Schema>, { seq, hash }: Link, sealer: Sealer): Promise<void> {
   await db.executeQuery(CompiledQuery.raw(UPSERT_HEAD, [seq, hash, sealer.seal({ seq, hash })]));
+}
+
+/** Written with a commit that happens anyway, so at most once in a second. */
+export async function writeNewest(db: Kysely<Schema>, newest: Seconds): Promise<void> {
+  await db.executeQuery(CompiledQuery.raw(UPDATE_NEWEST, [newest]));
 }

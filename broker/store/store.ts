@@ -1,17 +1,20 @@
 // The store: transactions that are durable before they are acknowledged. Knows nothing of sessions.
 
-import { CompiledQuery, Kysely, sql } from 'kysely';
+import { CompiledQuery, Kysely, type Selectable, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
 import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit.ts';
 import { type Link, linkOf, type Sealer } from '../audit_chain.ts';
 import { visibleJson } from '../names.ts';
-import { headOf, writeHead } from './audit_head.ts';
-import { migrationsWith, type Schema } from './schema.ts';
+import { headOf, type Standing, writeHead, writeNewest } from './audit_head.ts';
+import { migrationsWith, type Schema, type StoreStateTable } from './schema.ts';
 import type { Dialects } from './sqlite.ts';
 
 export interface Transaction {
   readonly db: Kysely<Schema>;
+  /** What there was before this instant is over, for everybody; 0 where that was never said. */
+  readonly over_before: Seconds;
   /** Adds a row to the record; it is written with the transaction or not at all, and passed on after the commit. */
   audit(event: AuditEvent): Promise<void>;
 }
@@ -24,9 +27,17 @@ interface Queued {
   readonly fail: (cause: unknown) => void;
 }
 
-/** The newest row of the record, as of within a group's transaction. */
+/** The newest row of the record, as of within a group's transaction, and what holds for all of the store. */
 interface Chain {
   head: Link;
+  readonly standing: Standing;
+}
+
+/** The clock, as far as the store keeps the newest instant that it has seen. */
+export interface StoreClock {
+  observe(newest: Seconds): void;
+  /** Nothing while it is not believed. */
+  newest(): Seconds | undefined;
 }
 
 export interface StoreOptions {
@@ -38,6 +49,13 @@ export interface StoreOptions {
   readonly observer?: StoreObserver | undefined;
   /** What of a refusal is written: nothing where it is only counted, and told later. Else each is written as it comes. */
   readonly damp?: ((event: RefusalEvent) => RefusalEvent | undefined) | undefined;
+}
+
+/** What a service does with a store, beyond what commands do. */
+export interface Serving {
+  readonly clock: StoreClock;
+  /** All that there was has been declared over by a command beside us. Nothing is committed until this has resolved. */
+  readonly onEpoch: (standing: Standing) => Promise<void>;
 }
 
 /** How a transaction went: `undone` when what ran in it threw, `failed` when the database did. */
@@ -70,6 +88,7 @@ export class Store {
   #flushing = false;
   /** What was sealed last. */
   #head: Link | undefined;
+  #serving: (Serving & { readonly epoch: number }) | undefined;
 
   private constructor(db: Kysely<Schema>, reading: Kysely<Schema>, options: StoreOptions) {
     this.#db = db;
@@ -88,6 +107,16 @@ export class Store {
     }).migrateToLatest();
     if (error) throw new CurfewError('store', 'the store could not be brought to this version', { cause: error });
     return new Store(db, new Kysely<Schema>({ dialect: reading }), options);
+  }
+
+  /** What holds for all of the store, as it is now. @throws CurfewError `store` */
+  standing(): Promise<Selectable<StoreStateTable>> {
+    return this.read((db) => db.selectFrom('store_state').selectAll().where('id', '=', 1).executeTakeFirstOrThrow());
+  }
+
+  /** From here on each commit keeps the newest instant, and sees when all that there was is declared over. */
+  serve(serving: Serving, { epoch }: Pick<Standing, 'epoch'>): void {
+    this.#serving = { ...serving, epoch };
   }
 
   /**
@@ -133,7 +162,7 @@ export class Store {
         };
         await sql`savepoint one`.execute(db);
         try {
-          const result = await work({ db, audit });
+          const result = await work({ db, audit, over_before: chain.standing.over_before });
           await sql`release one`.execute(db);
           return () => {
             settled?.('committed');
@@ -180,32 +209,60 @@ export class Store {
       try {
         const { settle, head } = await this.#db
           .connection()
-          .execute((db) => commitGroup(db, group, this.#options, this.#head));
+          .execute((db) => commitGroup(db, group, { ...this.#options, serving: this.#serving }, this.#head));
         this.#head = head;
         for (const done of settle) done();
       } catch (error) {
         for (const { fail } of group) fail(error);
+        if (error instanceof NewEpoch) await this.#follow(error.standing);
       }
       // Let requests that arrived during the sync join the next group.
       await new Promise((resolve) => setImmediate(resolve));
     }
     this.#flushing = false;
   }
+
+  async #follow(standing: Standing): Promise<void> {
+    const serving = this.#serving;
+    if (!serving) return;
+    // Where that fails, the next commit comes here again.
+    await serving.onEpoch(standing).then(
+      () => this.serve(serving, standing),
+      () => undefined,
+    );
+  }
+}
+
+/** Not an end of the world: the caller's next try finds the store as it is now. */
+class NewEpoch extends CurfewError {
+  readonly standing: Standing;
+  constructor(standing: Standing) {
+    super('busy', 'all that there was has just been declared over', { retry_after: 1 });
+    this.standing = standing;
+  }
 }
 
 async function commitGroup(
   db: Kysely<Schema>,
   group: readonly Queued[],
-  { sealer, onBroken }: StoreOptions,
+  {
+    sealer,
+    onBroken,
+    serving,
+  }: StoreOptions & { readonly serving: (Serving & { readonly epoch: number }) | undefined },
   known: Link | undefined,
 ): Promise<{ readonly settle: readonly (() => void)[]; readonly head: Link }> {
   await sql`begin immediate`.execute(db);
   try {
     const settle: (() => void)[] = [];
-    const { link: before, sound } = await headOf(db, sealer, known);
-    const chain: Chain = { head: before };
+    const { link: before, sound, standing } = await headOf(db, sealer, known);
+    if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
+    serving?.clock.observe(standing.newest);
+    const chain: Chain = { head: before, standing };
     for (const { run } of group) settle.push(await run(db, chain));
     if (chain.head !== before) await writeHead(db, chain.head, sealer);
+    const newest = serving?.clock.newest();
+    if (newest !== undefined && newest > standing.newest) await writeNewest(db, newest);
     await sql`commit`.execute(db);
     if (!sound) onBroken();
     return { settle, head: chain.head };

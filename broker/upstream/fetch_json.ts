@@ -2,6 +2,7 @@
 
 import { Agent, fetch } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
+import { fromMilliseconds, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { trustedRoots } from '../tls.ts';
 import { readBounded } from './bounded_body.ts';
@@ -12,6 +13,8 @@ export interface FetchJson {
    * @throws FetchError (`identity_provider`)
    */
   get(url: string, signal?: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
+  /** Whoever wants to know the clock of the other side is told with each answer. */
+  onDate(listener: (date: Seconds) => void): void;
   close(): Promise<void>;
 }
 
@@ -57,6 +60,7 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, wh
     headersTimeout: waits.total,
     bodyTimeout: waits.total,
   });
+  const listeners: ((date: Seconds) => void)[] = [];
   const get = async (url: string, signal?: AbortSignal) => {
     const limit = AbortSignal.timeout(waits.total);
     try {
@@ -66,6 +70,8 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, wh
         headers: { accept: 'application/json', 'accept-encoding': 'identity' },
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
       });
+      const date = dateOf(response.headers);
+      if (date !== undefined) for (const listener of listeners) listener(date);
       if (response.status !== 200) {
         await response.body?.cancel();
         throw fault(url, 'status', sayStatus(response.status));
@@ -79,7 +85,15 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, wh
       throw error instanceof CurfewError ? error : fault(url, ...sayFailure(error, whose.ca_setting));
     }
   };
-  return { get, close: () => dispatcher.destroy() };
+  return { get, onDate: (listener) => void listeners.push(listener), close: () => dispatcher.destroy() };
+}
+
+/** RFC 9110 6.6.1; what a cache kept is older than it says (RFC 9111 5.1). */
+function dateOf(headers: { get(name: string): string | null }): Seconds | undefined {
+  const ms = Date.parse(headers.get('date') ?? '');
+  const age = Number(headers.get('age') ?? 0);
+  if (!(ms >= 0)) return undefined;
+  return plus(fromMilliseconds(ms), Number.isSafeInteger(age) && age > 0 ? seconds(age) : seconds(0));
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> | undefined {

@@ -4,7 +4,7 @@ import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Clock, Seconds } from '../../shared/time.ts';
 import { parseCompactJws, signingInputHash } from '../jws.ts';
-import { type Discovery, fetchDiscovery } from './discovery.ts';
+import { type Discovery, discoveryUrl, fetchDiscovery } from './discovery.ts';
 import type { FailureKind, FetchJson } from './fetch_json.ts';
 import { checkClaims, checkHeader, type Expected, type IdTokenClaims } from './id_token.ts';
 import { fetchKeySet } from './key_set.ts';
@@ -26,6 +26,10 @@ export interface IdentityProvider {
   verifyLogoutToken(text: string, now: Seconds): Promise<LogoutToken>;
   /** Asks the IdP for its metadata and keys now. @throws CurfewError `identity_provider` */
   refresh(): Promise<Discovery>;
+  /** Its clock, with each of its answers. */
+  onDate(listener: (date: Seconds) => void): void;
+  /** Asks for nothing but an answer with a date; leaves alone what is known of its keys. @throws CurfewError `identity_provider` */
+  askTime(): Promise<void>;
   /** How often its metadata and keys could not be read, since the start. */
   readonly failures: Readonly<Record<FailureKind, number>>;
   close(): Promise<void>;
@@ -66,6 +70,8 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
       return Object.freeze(checkLogoutClaims(jws.payload, settings, at));
     },
     refresh: async () => (await signer.refresh()).discovery,
+    onDate: (listener) => fetchJson.onDate(listener),
+    askTime: async () => void (await fetchJson.get(discoveryUrl(settings.issuer))),
     failures: signer.failures,
     close: () => fetchJson.close(),
   };

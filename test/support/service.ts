@@ -33,6 +33,10 @@ export interface TestService {
   /** Seconds by the clock that only measures lengths; it stands still unless the test moves it. */
   elapsed: number;
   advance(length: number): void;
+  /** Sets the machine's clock, ahead or back: the clock that is never set does not follow, nor does the identity provider's. */
+  setClock(length: number): void;
+  /** The machine sleeps: the world's time goes on, and the clock that is never set stands still. */
+  sleep(length: number): void;
   holder(): Holder;
   /** Claims of a login that just happened, for this holder. */
   claims(holder: Holder, more?: Readonly<Record<string, unknown>>): Record<string, unknown>;
@@ -96,8 +100,13 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
   };
   const audit: AuditEvent[] = [];
   const log: string[] = [];
-  const state: { now: Seconds; elapsed: number; service?: Service } = { now: T0, elapsed: 0 };
-  const now = () => state.now;
+  const state: { now: Seconds; elapsed: number; off: number; slept: number; service?: Service } = {
+    ...{ now: T0, elapsed: 0, off: 0, slept: 0 },
+  };
+  // The world's, which the identity provider has too; the machine's may be off.
+  const now = () => seconds(state.now + state.off);
+  const monotonic = () => state.now - state.slept;
+  issuer.date = () => state.now * 1000;
   const stopwatch = () => state.elapsed;
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
 
@@ -109,7 +118,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     const settings = config.identity_provider;
     const upstream = createIdentityProvider({ settings, fetchJson: createFetchJson(settings.ca), now, log: logger });
     const onAudit = ({ event }: AuditEntry) => void audit.push(event);
-    const around = { now, stopwatch, log: logger, identityProvider: upstream, onAudit, drainMs: 0 };
+    const around = { now, stopwatch, monotonic, log: logger, identityProvider: upstream, onAudit, drainMs: 0 };
     state.service = await startService(config, around);
   };
   await start({}).catch(async (error: unknown) => {
@@ -152,8 +161,15 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     advance(length) {
       state.now = seconds(state.now + length);
     },
+    sleep(length) {
+      state.now = seconds(state.now + length);
+      state.slept += length;
+    },
+    setClock(length) {
+      state.off += length;
+    },
     holder() {
-      return new Holder(target, now);
+      return new Holder(target, () => state.now);
     },
     claims(holder, more = {}) {
       const at = state.now;

@@ -16,6 +16,8 @@ export interface StaticIssuer {
   /** Signs a payload as it stands, byte for byte. */
   resign(header: string, payload: string): string;
   fault: Fault | undefined;
+  /** Its clock, in milliseconds since 1970, as its answers carry it. */
+  date: () => number;
   /** Paths that were asked for. */
   readonly requests: string[];
   stop(): Promise<void>;
@@ -29,6 +31,7 @@ export async function startStaticIssuer(): Promise<StaticIssuer> {
   const server = createServer((request, response) => {
     requests.push(request.url ?? '');
     const { fault } = self;
+    response.setHeader('date', new Date(self.date()).toUTCString());
     if (fault === 'hang') return;
     if (fault === 'refuse') return request.socket.destroy();
     if (fault === '500') return response.writeHead(500).end('broken');
@@ -63,6 +66,7 @@ export async function startStaticIssuer(): Promise<StaticIssuer> {
   };
   const self: StaticIssuer = {
     fault: undefined,
+    date: () => Date.now(),
     issuer,
     key,
     requests,

@@ -1,0 +1,55 @@
+// The broker's clock as the service has it: it is said when it is not believed, and the identity provider is asked for the time
+// until it is.
+
+import type { Logger } from 'pino';
+import type { Seconds } from '../shared/time.ts';
+import { type BrokerClock, type ClockFault, type ClockParts, createBrokerClock, sayClockFault } from './clock.ts';
+import type { IdentityProvider } from './upstream/identity_provider.ts';
+
+/** Milliseconds between two looks, and between two questions to the identity provider. */
+const EVERY_MS = 1_000;
+
+export interface WatchedClock extends BrokerClock {
+  /** Asks the identity provider once, where its word is needed. Never rejects. */
+  ask(): Promise<void>;
+  stop(): void;
+}
+
+export interface WatchedClockParts extends Omit<ClockParts, 'onChange'> {
+  readonly identityProvider: Pick<IdentityProvider, 'askTime' | 'onDate'>;
+  readonly log: Pick<Logger, 'info' | 'error'>;
+}
+
+export function watchedClock({ identityProvider, log, ...parts }: WatchedClockParts): WatchedClock {
+  let date: Seconds | undefined;
+  /** Not before the identity provider was asked once: at the first start of all there is nothing else to go by. */
+  let speaking = false;
+  const onChange = (fault: ClockFault | undefined) => {
+    if (!speaking) return;
+    const clocks = { clock: parts.wall(), identity_provider: date };
+    if (fault === undefined) log.info(clocks, 'the clock is believed');
+    else log.error({ code: 'clock', fault, ...clocks }, `${sayClockFault(fault)}: nothing is issued`);
+  };
+  const clock = createBrokerClock({ ...parts, onChange });
+  identityProvider.onDate((told) => {
+    date = told;
+    clock.confirm(told);
+  });
+  let asking: Promise<void> | undefined;
+  const ask = async () => {
+    if (clock.fault() === undefined) {
+      speaking = true;
+      return;
+    }
+    // Also an answer that is of no use otherwise has a date; and what is wrong with the clock is said in any case.
+    asking ??= identityProvider.askTime().catch(() => undefined);
+    await asking;
+    asking = undefined;
+    if (speaking) return;
+    speaking = true;
+    if (clock.fault() !== undefined) onChange(clock.fault());
+  };
+  const timer = setInterval(() => void ask(), EVERY_MS);
+  timer.unref();
+  return { ...clock, ask, stop: () => clearInterval(timer) };
+}
