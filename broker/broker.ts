@@ -13,20 +13,21 @@ import { type Cluster, type Config, clusterLimits, groupsTighten, type IdentityP
 import type { Proof } from './dpop.ts';
 import type { FailingAddresses } from './failed_logins.ts';
 import { admits } from './identity.ts';
+import { LONGEST_JWS } from './jws.ts';
 import type { Keys } from './keys.ts';
 import type { KnownRefusals } from './known_refusals.ts';
 import type { ClusterApis } from './kubernetes/apis.ts';
 import { serviceAccountOf } from './kubernetes/service_accounts.ts';
 import type { Metrics } from './metrics.ts';
-import { signToken, type TokenClaims } from './mint.ts';
+import { isTooLong, signToken, type TokenClaims } from './mint.ts';
 import type { OldTokenIds } from './old_token_ids.ts';
 import type { Repeated } from './repeated.ts';
 import type { RuleFacts } from './rules/facts.ts';
 import { yieldsOf } from './rules.ts';
-import { type Session, yieldsOfSession } from './sessions.ts';
+import { ID_LENGTH, type Session, yieldsOfSession } from './sessions.ts';
 import type { Transmitters } from './signals/transmitters.ts';
 import type { Store, Transaction } from './store/store.ts';
-import type { TokenIds } from './token_id.ts';
+import { type TokenIds, tokenIdLength } from './token_id.ts';
 import type { Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
 
@@ -299,6 +300,38 @@ export function wireSession(session: Session, limits: ResolvedLimits, session_en
     broker_time: now,
   };
 }
+
+/** Who a token speaks of. */
+export interface Named {
+  readonly sub: string;
+  readonly username: string;
+  readonly groups: readonly string[];
+  readonly acr?: string | undefined;
+}
+
+/**
+ * Whether tokens for this person would be larger than any that we read: for the cluster, or without one for some that admits
+ * them. Said before anything is minted, as such a token would be good at the API server and nobody's here.
+ */
+export function isTooLarge(
+  { issuer, clusters }: Pick<Config, 'issuer' | 'clusters'>,
+  cluster: Cluster | undefined,
+  { sub, username, groups, acr }: Named,
+  idp_groups: readonly string[],
+  now: Seconds,
+): boolean {
+  const targets = (cluster ? [cluster] : clusters).filter(
+    (one) => one.credential === 'token' && mayUse(one, idp_groups),
+  );
+  return targets.some(({ audience: aud }) => {
+    // Session and token have ids of one length; so have all times until the year 2286.
+    const ids = { sid: '0'.repeat(ID_LENGTH), jti: '0'.repeat(tokenIdLength(now)) };
+    const times = { iat: now, nbf: now, exp: now, auth_time: now };
+    return isTooLong({ iss: issuer, aud, sub, username, groups, ...ids, ...times, ...(acr !== undefined && { acr }) });
+  });
+}
+
+export const TOO_LARGE = `name and groups are more than a token of ${LONGEST_JWS} characters holds`;
 
 /** What is needed to sign one Kubernetes token, with its row in the record written. */
 export async function recordMint(

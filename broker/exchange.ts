@@ -13,6 +13,7 @@ import {
   type Caller,
   countRefusal,
   type Granted,
+  isTooLarge,
   type Refused,
   recordMint,
   refuse,
@@ -21,6 +22,7 @@ import {
   resolveTarget,
   rulesOf,
   signReply,
+  TOO_LARGE,
   type ToSign,
   wireSession,
 } from './broker.ts';
@@ -176,6 +178,10 @@ async function openOrRefuse(
   const user = { name: identity.idp_username, groups: identity.idp_groups, acr, amr };
   const asked = resolveTarget(config, request, { user, login_address: caller.address }, caller, now);
   if ('refused' in asked) return refuseUnresolved(transaction, event, asked);
+
+  if (isTooLarge(config, asked.cluster, { ...identity, acr }, identity.idp_groups, now)) {
+    return refuse(transaction, event, 'identity_too_large', TOO_LARGE);
+  }
 
   // What has ended by itself must have set `login_after` before this login is held against it.
   const before = await touches.apply(transaction, await livingOfPerson(transaction, identity));

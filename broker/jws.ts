@@ -12,12 +12,16 @@ export interface CompactJws {
 }
 
 const BASE64URL = /^[A-Za-z0-9_-]+$/;
-const LONGEST = 16_384;
+/**
+ * Characters. The one limit on how large a token, and so an identity, may be: what is minted keeps within it, so that it is
+ * understood wherever it is presented here.
+ */
+export const LONGEST_JWS = 16_384;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** @returns `undefined` for anything but three canonical base64url parts with JSON objects in the first two. */
 export function parseCompactJws(text: string): CompactJws | undefined {
-  if (text.length > LONGEST) return undefined;
+  if (text.length > LONGEST_JWS) return undefined;
   const parts = text.split('.');
   const [header, payload, signature] = parts.map(decode);
   if (parts.length !== 3 || !header || !payload || !signature) return undefined;

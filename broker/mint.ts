@@ -2,6 +2,7 @@
 
 import { sign } from 'node:crypto';
 import type { Seconds } from '../shared/time.ts';
+import { LONGEST_JWS } from './jws.ts';
 import type { Keys } from './keys.ts';
 
 /** A `typ` of their own (RFC 8725 3.11), so that no other verifier takes them for what they are not. */
@@ -23,14 +24,26 @@ export interface TokenClaims {
 }
 
 export function signToken({ signing }: Pick<Keys, 'signing'>, claims: TokenClaims): string {
+  const input = signingInput(claims, signing.kid);
+  const signature = sign('sha256', Buffer.from(input), { key: signing.key, dsaEncoding: 'ieee-p1363' });
+  return `${input}.${signature.toString('base64url')}`;
+}
+
+/** Whether a token with these claims would be larger than any that we read. Every signing key and signature has one length. */
+export function isTooLong(claims: TokenClaims): boolean {
+  return signingInput(claims, KID).length + 1 + SIGNATURE_LENGTH > LONGEST_JWS;
+}
+
+/** As long as each `kid` is: SHA-256 in base64url. */
+const KID = 'k'.repeat(43);
+/** 64 bytes in base64url. */
+const SIGNATURE_LENGTH = 86;
+
+function signingInput(claims: TokenClaims, kid: string): string {
   const { iss, aud, sub, username, groups, sid, jti, iat, nbf, exp, auth_time, acr } = claims;
-  const header = encode({ alg: 'ES256', typ: TOKEN_TYP, kid: signing.kid });
+  const header = encode({ alg: 'ES256', typ: TOKEN_TYP, kid });
   const payload = encode({ iss, aud, sub, username, groups, sid, jti, iat, nbf, exp, auth_time, ...(acr && { acr }) });
-  const signature = sign('sha256', Buffer.from(`${header}.${payload}`), {
-    key: signing.key,
-    dsaEncoding: 'ieee-p1363',
-  });
-  return `${header}.${payload}.${signature.toString('base64url')}`;
+  return `${header}.${payload}`;
 }
 
 function encode(value: object): string {

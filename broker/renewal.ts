@@ -6,10 +6,13 @@ import {
   type Broker,
   type Caller,
   type Granted,
+  groupsOf,
+  isTooLarge,
   type Refused,
   recordMint,
   refuse,
   signReply,
+  TOO_LARGE,
   type ToSign,
   wireSession,
 } from './broker.ts';
@@ -76,6 +79,10 @@ async function renewOrRefuse(
   const permitted = await permit(transaction, config, session, request, caller, about, now);
   if ('refused' in permitted) return permitted;
   const { asked, account } = permitted;
+  const person = { sub, username, groups: JSON.parse(session.groups) as string[], acr: session.acr ?? undefined };
+  if (isTooLarge(config, asked.cluster, person, groupsOf(session), now)) {
+    return refuse(transaction, { ...about, cluster: asked.cluster.name }, 'identity_too_large', TOO_LARGE);
+  }
   // The renewal is a use: what it mints is judged as used now.
   const verdict = decide(asked.limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
   if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now))) {

@@ -18,6 +18,8 @@ export type Session = Readonly<Selectable<SessionTable>>;
 export function randomHandle(): string {
   return randomBytes(32).toString('base64url');
 }
+/** Characters of such an id. */
+export const ID_LENGTH = 22;
 export function randomId(): string {
   // A session's id is typed on command lines: one that begins with `-` would be taken for a flag.
   for (;;) {

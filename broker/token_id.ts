@@ -25,6 +25,11 @@ export interface TokenIds {
 
 /** 128 random bits, `exp` in decimal, the MAC: `RANDOM.EXP.MAC`. */
 const TOKEN_ID = /^([A-Za-z0-9_-]{22})\.([0-9]{1,11})\.([A-Za-z0-9_-]{43})$/;
+/** Characters of the id of a token with this `exp`. */
+export function tokenIdLength(exp: Seconds): number {
+  return 22 + 1 + String(exp).length + 1 + 43;
+}
+
 /** HKDF's `info` (RFC 5869 3.2): no other use of the encryption key has this one. */
 const PURPOSE = 'curfew kubernetes token id v1';
 

@@ -94,6 +94,7 @@ export const CODES = {
   username: IDENTITY,
   username_taken: IDENTITY,
   groups: IDENTITY,
+  identity_too_large: { ...IDENTITY, hint: 'ask who runs the identity provider for fewer groups, or shorter names' },
   not_admitted: IDENTITY,
   too_many_sessions: {
     ...IDENTITY,

@@ -3,7 +3,7 @@
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Clock, Seconds } from '../../shared/time.ts';
-import { parseCompactJws, signingInputHash } from '../jws.ts';
+import { LONGEST_JWS, parseCompactJws, signingInputHash } from '../jws.ts';
 import { type Discovery, discoveryUrl, fetchDiscovery } from './discovery.ts';
 import type { FailureKind, FetchJson } from './fetch_json.ts';
 import { checkClaims, checkHeader, type Expected, type IdTokenClaims } from './id_token.ts';
@@ -54,6 +54,13 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
   });
   return {
     async verifyIdToken(text) {
+      if (text.length > LONGEST_JWS) {
+        const size = `${text.length} characters, more than ${LONGEST_JWS}`;
+        throw new CurfewError(
+          'identity_too_large',
+          `the ID token has ${size}: too many groups, or claims that are not needed`,
+        );
+      }
       const jws = parseCompactJws(text);
       if (!jws) throw new CurfewError('id_token_invalid', 'the ID token is no well-formed JWT');
       const how = await signer.verify(text, checkHeader(jws, settings));
