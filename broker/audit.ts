@@ -5,6 +5,7 @@ import type { WholeLimits } from '../shared/limits.ts';
 import type { EndReason } from '../shared/session.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { Action } from './signals/events.ts';
+import type { MatchedBy } from './signals/people.ts';
 
 interface Who {
   readonly iss?: string | undefined;
@@ -68,8 +69,12 @@ export interface SignalEvent extends Common {
   readonly idp_sid?: string | undefined;
   /** What the policy makes of it; for an event about no session, or of no meaning here, nothing. */
   readonly action: Action;
-  /** How many living sessions it was about. */
+  /** How many active sessions it was about. */
   readonly sessions: number;
+  /** Set where the name that it uses is not written as the person's is, or is an old one of theirs. */
+  readonly matched_by?: MatchedBy | undefined;
+  /** Set where nobody here, or no session, is known by what it names. */
+  readonly unmatched?: true | undefined;
 }
 
 /** How a signal came. */

@@ -7,7 +7,15 @@ import type { Code } from '../shared/errors.ts';
 import { END_REASONS } from '../shared/session.ts';
 import { between, type Seconds } from '../shared/time.ts';
 import { ActiveSessions, type Minted } from './active_sessions.ts';
-import type { AuditEvent, DenialEvent, EndEvent, PolicyEvent, SignalEvent } from './audit.ts';
+import {
+  type AuditEvent,
+  type DenialEvent,
+  type EndEvent,
+  type PolicyEvent,
+  SIGNAL_SOURCES,
+  type SignalEvent,
+  type SignalSource,
+} from './audit.ts';
 import type { ClockFault } from './clock.ts';
 import { type Config, clusterLimits } from './config.ts';
 import { EndEffects } from './end_effects.ts';
@@ -25,6 +33,9 @@ export type WebhookOutcome = (typeof OUTCOMES)[Webhook][number];
 
 /** Why the webhook denies. */
 const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'another_user', 'not_admitted'];
+
+/** Why a signal could not be taken yet, as far as that is foreseen. */
+const PUT_OFF: readonly Code[] = ['identity_provider', 'store'];
 
 /** Seconds by a clock that is never set: for lengths alone. */
 export type Stopwatch = () => number;
@@ -49,6 +60,8 @@ export interface Metrics {
   readonly store: StoreObserver;
   /** One answered request. */
   readonly webhook: (webhook: Webhook, outcome: WebhookOutcome, seconds: number) => void;
+  /** A logout token or a security event that could not be taken yet. */
+  readonly signalPutOff: (source: SignalSource, reason: Code) => void;
   /** A transmitter that was polled in vain. */
   readonly pollFailed: () => void;
   /** Takes up what was minted before this process began. */
@@ -96,8 +109,9 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
     // What a session has minted goes on where a newer one of the same person judges it.
     if (replaced_by === undefined) effects.ended(sid, stopwatch());
   };
-  const onSignal = ({ source, type, action, at }: SignalEvent) => {
+  const onSignal = ({ source, type, action, at, unmatched }: SignalEvent) => {
     all.signals.inc({ source, signal: nameOfType(type), action });
+    if (unmatched) all.signals_unmatched.inc({ source });
     all.last_signal.set({ source }, at);
   };
   const onPolicy = ({ outcome, at }: PolicyEvent) => {
@@ -149,6 +163,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       grouped: (size) => all.groups.observe(size),
     },
     webhook: (webhook, outcome, seconds) => all.webhook.observe({ webhook, outcome }, seconds),
+    signalPutOff: (source, reason) => all.signals_put_off.inc({ source, reason }),
     pollFailed: () => all.poll_failures.inc(),
     restore(tokens) {
       for (const token of tokens) active.minted(token);
@@ -181,8 +196,20 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
 }
 
 /** A series that appears only with its first event has no increase to alert on. */
-function beginAtZero({ ends, failed_logins, reloads, webhook, transactions }: ReturnType<typeof defineAll>): void {
+function beginAtZero({
+  ends,
+  signals_unmatched,
+  signals_put_off,
+  failed_logins,
+  reloads,
+  webhook,
+  transactions,
+}: ReturnType<typeof defineAll>): void {
   for (const reason of END_REASONS) ends.inc({ reason }, 0);
+  for (const source of SIGNAL_SOURCES) {
+    signals_unmatched.inc({ source }, 0);
+    for (const reason of PUT_OFF) signals_put_off.inc({ source, reason }, 0);
+  }
   for (const by of ['person', 'address'] as const) {
     for (const end_reason of by === 'person' ? ['', 'max_age', 'inactivity_timeout'] : ['']) {
       failed_logins.inc({ by, end_reason }, 0);
@@ -233,6 +260,17 @@ function defineAll(registry: Registry<OpenMetricsContentType>) {
       'curfew_last_signal_timestamp_seconds',
       'When the last one was heard, in seconds since 1970',
       'source',
+    ),
+    signals_unmatched: counter(
+      'curfew_signals_unmatched_total',
+      'Words of the identity provider that name nobody and no session known here',
+      'source',
+    ),
+    signals_put_off: counter(
+      'curfew_signals_put_off_total',
+      'Words of the identity provider that could not be taken, and are to come again',
+      'source',
+      'reason',
     ),
     poll_failures: counter('curfew_signal_polls_failed_total', 'Polls of transmitters that brought no answer'),
     revalidations: counter('curfew_revalidations_total', 'Accounts for which the identity provider vouched again'),

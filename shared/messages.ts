@@ -55,6 +55,26 @@ function sayEnd(reason: EndReason | undefined): string {
       return 'the account was disabled';
     case 'account_purged':
       return 'the account was deleted';
+    case 'risk_level_change':
+      return 'the identity provider sees a higher risk than before';
+    case 'token_claims_change':
+      return 'what the identity provider says of the person changed';
+    case 'account_credential_change_required':
+      return 'the credentials at the identity provider have to be changed';
+    case 'credential_compromise':
+      return 'the credentials at the identity provider are compromised';
+    case 'identifier_changed':
+      return 'the address or number of the account changed';
+    case 'identifier_recycled':
+      return 'the address or number of the account belongs to somebody else now';
+    case 'recovery_activated':
+      return 'recovery of the account was started';
+    case 'recovery_information_changed':
+      return 'what the account is recovered with changed';
+    case 'sessions_revoked':
+      return 'all sessions were revoked by the identity provider';
+    case 'tokens_revoked':
+      return 'all tokens were revoked by the identity provider';
     case undefined:
       return 'it ended';
   }

@@ -20,6 +20,16 @@ export const END_REASONS = [
   'device_compliance_change',
   'account_disabled',
   'account_purged',
+  'risk_level_change',
+  'token_claims_change',
+  'account_credential_change_required',
+  'credential_compromise',
+  'identifier_changed',
+  'identifier_recycled',
+  'recovery_activated',
+  'recovery_information_changed',
+  'sessions_revoked',
+  'tokens_revoked',
 ] as const;
 export type EndReason = (typeof END_REASONS)[number];
 
@@ -38,6 +48,16 @@ export function needsNewLogin(reason: EndReason): boolean {
     case 'device_compliance_change':
     case 'account_disabled':
     case 'account_purged':
+    case 'risk_level_change':
+    case 'token_claims_change':
+    case 'account_credential_change_required':
+    case 'credential_compromise':
+    case 'identifier_changed':
+    case 'identifier_recycled':
+    case 'recovery_activated':
+    case 'recovery_information_changed':
+    case 'sessions_revoked':
+    case 'tokens_revoked':
       return true;
     case 'max_age':
     case 'replaced':

@@ -10,10 +10,12 @@ import { receiveSet } from '../signals/receive_set.ts';
 import { errOf, type SetError } from '../signals/rfc8935.ts';
 import { sendError } from './answer.ts';
 import { type Form, LARGEST_BODY, required } from './form.ts';
+import { watchPutOff } from './put_off.ts';
 
 /** In the scope of `tokenRoutes`, whose parser of forms it uses. */
 export function logoutRoute(app: FastifyInstance, broker: Broker): void {
-  app.post<{ Body: Form | undefined }>('/backchannel-logout', async (request, reply) => {
+  const watched = watchPutOff(broker, 'backchannel_logout');
+  app.post<{ Body: Form | undefined }>('/backchannel-logout', watched, async (request, reply) => {
     try {
       await receiveLogout(broker, required(request.body ?? new Map(), 'logout_token'), request.address);
       return reply.code(200).send();
@@ -42,7 +44,7 @@ export function pushRoute(app: FastifyInstance, broker: Broker): void {
       description: 'expected one SET as application/secevent+jwt',
     });
   });
-  app.post<{ Body: string | undefined }>('/ssf/events', async (request, reply) => {
+  app.post<{ Body: string | undefined }>('/ssf/events', watchPutOff(broker, 'push'), async (request, reply) => {
     try {
       const { authorization } = request.headers;
       const transmitter = ownerOfBearer(broker.config.ssf, ({ push }) => push?.token, authorization);

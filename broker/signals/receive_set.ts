@@ -8,8 +8,17 @@ import { requireTime } from '../clock.ts';
 import type { Config, Transmitter } from '../config.ts';
 import { isName } from '../names.ts';
 import type { Transaction } from '../store/store.ts';
-import { type Action, endReasonOf, type Signal, STREAM_UPDATED, signalOfType, VERIFICATION } from './events.ts';
-import { act, knowsIdpSessions, type Meant, receiveOnce } from './received.ts';
+import {
+  type Action,
+  endReasonOf,
+  isKnownType,
+  type Signal,
+  STREAM_UPDATED,
+  signalOfType,
+  VERIFICATION,
+} from './events.ts';
+import { type MatchedBy, peopleNamed } from './people.ts';
+import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './received.ts';
 import { type SecurityEvent, type SecurityEventToken, verifySet } from './set.ts';
 import { type Named, readSubject } from './subject.ts';
 
@@ -30,18 +39,30 @@ export async function receiveSet(broker: Broker, text: string, delivery: Deliver
   const { transmitter } = delivery;
   const set = await verifySet(text, transmitter, transmitters.signerOf(transmitter), now());
   const heeded = set.events.map((event) => heed(event, broker.config, transmitter));
-  await store.transaction(async (transaction) => {
-    if (!(await receiveOnce(transaction, set))) return;
-    for (const one of heeded) await obey(transaction, broker, set, one, delivery, now());
-  });
-  for (const { event } of heeded) {
-    if (event.type === VERIFICATION) log.info({ transmitter: transmitter.issuer }, 'the stream was verified');
-    if (event.type === STREAM_UPDATED) {
-      const status = isName(event.payload.status, 40) ? event.payload.status : 'unknown';
-      log.warn({ transmitter: transmitter.issuer, status }, 'the transmitter changed the stream');
+  const unmatched = await store.transaction(async (transaction) => {
+    const nobody: string[] = [];
+    if (!(await receiveOnce(transaction, set))) return nobody;
+    for (const one of heeded) {
+      if (!(await obey(transaction, broker, set, one, delivery, now()))) nobody.push(one.event.type);
     }
-  }
+    return nobody;
+  });
+  const about = { source: delivery.source, transmitter: transmitter.issuer, jti: set.jti };
+  for (const type of unmatched) sayUnmatched(log, { ...about, type });
+  for (const { event } of heeded) sayEvent(log, event, about);
   return set.jti;
+}
+
+function sayEvent(
+  log: Broker['log'],
+  { type, payload }: SecurityEvent,
+  about: Readonly<Record<string, unknown>>,
+): void {
+  if (type === VERIFICATION) log.info(about, 'the stream was verified');
+  else if (type === STREAM_UPDATED) {
+    const status = isName(payload.status, 40) ? payload.status : 'unknown';
+    log.warn({ ...about, status }, 'the transmitter changed the stream');
+  } else if (!isKnownType(type)) log.warn({ ...about, type }, 'an event of a type that is not known here does nothing');
 }
 
 /** An event, what it does, and to whom. */
@@ -63,55 +84,63 @@ function heed(event: SecurityEvent, config: Config, { issuers }: Transmitter): H
   return named === 'elsewhere' ? { event, signal, action: 'ignore' } : { event, signal, action, named };
 }
 
-/** Only what makes things worse acts: what is not said counts as worse (CAEP 1.0 3.3, 3.4). */
+/** Only what makes things worse acts: what is not said counts as worse (CAEP 1.0 3.3, 3.4, 3.8). */
 function actionOf(signal: Signal, { payload }: SecurityEvent, { policy }: Config): Action {
   if (signal === 'device-compliance-change' && payload.current_status === 'compliant') return 'ignore';
   if (signal === 'assurance-level-change' && payload.change_direction === 'increase') return 'ignore';
+  if (signal === 'risk-level-change' && payload.current_level === 'LOW') return 'ignore';
   return policy.signals[signal];
 }
 
+/** @returns false where it was to act, and nobody here or no session is known by what it names */
 async function obey(
   transaction: Transaction,
   broker: Broker,
-  { iss: issuer, jti }: SecurityEventToken,
+  set: SecurityEventToken,
   { event, signal, action, named }: Heeded,
   { source, address }: Delivery,
   now: Seconds,
-): Promise<void> {
-  const meant = named && (await whoIs(transaction, broker.config, named));
-  const sessions =
-    signal && meant
-      ? await act(
-          transaction,
-          broker,
-          meant,
-          { action, reason: endReasonOf(signal), ...(address !== undefined && { address }) },
-          now,
-        )
-      : 0;
-  await transaction.audit({
-    ...{ event: 'signal', at: now, address, source, issuer, type: event.type, jti },
-    ...{ iss: meant?.iss, sub: meant?.sub, idp_sid: meant?.idp_sid, action, sessions },
-  });
+): Promise<boolean> {
+  const { iss: issuer, jti } = set;
+  const row = { event: 'signal', at: now, address, source, issuer, type: event.type, jti, action } as const;
+  if (!signal || !named) {
+    await transaction.audit({ ...row, sessions: 0 });
+    return true;
+  }
+  const { meant, matched_by } = await whoIs(transaction, broker.config, named);
+  if (meant.length === 0) await transaction.audit({ ...row, idp_sid: named.idp_sid, sessions: 0, unmatched: true });
+  let all_known = meant.length > 0;
+  for (const one of meant) {
+    const known = await isKnown(transaction, one);
+    const end = { action, reason: endReasonOf(signal), ...(address !== undefined && { address }) };
+    const sessions = await act(transaction, broker, one, end, now);
+    const { iss, sub, idp_sid } = one;
+    await transaction.audit({ ...row, iss, sub, idp_sid, sessions, matched_by, ...(!known && { unmatched: true }) });
+    all_known &&= known;
+  }
+  return all_known;
 }
 
-/** @returns `undefined` for somebody who never logged in here, by a name that says no more */
-async function whoIs(transaction: Transaction, config: Config, named: Named): Promise<Meant | undefined> {
+interface Found {
+  /** None for a name by which nobody is known. */
+  readonly meant: readonly Meant[];
+  readonly matched_by?: MatchedBy | undefined;
+}
+
+async function whoIs(transaction: Transaction, config: Config, named: Named): Promise<Found> {
   const { issuer: iss, username_prefix } = config.identity_provider;
-  const { idp_sid, email } = named;
-  const sub = named.sub ?? (email === undefined ? undefined : await subOf(transaction, iss, username_prefix + email));
-  if (sub !== undefined) return { iss, sub, idp_sid };
-  if (email !== undefined || idp_sid === undefined) return undefined;
+  const { sub, email, idp_sid } = named;
+  if (sub !== undefined) return { meant: [{ iss, sub, idp_sid }] };
+  if (email !== undefined) {
+    const { subs, matched_by } = await peopleNamed(transaction, iss, username_prefix + email);
+    return { meant: subs.map((one) => ({ iss, sub: one, idp_sid })), matched_by };
+  }
+  if (idp_sid === undefined) throw new TypeError('a subject that names nobody');
   if (!(await knowsIdpSessions(transaction, iss))) {
     throw new CurfewError(
       'set_subject',
       'the subject is a session, and the ID tokens of the identity provider carry no sid',
     );
   }
-  return { iss, idp_sid };
-}
-
-async function subOf({ db }: Transaction, iss: string, username: string): Promise<string | undefined> {
-  const person = db.selectFrom('person').select('sub').where('iss', '=', iss).where('username', '=', username);
-  return (await person.executeTakeFirst())?.sub;
+  return { meant: [{ iss, idp_sid }] };
 }

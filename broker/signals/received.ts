@@ -51,6 +51,28 @@ export async function knowsIdpSessions({ db }: Transaction, iss: string): Promis
   return (await living.limit(1).executeTakeFirst()) === undefined;
 }
 
+/**
+ * Whether what a signal names is known here: the person by a login, the session of the IdP by one that was opened in it within
+ * the last 30 days. Sessions of the person that do not know theirs count for each.
+ */
+export async function isKnown({ db }: Transaction, { iss, sub, idp_sid }: Meant): Promise<boolean> {
+  if (sub !== undefined && idp_sid === undefined) {
+    const person = db.selectFrom('person').select('sub').where('iss', '=', iss).where('sub', '=', sub);
+    return (await person.executeTakeFirst()) !== undefined;
+  }
+  const opened = db.selectFrom('session').select('sid').where('iss', '=', iss).limit(1);
+  const inIt = opened.where('idp_sid', '=', idp_sid ?? '');
+  const found = sub === undefined ? inIt : inIt.where('sub', '=', sub);
+  if (await found.executeTakeFirst()) return true;
+  if (sub === undefined) return false;
+  return (await opened.where('sub', '=', sub).where('idp_sid', 'is', null).executeTakeFirst()) !== undefined;
+}
+
+/** Acknowledged, it does not come again: whoever runs the broker is to see that it hit nobody. */
+export function sayUnmatched(log: Broker['log'], what: Readonly<Record<string, unknown>>): void {
+  log.warn(what, 'a signal of the identity provider names a person or a session that is not known here');
+}
+
 /** @returns how many sessions it was about */
 export async function act(
   transaction: Transaction,

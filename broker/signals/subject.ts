@@ -21,6 +21,9 @@ export interface Listener {
   readonly by_email: boolean;
 }
 
+/** What Keycloak calls the session where an administrator logs somebody out everywhere. */
+const EVERY_SESSION = 'ALL';
+
 /**
  * @param subject as it came
  * @returns `elsewhere` for a person of another issuer, of whom the transmitter may speak and we know nothing
@@ -36,12 +39,16 @@ export function readSubject(subject: unknown, listener: Listener): Named | 'else
 function readSimple(
   subject: Readonly<Record<string, unknown>>,
   format: string,
-  { issuer, issuers, by_email }: Listener,
+  listener: Listener,
 ): Named | 'elsewhere' {
+  const { issuer, issuers, by_email } = listener;
   switch (format) {
+    // RISC drafts wrote id-token-claims, where sub may be absent
+    case 'id_token_claims':
     case 'iss_sub': {
       const { iss, sub } = subject;
-      if (!isText(iss) || !isText(sub)) throw notUnderstood('an iss_sub without iss and sub');
+      if (format === 'id_token_claims' && sub === undefined) return readSimple(subject, 'email', listener);
+      if (!isText(iss) || !isText(sub)) throw notUnderstood(`an ${format} without iss and sub`);
       if (!issuers.includes(iss)) {
         throw new CurfewError('set_not_allowed', 'the transmitter may not speak of persons of that issuer');
       }
@@ -55,29 +62,30 @@ function readSimple(
     // what a session is called at the identity provider: CAEP 1.0 3.1.1 names sessions so
     case 'opaque': {
       if (!isText(subject.id)) throw notUnderstood('an opaque without id');
+      if (subject.id === EVERY_SESSION) throw notUnderstood('all sessions, and no user whose');
       return { idp_sid: subject.id };
     }
     case 'aliases':
-      return readAliases(subject, { issuer, issuers, by_email });
+      return readAliases(subject, listener);
     default:
       throw notUnderstood(/^[a-z0-9_.:/-]{1,40}$/i.test(format) ? `the format "${format}"` : 'its format is unknown');
   }
 }
 
-/** Several names of one person: the first that is understood. */
+/** Several names of one person: the first that is a `sub`, as that is one person for good; else the first that is understood. */
 function readAliases({ identifiers }: Readonly<Record<string, unknown>>, listener: Listener): Named | 'elsewhere' {
-  let elsewhere = false;
+  const read: (Named | 'elsewhere')[] = [];
   for (const identifier of Array.isArray(identifiers) ? identifiers.slice(0, 20) : []) {
     if (!isObject(identifier) || ['aliases', 'opaque', 'complex'].includes(formatOf(identifier))) continue;
     try {
-      const named = readSubject(identifier, listener);
-      if (named !== 'elsewhere') return named;
-      elsewhere = true;
+      read.push(readSubject(identifier, listener));
     } catch (error) {
       if (!(error instanceof CurfewError) || error.code !== 'set_subject') throw error;
     }
   }
-  if (elsewhere) return 'elsewhere';
+  const named = read.filter((one) => one !== 'elsewhere');
+  const best = named.find(({ sub }) => sub !== undefined) ?? named[0] ?? read[0];
+  if (best !== undefined) return best;
   throw notUnderstood('aliases of which none is understood');
 }
 
@@ -92,7 +100,9 @@ function readComplex({ user, session }: Readonly<Record<string, unknown>>, liste
   if (!isObject(session) || formatOf(session) !== 'opaque' || !isText(session.id)) {
     throw notUnderstood('a session that is not opaque');
   }
-  return { ...person, idp_sid: session.id };
+  if (session.id !== EVERY_SESSION) return { ...person, idp_sid: session.id };
+  if (person.sub === undefined && person.email === undefined) throw notUnderstood('all sessions, and no user whose');
+  return person;
 }
 
 /** Drafts wrote `subject_type`, with dashes, and left it out where members say enough. */

@@ -6,7 +6,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { type Clock, seconds } from '../../shared/time.ts';
 import type { Transmitter } from '../config.ts';
 import { isAsSafe } from '../upstream/discovery.ts';
-import { createFetchJson, type FetchJson } from '../upstream/fetch_json.ts';
+import { createFetchJson, FetchError, type FetchJson } from '../upstream/fetch_json.ts';
 import { fetchKeySet } from '../upstream/key_set.ts';
 import { createSigner, type Published, type Signer } from '../upstream/signer.ts';
 
@@ -44,18 +44,48 @@ export function createTransmitters(now: Clock, log: Pick<BaseLogger, 'warn'>): T
 
 /** @throws CurfewError `identity_provider` */
 async function findKeys(issuer: string, fetchJson: FetchJson, wait: AbortSignal): Promise<string> {
-  const document = await fetchJson.get(metadataUrl(issuer), wait);
-  const { host } = new URL(issuer);
-  if (document.issuer !== issuer) {
-    throw new CurfewError('identity_provider', `transmitter ${host} names another issuer in its metadata`);
-  }
-  const { jwks_uri } = document;
+  const { jwks_uri } = await fetchMetadata(issuer, metadataUrls(issuer), fetchJson, wait);
   if (typeof jwks_uri === 'string' && isAsSafe(jwks_uri, issuer)) return jwks_uri;
+  const { host } = new URL(issuer);
   throw new CurfewError('identity_provider', `transmitter ${host} has no jwks_uri that is a safe URL in its metadata`);
 }
 
-/** SSF 1.0 7.2: between host and path, as RFC 8414 has it. */
-export function metadataUrl(issuer: string): string {
+/**
+ * Metadata of a transmitter, from the first place that has it. One that is out of reach is not looked for elsewhere at the same host.
+ *
+ * @throws CurfewError `identity_provider`
+ */
+export async function fetchMetadata(
+  issuer: string,
+  urls: readonly string[],
+  fetchJson: FetchJson,
+  wait: AbortSignal,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { host } = new URL(issuer);
+  const faults: CurfewError[] = [];
+  for (const url of urls) {
+    try {
+      const document = await fetchJson.get(url, wait);
+      if (document.issuer === issuer) return document;
+      faults.push(new CurfewError('identity_provider', `transmitter ${host} names another issuer in its metadata`));
+    } catch (fault) {
+      if (!(fault instanceof FetchError) || (fault.kind !== 'status' && fault.kind !== 'answer')) throw fault;
+      faults.push(fault);
+    }
+  }
+  const [first] = faults;
+  if (first && faults.length === 1) throw first;
+  const places = urls.map((url) => new URL(url).pathname).join(' nor ');
+  const said = faults.map(({ message }) => message.replace(`transmitter ${host} `, '')).join('; ');
+  throw new CurfewError('identity_provider', `transmitter ${host} has its metadata neither at ${places} (${said})`);
+}
+
+/**
+ * SSF 1.0 7.2: between host and path, as RFC 8414 has it; and beneath the path, as Keycloak and OpenID Connect Discovery 1.0 4
+ * have it.
+ */
+export function metadataUrls(issuer: string, name = 'ssf-configuration'): string[] {
   const { origin, pathname } = new URL(issuer);
-  return `${origin}/.well-known/ssf-configuration${pathname === '/' ? '' : pathname.replace(/\/$/, '')}`;
+  const path = pathname.replace(/\/$/, '');
+  return [...new Set([`${origin}/.well-known/${name}${path}`, `${origin}${path}/.well-known/${name}`])];
 }

@@ -14,6 +14,13 @@ export interface PersonTable {
   username: string;
 }
 
+/** Names that persons had before: events of the identity provider may still use them. Kept by the database itself. */
+export interface PastNameTable {
+  iss: string;
+  username: string;
+  sub: string;
+}
+
 /** Since when a person, or whoever logs in with a session of the IdP, must have authenticated. */
 export interface LoginAfterTable {
   iss: string;
@@ -198,6 +205,7 @@ export interface Schema {
   store_state: StoreStateTable;
   old_token_ids: OldTokenIdsTable;
   person: PersonTable;
+  past_name: PastNameTable;
   login_after: LoginAfterTable;
   idle_gap: IdleGapTable;
   signal_received: SignalReceivedTable;
@@ -305,6 +313,18 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
     sql`alter table session add column idle_before text not null default '[]'`,
     // When it began is not known: the latest that it can have been.
     sql`update session set gaps = json_array(json_array(last_used - longest_idle, longest_idle)) where longest_idle > 0`,
+    // By the database itself: a name changes at a login, and by an administrator's command.
+    sql`create table past_name (
+      iss text not null, username text not null, sub text not null, primary key (iss, username, sub)) strict, without rowid`,
+    sql`create index past_name_folded on past_name (lower(username), iss)`,
+    sql`create index person_folded on person (lower(username), iss)`,
+    sql`create trigger person_renamed after update of username on person when old.username is not new.username begin
+      insert or ignore into past_name (iss, username, sub) values (old.iss, old.username, old.sub); end`,
+    sql`create trigger person_forgotten after delete on person begin
+      insert or ignore into past_name (iss, username, sub) values (old.iss, old.username, old.sub); end`,
+    // Also of sessions that are over: whether a session of the IdP is known at all is asked of those too.
+    sql`drop index session_of_idp`,
+    sql`create index session_of_idp on session (idp_sid) where idp_sid is not null`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

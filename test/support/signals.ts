@@ -15,6 +15,8 @@ export interface Received {
 
 const CAEP = 'https://schemas.openid.net/secevent/caep/event-type/';
 const RISC = 'https://schemas.openid.net/secevent/risc/event-type/';
+const OAUTH = 'https://schemas.openid.net/secevent/oauth/event-type/';
+const RISC_EVENT = /^(account-|identifier-|credential-compromise|opt-|recovery-|sessions-revoked)/;
 const SSF = 'https://schemas.openid.net/secevent/ssf/event-type/';
 
 /** The `aud` that tests agree on with their transmitter. */
@@ -41,7 +43,8 @@ export function sendLogout(service: TestService, token: string): Promise<Receive
 /** `session-revoked` and the like, as URIs. */
 export function typeOf(event: string): string {
   if (event.includes(':')) return event;
-  if (event.startsWith('account-')) return RISC + event;
+  if (event === 'tokens-revoked' || event === 'token-revoked') return OAUTH + event;
+  if (RISC_EVENT.test(event)) return RISC + event;
   return (['verification', 'stream-updated'].includes(event) ? SSF : CAEP) + event;
 }
 
