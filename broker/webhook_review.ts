@@ -1,7 +1,8 @@
 // What kube-apiserver asks the webhooks: SubjectAccessReview and TokenReview, parsed once at the edge from anything.
 
-import { EVERY, type Target } from '../shared/policy.ts';
+import type { Target } from '../shared/policy.ts';
 import { isObject } from '../shared/wire.ts';
+import { isDiscovery, reachOfPath, reachOfResource } from './reach.ts';
 
 /** Where Kubernetes carries the session's id: in audit logs and in every SubjectAccessReview. */
 export const SESSION_ID_KEY = 'curfew.internal/session-id';
@@ -41,7 +42,7 @@ export function parseAccessReview(body: unknown): AccessReview | undefined {
   const asked = { apiVersion: review.apiVersion, user: spec.user, ...idsOf(spec.extra) };
   const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
   if (isObject(resource)) return { ...asked, ...ofResource(resource), discovery: false };
-  if (isObject(path)) return { ...asked, ...ofPath(text(path.path), text(path.verb)), within: {} };
+  if (isObject(path)) return { ...asked, ...ofPath(text(path.path), text(path.verb)) };
   return undefined;
 }
 
@@ -59,62 +60,23 @@ function only(values: unknown): string | undefined {
 }
 
 function ofResource(attributes: Readonly<Record<string, unknown>>) {
-  const [verb, name] = [text(attributes.verb), text(attributes.resource)];
-  const [namespace, subresource] = [text(attributes.namespace), text(attributes.subresource)];
-  const resource = subresource === '' ? name : `${name}/${subresource}`;
-  const said = { verb, ...(namespace !== '' && { namespace }), resource };
-  // Whoever acts as somebody else is asked about only here: what follows is judged in their name, not in a session's.
-  if (verb.startsWith('impersonate')) return { ...said, within: { namespace: EVERY, resource: EVERY } };
-  return { ...said, within: { ...spaceOf(namespace, text(attributes.group), name), resource: resource || EVERY } };
+  const { verb, group, resource: kind, subresource, namespace, name } = attributes;
+  const request = {
+    ...{ verb: text(verb), group: text(group), resource: text(kind), subresource: text(subresource) },
+    ...{ namespace: text(namespace), name: text(name) },
+  };
+  const resource = request.subresource === '' ? request.resource : `${request.resource}/${request.subresource}`;
+  const said = { verb: request.verb, ...(request.namespace !== '' && { namespace: request.namespace }), resource };
+  return { ...said, within: reachOfResource(request) };
 }
 
 function ofPath(path: string, verb: string) {
-  return { verb, resource: path, discovery: verb === 'get' && DISCOVERY.test(path) };
-}
-
-/** What Kubernetes' own role `system:discovery` lets everybody read who is logged in. */
-const DISCOVERY = /^\/(api|apis|openapi|version)(\/|$)|^\/(healthz|livez|readyz)$/;
-
-/** Without a namespace a request is for something outside of all, or for all of them at once: then each one's limits apply. */
-function spaceOf(namespace: string, group: string, resource: string): Pick<Target, 'namespace'> {
-  if (namespace !== '') return { namespace };
-  return CLUSTER_SCOPED.has(`${resource}.${group}`) ? {} : { namespace: EVERY };
+  return { verb, resource: path, discovery: isDiscovery(path, verb), within: reachOfPath(path, verb) };
 }
 
 function text(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
-
-/**
- * Kubernetes' own resources that lie in no namespace, as resource.group. What is not known to be one (a custom resource)
- * counts as asked for in all namespaces: a review does not say which, and that only tightens.
- */
-const CLUSTER_SCOPED: ReadonlySet<string> = new Set(
-  Object.entries({
-    '': ['componentstatuses', 'namespaces', 'nodes', 'persistentvolumes'],
-    'admissionregistration.k8s.io': [
-      'mutatingadmissionpolicies',
-      'mutatingadmissionpolicybindings',
-      'mutatingwebhookconfigurations',
-      'validatingadmissionpolicies',
-      'validatingadmissionpolicybindings',
-      'validatingwebhookconfigurations',
-    ],
-    'apiextensions.k8s.io': ['customresourcedefinitions'],
-    'apiregistration.k8s.io': ['apiservices'],
-    'authentication.k8s.io': ['selfsubjectreviews', 'tokenreviews'],
-    'authorization.k8s.io': ['selfsubjectaccessreviews', 'selfsubjectrulesreviews', 'subjectaccessreviews'],
-    'certificates.k8s.io': ['certificatesigningrequests', 'clustertrustbundles'],
-    'flowcontrol.apiserver.k8s.io': ['flowschemas', 'prioritylevelconfigurations'],
-    'networking.k8s.io': ['ingressclasses', 'ipaddresses', 'servicecidrs'],
-    'node.k8s.io': ['runtimeclasses'],
-    policy: ['podsecuritypolicies'],
-    'rbac.authorization.k8s.io': ['clusterrolebindings', 'clusterroles'],
-    'resource.k8s.io': ['deviceclasses', 'devicetaintrules', 'resourceslices'],
-    'scheduling.k8s.io': ['priorityclasses'],
-    'storage.k8s.io': ['csidrivers', 'csinodes', 'storageclasses', 'volumeattachments', 'volumeattributesclasses'],
-  }).flatMap(([group, resources]) => resources.map((resource) => `${resource}.${group}`)),
-);
 
 /** A token that an API server asks about. */
 export interface TokenReview {

@@ -76,8 +76,15 @@ interface Question {
   readonly accept?: string;
 }
 
-/** @param stopped gives up what is under way */
-export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortSignal): ClusterApi {
+/**
+ * @param agents one for what takes Secrets away, another for all else
+ * @param stopped gives up what is under way
+ */
+export function createClusterApi(
+  cluster: Cluster,
+  agents: { readonly mints: Agent; readonly deletions: Agent },
+  stopped: AbortSignal,
+): ClusterApi {
   const { name, server, broker_token_file } = cluster;
   const away = (why: string) => new CurfewError('api_server', `the API server of cluster ${name} ${why}`);
   const wrong = (why: string) => new CurfewError('service_account', `the API server of cluster ${name} ${why}`);
@@ -96,7 +103,8 @@ export function createClusterApi(cluster: Cluster, agent: Agent, stopped: AbortS
     let text: string | undefined;
     try {
       const sent = body === undefined ? { headers } : { headers, body: JSON.stringify(body) };
-      const response = await request(url, { method, ...sent, dispatcher: agent, signal });
+      const dispatcher = method === 'DELETE' ? agents.deletions : agents.mints;
+      const response = await request(url, { method, ...sent, dispatcher, signal });
       text = await readBounded(response.body, LARGEST);
       answer = { status: response.statusCode, body: parse(text ?? '') };
     } catch (error) {

@@ -1,4 +1,4 @@
-// The API servers that the broker asks, one connection pool each, kept while the configuration names them.
+// The API servers that the broker asks, two connection pools each, kept while the configuration names them.
 
 import { Agent } from 'undici';
 import type { Cluster } from '../config.ts';
@@ -15,8 +15,8 @@ const CONNECT_MS = 2_000;
 export function createClusterApis(): ClusterApis {
   const stopped = new AbortController();
   const agents = new Map<string, Agent>();
-  const agentOf = ({ server, ca }: Cluster): Agent => {
-    const key = JSON.stringify([server, ca]);
+  const agentOf = ({ server, ca }: Cluster, work: 'mints' | 'deletions'): Agent => {
+    const key = JSON.stringify([server, ca, work]);
     const known = agents.get(key);
     if (known) return known;
     // said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing; its own authority instead of the system's, as in kubeconfig
@@ -26,7 +26,11 @@ export function createClusterApis(): ClusterApis {
     return agent;
   };
   return {
-    of: (cluster) => createClusterApi(cluster, agentOf(cluster), stopped.signal),
+    // An end does not wait behind those who want a token.
+    of(cluster) {
+      const agents = { mints: agentOf(cluster, 'mints'), deletions: agentOf(cluster, 'deletions') };
+      return createClusterApi(cluster, agents, stopped.signal);
+    },
     async close() {
       stopped.abort();
       await Promise.all([...agents.values()].map((agent) => agent.destroy()));

@@ -156,6 +156,9 @@ describe('segments', () => {
     const token = await tokenOf(emil, 'prod');
     const nodes = await withToken(emil, 'prod', token, 'get', 'nodes');
     assert.equal(nodes.code, 0, nodes.stderr);
+    // H11: a kubelet would run commands in any pod, those of payments among them.
+    const kubelet = await withToken(emil, 'prod', token, 'get', '--raw', '/api/v1/nodes/none/proxy/pods');
+    assert.match(kubelet.stderr, /login is too old/);
     const everywhere = await withToken(emil, 'prod', token, 'get', 'pods', '-A');
     assert.equal(everywhere.code, 0, 'no segment limits pods in payments, only their exec');
   });
