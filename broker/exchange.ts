@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { decide } from '../shared/decide.ts';
 import { sayDuration } from '../shared/duration.ts';
 import { type Code, CurfewError } from '../shared/errors.ts';
-import { between, plus, type Seconds } from '../shared/time.ts';
+import { between, latest, plus, type Seconds } from '../shared/time.ts';
 import { TOKEN_TYPE } from '../shared/wire.ts';
 import {
   type Asked,
@@ -28,6 +28,7 @@ import {
 } from './broker.ts';
 import { requireClock } from './clock.ts';
 import { groupsTighten } from './config.ts';
+import { countedFromFirstSight } from './counted_login.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';
 import { admits, type Identity, identityOf } from './identity.ts';
 import { gapsBefore } from './idle_gaps.ts';
@@ -103,7 +104,8 @@ async function openOrCount(
   login: ProvenLogin,
   now: Seconds,
 ): Promise<Granted | ToSign | Refused | Pending> {
-  const { caller, idToken } = login;
+  const { caller } = login;
+  const idToken = await countedFromFirstSight(transaction, login.idToken);
   const identity = identityOf(idToken, broker.config.identity_provider, groupsTighten(broker.config));
   const person = personOf(broker, login);
   const { by: _, ...who } = person;
@@ -116,7 +118,7 @@ async function openOrCount(
   const outcome =
     'fault' in identity
       ? await refuse(transaction, event, identity.fault.code, identity.fault.message)
-      : await openOrRefuse(transaction, broker, { ...login, identity }, now);
+      : await openOrRefuse(transaction, broker, { ...login, idToken, identity }, now);
   if (!('refused' in outcome)) await forgetFailures(transaction, person);
   else if (isFailedLogin(outcome.refused)) await noteFailure(transaction, broker, person, outcome.refused, now);
   return outcome;
@@ -190,14 +192,12 @@ async function openOrRefuse(
     return refuse(transaction, event, 'username_taken', `the username ${username} is held by another person`);
   }
   const login_after = await loginAfterOf(transaction, { iss, sub, idp_sid: idToken.sid });
-  if (auth_time < login_after || iat < transaction.over_before) {
+  if (idToken.raw_auth_time < login_after || iat < transaction.over_before) {
     const age = sayDuration(between(auth_time, now));
-    return refuse(
-      transaction,
-      event,
-      'login_after',
-      `the last session was ended after this login (${age} ago): log in anew`,
-    );
+    const message = `the last session was ended after this login (${age} ago): log in anew`;
+    // A login of this very second would not do either, by the clock of the IdP.
+    const wait = between(latest(idToken.raw_auth_time, iat), login_after);
+    return { ...(await refuse(transaction, event, 'login_after', message)), ...(wait > 0 && { retry_after: wait }) };
   }
   const end_at_most = plus(auth_time, asked.limits.session.max_age);
   const idle_before = await gapsBefore(transaction, { iss, sub, auth_time }, before, now);

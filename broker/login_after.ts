@@ -1,7 +1,7 @@
 // Since when a person must have authenticated: what an end, or a word of the identity provider, leaves behind, so that the
 // IdP's living SSO brings no session back. Also for those who never had a session here.
 
-import { earliest, type Seconds, seconds } from '../shared/time.ts';
+import { earliest, latest, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { Transaction } from './store/store.ts';
 
 export interface Person {
@@ -11,6 +11,17 @@ export interface Person {
 
 /** A person, or a session at the IdP: whoever logs in with it. */
 export type Subject = { readonly iss: string } & ({ readonly sub: string } | { readonly idp_sid: string });
+
+/**
+ * The first `auth_time` of a login that is newer than a session's, and than its end: in the second of the login itself, or while
+ * the IdP's clock is ahead, the end alone would let that login in again.
+ */
+export function laterLogin(
+  { raw_auth_time, auth_time }: { readonly raw_auth_time: Seconds | null; readonly auth_time: Seconds },
+  end: Seconds,
+): Seconds {
+  return latest(end, plus(raw_auth_time ?? auth_time, seconds(1)));
+}
 
 /** A login with an earlier `auth_time` opens no session from now on. Only ever moves forward. */
 export async function requireLoginAfter({ db }: Transaction, subject: Subject, instant: Seconds): Promise<void> {

@@ -147,6 +147,7 @@ async function open(
     ...{ jkt, handle_hash: hashOfHandle(handle), idp_sid: idToken.sid ?? null },
     ...{
       auth_time: idToken.auth_time,
+      raw_auth_time: idToken.raw_auth_time,
       revalidated_at: idToken.iat,
       acr: idToken.acr ?? null,
       amr: idToken.amr ? JSON.stringify(idToken.amr) : null,

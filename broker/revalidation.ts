@@ -45,12 +45,13 @@ export async function revalidate(
   return { ...session, ...change };
 }
 
-/** The stored `auth_time` is never in the future, while the IdP's clock may have been ahead by as much as is tolerated. */
+/** Sessions of 0.4.0 do not know the IdP's own `auth_time`: its clock may have been ahead by as much as is tolerated. */
 function isOfSameLogin(
-  { iss, sub, auth_time }: Session,
+  { iss, sub, auth_time, raw_auth_time }: Session,
   idToken: IdTokenClaims,
   { clock_skew }: IdentityProviderSettings,
 ): boolean {
   if (idToken.iss !== iss || idToken.sub !== sub) return false;
+  if (raw_auth_time !== null) return idToken.raw_auth_time === raw_auth_time;
   return idToken.auth_time >= auth_time && between(auth_time, idToken.auth_time) <= clock_skew;
 }

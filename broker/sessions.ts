@@ -8,7 +8,7 @@ import { type Policy, type ResolvedLimits, withYields, type Yield } from '../sha
 import { type EndReason, needsNewLogin, type SessionFacts } from '../shared/session.ts';
 import { between, earliest, latest, plus, type Seconds } from '../shared/time.ts';
 import { gapsWithUse, keepGaps, parseGaps, textOfGaps } from './idle_gaps.ts';
-import { requireLoginAfter } from './login_after.ts';
+import { laterLogin, requireLoginAfter } from './login_after.ts';
 import type { Schema, SessionTable } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
 
@@ -179,7 +179,7 @@ export async function endSession(transaction: Transaction, session: Session, end
   if (numUpdatedRows !== 1n) return false;
   await letSecretsGo(transaction, session.sid, replaced_by, since);
   const { sid, iss, sub, username, jkt } = session;
-  if (needsNewLogin(reason)) await requireLoginAfter(transaction, { iss, sub }, since);
+  if (needsNewLogin(reason)) await requireLoginAfter(transaction, { iss, sub }, laterLogin(session, since));
   else await keepGaps(transaction, session, end);
   await transaction.audit({
     event: 'end',

@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
+import { forgetCounted } from './counted_login.ts';
 import { sweepFailures } from './failed_logins.ts';
 import { forgetGaps } from './idle_gaps.ts';
 import { forgetLoginAfter } from './login_after.ts';
@@ -35,6 +36,7 @@ export async function sweep(broker: Broker): Promise<number> {
     await sweepFailures(transaction, broker, now());
     await forgetLoginAfter(transaction, now());
     await forgetGaps(transaction, now());
+    await forgetCounted(transaction, config.policy.limits.max_age, now());
     await db.deleteFrom('signal_received').where('expires_at', '<=', now()).execute();
     await db.deleteFrom('id_token_use').where('expires_at', '<=', now()).execute();
     await db

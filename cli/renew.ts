@@ -166,10 +166,15 @@ export function entryOf(key: Key, reply: TokenReply, minted_local: Seconds): Ent
 }
 
 /** @throws CurfewError `internal` when the reason is none that we know: a broker of a later version */
-export function asRemembered({ reason, error_description, end_reason, acr_values }: Refusal): Remembered {
+export function asRemembered({ reason, error_description, end_reason, acr_values, retry_after }: Refusal): Remembered {
   const message = oneLine(error_description);
   if (!isCode(reason)) throw new CurfewError('login_failed', message);
-  return { reason, message, ...(end_reason && { end_reason }), ...(acr_values && { acr_values }) };
+  const told = {
+    ...(end_reason && { end_reason }),
+    ...(acr_values && { acr_values }),
+    ...(retry_after && { retry_after }),
+  };
+  return { reason, message, ...told };
 }
 
 function keepEnd(client: Client, record: SessionRecord, ended: Remembered): void {

@@ -90,6 +90,8 @@ export interface Refusal {
   readonly acr_values?: string | undefined;
   readonly max_age?: Seconds | undefined;
   readonly end_reason?: EndReason | undefined;
+  /** As in `Retry-After`: for `login_after`, when a login is new enough at the earliest. */
+  readonly retry_after?: Seconds | undefined;
   /** The session that was judged, told to the holder of its key only. */
   readonly session?: WireSession | undefined;
 }
@@ -204,6 +206,7 @@ export function isRefusal(value: unknown): value is Refusal {
     optional(value.acr_values, isText) &&
     optional(value.max_age, isSeconds) &&
     optional(value.end_reason, isEndReason) &&
+    optional(value.retry_after, isSeconds) &&
     optional(value.session, isWireSession)
   );
 }

@@ -2,6 +2,7 @@
 
 import type { FastifyReply } from 'fastify';
 import { answerOf, type CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
+import { seconds } from '../../shared/time.ts';
 import type { Refusal } from '../../shared/wire.ts';
 import type { Refused } from '../broker.ts';
 
@@ -28,6 +29,7 @@ export function sendRefused(
     ...(acr_values !== undefined && { acr_values }),
     ...(max_age !== undefined && { max_age }),
     ...(denied?.end_reason !== undefined && { end_reason: denied.end_reason }),
+    ...(retry_after !== undefined && { retry_after: seconds(retry_after) }),
     ...(session !== undefined && { session }),
   };
   return reply.code(as_status ?? status).send(body);

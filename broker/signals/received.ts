@@ -1,9 +1,9 @@
 // What a signal is about, and what it does: the sessions that are meant are ended, or marked, durably and once.
 
 import type { EndReason } from '../../shared/session.ts';
-import type { Seconds } from '../../shared/time.ts';
+import { latest, plus, type Seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
-import { requireLoginAfter } from '../login_after.ts';
+import { laterLogin, requireLoginAfter } from '../login_after.ts';
 import { endSession, findBySid, type Session, settle } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Action } from './events.ts';
@@ -85,20 +85,22 @@ export async function act(
   const found = await sessionsMeant(transaction, meant);
   // What is over by itself ends as of then, and for that.
   await settle(transaction, await touches.apply(transaction, found), config.policy, now);
-  let count = 0;
+  const logins: Seconds[] = [];
   for (const { sid } of found) {
     const session = await findBySid(transaction.db, sid);
     if (!session || session.ended_at !== null) continue;
-    count += 1;
+    const login_after = laterLogin(session, now);
+    logins.push(login_after);
     if (action === 'end') await endSession(transaction, session, { reason, since: now, now, address });
     else await endAtRenewal(transaction, session, reason);
-    await requireLoginAfter(transaction, { iss: session.iss, sub: session.sub }, now);
+    await requireLoginAfter(transaction, { iss: session.iss, sub: session.sub }, login_after);
   }
   const { iss, sub, idp_sid } = meant;
-  // Also where nothing lives: an ID token from before may be on its way.
-  if (sub !== undefined) await requireLoginAfter(transaction, { iss, sub }, now);
-  if (idp_sid !== undefined) await requireLoginAfter(transaction, { iss, idp_sid }, now);
-  return count;
+  // Also where nothing lives: an ID token from before may be on its way, by a clock of the IdP that is ahead.
+  const login_after = logins.length > 0 ? latest(now, ...logins) : plus(now, config.identity_provider.clock_skew);
+  if (sub !== undefined) await requireLoginAfter(transaction, { iss, sub }, login_after);
+  if (idp_sid !== undefined) await requireLoginAfter(transaction, { iss, idp_sid }, login_after);
+  return logins.length;
 }
 
 /** The first reason stands. */

@@ -30,6 +30,15 @@ export interface LoginAfterTable {
   instant: Seconds;
 }
 
+/** Logins of which the IdP's clock was ahead: since when they count. */
+export interface CountedLoginTable {
+  iss: string;
+  sub: string;
+  /** The `auth_time` of the ID token. */
+  raw: Seconds;
+  auth_time: Seconds;
+}
+
 /** Times without use that sessions left behind. */
 export interface IdleGapTable {
   iss: string;
@@ -56,6 +65,8 @@ export interface SessionTable {
   /** The ID token's own `sid`. */
   idp_sid: string | null;
   auth_time: Seconds;
+  /** As the IdP said it, by its own clock. Null where 0.4.0 opened the session. */
+  raw_auth_time: Seconds | null;
   /** When the IdP last vouched for the account. */
   revalidated_at: Seconds;
   acr: string | null;
@@ -207,6 +218,7 @@ export interface Schema {
   person: PersonTable;
   past_name: PastNameTable;
   login_after: LoginAfterTable;
+  counted_login: CountedLoginTable;
   idle_gap: IdleGapTable;
   signal_received: SignalReceivedTable;
   bound_secret: BoundSecretTable;
@@ -309,6 +321,11 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
       iss text not null, sub text not null, start integer not null, length integer,
       primary key (iss, sub, start)) strict, without rowid`,
     sql`create index idle_gap_start on idle_gap (start)`,
+    sql`create table counted_login (
+      iss text not null, sub text not null, raw integer not null, auth_time integer not null,
+      primary key (iss, sub, raw)) strict, without rowid`,
+    sql`create index counted_login_raw on counted_login (raw)`,
+    sql`alter table session add column raw_auth_time integer`,
     sql`alter table session add column gaps text not null default '[]'`,
     sql`alter table session add column idle_before text not null default '[]'`,
     // When it began is not known: the latest that it can have been.

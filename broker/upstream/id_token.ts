@@ -17,6 +17,8 @@ export interface IdTokenClaims {
   readonly iat: Seconds;
   /** When the person last actively authenticated. Never in the future: within the tolerance for clocks it counts as now. */
   readonly auth_time: Seconds;
+  /** As the IdP says it, by its own clock: what is told of logins by it is compared with this. */
+  readonly raw_auth_time: Seconds;
   readonly nonce?: string | undefined;
   readonly acr?: string | undefined;
   readonly amr?: readonly string[] | undefined;
@@ -82,9 +84,9 @@ export function checkClaims(
   const sub = subjectOf(payload);
   const exp = expiryOf(payload, now);
   const iat = issuedAt(payload, expected, now);
-  const auth_time = authenticatedAt(payload, expected, now);
+  const raw_auth_time = authenticatedAt(payload, expected, now);
   return {
-    ...{ iss, sub, aud, azp, exp, iat, auth_time },
+    ...{ iss, sub, aud, azp, exp, iat, raw_auth_time, auth_time: earliest(raw_auth_time, now) },
     nonce: nonceOf(payload),
     acr: acrOf(payload),
     amr: amrOf(payload),
@@ -140,7 +142,7 @@ function authenticatedAt(payload: Payload, { clock_skew }: Expected, now: Second
   if (auth_time === undefined) throw fault('auth_time', 'has an auth_time that is not a number of seconds since 1970');
   mustNotBeAhead('auth_time', auth_time, clock_skew, now);
   must('auth_time', iat !== undefined && auth_time <= plus(iat, clock_skew), 'has an auth_time later than its iat');
-  return earliest(auth_time, now);
+  return auth_time;
 }
 
 /** The IdP's clock may be ahead by a little; more would move a login into the future, and its end with it. */

@@ -23,6 +23,8 @@ export interface Remembered {
   readonly message: string;
   readonly end_reason?: string | undefined;
   readonly acr_values?: string | undefined;
+  /** Seconds until a login can be new enough. */
+  readonly retry_after?: Seconds | undefined;
   /** In place of the reason's own. */
   readonly hint?: string | undefined;
 }

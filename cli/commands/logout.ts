@@ -1,7 +1,7 @@
 // `logout`: ends the session at the broker and forgets it here. What is local goes in any case; the key stays.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { seconds } from '../../shared/time.ts';
+import { between, seconds } from '../../shared/time.ts';
 import type { WireSession } from '../../shared/wire.ts';
 import type { Remembered } from '../cache/entry.ts';
 import { type Client, createClient } from '../client.ts';
@@ -75,9 +75,16 @@ async function endStray(client: Client): Promise<boolean> {
 async function revoke(client: Client, record: SessionRecord, { key, text }: Handle): Promise<void> {
   try {
     await client.broker.revoke(record.endpoints, key, text);
+    await outlastLogin(client.host, record);
   } catch (error) {
     throw error instanceof CurfewError ? stillThere(client, record, error) : error;
   }
+}
+
+/** Where the session ended in the second of its login: a login of that second is not newer than the end, for the broker. */
+async function outlastLogin({ now }: Host, { session, minted_local }: SessionRecord): Promise<void> {
+  if (!session || session.broker_time + between(minted_local, now()) > session.auth_time) return;
+  await new Promise((resolve) => setTimeout(resolve, 1000));
 }
 
 /** Forgets the session that is kept here, if it is one that was ended at the broker. The key outlives it. */

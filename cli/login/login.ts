@@ -2,7 +2,7 @@
 // truth, so it comes last.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { earliest, type Seconds } from '../../shared/time.ts';
+import { earliest, type Seconds, seconds } from '../../shared/time.ts';
 import {
   type Metadata,
   type MetadataCluster,
@@ -76,6 +76,7 @@ export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
     const how =
       next.way === attempt.way ? 'once more' : 'once more, with a browser, where a new login can be asked for';
     client.host.say(`${tried.refused.message}: ${how}`);
+    if (next.waited && !attempt.waited) await outlast(tried.refused);
     attempt = next;
   }
 }
@@ -91,6 +92,15 @@ interface Attempt {
   readonly way: Way;
   readonly wish: Wish;
   readonly acr_values: string | undefined;
+  /** Whether the second of the end was waited out: once is enough. */
+  readonly waited?: true | undefined;
+}
+
+/** No longer than clocks may differ. */
+const LONGEST_WAIT = seconds(62);
+
+function outlast({ retry_after = seconds(0) }: Remembered): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, earliest(retry_after, LONGEST_WAIT) * 1000));
 }
 
 type Tried =
@@ -161,8 +171,10 @@ function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
   const { wish, acr_values } = attempt;
   const [asks, way] = [attempt.way.asks_anew, attempt.way.instead ?? attempt.way];
   if (AGE.includes(refused.reason)) {
-    if (asks ? wish.in_person : way === attempt.way) return undefined;
-    return { way, acr_values, wish: { ...wish, in_person: true } };
+    // The session ended in this very second, by the clock of the identity provider: no login can be newer yet.
+    const early = refused.retry_after !== undefined && !attempt.waited;
+    if (asks ? wish.in_person && !early : way === attempt.way) return undefined;
+    return { way, acr_values, wish: { ...wish, in_person: true }, ...((early || attempt.waited) && { waited: true }) };
   }
   if (refused.reason !== 'acr_too_low') return undefined;
   if (way !== attempt.way) return { way, wish, acr_values: acr_values ?? refused.acr_values };

@@ -79,6 +79,7 @@ export function sessionOf(
     end_at_most,
     last_used: now,
     longest_idle: 0 as Seconds,
+    raw_auth_time: null,
     gaps: '[]',
     idle_before: '[]',
     over_at: overAt(end_at_most, now, limits),

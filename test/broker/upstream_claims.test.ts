@@ -22,7 +22,7 @@ describe('an ID token', () => {
     const { signing_input_hash, claims: raw, ...known } = verified;
     assert.deepEqual(known, {
       ...{ iss: world.upstream.issuer, sub: 'alice', aud: ['curfew'], azp: undefined, exp: T0 + 300, iat: T0 - 1 },
-      ...{ auth_time: T0 - 10, nonce: 'n', acr: 'mfa', amr: ['pwd', 'otp'], sid: 's1' },
+      ...{ auth_time: T0 - 10, raw_auth_time: T0 - 10, nonce: 'n', acr: 'mfa', amr: ['pwd', 'otp'], sid: 's1' },
     });
     assert.equal(raw.email, 'a@example.com');
     assert.match(signing_input_hash, /^[\w-]{43}$/);

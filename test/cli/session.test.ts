@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isObject } from '../../shared/wire.ts';
@@ -194,6 +196,30 @@ describe('a session that has ended', () => {
     credentialOf(await desk.getToken('dev', true));
     assert.equal(promptsOf(desk).at(-1), 'login');
     assert.equal(desk.idp.logins, logins + 1);
+  });
+
+  it('by logout can be followed by a login at once, again and again: nobody has to come twice (S21)', async () => {
+    const flags = ['--broker', desk.url, '--ca-file', desk.ca_file];
+    for (let i = 0; i < 3; i++) {
+      const logins = desk.idp.logins;
+      assert.equal((await desk.curfew(['logout', ...flags])).code, 0);
+      const result = await desk.curfew(['login', ...flags]);
+      assert.equal(result.code, 0, result.stderr);
+      assert.equal(desk.idp.logins, logins + 1);
+    }
+  });
+
+  it('in this very second by the clock of the IdP is waited out, and the person asked once more (S21)', async () => {
+    const flags = ['--broker', desk.url, '--ca-file', desk.ca_file];
+    const database = new DatabaseSync(path.join(desk.dir, 'curfew.db'));
+    database.exec("update login_after set instant = unixepoch() + 15 where kind = 'sub'");
+    database.close();
+    const logins = desk.idp.logins;
+    const result = await desk.curfew(['login', ...flags]);
+    assert.equal(result.code, 0, result.stderr);
+    assert.match(result.stderr, /was ended after this login .*: once more$/m);
+    assert.equal(desk.idp.logins, logins + 2);
+    credentialOf(await desk.getToken('dev', true));
   });
 
   it('by another login elsewhere with the copied handle is not known here until asked, then remembered', async () => {

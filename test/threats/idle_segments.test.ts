@@ -142,7 +142,7 @@ describe('idle segments', () => {
     await service.restart({ clusters, ...policy('10m') });
     const first = await open(who);
     service.advance(12 * MINUTE);
-    const asked = { user: `curfew:${who.email}`, sid: first.sid };
+    const asked = { user: `curfew:${who.email}`, sid: first.sid, jti: service.tokenId(first.sid, 'dev') };
     assert.equal((await askAuthorization(service.url, service.webhook_tokens.dev ?? '', asked)).denied, false);
     service.advance(MINUTE);
     assert.equal(await reason(await open(who), 'prod-eu'), 'idle_too_long');

@@ -1,6 +1,7 @@
 // The threat model: sessions and time (S): over real HTTP and SQLite, with a clock that the test sets.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { EndEvent, RefusalEvent } from '../../broker/audit.ts';
@@ -228,6 +229,76 @@ describe('sessions and time', () => {
     });
   }
 
+  for (const [when, lead] of [
+    ['in the second of the login', 0],
+    ['while the IdP is 3 s ahead', 3],
+    ['while the IdP is 5 s ahead', 5],
+  ] as const) {
+    for (const end of ['logout', 'owner', 'signal'] as const) {
+      test(`S21 after an end by ${end} ${when} SSO with that auth_time is refused, a login of the next second is not`, async () => {
+        const who = person();
+        const auth_time = service.now + lead;
+        const { holder, handle, sid } = await open({ ...who, auth_time, iat: auth_time });
+        if (end === 'logout') await holder.revoke(handle);
+        else if (end === 'owner') await holder.api(handle, { method: 'DELETE', path: `/${sid}` });
+        else await logOut(who.sub);
+        assert.equal(ends(sid).length, 1);
+        const now = await service.login(service.holder(), { ...who, auth_time, iat: auth_time, jti: 'now' });
+        assert.deepEqual([now.refused.reason, now.refused.retry_after], ['login_after', 1]);
+        service.advance(120);
+        const later = await service.login(service.holder(), { ...who, auth_time, jti: 'later' });
+        assert.deepEqual([later.refused.reason, later.refused.retry_after], ['login_after', undefined]);
+        const next = { ...who, auth_time: auth_time + 1, jti: 'next' };
+        assert.equal((await service.login(service.holder(), next)).status, 200);
+      });
+    }
+  }
+
+  test('S21 a signal about nobody known asks for a login after its receipt and clock_skew', async () => {
+    const who = person();
+    await logOut(who.sub);
+    for (const [ahead, reason] of [
+      [0, 'login_after'],
+      [4, 'login_after'],
+      [5, undefined],
+    ] as const) {
+      const times = { auth_time: service.now + ahead, iat: service.now + ahead };
+      const answer = await service.login(service.holder(), { ...who, ...times, jti: `${ahead}` });
+      assert.equal(answer.status === 200 ? undefined : answer.refused.reason, reason);
+    }
+  });
+
+  test('S21 a login counts from when it was first seen: the lead of the IdP lengthens no max_age, refused or not', async () => {
+    for (const first of [{}, { audience: 'nowhere' }]) {
+      const who = person();
+      const [start, auth_time] = [service.now, service.now + 5];
+      await service.login(service.holder(), { ...who, auth_time, iat: auth_time }, first);
+      for (const later of [3, 4, 60]) {
+        service.advance(later);
+        await service.sweep();
+        const { granted } = await service.login(service.holder(), {
+          ...who,
+          auth_time,
+          iat: auth_time,
+          jti: `${later}`,
+        });
+        assert.deepEqual([granted.session.auth_time, granted.session.end_at_most], [start, start + HOUR]);
+      }
+    }
+  });
+
+  test('S21 within an end that is noticed late a login counts from then on, not from when it was noticed', async () => {
+    const who = person();
+    const start = service.now;
+    await open(who);
+    service.advance(2000);
+    assert.equal(
+      (await service.login(service.holder(), { ...who, auth_time: start + 1799 })).refused.reason,
+      'login_after',
+    );
+    assert.equal((await service.login(service.holder(), { ...who, auth_time: start + 1800, jti: 'x' })).status, 200);
+  });
+
   test('S13 an idle session that nobody touched since is settled before the next login is judged', async () => {
     const who = person();
     const auth_time = service.now;
@@ -307,6 +378,17 @@ describe('sessions and time', () => {
     );
   });
 });
+
+/** The IdP logs a person out. */
+async function logOut(sub: string): Promise<void> {
+  const claims = {
+    ...{ iss: service.issuer.issuer, aud: 'curfew', iat: service.now, exp: service.now + 120, sub, jti: randomUUID() },
+    events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+  };
+  const logout_token = service.issuer.sign(claims, { typ: 'logout+jwt' });
+  const body = new URLSearchParams({ logout_token });
+  assert.equal((await fetch(`${service.url}/backchannel-logout`, { method: 'POST', body })).status, 200);
+}
 
 function row(sid: string): Record<string, unknown> {
   const database = new DatabaseSync(service.storeFile, { readOnly: true });
