@@ -32,7 +32,9 @@ export function parseExecInfo(text: string | undefined): ExecInfo {
   } catch {
     throw malformed('is not JSON');
   }
-  if (!isObject(info) || info.kind !== 'ExecCredential') throw malformed('is not an ExecCredential');
+  // kube-rs before 0.87, and what is built on it, says no kind.
+  if (!isObject(info) || (info.kind ?? 'ExecCredential') !== 'ExecCredential')
+    throw malformed('is not an ExecCredential');
   const apiVersion = VERSIONS.find((version) => version === info.apiVersion);
   if (apiVersion === undefined) throw malformed('is of an unknown version: v1 and v1beta1 are known');
   const interactive = isObject(info.spec) && info.spec.interactive === true;
@@ -52,7 +54,6 @@ export function printCredential({ apiVersion, interactive }: ExecInfo, token: st
 }
 
 function malformed(fault: string): CurfewError {
-  const hint =
-    "use apiVersion client.authentication.k8s.io/v1 in kubeconfig's exec section: kubectl curfew setup writes it";
+  const hint = `use a client that speaks ${VERSIONS[0]}, or set that as apiVersion in kubeconfig's exec section`;
   return new CurfewError('usage', `KUBERNETES_EXEC_INFO ${fault}`, { hint });
 }

@@ -41,6 +41,19 @@ describe('KUBERNETES_EXEC_INFO', () => {
     }
   }
 
+  it('without a kind, as clients in Rust say it, or without a spec, is taken', () => {
+    const apiVersion = 'client.authentication.k8s.io/v1';
+    for (const more of [{}, { kind: null }, { spec: null }, { spec: {} }, { spec: { interactive: 'yes' } }])
+      assert.deepEqual(parseExecInfo(JSON.stringify({ apiVersion, ...more })), { apiVersion, interactive: false });
+    const spec = { interactive: true };
+    assert.equal(parseExecInfo(JSON.stringify({ apiVersion, spec })).interactive, true);
+  });
+
+  it('of a client that is too old is refused with a hint that does not lead back to setup', () => {
+    const text = JSON.stringify({ kind: 'ExecCredential', apiVersion: 'client.authentication.k8s.io/v1alpha1' });
+    assert.throws(() => parseExecInfo(text), { code: 'usage', hint: /^use a client that speaks (?!.*setup)/ });
+  });
+
   it('larger than 1 MiB is not even parsed (P10)', () => {
     const text = JSON.stringify({ kind: 'ExecCredential', padding: 'x'.repeat(1024 * 1024) });
     assert.throws(() => parseExecInfo(text), { code: 'usage', message: /too large/ });
