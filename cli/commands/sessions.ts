@@ -95,7 +95,12 @@ export async function endCommand(host: Host, sids: readonly string[], options: E
     }
   }
   if (failure !== undefined) throw failure;
-  if (count === 0) host.print('no such session lives: nothing was ended\n');
+  // Who ends somebody's sessions must learn that none were: another spelling of the name, another broker.
+  if (count === 0) throw new CurfewError('no_such_session', `nothing was ended: ${whose(user)}`);
+}
+
+function whose(user: string | undefined): string {
+  return user === undefined ? 'there is no such active session' : `there is no active session of ${oneLine(user)}`;
 }
 
 /** What is kept here of a session that was just ended is worth nothing any more. */
