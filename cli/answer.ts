@@ -2,6 +2,7 @@
 // Reads files, writes nothing, loads nothing. The same in Node.js and in the small native program.
 
 import { meaning } from '../shared/errors.ts';
+import type { Seconds } from '../shared/time.ts';
 import { parseGetToken } from './arguments.ts';
 import type { Remembered } from './cache/entry.ts';
 import { readEntry } from './cache/read.ts';
@@ -20,6 +21,8 @@ export interface Answer {
   readonly stdout: string;
   readonly stderr: string;
   readonly exit: number;
+  /** From this instant of our clock on it must not be printed any more: whoever prints looks right before. */
+  readonly until?: Seconds;
 }
 
 /** @returns `undefined` for all that is the full program's: whatever is missing, unusual, or wants the network or a person */
@@ -46,7 +49,8 @@ function getToken(machine: Machine): Answer | undefined {
   const judgement = entry && judge(entry, now);
   if (entry && judgement?.act === 'print') {
     if (info.interactive && machine.terminal && warningDue(machine, directory, entry, now)) return undefined;
-    return done(printCredential(info, judgement.token, judgement.expirationTimestamp));
+    const { token, expirationTimestamp, until } = judgement;
+    return { ...done(printCredential(info, token, expirationTimestamp)), until };
   }
   if (fault !== undefined || info.interactive) return undefined;
   const { broker: url, cluster } = parsed.key;

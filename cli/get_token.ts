@@ -1,7 +1,9 @@
 // The exec plugin, beyond the warm path: cache, renewal, login at the terminal, or a refusal.
 
+import { CurfewError } from '../shared/errors.ts';
+import { over, plus } from '../shared/time.ts';
 import type { GetTokenArguments } from './arguments.ts';
-import type { Entry } from './cache/entry.ts';
+import type { Entry, Key } from './cache/entry.ts';
 import { type Client, createClient } from './client.ts';
 import { type ExecInfo, parseExecInfo, printCredential } from './exec_info.ts';
 import { makeFile } from './files.ts';
@@ -12,33 +14,44 @@ import { asError } from './refusal.ts';
 import { renew } from './renew.ts';
 import { sayWarning, warningDue } from './warning.ts';
 
-/**
- * Answers kubectl.
- *
- * @returns the ExecCredential, as text for stdout
- * @throws CurfewError when there is no credential; nothing must stand on stdout then
- */
-export async function getToken(host: Host, { key, ca_file }: GetTokenArguments): Promise<string> {
-  const info = parseExecInfo(host.env.KUBERNETES_EXEC_INFO);
-  const client = createClient(host, key.broker, ca_file);
+/** As often as it is stopped between its decision and its answer. */
+const MOST_TRIES = 3;
 
+/**
+ * Answers kubectl: prints the ExecCredential.
+ *
+ * @throws CurfewError when there is no credential; nothing stands on stdout then
+ */
+export async function getToken(host: Host, { key, ca_file }: GetTokenArguments): Promise<void> {
+  const info = parseExecInfo(host.env.KUBERNETES_EXEC_INFO);
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const entry = await entryFor(createClient(host, key.broker, ca_file), key, info);
+    if (printWhileGood(host, info, entry)) return;
+  }
+  throw new CurfewError(
+    'busy',
+    'each token was over before it could be printed: this program was stopped, or the clock set',
+  );
+}
+
+async function entryFor(client: Client, key: Key, info: ExecInfo): Promise<Entry> {
+  const { host } = client;
   const cached = client.cache.read(key);
   const judgement = cached && judge(cached, host.now());
   if (cached && judgement?.act === 'print') {
     warnOnce(client, info, cached);
-    return credential(client, info, cached);
+    return cached;
   }
-
   const outcome = judgement?.act === 'refuse' ? { refused: judgement.refused } : await renew(client, key);
   if (outcome.entry) {
     refreshLauncher(host);
     warnOnce(client, info, outcome.entry);
-    return credential(client, info, outcome.entry);
+    return outcome.entry;
   }
   if (!info.interactive) throw asError(client, outcome.refused, key.cluster);
 
   const { loginFor } = await import('./login/login_for.ts');
-  return credential(client, info, await loginFor(client, key));
+  return await loginFor(client, key);
 }
 
 /** Of many calls at once one says it. */
@@ -50,8 +63,16 @@ function warnOnce(client: Client, { interactive }: ExecInfo, entry: Entry): void
   if (warning && makeFile(warning.file)) host.say(sayWarning(warning, client));
 }
 
-/** A fresh token is handed out even near the end of the session: it is good until then. */
-function credential({ host }: Client, info: ExecInfo, { token = '', expires_in, minted_local }: Entry): string {
+/**
+ * A fresh token is handed out even near the end of the session: it is good until then. Right before it is printed the clock is
+ * read again, as any time may have passed since it was decided.
+ *
+ * @returns whether it was printed
+ */
+function printWhileGood(host: Host, info: ExecInfo, { token = '', expires_in, minted_local }: Entry): boolean {
   if (token === '' || expires_in === undefined) throw new TypeError('an entry without token is no credential');
-  return printCredential(info, token, expirationOf(minted_local, expires_in, host.now()));
+  const now = host.now();
+  if (over(plus(minted_local, expires_in), now)) return false;
+  host.print(printCredential(info, token, expirationOf(minted_local, expires_in, now)));
+  return true;
 }

@@ -3,15 +3,17 @@
 
 import { decide } from '../shared/decide.ts';
 import { sayDenial } from '../shared/messages.ts';
-import { isSeconds, type Seconds, seconds } from '../shared/time.ts';
+import { between, earliest, isSeconds, plus, type Seconds, seconds } from '../shared/time.ts';
 import { factsOf, isObject } from '../shared/wire.ts';
 import type { Entry, Remembered } from './cache/entry.ts';
 
 /** A token is not served in its last seconds: it has a way to go. */
 const MARGIN = 10;
+const ONE = seconds(1);
 
 export type Judgement =
-  | { readonly act: 'print'; readonly token: string; readonly expirationTimestamp: Seconds }
+  /** `until`: from then on it must not be printed any more. */
+  | { readonly act: 'print'; readonly token: string; readonly expirationTimestamp: Seconds; readonly until: Seconds }
   /** Final and offline: only a login changes it. */
   | { readonly act: 'refuse'; readonly refused: Remembered }
   /** The broker has to be asked: nothing here, nearly over, or idle as far as we know. */
@@ -22,8 +24,10 @@ const ASK: Judgement = { act: 'ask' };
 export function judge(entry: Entry, now: Seconds): Judgement {
   const { session, refused, minted_local } = entry;
   if (now < minted_local) return ASK;
+  // Nothing that a broker told: what is absurd is no reason to refuse for good either.
+  if (Math.max(minted_local, session?.broker_time ?? 0) > LAST) return ASK;
   if (!session) return refused ? { act: 'refuse', refused } : ASK;
-  const instant = seconds(session.broker_time + (now - minted_local));
+  const instant = plus(session.broker_time, between(minted_local, now));
   // By age alone: that is final, whether the session is idle as well or not.
   const used_now = decide(session.limits, { ...factsOf(session), last_used: instant }, instant);
   if (!used_now.allow && used_now.reason === 'login_too_old') {
@@ -41,12 +45,17 @@ function judgeToken({ session, token, expires_in, minted_local }: Entry, now: Se
   if (!times || expires_in > times.exp - times.iat || now >= times.exp) return ASK;
   // A ServiceAccount's token is dated by the clock of its cluster.
   if (times.ours && times.iat !== session.broker_time) return ASK;
-  return { act: 'print', token, expirationTimestamp: expirationOf(minted_local, expires_in, now) };
+  const expirationTimestamp = expirationOf(minted_local, expires_in, now);
+  if (expirationTimestamp > LAST) return ASK;
+  return { act: 'print', token, expirationTimestamp, until: earliest(expirationTimestamp, times.exp) };
 }
+
+/** The end of the year 9999: RFC 3339 writes none that is later. */
+const LAST = 253_402_300_799;
 
 /** When kubectl shall ask again: earlier than the token's `exp`, and never in the past (client-go has no margin). */
 export function expirationOf(minted_local: Seconds, expires_in: Seconds, now: Seconds): Seconds {
-  return seconds(Math.max(now + 1, minted_local + expires_in - MARGIN));
+  return Math.max(plus(now, ONE), plus(minted_local, expires_in) - MARGIN) as Seconds;
 }
 
 /** `iat` and `exp` of a JWT, unverified: to see that the cache says of it what it says itself. Ours have a `sid`. */

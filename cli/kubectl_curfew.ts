@@ -2,7 +2,7 @@
 // and nothing else loaded; every other case is the full program's.
 
 import { fstatSync, writeSync } from 'node:fs';
-import { fromMilliseconds } from '../shared/time.ts';
+import { fromMilliseconds, over } from '../shared/time.ts';
 import { answer } from './answer.ts';
 import { nodeFiles } from './node_files.ts';
 
@@ -40,7 +40,8 @@ const known = answer({
     return mayBeTerminal(2);
   },
 });
-if (known) {
+// Stopped since it was decided, or the clock was set: what is over by now is not printed.
+if (known && (known.until === undefined || !over(known.until, fromMilliseconds(Date.now())))) {
   write(1, known.stdout);
   write(2, known.stderr);
   process.exitCode = known.exit;

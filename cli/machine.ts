@@ -27,6 +27,8 @@ export interface Files {
    * @param follow whether a symbolic link is followed; otherwise it is the fault `ELOOP`
    */
   read(path: string, most: number, follow: boolean): Opened;
+  /** `cache/checksum.ts`, or the same where that would take long. */
+  readonly checksum: (text: string) => string;
 }
 
 /** Who looks at files, and through what. */

@@ -28,7 +28,7 @@ async function run(host: Host, words: readonly string[]): Promise<number> {
   try {
     const parsed = parseGetToken(words);
     if (parsed) {
-      host.print(await getToken(host, parsed));
+      await getToken(host, parsed);
       return EXIT.done;
     }
     const { runProgram } = await import('./program.ts');

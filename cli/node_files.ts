@@ -1,12 +1,14 @@
 // Files as node:fs gives them. Part of the warm path: loads node:fs alone.
 
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { checksum } from './cache/checksum.ts';
 import type { Files, Opened, Stat } from './machine.ts';
 
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 const O_NONBLOCK = constants.O_NONBLOCK ?? 0;
 
 export const nodeFiles: Files = {
+  checksum,
   lstat(path) {
     const stats = lstatSync(path, { throwIfNoEntry: false });
     return stats && statOf(stats);

@@ -69,7 +69,7 @@ function commands(host: Host): Command {
     .option(...CA_FILE)
     .action(async ({ broker, cluster, maxAge, caFile }) => {
       const key = { broker: brokerKey(broker), cluster, max_age: maxAge };
-      host.print(await getToken(host, { key, ca_file: caFile }));
+      await getToken(host, { key, ca_file: caFile });
     });
 
   add('login', 'logs in anew')

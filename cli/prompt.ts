@@ -3,7 +3,7 @@
 
 import { decide } from '../shared/decide.ts';
 import { sayDuration } from '../shared/duration.ts';
-import { between, type Seconds, seconds } from '../shared/time.ts';
+import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import { factsOf, type WireSession } from '../shared/wire.ts';
 import { readEntry } from './cache/read.ts';
 import type { Machine } from './machine.ts';
@@ -39,7 +39,7 @@ function stateOf(machine: Machine, context: Context, record: SessionRecord | und
   const known = entry?.session
     ? { session: entry.session, at: entry.minted_local }
     : unused(record.session, record, context);
-  const instant = seconds(known.session.broker_time + between(known.at, machine.now));
+  const instant = plus(known.session.broker_time, between(known.at, machine.now));
   const { session, target } = known.session.limits;
   // Of what is known without a question to the broker: the session's own limits hold for each cluster as well.
   const verdicts = [target, session].map((limits) =>

@@ -7,7 +7,8 @@ import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../
 import { cacheDirectoryOf, type Host } from '../host.ts';
 import { fileName } from '../paths.ts';
 import { WARNED } from '../warning.ts';
-import { type Entry, entryName, type Key, parseEntry, printEntry } from './entry.ts';
+import { checksum } from './checksum.ts';
+import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from './entry.ts';
 import { readEntry, readOurs } from './read.ts';
 
 export interface Cache {
@@ -67,7 +68,9 @@ export function openCache(host: Host): Cache {
           const text = readOurs(host, `${directory}/${name}`);
           const key = text?.content === undefined ? undefined : keyInside(text.content, broker);
           const entry = key && text?.content !== undefined ? parseEntry(text.content, key) : undefined;
-          return entry === undefined || typeof entry === 'string' ? [] : [entry];
+          return entry === undefined || typeof entry === 'string' || !isWhole(text?.content ?? '', checksum)
+            ? []
+            : [entry];
         });
     },
   };

@@ -3,6 +3,7 @@
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject, isWireSession, type WireSession } from '../../shared/wire.ts';
 import { fileName } from '../paths.ts';
+import { checksum } from './checksum.ts';
 
 export const VERSION = 1;
 /** The largest entry that is read: a token with its facts is a few KiB. */
@@ -66,8 +67,16 @@ export function parseEntry(text: string, key: Key): Entry | string {
   return { ...key, minted_local, session, token, expires_in };
 }
 
+/** With a checksum of all before it as its last field. */
 export function printEntry(entry: Entry): string {
-  return JSON.stringify({ version: VERSION, ...entry });
+  const text = JSON.stringify({ version: VERSION, ...entry }).slice(0, -1);
+  return `${text},"sum":"${checksum(text)}"}`;
+}
+
+/** Whether a text is byte for byte what `printEntry` made. */
+export function isWhole(text: string, sum: (text: string) => string): boolean {
+  const [end = '', found] = /,"sum":"([0-9a-f]{16})"\}$/.exec(text) ?? [];
+  return found !== undefined && sum(text.slice(0, -end.length)) === found;
 }
 
 export function isRemembered(value: unknown): value is Remembered {

@@ -2,7 +2,7 @@
 // Part of the warm path: loads nothing.
 
 import type { Reader } from '../machine.ts';
-import { type Entry, entryName, type Key, LARGEST, parseEntry } from './entry.ts';
+import { type Entry, entryName, isWhole, type Key, LARGEST, parseEntry } from './entry.ts';
 
 /** `entry` is absent on a miss; `fault` says why when something is there that must not be used. */
 export interface Read {
@@ -18,7 +18,9 @@ export function readEntry(reader: Reader, directory: string, key: Key): Read {
   if (text === undefined) return {};
   if (text.fault !== undefined) return { fault: `${file} ${text.fault}` };
   const entry = parseEntry(text.content, key);
-  return typeof entry === 'string' ? { fault: `${file} is ${entry}` } : { entry };
+  if (typeof entry === 'string') return { fault: `${file} is ${entry}` };
+  // Also of a version that wrote no sum: what may be anything is not served until it is over.
+  return isWhole(text.content, reader.files.checksum) ? { entry } : { fault: `${file} is damaged` };
 }
 
 /** Why a directory must not be used: `absent`, or words that follow its name. */

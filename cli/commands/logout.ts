@@ -1,7 +1,7 @@
 // `logout`: ends the session at the broker and forgets it here. What is local goes in any case; the key stays.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { between, seconds } from '../../shared/time.ts';
+import { between, plus } from '../../shared/time.ts';
 import type { WireSession } from '../../shared/wire.ts';
 import type { Remembered } from '../cache/entry.ts';
 import { type Client, createClient } from '../client.ts';
@@ -135,7 +135,7 @@ async function takeHandle(client: Client, record: SessionRecord, ended = LOGGED_
 }
 
 function stillThere({ host }: Client, { session, minted_local }: SessionRecord, error: CurfewError): CurfewError {
-  const end = session && seconds(minted_local + Math.max(0, session.end_at_most - session.broker_time));
+  const end = session && plus(minted_local, between(session.broker_time, session.end_at_most));
   const until = end === undefined ? '' : `; the session lives there until ${sayInstant(end, host.now())}`;
   const hint = 'it is erased here; once the broker is back, kubectl curfew login replaces it there';
   return new CurfewError(error.code, `${error.message}${until}`, { hint });

@@ -87,10 +87,29 @@ static JSValue js_read(JSContext *js, JSValueConst self, int count, JSValueConst
   return opened;
 }
 
+// As cache/checksum.ts.
+static JSValue js_checksum(JSContext *js, JSValueConst self, int count, JSValueConst *values) {
+  (void)self, (void)count;
+  size_t length;
+  const char *text = JS_ToCStringLen(js, &length, values[0]);
+  if (!text) return JS_EXCEPTION;
+  uint32_t a = 0x811c9dc5, b = 0x01000193;
+  for (size_t i = 0; i < length; i++) {
+    a = (a ^ (uint8_t)text[i]) * 0x01000193u;
+    b = (b + (uint8_t)text[i]) * 0x85ebca6bu;
+    b ^= b >> 13;
+  }
+  JS_FreeCString(js, text);
+  char sum[17];
+  snprintf(sum, sizeof sum, "%08x%08x", a, b);
+  return JS_NewString(js, sum);
+}
+
 static JSValue machine(JSContext *js, char **arguments) {
   JSValue files = JS_NewObject(js);
   set(js, files, "lstat", JS_NewCFunction(js, js_lstat, "lstat", 1));
   set(js, files, "read", JS_NewCFunction(js, js_read, "read", 3));
+  set(js, files, "checksum", JS_NewCFunction(js, js_checksum, "checksum", 1));
   JSValue object = JS_NewObject(js);
   uint32_t uid;
   set(js, object, "files", files);
@@ -128,6 +147,10 @@ static int answer(char **arguments) {
   int32_t exit_status;
   JSValue status = JS_GetPropertyStr(js, answered, "exit");
   if (JS_ToInt32(js, &exit_status, status) || exit_status < 0) return -1;
+  // Stopped since it was decided, or the clock was set: what is over by now is not printed.
+  int64_t until;
+  JSValue good = JS_GetPropertyStr(js, answered, "until");
+  if (!JS_IsUndefined(good) && (JS_ToInt64(js, &until, good) || (int64_t)time(NULL) >= until)) return -1;
   return print(js, answered, "stdout", 1) && print(js, answered, "stderr", 2) ? exit_status : 1;
 }
 

@@ -19,15 +19,19 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import fc from 'fast-check';
-import { entryName, parseEntry } from '../../cli/cache/entry.ts';
+import { entryName, parseEntry, printEntry } from '../../cli/cache/entry.ts';
 import { readEntry } from '../../cli/cache/read.ts';
+import { parseExecInfo, printCredential } from '../../cli/exec_info.ts';
+import { judge } from '../../cli/judge.ts';
 import { nodeFiles } from '../../cli/node_files.ts';
 import { cacheDirectory, fileName } from '../../cli/paths.ts';
+import { strikesOf } from '../../cli/strikes.ts';
+import { warningDue } from '../../cli/warning.ts';
 import { seconds } from '../../shared/time.ts';
 import { installNative, PROGRAMS } from '../native/launcher.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
-import { KEY } from './entries.ts';
+import { entryAt, KEY, LIMITS, oddEntry } from './entries.ts';
 import { temporaryFolder } from './host.ts';
 
 for (const via of PROGRAMS)
@@ -78,6 +82,22 @@ for (const via of PROGRAMS)
         write(JSON.stringify({ ...JSON.parse(good), ...other }));
         await isMissAndHeals(/is for another broker, cluster or max_age/);
       }
+    });
+
+    it('P6 with absurd times, or a damaged signature, is a miss with a reason, and heals', async () => {
+      const last = good.lastIndexOf('","expires_in"');
+      const flipped = `${good.slice(0, last - 2)}${good[last - 2] === 'A' ? 'B' : 'A'}${good.slice(last - 1)}`;
+      const huge = good.replace(/"broker_time":\d+/, '"broker_time":9007199254740991');
+      for (const content of [flipped, huge, good.replace(/,"sum":"[^"]*"/, '')]) {
+        assert.notEqual(content, good);
+        write(content);
+        await isMissAndHeals(/ is damaged; going on without$/m);
+      }
+      // Where the sum itself says that it is right.
+      const entry = parseEntry(huge, { ...KEY, ...JSON.parse(huge) });
+      assert.ok(typeof entry !== 'string');
+      write(printEntry({ ...entry, broker: desk.url, cluster: 'dev', max_age: undefined }));
+      credentialOf(await desk.getToken('dev', false));
     });
 
     it('of 100 MB is a miss, read at no length (P6)', async () => {
@@ -176,6 +196,32 @@ describe('the cache under kill -9', () => {
     };
     await Promise.all(['a', 'b', 'c', 'd'].map((name) => lane(`${dir}/${name}`)));
     assert.equal(seen, 500);
+  });
+});
+
+describe('an entry', () => {
+  it('P6 of any shape is judged, printed or asked about, and never throws', () => {
+    const at = seconds(1_800_000_000);
+    let printed = 0;
+    fc.assert(
+      fc.property(oddEntry, fc.integer({ min: -5, max: 400 }), (text, elapsed) => {
+        const now = seconds(at + elapsed);
+        const entry = parseEntry(text, KEY);
+        if (typeof entry === 'string') return;
+        strikesOf(entry.session ?? entryAt(at).session ?? assert.fail(), LIMITS, now, at);
+        const reader = { files: { ...nodeFiles, lstat: () => undefined }, uid: 0 };
+        warningDue(reader, '/nowhere', entry, now);
+        const judgement = judge(entry, now);
+        if (judgement.act !== 'print') return;
+        printed += 1;
+        const info = parseExecInfo(execInfo(false));
+        const { status } = JSON.parse(printCredential(info, judgement.token, judgement.expirationTimestamp));
+        assert.ok(Date.parse(status.expirationTimestamp) / 1000 > now);
+        assert.ok(judgement.until > now && judgement.until <= Date.parse(status.expirationTimestamp) / 1000);
+      }),
+      { numRuns: 2_000 },
+    );
+    assert.ok(printed > 0);
   });
 });
 

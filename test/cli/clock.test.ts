@@ -2,12 +2,20 @@
 // of Node.js alike; broker and IdP have a true one.
 
 import assert from 'node:assert/strict';
-import { existsSync, globSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { PROGRAMS } from '../native/launcher.ts';
+import { openCache } from '../../cli/cache/cache.ts';
+import { entryName, printEntry } from '../../cli/cache/entry.ts';
+import { writeConfig } from '../../cli/config.ts';
+import { getToken } from '../../cli/get_token.ts';
+import { seconds } from '../../shared/time.ts';
+import { installNative, PROGRAMS } from '../native/launcher.ts';
 import { claimsOf } from '../support/holder.ts';
 import { runInPty } from '../support/pty.ts';
+import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
+import { entryAt, KEY } from './entries.ts';
+import { temporaryFolder, testHost } from './host.ts';
 
 const [LIBRARY] = globSync('/usr/lib/*/faketime/libfaketime.so.1');
 assert.ok(LIBRARY, 'libfaketime is missing (Debian: libfaketime)');
@@ -97,4 +105,46 @@ for (const via of PROGRAMS)
 it('libfaketime bends the clock of the program under test, and of nothing else', () => {
   assert.ok(existsSync(LIBRARY));
   assert.ok(Math.abs(Date.now() - performance.timeOrigin - performance.now()) < 1_000);
+});
+
+describe('a program that was stopped between its decision and its answer', () => {
+  const now = seconds(Math.floor(Date.now() / 1000));
+
+  it('P12 prints nothing that is over by then: the native program looks at the clock again', async () => {
+    const home = temporaryFolder('stopped');
+    const { command } = await installNative(`${home}/bin`);
+    writeFileSync(`${home}/echo.cjs`, 'process.exitCode = 42;');
+    writeFileSync(`${command[0]}.full`, `${process.execPath}\n${home}/echo.cjs\n`);
+    const cache = `${home}/cache`;
+    mkdirSync(cache, { mode: 0o700 });
+    writeFileSync(`${cache}/${entryName(KEY)}`, printEntry(entryAt(now)), { mode: 0o600 });
+    const args = ['get-token', '--broker', KEY.broker, '--cluster', KEY.cluster];
+    const env = { HOME: home, CURFEW_CACHE_DIR: cache, KUBERNETES_EXEC_INFO: execInfo(false), TZ: 'UTC', LC_ALL: 'C' };
+    // Each look at the clock finds it so many seconds later.
+    const start = new Date(now * 1000).toISOString().slice(0, 19).replace('T', ' ');
+    const at = (step: number) => ({ ...env, LD_PRELOAD: LIBRARY, FAKETIME: `@${start} i${step}.0` });
+    const [program, ...words] = [...command, ...args];
+    assert.equal((await run(program, words, { env: at(1) })).code, 0);
+    const late = await run(program, words, { env: at(305) });
+    assert.deepEqual([late.code, late.stdout], [42, '']);
+  });
+
+  it('P12 prints nothing that is over by then: on Node.js it asks again, and says why it cannot', async () => {
+    for (const [late, printed] of [
+      [1, true],
+      [305, false],
+    ] as const) {
+      let looks = 0;
+      const host = testHost({ KUBERNETES_EXEC_INFO: execInfo(false), CURFEW_CONFIG_DIR: undefined });
+      const clock = () => seconds(now + (looks++ === 0 ? 0 : late));
+      writeConfig(host, { brokers: { [KEY.broker]: {} } });
+      openCache(host).write(entryAt(now));
+      const asked = getToken({ ...host, now: clock }, { key: KEY });
+      if (printed) await asked;
+      else await assert.rejects(asked, { code: 'unknown_session' });
+      assert.equal(host.printed.length, printed ? 1 : 0);
+      const [text = '{}'] = host.printed;
+      if (printed) assert.equal(JSON.parse(text).status.token, entryAt(now).token);
+    }
+  });
 });

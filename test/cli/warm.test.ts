@@ -24,6 +24,10 @@ function placeEntry(entry: Entry): { readonly env: Record<string, string>; reado
   const cache = `${home}/cache`;
   mkdirSync(cache, { mode: 0o700 });
   writeFileSync(`${cache}/${entryName(KEY)}`, printEntry(entry), { mode: 0o600 });
+  mkdirSync(`${home}/.config/curfew`, { recursive: true, mode: 0o700 });
+  writeFileSync(`${home}/.config/curfew/config.json`, JSON.stringify({ brokers: { [KEY.broker]: {} } }), {
+    mode: 0o600,
+  });
   return { cache, env: { HOME: home, CURFEW_CACHE_DIR: cache, KUBERNETES_EXEC_INFO: execInfo(false) } };
 }
 
@@ -56,7 +60,7 @@ describe('a cache hit', () => {
     const before = state();
     credentialOf(await run(process.execPath, [cli, ...ARGS], { env }));
     assert.deepEqual(state(), before);
-    assert.deepEqual(readdirSync(env.HOME ?? ''), ['cache']);
+    assert.deepEqual(readdirSync(env.HOME ?? '').sort(), ['.config', 'cache']);
   });
 
   it('is answered in v1beta1 when that is asked', async () => {
