@@ -35,6 +35,7 @@ export interface Broker {
   /** The configuration in force: another one after a reload, so it is read once for each decision. */
   readonly config: Config;
   readonly store: Store;
+  /** Others after all was declared over, so they are read at each use. */
   readonly keys: Keys;
   readonly tokenIds: TokenIds;
   readonly oldTokenIds: OldTokenIds | undefined;

@@ -2,11 +2,13 @@
 
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { pino } from 'pino';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
-import type { AuditEntry } from './audit.ts';
+import { accept } from './administration_commands.ts';
+import type { AdministrationCommand, AuditEntry } from './audit.ts';
 import { exportRecord, tailRecord, verifyRecord } from './audit_commands.ts';
 import { printAuthnConfig } from './authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
@@ -107,6 +109,23 @@ interface AuthzOptions {
   readonly kubernetes?: string;
 }
 
+async function acceptAll(command: AdministrationCommand, file: string): Promise<void> {
+  const apis = createClusterApis();
+  const { lines, exit } = await accept(command, await loadConfig(file, { env }), { now, by: operator(), apis, log });
+  await apis.close();
+  printLines(lines);
+  process.exitCode = exit;
+}
+
+/** Who runs a command that the record is to tell of. In a container a uid may have no name. */
+function operator(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.()}`;
+  }
+}
+
 function program(): Command {
   const root = new Command('curfew-broker')
     .description('exchanges OIDC logins for TTL-bound Kubernetes tokens, and ends sessions')
@@ -200,6 +219,18 @@ function program(): Command {
     .action(async ({ config, since }: { config: string; since?: string }) => {
       await exportRecord(await loadConfig(config, { env }), { since, now: now() }, printLine);
     });
+  for (const [name, what] of [
+    ['store', 'say that the store may be used as it is, after it was put back, moved or lost'],
+    ['clock', "say that the machine's clock is right, where the store has seen a later time"],
+  ] as const) {
+    root
+      .command(name)
+      .description(`what the administrator says about the ${name}`)
+      .command('accept')
+      .description(`${what}: everything before now is over`)
+      .requiredOption('--config <file>', 'the configuration')
+      .action(({ config }: { config: string }) => acceptAll(`${name} accept`, config));
+  }
   const policy = root.command('policy').description('ask the policy of a configuration');
   policy
     .command('explain')

@@ -10,12 +10,11 @@ import { type Config, clusterLimits, endWithin, revalidates, strictestLimits } f
 const JWKS_MAX_AGE = 'public, max-age=60';
 
 export function metadataRoutes(app: FastifyInstance, broker: Broker): void {
-  const { keys } = broker;
   const discovery = discoveryOf(broker.config);
   app.get('/.well-known/openid-configuration', async (_request, reply) =>
     reply.header('Cache-Control', JWKS_MAX_AGE).send(discovery),
   );
-  app.get('/jwks', async (_request, reply) => reply.header('Cache-Control', JWKS_MAX_AGE).send(keys.jwks));
+  app.get('/jwks', async (_request, reply) => reply.header('Cache-Control', JWKS_MAX_AGE).send(broker.keys.jwks));
   app.get('/.well-known/curfew', async (_request, reply) =>
     reply.header('Cache-Control', 'no-cache').send(metadataOf(broker.config)),
   );

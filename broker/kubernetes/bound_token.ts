@@ -6,6 +6,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import { type Broker, type Caller, type Granted, type Refused, refuse, rulesOf, wireSession } from '../broker.ts';
+import { requireClock } from '../clock.ts';
 import type { Cluster } from '../config.ts';
 import { type ClusterWish, type Permitted, permit } from '../permit.ts';
 import { endIfDue, findBySid, type Session } from '../sessions.ts';
@@ -172,10 +173,11 @@ async function holdAnother(
 /** Decides once more, on the session as it is now and by the configuration in force now. */
 async function permitAgain(
   transaction: Transaction,
-  { config, touches }: Broker,
+  { config, touches, clock }: Broker,
   { grant, session: { sid, iss, sub, username, jkt }, wish, caller, cluster, secret }: Wanted,
   now: Seconds,
 ): Promise<(Permitted & { readonly session: Session }) | Refused> {
+  requireClock({ clock });
   const about = { grant, at: now, sid, iss, sub, username, jkt, address: caller.address, cluster: cluster.name };
   const found = await findBySid(transaction.db, sid);
   const [current] = found ? await touches.apply(transaction, [found]) : [];

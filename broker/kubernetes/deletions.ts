@@ -22,6 +22,9 @@ const PARALLEL = 8;
 /** Seconds: the longest pause between two tries. */
 const LONGEST_PAUSE = 10;
 
+/** What it takes to look after Secrets. */
+export type Looking = Pick<Broker, 'store' | 'config' | 'touches' | 'apis' | 'log' | 'now'>;
+
 export interface Deletions {
   /** Something has ended: looks at once. */
   wake(): void;
@@ -30,7 +33,7 @@ export interface Deletions {
   stop(): Promise<void>;
 }
 
-export function startDeletions(broker: Broker): Deletions {
+export function startDeletions(broker: Looking): Deletions {
   let stopped = false;
   let round: Promise<void> | undefined;
   let again = false;
@@ -76,13 +79,13 @@ export function startDeletions(broker: Broker): Deletions {
   };
 }
 
-function sayFailure({ log }: Broker, error: unknown): void {
+function sayFailure({ log }: Looking, error: unknown): void {
   const reason = error instanceof CurfewError ? error.message : 'unexpected error';
   log.error({ reason }, 'Secrets of ended sessions could not be looked after: trying again');
 }
 
 /** Looks at all that is due: what is to go is taken away, each cluster by itself. */
-async function deleteDue(broker: Broker): Promise<void> {
+async function deleteDue(broker: Looking): Promise<void> {
   for (let more = true; more; ) {
     const due = await broker.store.read((db) =>
       db
@@ -110,7 +113,7 @@ async function deleteDue(broker: Broker): Promise<void> {
 }
 
 /** @returns those that are to go */
-async function reviewEach(broker: Broker, secrets: readonly BoundSecret[]): Promise<readonly BoundSecret[]> {
+async function reviewEach(broker: Looking, secrets: readonly BoundSecret[]): Promise<readonly BoundSecret[]> {
   const { store, touches, now } = broker;
   return store.transaction(async (transaction) => {
     const { config } = broker;
@@ -125,7 +128,7 @@ async function reviewEach(broker: Broker, secrets: readonly BoundSecret[]): Prom
 }
 
 /** @returns false when the API server did not do it: what is left is tried after a pause */
-async function deleteOf(broker: Broker, name: string, secrets: readonly BoundSecret[]): Promise<boolean> {
+async function deleteOf(broker: Looking, name: string, secrets: readonly BoundSecret[]): Promise<boolean> {
   const cluster = broker.config.clusters.find((candidate) => candidate.name === name);
   if (cluster?.credential !== 'service-account') return dropOutlived(broker, name, secrets);
   const left = secrets.filter((secret) => !isBeingMade(secret));
@@ -145,7 +148,7 @@ async function deleteOf(broker: Broker, name: string, secrets: readonly BoundSec
   return failure === undefined;
 }
 
-async function deleteOne({ apis, store, now }: Broker, cluster: Cluster, secret: BoundSecret): Promise<void> {
+async function deleteOne({ apis, store, now }: Looking, cluster: Cluster, secret: BoundSecret): Promise<void> {
   const { namespace, name, uid, sid } = secret;
   await apis.of(cluster).deleteSecret({ namespace, name, ...(uid !== null && { uid }) });
   await store.transaction(async (transaction) => {
@@ -161,7 +164,7 @@ async function deleteOne({ apis, store, now }: Broker, cluster: Cluster, secret:
 }
 
 /** All of a cluster that is away waits together, so that none is asked for in vain again and again. */
-async function postpone(broker: Broker, cluster: string, secrets: readonly BoundSecret[], failure: CurfewError) {
+async function postpone(broker: Looking, cluster: string, secrets: readonly BoundSecret[], failure: CurfewError) {
   const { store, log, now } = broker;
   const attempts = Math.max(...secrets.map((secret) => secret.attempts));
   const next_at = plus(now(), seconds(Math.min(2 ** Math.min(attempts, 10), LONGEST_PAUSE)));
@@ -176,7 +179,7 @@ async function postpone(broker: Broker, cluster: string, secrets: readonly Bound
 }
 
 /** Of a cluster that is no longer in the configuration: nobody can ask it. Its tokens die by themselves. */
-async function dropOutlived(broker: Broker, cluster: string, secrets: readonly BoundSecret[]): Promise<boolean> {
+async function dropOutlived(broker: Looking, cluster: string, secrets: readonly BoundSecret[]): Promise<boolean> {
   const { store, log, now } = broker;
   const outlived = secrets.filter(({ over_at }) => now() >= plus(over_at, seconds(TOKEN_LIFE)));
   if (outlived.length > 0) {
@@ -199,7 +202,7 @@ async function dropOutlived(broker: Broker, cluster: string, secrets: readonly B
 }
 
 /** All that lives, by the configuration in force: a policy that was tightened acts on Secrets too. */
-async function reviewAll(broker: Broker): Promise<void> {
+async function reviewAll(broker: Looking): Promise<void> {
   for (let after = '', more = true; more; ) {
     const page = await broker.store.read((db) =>
       db
@@ -218,7 +221,7 @@ async function reviewAll(broker: Broker): Promise<void> {
 }
 
 /** What bears our labels in a cluster and is in no row: made when an answer was lost, or of a store that was set back. */
-async function condemnLeftOvers(broker: Broker): Promise<void> {
+async function condemnLeftOvers(broker: Looking): Promise<void> {
   const { apis, config, store, log, now } = broker;
   for (const cluster of config.clusters) {
     const namespaces = [...new Set((cluster.service_accounts ?? []).map(({ namespace }) => namespace))];

@@ -1,0 +1,68 @@
+// `curfew-broker store accept` and `clock accept`: what an administrator says about the store as it is, or about the clock as it is.
+
+import type { Logger } from 'pino';
+import { CurfewError, EXIT } from '../shared/errors.ts';
+import type { Clock } from '../shared/time.ts';
+import { administer } from './administration.ts';
+import { declareAllOver } from './all_over.ts';
+import type { AdministrationCommand } from './audit.ts';
+import type { Config } from './config.ts';
+import type { ClusterApis } from './kubernetes/apis.ts';
+import { countOverdue } from './kubernetes/bound_secrets.ts';
+import { startDeletions } from './kubernetes/deletions.ts';
+import { Touches } from './touches.ts';
+
+export interface Around {
+  /** The machine's: it is what is accepted. */
+  readonly now: Clock;
+  /** Who runs the command, for the record. */
+  readonly by: string;
+  readonly apis: ClusterApis;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+export interface Accepted {
+  readonly lines: readonly string[];
+  readonly exit: number;
+}
+
+/**
+ * Declares everything before now over, and takes away every Secret of ours, also those that this store does not know. Works beside
+ * a broker that runs, which takes the other keys with its next transaction.
+ *
+ * @throws CurfewError `configuration` when there is no store of this version, `store` when it fails, `clock` when a store is to be
+ *   accepted by a clock that is behind it
+ */
+export async function accept(command: AdministrationCommand, config: Config, around: Around): Promise<Accepted> {
+  const { now, by, apis, log } = around;
+  return administer(config, async (store) => {
+    const { newest } = await store.standing();
+    if (command === 'store accept' && now() < newest) refuseClock();
+    const declaration = { command, by, now: now(), encryption_key: config.encryption_key };
+    const sessions = await store.transaction((transaction) => declareAllOver(transaction, declaration));
+    const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
+    await deletions.sweep();
+    await deletions.stop();
+    const overdue = await store.read((db) => countOverdue(db, now()));
+    const left = [...overdue].map(
+      ([cluster, count]) => `warning: cluster ${cluster}: ${count} Secrets are still to be deleted`,
+    );
+    const clock =
+      command === 'clock accept' ? [`ok: the clock holds as it is: ${new Date(now() * 1000).toISOString()}`] : [];
+    return {
+      lines: [
+        ...clock,
+        `ok: everything before now is over: ${sessions} active ${sessions === 1 ? 'session' : 'sessions'} ended, other keys sign`,
+        ...left,
+        ...(left.length > 0 ? ['warning: the broker goes on with them as soon as it runs'] : []),
+      ],
+      exit: left.length > 0 ? EXIT.try_again : EXIT.done,
+    };
+  });
+}
+
+function refuseClock(): never {
+  throw new CurfewError('clock', 'the clock is behind the newest instant of the store', {
+    hint: 'correct the clock; where it is the store that is wrong, run: curfew-broker clock accept',
+  });
+}

@@ -1,0 +1,66 @@
+// Everything before now is over, for everybody: what an administrator says after a store was put back, or when the time that it has
+// seen was wrong. Nobody can tell then which session, token or use of before still counts; so none does.
+
+import type { KeyObject } from 'node:crypto';
+import { sql } from 'kysely';
+import { plus, type Seconds, seconds } from '../shared/time.ts';
+import type { AdministrationCommand } from './audit.ts';
+import { replaceKeys } from './keys.ts';
+import { endSession } from './sessions.ts';
+import type { Transaction } from './store/store.ts';
+
+/** What is only remembered so that it does not act twice is remembered for no longer than this, in seconds. */
+const REMEMBERED = seconds(30 * 86_400);
+
+export interface Declaration {
+  readonly command: AdministrationCommand;
+  /** Who says so. */
+  readonly by: string;
+  /** By the clock that holds from now on, however far behind the newest instant of the store it may be. */
+  readonly now: Seconds;
+  readonly encryption_key: KeyObject;
+}
+
+/**
+ * Ends every session and dooms every Secret; no login and no ID token from before this second's end opens another; other keys
+ * sign, and what the ones of before signed is not accepted any more. No instant that lies ahead is left to keep anybody out.
+ *
+ * @returns how many sessions were active
+ */
+export async function declareAllOver(transaction: Transaction, declaration: Declaration): Promise<number> {
+  const { db } = transaction;
+  const { command, by, now, encryption_key } = declaration;
+  const active = await db.selectFrom('session').selectAll().where('ended_at', 'is', null).execute();
+  for (const session of active)
+    await endSession(transaction, session, { reason: 'administrator', since: now, now, by });
+  const over_before = plus(now, seconds(1));
+  await db
+    .updateTable('store_state')
+    .set((eb) => ({ epoch: eb('epoch', '+', 1), over_before, newest: now }))
+    .execute();
+  // That instant says more than any of these.
+  await db.deleteFrom('login_after').execute();
+  await db.deleteFrom('idle_gap').execute();
+  await db.deleteFrom('failed_login').execute();
+  await replaceKeys(transaction, encryption_key, now);
+  await db.updateTable('bound_secret').set({ doomed: 1, over_at: now, next_at: now, attempts: 0 }).execute();
+  await bringBack(transaction, now);
+  await transaction.audit({ event: 'administration', at: now, command, by, sessions: active.length });
+  return active.length;
+}
+
+/** Nothing in the store lies ahead of the clock that holds, or would be kept until it is. */
+async function bringBack({ db }: Transaction, now: Seconds): Promise<void> {
+  const [minute, remembered] = [Math.floor(now / 60) + 1, plus(now, REMEMBERED)];
+  const statements = [
+    sql`update session set auth_time = min(auth_time, ${now}), revalidated_at = min(revalidated_at, ${now}),
+      end_at_most = min(end_at_most, ${now}), last_used = min(last_used, ${now}), over_at = min(over_at, ${now}),
+      opened_at = min(opened_at, ${now}), ended_at = min(ended_at, ${now}), gaps = '[]', idle_before = '[]'`,
+    sql`update hook_delivery set created_at = min(created_at, ${now}), next_at = min(next_at, ${now})`,
+    sql`update signal_received set expires_at = min(expires_at, ${remembered})`,
+    sql`update id_token_use set used_at = min(used_at, ${now}), expires_at = min(expires_at, ${remembered})`,
+    sql`update old_token_ids set since = min(since, ${now}), until = min(until, ${now})`,
+    sql`delete from proof where minute > ${minute}`,
+  ];
+  for (const statement of statements) await statement.execute(db);
+}
