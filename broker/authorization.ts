@@ -10,6 +10,7 @@ import type { DenialEvent } from './audit.ts';
 import { type Broker, groupsOf, mayLogIn, mayUse } from './broker.ts';
 import { sayClockFault } from './clock.ts';
 import { type Cluster, type Config, takenAfterExp, targetLimits } from './config.ts';
+import { mayActAs } from './impersonation.ts';
 import { isOldTokenId } from './old_token_ids.ts';
 import { factsOf, findBySid, type Session, sessionLimits, settle, yieldsOfSession } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
@@ -29,6 +30,8 @@ const MOST_REPLACEMENTS = 50;
 const NOT_PROVEN = 'curfew: not a request with a valid token of this session';
 /** What of a name goes into the record, in characters: a review of half a MiB must not be a row of half a MiB. */
 const LONGEST_IN_RECORD = 300;
+
+const NO_LOGIN_HELPS: ReadonlySet<Code> = new Set(['unknown_session', 'another_user', 'not_admitted', 'impersonation']);
 
 /** Why a request is denied. */
 interface Refusal {
@@ -58,7 +61,7 @@ export async function authorize(broker: Broker, cluster: Cluster, review: Access
   }
   const found = await store.read((db) => findJudged(db, sid));
   const session = found && touches.overlay(found);
-  const refusal = judge(config, cluster, review, session, now);
+  const refusal = judge(config, cluster, review, session, now) ?? refuseToActAs(config, cluster, review);
   if (refusal === undefined) {
     if (found && shown === 'own') touches.note(found, sessionLimits(config.policy, found), now);
     return NO_OPINION;
@@ -110,6 +113,14 @@ export function judge(
   return { code: verdict.reason, message: sayDenial(verdict), limits, denied: verdict };
 }
 
+/** Last, so that it is told to nobody whose session is over. */
+function refuseToActAs({ policy }: Config, { name }: Cluster, { acts_as }: AccessReview): Refusal | undefined {
+  if (acts_as === undefined || mayActAs(policy.segments, name, acts_as)) return undefined;
+  const message =
+    "a session cannot act as a ServiceAccount, or as an identity of Kubernetes' own, unless a segment of the policy allows it";
+  return { code: 'impersonation', message };
+}
+
 /** Ends the session where a session-wide limit struck, and writes the denial down. Denied it is, whatever the store does. */
 async function record(
   broker: Broker,
@@ -159,7 +170,7 @@ async function write({ store, log }: Broker, row: DenialEvent): Promise<void> {
 }
 
 function say({ code, message, limits, denied }: Refusal, { name }: Cluster): string {
-  if (code === 'unknown_session' || code === 'another_user' || code === 'not_admitted') return `curfew: ${message}`;
+  if (NO_LOGIN_HELPS.has(code)) return `curfew: ${message}`;
   const only = denied && denied.ends === undefined && code !== 'session_ended';
   const where = only && limits?.segment !== undefined ? ` (segment ${limits.segment})` : '';
   return `curfew: ${message}${where}; run: kubectl curfew login${only ? ` --cluster ${name}` : ''}`;

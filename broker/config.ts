@@ -44,7 +44,11 @@ export interface Config {
 /** The policy with what only the broker needs of it. */
 export interface BrokerPolicy extends Policy {
   readonly preset?: Preset | undefined;
-  readonly segments: readonly (Segment & { readonly preset?: Preset | undefined })[];
+  readonly segments: readonly (Segment & {
+    readonly preset?: Preset | undefined;
+    /** Whether a session may act as ServiceAccounts in what matches (`--as`). */
+    readonly impersonate_service_accounts?: boolean | undefined;
+  })[];
   readonly rules: readonly Rule[];
   /** Living sessions of one person. */
   readonly max_sessions?: { readonly count: number; readonly when_exceeded: 'refuse' | 'end_oldest' } | undefined;

@@ -2,6 +2,7 @@
 
 import type { Target } from '../shared/policy.ts';
 import { isObject } from '../shared/wire.ts';
+import { actsAs } from './impersonation.ts';
 import { isDiscovery, reachOfPath, reachOfResource } from './reach.ts';
 
 /** Where Kubernetes carries the session's id: in audit logs and in every SubjectAccessReview. */
@@ -26,6 +27,8 @@ export interface AccessReview {
   readonly resource?: string | undefined;
   /** What of a cluster the request touches. */
   readonly within: Omit<Target, 'cluster'>;
+  /** The namespace of the ServiceAccount that the request wants to act as, or `*`: see impersonation.ts. */
+  readonly acts_as?: string | undefined;
   /** Whether it only asks what the API server can do, as kubectl does before the request that is meant. */
   readonly discovery: boolean;
 }
@@ -67,7 +70,7 @@ function ofResource(attributes: Readonly<Record<string, unknown>>) {
   };
   const resource = request.subresource === '' ? request.resource : `${request.resource}/${request.subresource}`;
   const said = { verb: request.verb, ...(request.namespace !== '' && { namespace: request.namespace }), resource };
-  return { ...said, within: reachOfResource(request) };
+  return { ...said, within: reachOfResource(request), acts_as: actsAs(request) };
 }
 
 function ofPath(path: string, verb: string) {

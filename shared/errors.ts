@@ -155,6 +155,12 @@ export const CODES = {
     hint: 'run: kubectl curfew sessions list, to see the living ones',
   },
   token_id: { exit: EXIT.login_required, status: 403, error: 'access_denied', hint: LOGIN },
+  impersonation: {
+    exit: EXIT.login_required,
+    status: 403,
+    error: 'access_denied',
+    hint: 'ask who runs curfew-broker: impersonate_service_accounts in a segment of the policy',
+  },
   another_user: { exit: EXIT.login_required, status: 403, error: 'access_denied', hint: LOGIN },
   webhook_token: {
     exit: EXIT.configuration,

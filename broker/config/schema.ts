@@ -87,7 +87,13 @@ const cluster = z.strictObject({
   broker_token_file: value.filePath.optional(),
 });
 
-const segment = z.strictObject({ name: value.name, preset, match, limits });
+const segment = z.strictObject({
+  name: value.name,
+  preset,
+  match,
+  limits,
+  impersonate_service_accounts: value.yesOrNo.optional(),
+});
 
 const rule = z.strictObject({ name: value.name, when: value.condition, match: match.optional(), limits });
 

@@ -8,6 +8,7 @@ export interface Attributes {
   readonly group?: string;
   readonly resource?: string;
   readonly subresource?: string;
+  readonly name?: string;
 }
 
 export interface Asked {

@@ -27,6 +27,10 @@ const POLICY = {
     { name: 'payments', match: { clusters: ['prod-*'], namespaces: ['payments'] }, limits: { max_age: '5m' } },
     { name: 'shells', match: { resources: ['pods/exec', 'pods/attach'] }, limits: { max_age: '10m' } },
     { name: 'vault', match: { namespaces: ['vault'] }, limits: { acr: ['mfa'] } },
+    ...['dev-ci', 'dev-tests'].map((name) => ({
+      ...{ name, match: { clusters: ['dev'], namespaces: [name] }, limits: { max_age: '50m' } },
+      impersonate_service_accounts: name === 'dev-ci',
+    })),
   ],
 };
 
@@ -162,6 +166,44 @@ describe('an opinion', () => {
     assert.match((await ask('prod-eu', impersonate)).reason, /acr mfa is required/);
     service.advance(1);
     assert.match((await ask('prod-eu', impersonate)).reason, /limit 5m/);
+  });
+
+  test('T13 to act as a ServiceAccount, or as an identity of Kubernetes, is denied unless a segment allows it', async () => {
+    const strong = service.claims(holder, { acr: 'mfa' });
+    sid = (await holder.exchange(service.issuer.sign(strong))).granted.session.sid;
+    const as = (resource: string, name: string, namespace = '', verb = 'impersonate', cluster = 'dev') =>
+      ask(cluster, { verb, namespace, resource, name });
+    const denied = [
+      as('serviceaccounts', 'default', 'default'),
+      as('serviceaccounts', 'default', 'dev-tests'),
+      as('serviceaccounts', 'default', 'dev-ci', 'impersonate', 'prod-eu'),
+      as('serviceaccounts', 'default', 'default', 'impersonate:serviceaccount'),
+      as('users', 'system:serviceaccount:default:default', '', 'impersonate:user-info'),
+      as('users', 'system:serviceaccount:default:default'),
+      as('users', 'system:serviceaccount:dev-ci'),
+      as('users', 'system:kube-controller-manager'),
+      as('nodes', 'n1', '', 'impersonate:arbitrary-node'),
+      as('groups', 'system:serviceaccounts'),
+      as('groups', 'system:serviceaccounts:default'),
+      as('groups', 'system:masters'),
+    ];
+    for (const { denied: is, reason } of await Promise.all(denied)) {
+      assert.ok(is && reason.startsWith('curfew: a session cannot act as a ServiceAccount'), reason);
+    }
+    const open = [
+      as('serviceaccounts', 'default', 'dev-ci'),
+      as('serviceaccounts', 'default', 'dev-ci', 'impersonate:serviceaccount'),
+      as('users', 'system:serviceaccount:dev-ci:default'),
+      as('groups', 'system:serviceaccounts:dev-ci'),
+      as('groups', 'system:authenticated'),
+      as('users', 'system:anonymous'),
+      as('users', 'bob@example.com'),
+      as('groups', 'testers'),
+      as('userextras', 'scopes'),
+    ];
+    for (const { denied: is, reason } of await Promise.all(open)) assert.equal(is, false, reason);
+    assert.ok(denials().some((row) => row.event === 'denial' && row.reason === 'impersonation'));
+    assert.equal((await ask('dev')).denied, false, 'the session goes on');
   });
 
   test('a login that is too weak for a namespace is told which acr is wanted', async () => {
