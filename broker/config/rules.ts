@@ -109,6 +109,15 @@ const idleNoticed: Rule = (given) =>
       : [],
   );
 
+/** All are evaluated at each login and renewal, while everybody else waits. */
+const MOST_STEPS = 1_000_000;
+const rulesBounded: Rule = ({ policy }) => {
+  const steps = (policy?.rules ?? []).reduce((sum, { when }) => sum + when.most_steps, 0);
+  return steps <= MOST_STEPS
+    ? []
+    : [`policy.rules: together they can take ${steps} steps for a person with 500 groups, more than ${MOST_STEPS}`];
+};
+
 /** The same for what a rule may yield. */
 const idleNoticedByRules: Rule = (given) =>
   (given.policy?.rules ?? []).flatMap((rule, i) => {
@@ -202,6 +211,7 @@ const RULES: readonly Rule[] = [
   credentialWhole,
   transmittersKnown,
   uniqueRules,
+  rulesBounded,
   adminsNamed,
   idleNoticed,
   idleNoticedByRules,

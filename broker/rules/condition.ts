@@ -2,6 +2,7 @@
 // left to go wrong when somebody waits: labels that are absent, and addresses that are none.
 
 import { Environment } from '@marcbachmann/cel-js';
+import { mostSteps, type Part } from './cost.ts';
 import { registerCluster, registerFacts, type Variables } from './facts.ts';
 import { isZone, takesZone } from './moment.ts';
 import { inNetwork, isNetwork } from './network.ts';
@@ -13,11 +14,15 @@ export interface Condition {
   readonly uses_cluster: boolean;
   /** Whether it looks at the person's groups. */
   readonly uses_groups: boolean;
+  /** What evaluating it can take at most: some 50 ns each. */
+  readonly most_steps: number;
   /** @throws Error when it cannot be evaluated for these facts */
   holds(variables: Variables): boolean;
 }
 
 const LONGEST = 10_000;
+/** Some milliseconds of everybody's time. Once over 500 groups with 100 names to compare fits; each group with each does not. */
+const MOST_STEPS = 500_000;
 const OPTIONS = { limits: { maxAstNodes: 2000, maxDepth: 60 } };
 
 function environment(): Environment {
@@ -37,11 +42,12 @@ export function parseCondition(text: string): Condition | string {
   const alone = compile(WITHOUT_CLUSTER, text);
   const compiled = typeof alone === 'string' ? compile(WITH_CLUSTER, text) : alone;
   if (typeof compiled === 'string') return compiled;
-  const { holds, uses_groups } = compiled;
+  const { holds, uses_groups, most_steps } = compiled;
   return Object.freeze({
     text,
     uses_cluster: compiled !== alone,
     uses_groups,
+    most_steps,
     holds: (variables: Variables) => {
       const value: unknown = holds(variables);
       if (typeof value !== 'boolean') throw new TypeError('the condition is neither true nor false');
@@ -53,6 +59,7 @@ export function parseCondition(text: string): Condition | string {
 interface Compiled {
   readonly holds: (variables: Variables) => unknown;
   readonly uses_groups: boolean;
+  readonly most_steps: number;
 }
 
 function compile(language: Environment, text: string): Compiled | string {
@@ -66,10 +73,17 @@ function compile(language: Environment, text: string): Compiled | string {
       const fault = faultOf(node);
       if (fault !== undefined) return fault;
     }
-    return { holds: program, uses_groups: nodes.some(isOfGroups) };
+    const most_steps = Math.ceil(mostSteps(program.ast as Part));
+    if (most_steps > MOST_STEPS) return sayTooMuch(most_steps);
+    return { holds: program, uses_groups: nodes.some(isOfGroups), most_steps };
   } catch (error) {
     return sayError(error, text);
   }
+}
+
+function sayTooMuch(steps: number): string {
+  const many = Number.isFinite(steps) ? `${steps.toExponential(0)} steps` : 'any number of steps';
+  return `it can take ${many} for a person with 500 groups, more than ${MOST_STEPS}: go over user.groups once, not within itself`;
 }
 
 /** What the language's own check lets pass, though it can only go wrong, or go on for ever. */
@@ -122,6 +136,7 @@ function faultOfMethod(name: string, receiver: Node, given: readonly Node[]): st
     // Regular expressions here backtrack, and what they are held against is written by whoever asks.
     return 'matches() is not available, as its time has no bound: use ==, in, startsWith(), endsWith(), contains() or inNetwork()';
   }
+  if (name === 'json') return 'json() is not available: nothing that a rule sees is JSON';
   if (!takesZone(name) || given.length !== 1) return undefined;
   if (receiver.checkedType?.name !== 'Time') return `${name}() takes a zone on request.time only`;
   const zone = literalOf(given[0]);
