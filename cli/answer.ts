@@ -8,7 +8,7 @@ import type { Remembered } from './cache/entry.ts';
 import { readEntry } from './cache/read.ts';
 import { parseExecInfo, printCredential } from './exec_info.ts';
 import { judge } from './judge.ts';
-import type { Machine } from './machine.ts';
+import { isTaken, type Machine } from './machine.ts';
 import { cacheDirectory } from './paths.ts';
 import { sayPrompt } from './prompt.ts';
 import { asError, sayError } from './refusal.ts';
@@ -45,20 +45,22 @@ function getToken(machine: Machine): Answer | undefined {
   const directory = parsed && cacheDirectory(env, machine);
   if (!parsed || !directory) return undefined;
   const info = parseExecInfo(env.KUBERNETES_EXEC_INFO);
+  const { terminal } = machine;
+  const asks = info.interactive && !isTaken(terminal);
   const { entry, fault } = readEntry(machine, directory, parsed.key);
   const judgement = entry && judge(entry, now);
   if (entry && judgement?.act === 'print') {
-    if (info.interactive && machine.terminal && warningDue(machine, directory, entry, now)) return undefined;
+    if (asks && terminal === 'lines' && warningDue(machine, directory, entry, now)) return undefined;
     const { token, expirationTimestamp, until } = judgement;
     return { ...done(printCredential(info, token, expirationTimestamp)), until };
   }
-  if (fault !== undefined || info.interactive) return undefined;
+  if (fault !== undefined || asks) return undefined;
   const { broker: url, cluster } = parsed.key;
   const settings = readOrThrow(machine);
   const refused = judgement?.act === 'refuse' ? judgement.refused : knownRefusal(machine, settings, url);
   if (!refused) return undefined;
   const error = asError({ url, is_default: isDefault(env, settings, url) }, refused, cluster);
-  const stderr = sayError(error).map((line) => `curfew: ${line}\n`);
+  const stderr = terminal === 'drawn_on' ? [] : sayError(error).map((line) => `curfew: ${line}\n`);
   return { stdout: '', stderr: stderr.join(''), exit: meaning(error.code).exit };
 }
 

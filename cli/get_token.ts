@@ -10,6 +10,7 @@ import { makeFile } from './files.ts';
 import type { Host } from './host.ts';
 import { expirationOf, judge } from './judge.ts';
 import { refreshLauncher } from './launcher.ts';
+import { isTaken } from './machine.ts';
 import { asError } from './refusal.ts';
 import { renew } from './renew.ts';
 import { sayWarning, warningDue } from './warning.ts';
@@ -48,7 +49,7 @@ async function entryFor(client: Client, key: Key, info: ExecInfo): Promise<Entry
     warnOnce(client, info, outcome.entry);
     return outcome.entry;
   }
-  if (!info.interactive) throw asError(client, outcome.refused, key.cluster);
+  if (!info.interactive || isTaken(host.terminal())) throw asError(client, outcome.refused, key.cluster);
 
   const { loginFor } = await import('./login/login_for.ts');
   return await loginFor(client, key);
@@ -60,7 +61,7 @@ function warnOnce(client: Client, { interactive }: ExecInfo, entry: Entry): void
   // A client that has no terminal of its own (an IDE, a script) has nobody who could act on it.
   if (!interactive || !host.interactive || cache.directory === undefined) return;
   const warning = warningDue(host, cache.directory, entry, host.now());
-  if (warning && makeFile(warning.file)) host.say(sayWarning(warning, client));
+  if (warning && !isTaken(host.terminal()) && makeFile(warning.file)) host.say(sayWarning(warning, client));
 }
 
 /**

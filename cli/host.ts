@@ -3,7 +3,7 @@
 import { CurfewError } from '../shared/errors.ts';
 import type { Clock, Seconds } from '../shared/time.ts';
 import { configDirectory } from './folders.ts';
-import type { Files } from './machine.ts';
+import type { Files, TerminalState } from './machine.ts';
 import type { StrangeHome } from './own_home.ts';
 import { cacheDirectory, type Environment, type UserId } from './paths.ts';
 
@@ -28,6 +28,10 @@ export interface Host {
   readonly bundles: string;
   /** Whether a person is at a terminal, to be asked by a command. kubectl says for itself whether one is (`exec_info.ts`). */
   readonly interactive: boolean;
+  /** What the terminal was when it was first asked for: before anything of ours changed it. */
+  readonly terminal: () => TerminalState;
+  /** Whether nobody waits for us any more: the caller is gone, or the terminal hung up. */
+  readonly forsaken: () => boolean;
   /** stdout: only an ExecCredential or the output that was asked for. */
   readonly print: (text: string) => void;
   /** stderr: one line for the person, as `curfew: …`. */
@@ -42,9 +46,9 @@ export interface Host {
    * A line that the person types or pastes, of any length; it is not shown.
    *
    * @param deadline milliseconds
-   * @returns `undefined` when none came
+   * @returns `undefined` when none came, also when `signal` ends it
    */
-  readonly ask: (prompt: string, deadline: number) => Promise<string | undefined>;
+  readonly ask: (prompt: string, deadline: number, signal: AbortSignal) => Promise<string | undefined>;
 }
 
 export function configDirectoryOf(host: Host): string {

@@ -18,7 +18,7 @@ function write(fd: number, text: string): void {
   }
 }
 
-/** `node:tty` would have to be loaded to know for sure. */
+/** `node:tty` would have to be loaded to know for sure, and a process started to know whether it is taken. */
 function mayBeTerminal(fd: number): boolean {
   try {
     return fstatSync(fd).isCharacterDevice();
@@ -37,7 +37,7 @@ const known = answer({
   system: platform === 'win32' ? 'windows' : 'posix',
   runtime: `Node.js ${version}`,
   get terminal() {
-    return mayBeTerminal(2);
+    return mayBeTerminal(2) ? 'lines' : 'none';
   },
 });
 // Stopped since it was decided, or the clock was set: what is over by now is not printed.

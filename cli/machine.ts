@@ -37,6 +37,17 @@ export interface Reader {
   readonly uid: UserId;
 }
 
+/**
+ * Of stdin and stderr. `none`: nothing that we say gets to a terminal. `lines`: it may. `taken`: it is in raw mode, so nobody
+ * is asked. `drawn_on`: so it is, and by whoever called us: nothing is written there either.
+ */
+export type TerminalState = 'none' | 'lines' | 'taken' | 'drawn_on';
+
+/** Whether a full-screen program has the terminal. */
+export function isTaken(state: TerminalState): boolean {
+  return state === 'taken' || state === 'drawn_on';
+}
+
 export interface Machine extends Reader {
   /** Without the program's own name. */
   readonly args: readonly string[];
@@ -46,6 +57,6 @@ export interface Machine extends Reader {
   readonly system: 'posix' | 'windows';
   /** What runs this, for `--version`. */
   readonly runtime: string;
-  /** Whether stderr may be a terminal: the full program looks again. */
-  readonly terminal: boolean;
+  /** The full program looks again. */
+  readonly terminal: TerminalState;
 }

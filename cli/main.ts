@@ -10,16 +10,19 @@ import { fromMilliseconds } from '../shared/time.ts';
 import { parseGetToken } from './arguments.ts';
 import { getToken } from './get_token.ts';
 import type { Host } from './host.ts';
+import type { TerminalState } from './machine.ts';
 import { nodeFiles } from './node_files.ts';
 import { ownEnvironment } from './own_home.ts';
 import { sayError } from './refusal.ts';
 import { terminalOf } from './terminal.ts';
+import { terminalState } from './terminal_state.ts';
 
 export async function main(): Promise<void> {
-  const host = hostOf(process);
+  const words = process.argv.slice(2);
+  const host = hostOf(process, words[0] === 'get-token');
   // Nor does what nobody awaited show a stack: it is our bug, told as every other failure.
   process.on('uncaughtException', (error) => process.exit(fail(host, error)));
-  process.exitCode = await run(host, process.argv.slice(2));
+  process.exitCode = await run(host, words);
   // A request that was given up may hold a socket for a while: nothing is left to wait for.
   process.exit();
 }
@@ -50,9 +53,16 @@ function nameOf(error: unknown): string {
   return 'code' in error && typeof error.code === 'string' ? `${error.name} ${error.code}` : error.name;
 }
 
-function hostOf({ env: given, platform, arch, execPath }: NodeJS.Process): Host {
+/** @param called by kubectl or another client, which may have the terminal for itself: then nothing is written there */
+function hostOf({ env: given, platform, arch, execPath, ppid: parent }: NodeJS.Process, called: boolean): Host {
   const uid = process.geteuid?.();
   const { env, strange_home } = ownEnvironment(given, { files: nodeFiles, uid }, homeOfUser);
+  let state: TerminalState | undefined;
+  const terminal = () => (state ??= terminalState(parent));
+  const terminals = [0, 2].filter((fd) => isatty(fd));
+  const write = (text: string) => {
+    if (!called || terminal() !== 'drawn_on') writeAll(2, text);
+  };
   return {
     now: () => fromMilliseconds(Date.now()),
     random: randomBytes,
@@ -61,14 +71,16 @@ function hostOf({ env: given, platform, arch, execPath }: NodeJS.Process): Host 
     strange_home,
     administrators: { folder: '/etc/curfew', uid: 0 },
     files: nodeFiles,
-    parent: process.ppid,
+    parent,
     platform,
     arch,
     node: execPath,
     bundles: import.meta.dirname,
-    interactive: isatty(0) && isatty(2),
+    interactive: terminals.length === 2,
+    terminal,
+    forsaken: () => process.ppid !== parent || !terminals.every((fd) => isatty(fd)),
     print: (text) => writeAll(1, text),
-    ...terminalOf(env, (text) => writeAll(2, text)),
+    ...terminalOf(env, write),
   };
 }
 

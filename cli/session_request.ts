@@ -7,8 +7,7 @@ import type { SessionRequest } from './broker.ts';
 import type { Remembered } from './cache/entry.ts';
 import type { Client } from './client.ts';
 import { forgetSession } from './commands/logout.ts';
-import { withLock } from './lock.ts';
-import { LOGGING_IN } from './login/login_for.ts';
+import { withPersonsTurn } from './login/turn.ts';
 import { readRecord } from './record.ts';
 import { asError } from './refusal.ts';
 import { asRemembered, OVER } from './renew.ts';
@@ -29,7 +28,7 @@ export async function askAsSession<T>(client: Client, request: SessionRequest, i
   const wish = { in_person: true, acr_values: refused.acr_values, max_age: first.refusal.max_age };
   client.host.say(`${refused.message}: logging in`);
   const { blame, login } = await import('./login/login.ts');
-  const outcome = await withLock(client.host, [client.url, 'login'], LOGGING_IN, () => login(client, wish));
+  const outcome = await withPersonsTurn(client, (signal) => login(client, wish, signal));
   if (outcome.refused) throw asError(client, outcome.refused);
   // Once: whoever just came and is still refused cannot help it by coming again.
   const again = await ask(client, request, is);

@@ -51,7 +51,7 @@ export function terminalOf(
       write(`${ERASE}${[...line].slice(0, columns - 1).join('')}`);
       drawn = true;
     },
-    ask: (prompt, deadline) => ask(prompt, deadline, write),
+    ask: (prompt, deadline, signal) => ask(prompt, deadline, signal, write),
   };
 }
 
@@ -61,13 +61,21 @@ function sizeOfTerminal(): { columns: number; rows: number } {
 }
 
 /** By readline and not by the terminal's own lines, which end at 4,096 bytes: codes and addresses can be longer. */
-function ask(prompt: string, deadline: number, write: (text: string) => void): Promise<string | undefined> {
+function ask(
+  prompt: string,
+  deadline: number,
+  signal: AbortSignal,
+  write: (text: string) => void,
+): Promise<string | undefined> {
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: isatty(0), historySize: 0 });
   // Only now is nothing shown that is typed.
   write(`curfew: ${prompt}`);
   return new Promise((resolve) => {
-    const timer = setTimeout(() => lines.close(), deadline);
+    const end = () => lines.close();
+    const timer = setTimeout(end, deadline);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
     lines.once('line', (line) => {
       resolve(line);
       lines.close();
@@ -79,6 +87,7 @@ function ask(prompt: string, deadline: number, write: (text: string) => void): P
     });
     lines.once('close', () => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', end);
       write('\n');
       resolve(undefined);
     });

@@ -7,8 +7,14 @@ const STEP = 120;
 const FRAMES = { unicode: '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏', ascii: '|/-\\' } as const;
 
 /** @param deadline milliseconds, for the words only: `work` ends itself */
-export async function whileWaiting<T>(host: Host, what: string, deadline: number, work: Promise<T>): Promise<T> {
-  if (!host.size()) return await work;
+export async function whileWaiting<T>(
+  host: Host,
+  what: string,
+  deadline: number,
+  work: Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  if (!host.size()) return await unlessAborted(work, signal);
   const frames = [...FRAMES[isUnicode(host) ? 'unicode' : 'ascii']];
   const until = performance.now() + deadline;
   let step = 0;
@@ -19,10 +25,23 @@ export async function whileWaiting<T>(host: Host, what: string, deadline: number
   draw();
   const timer = setInterval(draw, STEP);
   try {
-    return await work;
+    return await unlessAborted(work, signal);
   } finally {
     clearInterval(timer);
     host.status(undefined);
+  }
+}
+
+/** `work`, or the reason of `signal` as soon as it aborts. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -4,9 +4,8 @@ import { CurfewError } from '../../shared/errors.ts';
 import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
 import type { Host } from '../host.ts';
-import { withLock } from '../lock.ts';
 import { login } from '../login/login.ts';
-import { LOGGING_IN } from '../login/login_for.ts';
+import { withPersonsTurn } from '../login/turn.ts';
 import { oneLine } from '../one_line.ts';
 import { asError } from '../refusal.ts';
 import { renew } from '../renew.ts';
@@ -26,9 +25,7 @@ export async function loginCommand(
 ): Promise<void> {
   const client = createClient(host, chooseBroker(host, broker), caFile);
   const wish = { cluster, flow, strictest: true, in_person: true, no_browser: !browser };
-  const { session, until, refused, entry } = await withLock(host, [client.url, 'login'], LOGGING_IN, () =>
-    login(client, wish),
-  );
+  const { session, until, refused, entry } = await withPersonsTurn(client, (signal) => login(client, wish, signal));
   if (refused) throw asError(client, refused, cluster);
   host.print(`logged in as ${session.username} ${until}\n`);
   if (cluster !== undefined && !entry) await sayWhatIsMissing(client, cluster);

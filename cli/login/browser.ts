@@ -22,12 +22,12 @@ export async function openBrowserWay(
   let before: Visit | undefined;
   return {
     asks_anew: true,
-    async bring(ask) {
+    async bring(ask, signal) {
       const authorization = await provider.authorize({ ...ask, redirect_uri: listener.redirect_uri });
       const waiting = listener.wait(authorization.state, LOGIN_DEADLINE);
       if (before) await before.redirect(authorization.url);
       else await show(host, authorization.url, no_browser);
-      const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE, waiting);
+      const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE, waiting, signal);
       before = visit;
       const tell = (status: number, title: string, lines: readonly string[]) =>
         visit.answer(status, page(title, lines));

@@ -18,13 +18,13 @@ export function openDeviceWay(host: Host, provider: IdentityProvider, instead: W
     // RFC 8628 knows neither `prompt` nor `max_age` nor `acr_values`: Keycloak ignores them.
     asks_anew: false,
     instead,
-    async bring(ask) {
+    async bring(ask, signal) {
       const device = await provider.device(ask);
       const deadline = Math.min(LOGIN_DEADLINE, device.expires_in * 1000);
       const { verification_uri, verification_uri_complete, user_code } = device;
       show(host, verification_uri, user_code, verification_uri_complete);
-      const polling = device.poll(AbortSignal.timeout(deadline));
-      const brought = await whileWaiting(host, 'the login with this code', deadline, polling);
+      const polling = device.poll(AbortSignal.any([signal, AbortSignal.timeout(deadline)]));
+      const brought = await whileWaiting(host, 'the login with this code', deadline, polling, signal);
       return { ...brought, tell: async () => undefined };
     },
     async [Symbol.asyncDispose]() {},

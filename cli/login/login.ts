@@ -58,7 +58,7 @@ export type LoginOutcome =
     };
 
 /** @throws CurfewError `login_failed`, `identity_provider`, `broker_unreachable`, `invalid_target`, `busy`, `insecure` */
-export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
+export async function login(client: Client, wish: Wish, signal: AbortSignal): Promise<LoginOutcome> {
   // By the same key the new login replaces the session of before, wherever that was kept.
   const before = readRecord(client.host, client.url) ?? strayRecord(client.host, client.url);
   const [metadata, key] = await Promise.all([client.broker.metadata(), loadKey(client, before?.kept_in)]);
@@ -66,7 +66,7 @@ export async function login(client: Client, wish: Wish): Promise<LoginOutcome> {
   const cluster = wish.cluster === undefined ? undefined : findCluster(metadata.clusters, wish.cluster);
   const provider = await discover(metadata.identity_provider, client.send);
   await using way = await openWay(client, metadata, provider, wish);
-  const scene = { client, metadata, cluster, key };
+  const scene = { client, metadata, cluster, key, signal };
 
   let attempt: Attempt = { way, wish, acr_values: wish.acr_values ?? acrOf(cluster, wish)?.join(' ') };
   for (;;) {
@@ -86,6 +86,8 @@ interface Scene {
   readonly metadata: Metadata;
   readonly cluster: MetadataCluster | undefined;
   readonly key: PrivateJwk;
+  /** Ends the wait for the person. */
+  readonly signal: AbortSignal;
 }
 
 interface Attempt {
@@ -122,12 +124,13 @@ async function loadKey(client: Client, kept_in: Place | undefined): Promise<Priv
 async function attemptLogin(scene: Scene, { way, wish, acr_values }: Attempt): Promise<Tried> {
   const { client, key, metadata, cluster } = scene;
   const nonce_random = client.host.random(32).toString('base64url');
-  const brought = await way.bring({
+  const ask = {
     nonce: commit(key, nonce_random),
     max_age: longestAge(scene, wish),
     acr_values,
-    prompt: wish.in_person ? 'login' : undefined,
-  });
+    prompt: wish.in_person ? ('login' as const) : undefined,
+  };
+  const brought = await way.bring(ask, scene.signal);
   const { id_token, refresh_token } = brought;
   try {
     const { client_id } = metadata.identity_provider;

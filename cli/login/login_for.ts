@@ -9,19 +9,11 @@ import { readOurs } from '../cache/read.ts';
 import type { Client } from '../client.ts';
 import { writeWhole } from '../files.ts';
 import type { Host } from '../host.ts';
-import { withLock } from '../lock.ts';
 import { fileName } from '../paths.ts';
 import { asError } from '../refusal.ts';
 import { outcomeInCache, renew } from '../renew.ts';
 import { login } from './login.ts';
-import { LOGIN_DEADLINE } from './way.ts';
-
-/** How long a call waits for another's login: its deadline, and the time for what comes around it. */
-export const LOGGING_IN = {
-  longest: LOGIN_DEADLINE + 20_000,
-  say: 'waiting for the login that another kubectl-curfew has begun',
-  busy: 'another kubectl-curfew waits for a login for too long',
-} as const;
+import { withTurn } from './turn.ts';
 
 /**
  * Logs in for a cluster, or finds that another process just did.
@@ -41,14 +33,14 @@ export async function loginFor(client: Client, key: Key): Promise<Entry> {
     // A refusal that stands there is of before the login.
     return outcome?.entry;
   };
-  const work = async (waited: boolean) => {
+  const work = async (signal: AbortSignal, waited: boolean) => {
     throwFailure(waited);
     const { entry, refused } = await renew(client, key);
     if (entry) return entry;
     host.say(`${refused.message}: logging in`);
-    return await loginOrRemember(client, key, refused);
+    return await loginOrRemember(client, key, refused, signal);
   };
-  return await withLock(host, [client.url, 'login'], LOGGING_IN, work, brought);
+  return await withTurn(client, work, brought);
 }
 
 /**
@@ -63,9 +55,10 @@ function concerns({ at, parent }: Failure, { now, parent: ours }: Host, since: S
 /** Seconds: kubectl calls again at once; a client that lives long (k9s) may ask its person again after a while. */
 const SAME_CALLER = seconds(30);
 
-async function loginOrRemember(client: Client, key: Key, why: Remembered): Promise<Entry> {
+async function loginOrRemember(client: Client, key: Key, why: Remembered, signal: AbortSignal): Promise<Entry> {
   try {
-    const { entry, refused } = await login(client, { ...key, in_person: needsPerson(why), acr_values: why.acr_values });
+    const wish = { ...key, in_person: needsPerson(why), acr_values: why.acr_values };
+    const { entry, refused } = await login(client, wish, signal);
     if (entry) return entry;
     if (refused) throw asError(client, refused, key.cluster);
     // The session is open, and the cluster gave no token for it: now it does, or says why not.
@@ -73,7 +66,8 @@ async function loginOrRemember(client: Client, key: Key, why: Remembered): Promi
     if (renewed.entry) return renewed.entry;
     throw asError(client, renewed.refused, key.cluster);
   } catch (error) {
-    if (error instanceof CurfewError)
+    // That it gave way is no answer to those who wait: one of them asks, or a person has begun to.
+    if (error instanceof CurfewError && !signal.aborted)
       writeFailure(client, { reason: error.code, message: error.message, hint: error.hint });
     throw error;
   }

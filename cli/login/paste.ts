@@ -20,11 +20,11 @@ export function openPasteWay(
   const redirect_uri = `http://${redirect_host}:${port}${PATH}`;
   return {
     asks_anew: true,
-    async bring(ask) {
+    async bring(ask, signal) {
       const authorization = await provider.authorize({ ...ask, redirect_uri });
       host.say(`log in, in any browser, at: ${authorization.url}`);
       host.say(`after it the browser shows an error, at an address that begins with ${redirect_uri}`);
-      const brought = await authorization.finish(await askForAnswer(host, authorization));
+      const brought = await authorization.finish(await askForAnswer(host, authorization, signal));
       return { ...brought, tell: async () => undefined };
     },
     async [Symbol.asyncDispose]() {},
@@ -32,10 +32,12 @@ export function openPasteWay(
 }
 
 /** @returns the query of the redirect */
-async function askForAnswer(host: Host, authorization: Authorization): Promise<string> {
+async function askForAnswer(host: Host, authorization: Authorization, signal: AbortSignal): Promise<string> {
   const until = performance.now() + LOGIN_DEADLINE;
   for (let tries = 1; ; tries++) {
-    const text = await host.ask('paste that address, or the code in it: ', Math.max(1, until - performance.now()));
+    const left = Math.max(1, until - performance.now());
+    const text = await host.ask('paste that address, or the code in it: ', left, signal);
+    signal.throwIfAborted();
     if (text === undefined) throw new CurfewError('login_failed', 'nothing was pasted');
     const query = queryOf(text, authorization);
     if (query.fault === undefined) return query.text;

@@ -24,9 +24,10 @@ export interface Way extends AsyncDisposable {
   /**
    * Has the person log in; a second time, where the first did not do.
    *
+   * @param signal ends the wait, with its reason
    * @throws CurfewError `login_failed`, `identity_provider`, `busy`
    */
-  bring(ask: Ask): Promise<Brought>;
+  bring(ask: Ask, signal: AbortSignal): Promise<Brought>;
   /** Whether the identity provider can be made to ask for a new login this way: asking again is of use then. */
   readonly asks_anew: boolean;
   /** Where it cannot: the way that can, if the person can go it from here. It holds nothing that has to be given back. */

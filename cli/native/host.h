@@ -24,7 +24,8 @@ char **host_arguments(int argc, char **argv);
 char **host_environment(void);
 // False where the system has none.
 bool host_uid(uint32_t *uid);
-bool host_is_terminal(int fd);
+// As TerminalState of machine.ts.
+const char *host_terminal(void);
 extern const char *const host_system;
 
 // 0, or the errno of what went wrong.

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #ifdef __APPLE__
@@ -28,7 +30,25 @@ bool host_uid(uint32_t *uid) {
   return true;
 }
 
-bool host_is_terminal(int fd) { return isatty(fd) == 1; }
+static bool is_raw(int fd) {
+  struct termios mode;
+  return tcgetattr(fd, &mode) == 0 && !(mode.c_lflag & ICANON);
+}
+
+// Whether the caller's output is the terminal that our words would go to. Where that is not known, it may be.
+static bool caller_draws_on(dev_t terminal) {
+  char path[64];
+  struct stat stat_of_output;
+  snprintf(path, sizeof path, "/proc/%ld/fd/1", (long)getppid());
+  return stat(path, &stat_of_output) != 0 || stat_of_output.st_rdev == terminal;
+}
+
+const char *host_terminal(void) {
+  bool shown = isatty(2) == 1;
+  if (!is_raw(0) && !is_raw(2)) return shown ? "lines" : "none";
+  struct stat terminal;
+  return shown && fstat(2, &terminal) == 0 && caller_draws_on(terminal.st_rdev) ? "drawn_on" : "taken";
+}
 
 static void describe(const struct stat *stat, struct found *found) {
   found->kind = S_ISREG(stat->st_mode) ? KIND_FILE : S_ISDIR(stat->st_mode) ? KIND_DIRECTORY : KIND_OTHER;

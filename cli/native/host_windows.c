@@ -62,7 +62,8 @@ bool host_uid(uint32_t *uid) {
   return false;
 }
 
-bool host_is_terminal(int fd) { return _isatty(fd) != 0; }
+// Not whether a full-screen program has it: nobody has tried this there.
+const char *host_terminal(void) { return _isatty(2) ? "lines" : "none"; }
 
 static int fault_of(DWORD error) {
   switch (error) {

@@ -119,7 +119,7 @@ static JSValue machine(JSContext *js, char **arguments) {
   set(js, object, "now", JS_NewInt64(js, (int64_t)time(NULL)));
   set(js, object, "system", JS_NewString(js, host_system));
   set(js, object, "runtime", JS_NewString(js, "native"));
-  set(js, object, "terminal", JS_NewBool(js, host_is_terminal(2)));
+  set(js, object, "terminal", JS_NewString(js, host_terminal()));
   return object;
 }
 

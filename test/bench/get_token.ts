@@ -74,6 +74,8 @@ export function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>,
     files: nodeFiles,
     parent: process.ppid,
     interactive: false,
+    terminal: () => 'none' as const,
+    forsaken: () => false,
     platform: process.platform,
     arch: process.arch,
   };

@@ -19,6 +19,8 @@ const host: Host = {
   files: nodeFiles,
   parent: process.ppid,
   interactive: false,
+  terminal: () => 'none',
+  forsaken: () => false,
   platform: process.platform,
   arch: process.arch,
   node: process.execPath,

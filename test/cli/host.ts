@@ -49,6 +49,8 @@ export function testHost(env: Environment = {}, ahead = 0): TestHost {
     files: nodeFiles,
     parent: process.ppid,
     interactive: false,
+    terminal: () => 'none',
+    forsaken: () => false,
     platform: process.platform,
     arch: process.arch,
     node: process.execPath,
