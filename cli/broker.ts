@@ -205,7 +205,8 @@ function sayFault(fault: ReturnType<typeof faultOfUrl>): string {
 function sameOrigin(url: string, endpoint: string): void {
   if (URL.canParse(endpoint) && new URL(endpoint).origin === new URL(url).origin) return;
   const there = URL.canParse(endpoint) ? new URL(endpoint).origin : 'no URL';
-  const hint = `ask who runs the broker for its address, or use: --broker ${oneLine(there)}`;
+  // Shown, never recommended: it may be anybody's.
+  const hint = 'ask who runs the broker for its right address';
   throw new CurfewError('insecure', `the broker at ${url} names an endpoint at ${oneLine(there)}`, { hint });
 }
 

@@ -112,6 +112,11 @@ async function askWith(
   try {
     const answer = await ask(client, key, kept, id_token);
     if (!refusesIdToken(answer.refusal)) return { answer, kept };
+    // By a key that is newer than what the broker knows: it is to be asked again soon, and says nothing of the login.
+    if (answer.refusal.reason === 'id_token_key') {
+      const away = new CurfewError('id_token_key', oneLine(answer.refusal.error_description));
+      return { answer: await ask(client, key, kept), kept, away };
+    }
     const unvouched = `its newer ID token was refused: ${oneLine(answer.refusal.error_description)}`;
     const left = await forgetIfLasting(client, kept, answer.refusal, unvouched);
     return { answer: await ask(client, key, left), kept: left, unvouched };

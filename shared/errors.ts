@@ -81,6 +81,11 @@ export const CODES = {
   clock: { ...ID_TOKEN, hint: 'the clocks of identity provider and broker differ: correct them' },
   id_token_invalid: ID_TOKEN,
   id_token_signature: ID_TOKEN,
+  id_token_key: {
+    ...ID_TOKEN,
+    exit: EXIT.try_again,
+    hint: 'the identity provider has new keys: try again in half a minute',
+  },
   id_token_issuer: ID_TOKEN,
   id_token_audience: ID_TOKEN,
   id_token_azp: ID_TOKEN,

@@ -39,7 +39,7 @@ const LONGEST_AGE = seconds(30 * 86_400);
 export async function verifySet(
   text: string,
   transmitter: Transmitter,
-  signer: Pick<Signer<Published>, 'verify'>,
+  signer: Pick<Signer<Published>, 'verify' | 'wait'>,
   now: Seconds,
 ): Promise<SecurityEventToken> {
   const jws = parseCompactJws(text);
@@ -47,7 +47,7 @@ export async function verifySet(
   const signed = checkHeader(jws);
   if (jws.payload.iss !== transmitter.issuer) throw fault('set_issuer', 'is from another issuer than its transmitter');
   const how = await signer.verify(text, signed);
-  if (how === 'unknown_yet') throw notYet('transmitter');
+  if (how === 'unknown_yet') throw notYet('transmitter', signer.wait());
   if (how === 'unknown_key') throw fault('set_key', 'names a key that the transmitter does not publish');
   if (how === 'bad') throw fault('set_key', 'has a signature that is not by the transmitter');
   return checkClaims(jws, transmitter, now);

@@ -64,6 +64,11 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
       const jws = parseCompactJws(text);
       if (!jws) throw new CurfewError('id_token_invalid', 'the ID token is no well-formed JWT');
       const how = await signer.verify(text, checkHeader(jws, settings));
+      if (how === 'unknown_yet') {
+        // After a change of keys somebody logs in with the new one before we have looked again.
+        const message = 'the ID token names a key that the identity provider did not publish a moment ago';
+        throw new CurfewError('id_token_key', message, { retry_after: signer.wait() });
+      }
       if (how !== 'good') throw new CurfewError('id_token_signature', saySignature('ID token', how));
       return Object.freeze({ ...checkClaims(jws.payload, settings, now()), signing_input_hash: signingInputHash(jws) });
     },
@@ -72,7 +77,7 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
       if (!jws) throw new CurfewError('logout_token_invalid', 'the logout token is no well-formed JWT');
       const how = await signer.verify(text, checkLogoutHeader(jws, settings));
       // Refused, it would not come again, and somebody would stay logged in.
-      if (how === 'unknown_yet') throw notYet('identity provider');
+      if (how === 'unknown_yet') throw notYet('identity provider', signer.wait());
       if (how !== 'good') throw new CurfewError('logout_token_invalid', saySignature('logout token', how));
       return Object.freeze(checkLogoutClaims(jws.payload, settings, at));
     },

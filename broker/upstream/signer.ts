@@ -3,7 +3,7 @@
 
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
-import { type Clock, type Seconds, seconds } from '../../shared/time.ts';
+import { between, type Clock, earliest, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { FAILURE_KINDS, type FailureKind, FetchError } from './fetch_json.ts';
 import { candidates, type KeySet, verifiedByOne } from './key_set.ts';
 
@@ -27,6 +27,8 @@ export interface Signer<P extends Published> {
    * @throws CurfewError `identity_provider` when the keys are needed and out of reach
    */
   verify(token: string, signed: Signed): Promise<Verified>;
+  /** In how many seconds a key that is not known yet is looked for again. */
+  wait(): Seconds;
   /** Asks now. @throws CurfewError `identity_provider` */
   refresh(): Promise<P>;
   /** How often what is published could not be read, since the start. */
@@ -49,37 +51,63 @@ interface Known<P> {
   readonly at: Seconds;
 }
 
+/** The last time that it was asked for, and how it failed. */
+interface Attempt {
+  readonly at: Seconds;
+  readonly error?: unknown;
+}
+
 /** What is published is read again after this long, behind a question that does not wait for it. */
 const STALE = seconds(600);
 /** Tokens with made-up key ids must not turn us into a load on others. */
 const PAUSE = seconds(30);
+/** Nor tokens of any kind while they are away; whoever comes back is to be noticed soon. */
+const PAUSE_AFTER_FAILURE = seconds(10);
 /** Milliseconds for all that has to be read. */
 const WHOLE_WAIT = 7000;
 
 export function createSigner<P extends Published>(parts: SignerParts<P>): Signer<P> {
   const { name, load, now, log, pause = PAUSE } = parts;
   let known: Known<P> | undefined;
-  let attempted: Seconds | undefined;
+  let last: Attempt | undefined;
   let flight: Promise<Known<P>> | undefined;
   const failures = Object.fromEntries(FAILURE_KINDS.map((kind) => [kind, 0])) as Record<FailureKind, number>;
 
   const read = async (): Promise<Known<P>> => {
-    attempted = now();
-    const at = attempted;
-    known = Object.freeze({ published: await load(AbortSignal.timeout(WHOLE_WAIT)), at });
-    return known;
+    const at = now();
+    try {
+      known = Object.freeze({ published: await load(AbortSignal.timeout(WHOLE_WAIT)), at });
+      last = { at };
+      return known;
+    } catch (error) {
+      failures[error instanceof FetchError ? error.kind : 'answer'] += 1;
+      last = { at, error };
+      throw error;
+    }
   };
 
   const refresh = (): Promise<Known<P>> => {
-    flight ??= read()
-      .catch((error: unknown) => {
-        failures[error instanceof FetchError ? error.kind : 'answer'] += 1;
-        throw error;
-      })
-      .finally(() => {
-        flight = undefined;
-      });
+    flight ??= read().finally(() => {
+      flight = undefined;
+    });
     return flight;
+  };
+
+  /** For how many seconds still nothing is asked, because of the last attempt; one that is under way can be waited for. */
+  const held = (): Seconds | undefined => {
+    if (!last || flight) return undefined;
+    const length = last.error === undefined ? pause : earliest(pause, PAUSE_AFTER_FAILURE);
+    return isWithin(length, last.at, now()) ? between(now(), plus(last.at, length)) : undefined;
+  };
+
+  /** For whoever cannot go on without: what was found out a moment ago is told again. @throws CurfewError `identity_provider` */
+  const required = (): Promise<Known<P>> => {
+    const wait = held();
+    if (wait !== undefined && last?.error instanceof CurfewError) {
+      const { message, hint } = last.error;
+      throw new CurfewError('identity_provider', message, { hint, retry_after: wait });
+    }
+    return refresh();
   };
 
   const refreshBehind = (): void => {
@@ -89,24 +117,23 @@ export function createSigner<P extends Published>(parts: SignerParts<P>): Signer
     });
   };
 
-  const paused = (): boolean => attempted !== undefined && isWithin(pause, attempted, now());
-
   const keysFor = async (signed: Signed): Promise<KeySet> => {
-    const { published, at } = known ?? (await refresh());
-    if (!isWithin(STALE, at, now()) && !paused()) refreshBehind();
+    const { published, at } = known ?? (await required());
+    if (!isWithin(STALE, at, now()) && held() === undefined) refreshBehind();
     const fitting = candidates(published.keys, signed);
     // one that is under way may bring the key: whoever needs it waits along
-    if (fitting.length > 0 || (paused() && !flight)) return fitting;
+    if (fitting.length > 0 || held() !== undefined) return fitting;
     return candidates((await refresh()).published.keys, signed);
   };
 
   return {
     async verify(token, signed) {
-      const early = paused() && !flight;
+      const early = held() !== undefined;
       const keys = await keysFor(signed);
       if (keys.length === 0) return early ? 'unknown_yet' : 'unknown_key';
       return (await verifiedByOne(token, signed.alg, keys)) ? 'good' : 'bad';
     },
+    wait: () => held() ?? seconds(1),
     refresh: async () => (await refresh()).published,
     failures,
   };
@@ -117,8 +144,8 @@ function isWithin(length: Seconds, since: Seconds, now: Seconds): boolean {
   return now >= since && now - since < length;
 }
 
-/** Whoever signed with a key that is newer than what was read just now is to send it again. */
-export function notYet(name: string): CurfewError {
+/** Whoever signed with a key that is newer than what was read just now is to send it again. @param retry_after of the signer */
+export function notYet(name: string, retry_after: Seconds): CurfewError {
   const message = `the ${name} signed with a key that it did not publish a moment ago: send it again`;
-  return new CurfewError('identity_provider', message, { retry_after: PAUSE });
+  return new CurfewError('identity_provider', message, { retry_after });
 }

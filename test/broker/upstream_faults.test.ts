@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { createFetchJson } from '../../broker/upstream/fetch_json.ts';
+import type { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { assertKept } from '../support/patience.ts';
@@ -41,15 +42,34 @@ describe('keys', () => {
     const next = makeKey('RS256', 'next');
     await world.verify(world.token());
     world.upstream.keys = [next.jwk];
-    await world.refused('id_token_signature', world.token({}, {}, next), /does not publish/);
+    await world.refused('id_token_key', world.token({}, {}, next), /did not publish a moment ago/);
     assert.equal(reads(), 1);
     world.now = seconds(T0 + 30);
     const both = await Promise.all([1, 2, 3].map(() => world.verify(world.token({}, {}, next))));
     assert.equal(both.length, 3);
     assert.equal(reads(), 2);
     world.now = seconds(T0 + 59);
-    await world.refused('id_token_signature', world.token());
+    await world.refused('id_token_key', world.token());
     assert.equal(reads(), 2);
+    world.now = seconds(T0 + 60);
+    await world.refused('id_token_signature', world.token(), /does not publish/);
+    assert.equal(reads(), 3);
+  });
+
+  test('after a change of keys who logs in too soon is told when to try again', async () => {
+    const next = makeKey('RS256', 'next');
+    await world.verify(world.token());
+    world.upstream.keys = [next.jwk];
+    for (const [passed, wait] of [
+      [0, 30],
+      [12, 18],
+      [29, 1],
+    ] as const) {
+      world.now = seconds(T0 + passed);
+      await assert.rejects(world.verify(world.token({}, {}, next)), { code: 'id_token_key', retry_after: wait });
+    }
+    world.now = seconds(T0 + 30);
+    assert.ok(await world.verify(world.token({}, {}, next)));
   });
 
   test('are not read again for a bad signature by a known kid', async () => {
@@ -67,7 +87,7 @@ describe('keys', () => {
     const long = { exp: T0 + 9999 };
     assert.ok(await world.verify(world.token(long)));
     await world.idp.refresh();
-    await world.refused('id_token_signature', world.token(long));
+    await world.refused('id_token_key', world.token(long));
     assert.ok(await world.verify(world.token(long, {}, next)));
   });
 
@@ -117,11 +137,14 @@ describe('F4', () => {
   test('a login fails and says why: another issuer, an unsafe jwks_uri, no keys', async () => {
     world.upstream.discovery = 'wrong_issuer';
     await away(/names another issuer/);
+    world.now = seconds(T0 + 10);
     world.upstream.discovery = 'unsafe_jwks_uri';
     await away(/no jwks_uri that is a safe URL/);
+    world.now = seconds(T0 + 20);
     world.upstream.discovery = 'good';
     world.upstream.jwks = 'no_keys';
     await away(/publishes no key/);
+    world.now = seconds(T0 + 30);
     world.upstream.jwks = 'good';
     assert.ok(await world.verify(world.token()));
   });
@@ -175,11 +198,59 @@ describe('F4', () => {
     await world.refused('id_token_signature', world.token(), /does not publish/);
   });
 
-  test('an IdP that comes back is used at the next login', async () => {
+  test('an IdP that comes back is used within 10 s, however many have asked meanwhile', async () => {
     world.upstream.discovery = '500';
     await world.refused('identity_provider', world.token());
     world.upstream.discovery = 'good';
+    for (let passed = 0; passed < 10; passed++) {
+      world.now = seconds(T0 + passed);
+      for (let i = 0; i < 5; i++) await world.refused('identity_provider', world.token(), /answered 500/);
+    }
+    world.now = seconds(T0 + 10);
     assert.ok(await world.verify(world.token()));
+  });
+
+  const AWAY: readonly (readonly [string, () => void])[] = [
+    ['answers 500', () => Object.assign(world.upstream, { discovery: '500' })],
+    ['has no keys', () => Object.assign(world.upstream, { jwks: 'no_keys' })],
+    ['is another', () => Object.assign(world.upstream, { discovery: 'wrong_issuer' })],
+    ['breaks off', () => Object.assign(world.upstream, { discovery: 'cut' })],
+    ['says nothing of use', () => Object.assign(world.upstream, { jwks: 'html' })],
+  ];
+  for (const [name, fault] of AWAY) {
+    test(`T2 while the IdP ${name}, since the start, junk tokens cost it one question in 10 s`, async () => {
+      fault();
+      const junk = (i: number) => world.token({}, {}, makeKey('RS256', `junk-${i}`));
+      const few = Array.from({ length: 3 }, (_, i) => junk(i));
+      for (let passed = 0; passed < 30; passed++) {
+        world.now = seconds(T0 + passed);
+        for (const token of few) {
+          await assert.rejects(world.verify(token), (error: CurfewError) => {
+            // None of the first of each round: that one asked.
+            const wait = error.retry_after ?? 10 - (passed % 10);
+            assert.deepEqual([error.code, wait], ['identity_provider', 10 - (passed % 10)]);
+            return true;
+          });
+        }
+      }
+      const asked = world.upstream.requests.filter((url) => url.endsWith('/openid-configuration'));
+      assert.equal(asked.length, 3);
+    });
+  }
+
+  test('T2 a key that nobody knows is looked for once while the IdP is away, and soon after it is back', async () => {
+    await world.verify(world.token());
+    const next = makeKey('RS256', 'next');
+    world.now = seconds(T0 + 30);
+    world.upstream.jwks = '500';
+    await world.refused('identity_provider', world.token({}, {}, next));
+    const before = world.upstream.requests.length;
+    for (let i = 0; i < 20; i++) await world.refused('id_token_key', world.token({}, {}, next));
+    assert.equal(world.upstream.requests.length, before);
+    world.upstream.jwks = 'good';
+    world.upstream.keys = [next.jwk];
+    world.now = seconds(T0 + 40);
+    assert.ok(await world.verify(world.token({}, {}, next)));
   });
 });
 

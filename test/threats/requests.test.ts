@@ -72,8 +72,6 @@ describe('a form', () => {
     ['a character that is cut off', '%e2%82'],
     ['more than Unicode has', '%f4%90%80%80'],
     ['NUL', 'x%00'],
-    ['a line break', 'x%0d%0a'],
-    ['DEL', 'x%7f'],
     ['a raw UTF-8 character', 'ı'],
     ['a raw Latin-1 character', Buffer.from([0xe9])],
     ['a raw NUL', Buffer.from([0])],
@@ -102,7 +100,7 @@ describe('a form', () => {
     });
     fc.assert(
       fc.property(pairs, (given) => {
-        const clean = given.filter((pair) => pair.every((text) => text.isWellFormed() && !/\p{Cc}/u.test(text)));
+        const clean = given.filter((pair) => pair.every((text) => text.isWellFormed() && !text.includes('\0')));
         const text = new URLSearchParams(clean).toString();
         assert.deepEqual(
           [...parseForm(Buffer.from(text))],
@@ -113,7 +111,7 @@ describe('a form', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
         try {
-          for (const [name, value] of parseForm(bytes)) assert.ok(/^\P{Cc}*$/u.test(name + value));
+          for (const [name, value] of parseForm(bytes)) assert.ok(!(name + value).includes('\0'));
         } catch (error) {
           assert.ok(error instanceof CurfewError && error.code === 'request_invalid');
         }

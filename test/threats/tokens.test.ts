@@ -59,7 +59,10 @@ describe('tokens and keys', () => {
   });
 
   test('T2 a kid that is a path, SQL, a number or huge is refused', async () => {
-    for (const kid of ['../../etc/passwd', "' or 1=1 --"]) assert.equal(await reasonFor({ kid }), 'id_token_signature');
+    for (const kid of ['../../etc/passwd', "' or 1=1 --"]) {
+      const reason = await reasonFor({ kid });
+      assert.ok(reason === 'id_token_key' || reason === 'id_token_signature', reason);
+    }
     for (const kid of [7, { a: 1 }, 'k'.repeat(5000)]) assert.equal(await reasonFor({ kid }), 'id_token_invalid');
     const holder = service.holder();
     const megabyte = service.issuer.sign(service.claims(holder), { kid: 'k'.repeat(1 << 20) });
