@@ -2,6 +2,7 @@
 // and nothing else loaded; every other case is the full program's.
 
 import { fstatSync, writeSync } from 'node:fs';
+import { EXIT } from '../shared/errors.ts';
 import { fromMilliseconds, over } from '../shared/time.ts';
 import { answer } from './answer.ts';
 import { nodeFiles } from './node_files.ts';
@@ -45,4 +46,27 @@ if (known && (known.until === undefined || !over(known.until, fromMilliseconds(D
   write(1, known.stdout);
   write(2, known.stderr);
   process.exitCode = known.exit;
-} else void import('./main.ts').then(({ main }) => main());
+} else runFullProgram();
+
+/** The package may be gone or half there by now, and Node.js another: that is one error and one hint, never a stack. */
+function runFullProgram(): void {
+  const [major = 0, minor = 0] = version.slice(1).split('.').map(Number);
+  if (major < 24 || (major === 24 && minor < 15)) {
+    fail(`Node.js ${version} at ${process.execPath} is too old: 24.15 or later is needed`);
+    return;
+  }
+  import('./main.ts').then(
+    // Cut off, it loads and brings nothing.
+    ({ main }) => (typeof main === 'function' ? main() : failDamaged()),
+    failDamaged,
+  );
+}
+
+function failDamaged(): void {
+  fail(`the package is damaged: ${process.argv[1]} cannot load the rest of it`);
+}
+
+function fail(what: string): void {
+  write(2, `curfew: error: ${what}\ncurfew: hint: install kubectl-curfew again, then run: kubectl-curfew setup\n`);
+  process.exitCode = EXIT.configuration;
+}

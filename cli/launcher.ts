@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { CurfewError } from '../shared/errors.ts';
+import { CurfewError, EXIT } from '../shared/errors.ts';
 import { readOurs } from './cache/read.ts';
 import { requireOwnPlace } from './config.ts';
 import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
@@ -85,11 +85,45 @@ function saysItsVersion(file: string): boolean {
 function writeScript(host: Host, directory: string): Launcher {
   const windows = host.platform === 'win32';
   const file = `${directory}/kubectl-curfew${windows ? '.cmd' : ''}`;
-  const script = windows
-    ? `@"${host.node}" "${programOf(host)}" %*\r\n`
-    : `#!/bin/sh\n# Written by kubectl-curfew setup.\nexec ${quote(host.node)} ${quote(programOf(host))} "$@"\n`;
-  writeWhole(file, script, host, 0o700);
+  const [node, program] = [host.node, programOf(host)];
+  writeWhole(file, windows ? batchOf(node, program) : scriptOf(node, program), host, 0o700);
   return { file, slow: `there is no native program that runs here (${host.platform}-${host.arch})` };
+}
+
+const GONE = 'is gone: it was moved, removed or replaced';
+const HINT = 'curfew: hint: run: kubectl-curfew setup, of an installed kubectl-curfew';
+
+/**
+ * What it starts may be gone by the time it is called (an upgrade of Node.js, `npm uninstall`): that is one error and one hint.
+ * Whoever wrote a kubeconfig also chose the environment, and NODE_OPTIONS would let it run more than this.
+ */
+function scriptOf(node: string, program: string): string {
+  return `#!/bin/sh
+# Written by kubectl-curfew setup.
+unset NODE_OPTIONS NODE_PATH
+node=${quote(node)} program=${quote(program)}
+if [ -f "$node" ] && [ -x "$node" ] && [ -f "$program" ] && [ -r "$program" ]; then
+  exec "$node" "$program" "$@"
+fi
+[ -f "$node" ] && [ -x "$node" ] && node=$program
+printf '%s\\n' "curfew: error: what this starts ${GONE}: $node" ${quote(HINT)} >&2
+exit ${EXIT.configuration}
+`;
+}
+
+function batchOf(node: string, program: string): string {
+  const lines = [
+    '@setlocal',
+    '@set "NODE_OPTIONS="',
+    '@set "NODE_PATH="',
+    `@if exist "${node}" if exist "${program}" goto run`,
+    `@echo curfew: error: what this starts ${GONE} 1>&2`,
+    `@echo ${HINT} 1>&2`,
+    `@exit /b ${EXIT.configuration}`,
+    ':run',
+    `@"${node}" "${program}" %*`,
+  ];
+  return lines.map((line) => `${line}\r\n`).join('');
 }
 
 /** As one word of sh, whatever it is. */

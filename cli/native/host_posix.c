@@ -127,5 +127,8 @@ void host_become(const char *node, const char *program, char **arguments) {
   words[0] = (char *)node;
   words[1] = (char *)program;
   memcpy(words + 2, arguments, count * sizeof *words);
+  // Whoever wrote a kubeconfig also chose the environment: no more is run than this.
+  unsetenv("NODE_OPTIONS");
+  unsetenv("NODE_PATH");
   execv(node, words);
 }

@@ -151,6 +151,9 @@ void host_become(const char *node, const char *program, char **arguments) {
   wchar_t *line = calloc(size, sizeof *line);
   if (!line) abort();
   _snwprintf(line, size, L"\"%ls\" \"%ls\"%ls", wide_node, wide_program, rest);
+  // Whoever wrote a kubeconfig also chose the environment: no more is run than this.
+  SetEnvironmentVariableW(L"NODE_OPTIONS", NULL);
+  SetEnvironmentVariableW(L"NODE_PATH", NULL);
   STARTUPINFOW startup = {.cb = sizeof startup};
   PROCESS_INFORMATION child;
   if (!CreateProcessW(wide_node, line, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &child)) return;

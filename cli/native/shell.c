@@ -184,6 +184,10 @@ static int hand_over(char **arguments) {
   if (folder && is_open(self, folder)) return fail("others can change what this program starts: ", folder);
   char *node = strtok(found.content, "\r\n"), *full = strtok(NULL, "\r\n");
   if (!node || !full) return fail("the full program is not known: nothing usable in ", file);
+  // An upgrade of Node.js, or a package that was removed: said here, as nobody else would.
+  struct found program = {0}, runtime = {0};
+  if (host_read(node, 0, true, &runtime) || runtime.kind != KIND_FILE) return fail("Node.js is gone: no ", node);
+  if (host_read(full, 0, true, &program) || program.kind != KIND_FILE) return fail("the full program is gone: no ", full);
   host_become(node, full, arguments);
   return fail("the full program cannot be started: ", node);
 }

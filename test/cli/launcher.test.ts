@@ -1,7 +1,16 @@
 // What `setup` puts where kubeconfig names it: the native program where that runs, else a script; and what an upgrade does to it.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import { refreshLauncher, writeLauncher } from '../../cli/launcher.ts';
@@ -61,6 +70,70 @@ describe('the launcher', () => {
       assert.equal(await says(file, 'login'), 'the full program login\n');
     }
   });
+
+  for (const kind of ['native', 'script'] as const)
+    it(`P18 says what is gone or was replaced, as one error and one hint: exit 78 (${kind})`, async () => {
+      const host = {
+        ...hostWith(kind === 'native' ? { [NAME]: built(0) } : {}),
+        node: `${temporaryFolder('node')}/node`,
+      };
+      symlinkSync(process.execPath, host.node);
+      const { file, slow } = writeLauncher(host);
+      assert.equal(slow === undefined, kind === 'native');
+      const fails = async (what: RegExp) => {
+        for (const args of [['status'], ['get-token', '--broker', 'https://x.example.com', '--cluster', 'dev'], []]) {
+          const { code, stdout, stderr } = await run(file, args, { env: {} });
+          assert.deepEqual([code, stdout], [78, ''], stderr);
+          assert.match(stderr, what);
+          assert.match(stderr, /^curfew: error: .*\ncurfew: hint: run: kubectl-curfew setup, of an installed .*\n$/);
+        }
+      };
+      assert.equal(await says(file, 'status'), 'the full program status\n');
+      const program = `${host.bundles}/kubectl-curfew.cjs`;
+      const content = readFileSync(program);
+      rmSync(program);
+      await fails(/gone.*: .*kubectl-curfew\.cjs/);
+      mkdirSync(program);
+      await fails(/gone.*: .*kubectl-curfew\.cjs/);
+      rmSync(program, { recursive: true });
+      renameSync(host.bundles, `${host.bundles}-gone`);
+      await fails(/gone.*: .*kubectl-curfew\.cjs/);
+      renameSync(`${host.bundles}-gone`, host.bundles);
+      writeFileSync(program, content);
+      rmSync(host.node);
+      await fails(/gone.*: .*node/);
+      symlinkSync('nowhere', host.node);
+      await fails(/gone.*: .*node/);
+      rmSync(host.node);
+      mkdirSync(host.node);
+      await fails(/gone.*: .*node/);
+    });
+
+  it('P18 the program on Node.js says that the rest of its package is gone, or does not load', async () => {
+    const { cli } = await buildBundles();
+    const folder = temporaryFolder('package');
+    copyFileSync(cli, `${folder}/kubectl-curfew.cjs`);
+    for (const rest of [undefined, '', '}', "require('nothing-of-this-name')", 'throw new Error("a secret")']) {
+      if (rest !== undefined) writeFileSync(`${folder}/full.cjs`, rest);
+      const { code, stdout, stderr } = await run(process.execPath, [`${folder}/kubectl-curfew.cjs`, 'status'], {
+        env: {},
+      });
+      assert.deepEqual([code, stdout], [78, ''], stderr);
+      assert.match(stderr, /^curfew: error: the package is damaged.*\ncurfew: hint: install .*\n$/);
+    }
+  });
+
+  for (const kind of ['native', 'script'] as const)
+    it(`P13 gives Node.js no options of whoever chose the environment (${kind})`, async () => {
+      const host = hostWith(kind === 'native' ? { [NAME]: built(0) } : {});
+      const { file } = writeLauncher(host);
+      const evil = `${host.home}/evil.cjs`;
+      writeFileSync(evil, "console.log('evil');");
+      const program = 'console.log(process.env.NODE_OPTIONS, process.env.NODE_PATH, process.env.OTHER);';
+      writeFileSync(`${host.bundles}/kubectl-curfew.cjs`, program);
+      const env = { NODE_OPTIONS: `--require ${evil}`, NODE_PATH: host.home, OTHER: 'other' };
+      assert.equal((await run(file, ['status'], { env })).stdout, 'undefined undefined other\n');
+    });
 
   it('is replaced by that of a newer version of the same installation, and by no other', () => {
     const host = hostWith({ [NAME]: built(0) });
