@@ -3,6 +3,7 @@
 import {
   closeSync,
   constants,
+  fchmodSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -55,20 +56,38 @@ function strangerAbove(directory: string, { uid }: Host): string | undefined {
  * @throws the system's error; nothing of the temporary file is left then
  */
 export function writeWhole(file: string, content: string | Uint8Array, host: Host, mode = 0o600): void {
-  const temporary = `${file}.${host.random(6).toString('hex')}.tmp`;
-  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+  const temporary = writeBeside(file, content, host, mode);
   try {
-    try {
-      const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
     renameSync(temporary, file);
   } catch (error) {
     removeFile(temporary);
     throw error;
+  }
+}
+
+/** Makes a temporary file beside another. @returns its name @throws the system's error; nothing is left then */
+export function writeBeside(file: string, content: string | Uint8Array, host: Host, mode = 0o600): string {
+  const temporary = `${file}.${host.random(6).toString('hex')}.tmp`;
+  try {
+    writeNew(temporary, content, mode);
+    return temporary;
+  } catch (error) {
+    removeFile(temporary);
+    throw error;
+  }
+}
+
+/** Makes a file that was not there, and syncs it. */
+function writeNew(file: string, content: string | Uint8Array, mode: number): void {
+  const fd = openSync(file, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+  try {
+    // Whatever the umask takes away.
+    fchmodSync(fd, mode);
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

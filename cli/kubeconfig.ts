@@ -1,122 +1,207 @@
-// The person's kubeconfig: edited in place, so that comments, order and fields that we do not know stay.
+// The person's kubeconfig: which file it is, kubectl's own lock, and a change that leaves whose file it is and how it is linked.
 
-import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  type Stats,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { delimiter, dirname, resolve } from 'node:path';
-import { type Document, isMap, isSeq, parseDocument, type YAMLMap } from 'yaml';
 import { CurfewError } from '../shared/errors.ts';
-import { codeOf, removeFile, writeWhole } from './files.ts';
+import { codeOf, removeFile, writeBeside, writeWhole } from './files.ts';
 import type { Host } from './host.ts';
+import { KubeconfigText, TextFault } from './kubeconfig_text.ts';
 import { beneathHome } from './paths.ts';
 
 /** How long kubectl's own lock is waited for, in milliseconds. */
 const LONGEST_WAIT = 5_000;
 const LOOK = 100;
+/** Bytes: a kubeconfig of some thousand clusters. */
+const LARGEST = 8 * 1024 * 1024;
+/** How many links one may lead through. */
+const MOST_LINKS = 40;
 
-/** Where `kubectl config` would write (client-go, PathOptions.GetDefaultFilename). */
-export function kubeconfigFile({ env }: Host, flag: string | undefined): string {
-  if (flag !== undefined) return resolve(flag);
+/** The files that kubectl reads, in order, those that are not there too; without `KUBECONFIG` the usual one (client-go, ClientConfigLoadingRules). */
+export function kubeconfigFiles({ env }: Pick<Host, 'env'>, flag: string | undefined): readonly string[] {
+  if (flag !== undefined) return [resolve(flag)];
   const listed = (env.KUBECONFIG ?? '').split(delimiter).filter((file) => file !== '');
-  const file = listed.find((candidate) => statSync(candidate, { throwIfNoEntry: false })) ?? listed.at(-1);
-  if (file !== undefined) return resolve(file);
+  if (listed.length > 0) return [...new Set(listed.map((file) => resolve(file)))];
   const usual = beneathHome(env, '.kube/config');
-  if (usual !== undefined) return usual;
+  if (usual !== undefined) return [usual];
   throw new CurfewError('configuration', 'there is no place for a kubeconfig', {
     hint: 'set HOME, or give --kubeconfig FILE',
   });
 }
 
+/** Where `kubectl config` would write (client-go, PathOptions.GetDefaultFilename). */
+export function kubeconfigFile(host: Pick<Host, 'env'>, flag: string | undefined): string {
+  const files = kubeconfigFiles(host, flag);
+  return files.find((file) => statSync(file, { throwIfNoEntry: false })) ?? (files.at(-1) as string);
+}
+
+/** @throws CurfewError `configuration` when it is not a kubeconfig */
+export function readKubeconfig(file: string): KubeconfigText {
+  return named(file, () => new KubeconfigText(read(targetOf(file)).text));
+}
+
 /**
- * Changes a kubeconfig as a whole, while kubectl's own lock `<file>.lock` is held.
+ * Changes a kubeconfig, while kubectl's own lock `<file>.lock` is held. What is not changed stays to the byte: encoding, line
+ * ends, links, owner and mode too.
  *
- * @throws CurfewError `busy` when the lock stays taken, `configuration` when the file is no kubeconfig or cannot be written
+ * @throws CurfewError `busy` when the lock stays taken, `configuration` when the file is not a kubeconfig or cannot be written:
+ * it is as it was then
  */
-export async function editKubeconfig<T>(host: Host, file: string, edit: (config: Document) => T): Promise<T> {
+export async function editKubeconfig<T>(host: Host, file: string, edit: (config: KubeconfigText) => T): Promise<T> {
   const unlock = await lock(file);
   try {
-    const target = realpathOf(file);
-    const stat = statSync(target, { throwIfNoEntry: false });
-    const text = stat ? readFileSync(target, 'utf8') : '';
-    const config = parse(text, file);
-    const result = edit(config);
-    const after = print(config, text);
-    if (after !== text) writeWhole(target, after, host, stat ? stat.mode & 0o777 : 0o600);
-    return result;
-  } catch (cause) {
-    if (cause instanceof CurfewError) throw cause;
-    throw new CurfewError('configuration', `${file} cannot be written (${codeOf(cause)})`, { cause });
+    return named(file, () => {
+      const target = targetOf(file);
+      const { text, encode, stat } = read(target);
+      const config = new KubeconfigText(text);
+      const result = edit(config);
+      const after = config.toString();
+      if (after !== text) {
+        refuseReadOnly(target);
+        replace(target, encode(after), host, stat);
+      }
+      return result;
+    });
   } finally {
     unlock();
   }
 }
 
-/** The entry of this name in one of the lists `clusters`, `users`, `contexts`. */
-export function findEntry(config: Document, list: string, name: string): YAMLMap | undefined {
-  const entries = config.get(list);
-  if (!isSeq(entries)) return undefined;
-  return entries.items.find((item): item is YAMLMap => isMap(item) && item.get('name') === name);
-}
-
-/** Sets fields of an entry, which is appended when it is not there; other fields of it stay. */
-export function setEntry(
-  config: Document,
-  list: string,
-  name: string,
-  field: string,
-  values: Readonly<Record<string, unknown>>,
-): void {
-  const entry = findEntry(config, list, name);
-  if (!entry) {
-    if (!isSeq(config.get(list))) config.set(list, config.createNode([]));
-    config.addIn([list], config.createNode({ [field]: values, name }));
-    return;
-  }
-  for (const [key, value] of Object.entries(values)) {
-    const before = entry.getIn([field, key]);
-    const same = JSON.stringify(toPlain(before)) === JSON.stringify(value);
-    if (!same) entry.setIn([field, key], config.createNode(value));
-  }
-}
-
-function toPlain(node: unknown): unknown {
-  return isSeq(node) || isMap(node) ? node.toJSON() : node;
-}
-
-function parse(text: string, file: string): Document {
-  const config = parseDocument(text, { logLevel: 'silent', keepSourceTokens: false });
-  const [fault] = config.errors;
-  if (fault)
-    throw new CurfewError('configuration', `${file}: ${fault.message.split('\n', 1)[0]}`, { hint: 'correct the file' });
-  if (config.contents === null) {
-    for (const [name, value] of Object.entries({ apiVersion: 'v1', kind: 'Config' })) config.set(name, value);
-  } else if (!isMap(config.contents)) {
-    throw new CurfewError('configuration', `${file} is not a kubeconfig`, {
-      hint: 'correct the file, or give --kubeconfig FILE',
-    });
-  }
-  for (const list of ['clusters', 'users', 'contexts']) {
-    const entries = config.get(list);
-    if (entries !== null && entries !== undefined && !isSeq(entries)) {
-      throw new CurfewError('configuration', `${file}: ${list}: expected a list`, { hint: 'correct the file' });
-    }
-    if (isSeq(entries) && entries.items.length === 0) entries.flow = false;
-  }
-  return config;
-}
-
-/** In the way that the file has: JSON, or YAML with its kind of lists (kubectl does not indent them) and braces. */
-function print(config: Document, before: string): string {
-  if (isJson(before)) return `${JSON.stringify(config.toJS(), null, 2)}\n`;
-  const indentSeq = /^[a-z]+:\n +- /m.test(before);
-  return config.toString({ lineWidth: 0, indentSeq, flowCollectionPadding: /[[{] /.test(before) });
-}
-
-function isJson(text: string): boolean {
+/** Faults by the name that the person knows. */
+function named<T>(file: string, work: () => T): T {
   try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+    return work();
+  } catch (cause) {
+    if (cause instanceof CurfewError) throw cause;
+    if (cause instanceof TextFault) {
+      const hint = 'correct the file, or give --kubeconfig FILE';
+      throw new CurfewError('configuration', `${file}${cause.message}`, { hint });
+    }
+    throw new CurfewError('configuration', `${file} cannot be written (${codeOf(cause)})`, { cause });
   }
+}
+
+interface Content {
+  readonly text: string;
+  readonly encode: (text: string) => Uint8Array;
+  /** Absent where there is no file. */
+  readonly stat?: Stats | undefined;
+}
+
+/** @throws TextFault */
+function read(target: string): Content {
+  let fd: number;
+  try {
+    fd = openSync(target, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  } catch (cause) {
+    if (codeOf(cause) !== 'ENOENT') throw new TextFault(` cannot be read (${codeOf(cause)})`);
+    return { text: '', encode: (text) => Buffer.from(text) };
+  }
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new TextFault(' is not a regular file');
+    if (stat.size > LARGEST) throw new TextFault(` is larger than ${LARGEST / 1024 / 1024} MiB`);
+    return { ...decode(readFileSync(fd)), stat };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** By the mark at its beginning, as kubectl's parser does it; UTF-8 without one. */
+function decode(bytes: Buffer): Omit<Content, 'stat'> {
+  const [label, mark] = MARKS.find(([, bom]) => bytes.subarray(0, bom.length).equals(bom)) ?? ['utf-8', NO_MARK];
+  const encode = (text: string) => Buffer.concat([mark, encodeAs(label, text)]);
+  try {
+    const text = new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(bytes.subarray(mark.length));
+    if (encode(text).equals(bytes)) return { text, encode };
+  } catch {
+    // Said below: whatever is wrong, it could not be put back as it is.
+  }
+  throw new TextFault(` is not valid ${label.toUpperCase()}`);
+}
+
+type Label = 'utf-8' | 'utf-16le' | 'utf-16be';
+const NO_MARK = Buffer.alloc(0);
+const MARKS: readonly (readonly [Label, Buffer])[] = [
+  ['utf-8', Buffer.from([0xef, 0xbb, 0xbf])],
+  ['utf-16le', Buffer.from([0xff, 0xfe])],
+  ['utf-16be', Buffer.from([0xfe, 0xff])],
+];
+
+function encodeAs(label: Label, text: string): Buffer {
+  if (label === 'utf-8') return Buffer.from(text);
+  const little = Buffer.from(text, 'utf16le');
+  return label === 'utf-16le' ? little : little.swap16();
+}
+
+/** A new file in its place would not ask for the right to write it, as kubectl does. */
+function refuseReadOnly(target: string): void {
+  try {
+    accessSync(target, constants.W_OK);
+    return;
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return;
+  }
+  throw new CurfewError('configuration', `${target} is read-only: nothing was written`, {
+    hint: 'make it writable (chmod u+w), or give --kubeconfig FILE',
+  });
+}
+
+/**
+ * As a whole where the new file is the old one's like; else in place, as kubectl does it: where it is a mount point, another
+ * person's, or has more than one name.
+ */
+function replace(target: string, bytes: Uint8Array, host: Host, stat: Stats | undefined): void {
+  if (!stat) writeWhole(target, bytes, host, 0o600);
+  else if (stat.nlink > 1 || !replaceWhole(target, bytes, host, stat)) writeInPlace(target, bytes, host);
+}
+
+/** @returns false where a new file cannot take the old one's place as it was */
+function replaceWhole(target: string, bytes: Uint8Array, host: Host, before: Stats): boolean {
+  const fresh = writeBeside(target, bytes, host, before.mode & 0o777);
+  const { uid, gid } = statSync(fresh);
+  try {
+    if (uid === before.uid && gid === before.gid) {
+      renameSync(fresh, target);
+      return true;
+    }
+  } catch {
+    // A mount point, for one.
+  }
+  removeFile(fresh);
+  return false;
+}
+
+/** A copy of what was there lies beside it meanwhile: whatever breaks off, nothing is lost. */
+function writeInPlace(target: string, bytes: Uint8Array, host: Host): void {
+  const copy = writeBeside(target, readFileSync(target), host);
+  const fd = openSync(target, constants.O_WRONLY);
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+    ftruncateSync(fd, bytes.length);
+    fsyncSync(fd);
+  } catch (cause) {
+    const message = `${target} could not be written (${codeOf(cause)}): it is kept as it was in ${copy}`;
+    throw new CurfewError('configuration', message, { cause });
+  } finally {
+    closeSync(fd);
+  }
+  removeFile(copy);
 }
 
 /** As client-go does it: the file must not be there, and is gone afterwards. */
@@ -139,11 +224,20 @@ async function lock(file: string): Promise<() => void> {
   }
 }
 
-/** A link stays a link: what it points to is written. */
-function realpathOf(file: string): string {
-  try {
-    return realpathSync(file);
-  } catch {
-    return file;
+/** A link stays a link: what it leads to is written, and made where it is not there. */
+function targetOf(file: string): string {
+  let target = file;
+  for (let links = 0; links < MOST_LINKS; links++) {
+    try {
+      return realpathSync(target);
+    } catch (cause) {
+      if (codeOf(cause) !== 'ENOENT') throw new TextFault(` cannot be read (${codeOf(cause)})`);
+    }
+    try {
+      target = resolve(dirname(target), readlinkSync(target));
+    } catch {
+      return target;
+    }
   }
+  throw new TextFault(' leads through too many links');
 }

@@ -43,6 +43,8 @@ export interface Context {
   readonly broker: string;
   readonly cluster: string;
   readonly max_age?: Seconds | undefined;
+  /** The API server's address, as `setup` wrote it. */
+  readonly server?: string | undefined;
 }
 
 /** Written by a person; the others by `setup`. */
@@ -110,6 +112,7 @@ function isTexts(value: unknown): value is readonly string[] {
 
 function isContext(value: unknown): value is Context {
   if (!isObject(value) || typeof value.broker !== 'string' || typeof value.cluster !== 'string') return false;
+  if (value.server !== undefined && typeof value.server !== 'string') return false;
   return value.max_age === undefined || isSeconds(value.max_age);
 }
 

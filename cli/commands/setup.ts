@@ -2,17 +2,16 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Document } from 'yaml';
-import { formatDuration } from '../../shared/duration.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { createBroker } from '../broker.ts';
 import { findCluster } from '../client.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../config.ts';
-import { printExecInfo } from '../exec_info.ts';
 import { configDirectoryOf, type Host } from '../host.ts';
 import { createSend } from '../http.ts';
-import { editKubeconfig, findEntry, kubeconfigFile, setEntry } from '../kubeconfig.ts';
+import { editKubeconfig, kubeconfigFile, kubeconfigFiles, readKubeconfig } from '../kubeconfig.ts';
+import { addCluster, hasCluster, type PluginCall } from '../kubeconfig_entries.ts';
+import type { KubeconfigText } from '../kubeconfig_text.ts';
 import { type Launcher, writeLauncher } from '../launcher.ts';
 import { oneLine } from '../one_line.ts';
 import { rememberProbe } from '../secrets/probe.ts';
@@ -43,24 +42,21 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
   const launcher = writeLauncher(host);
   // Who sets up may just have made a keychain work.
   rememberProbe(host, undefined);
-  const file = kubeconfigFile(host, options.kubeconfig);
-  const user = {
+  const call = {
     command: launcher.file,
     api: options.execApiVersion,
     broker: options.broker,
     max_age: options.maxAge,
     ca_file: known,
   };
-  const { contexts, current } = await editKubeconfig(host, file, (kubeconfig) => {
-    const contexts = clusters.map((cluster) => ({
-      cluster: cluster.name,
-      context: addCluster(kubeconfig, cluster, user),
-    }));
-    return { contexts, current: setCurrent(kubeconfig, contexts[0]?.context) };
-  });
-  const named = contexts.map(({ context, cluster }) => [
+  const written = (context: string) => config.contexts?.[context]?.server;
+  const files = kubeconfigFiles(host, options.kubeconfig);
+  const usual = kubeconfigFile(host, options.kubeconfig);
+  const contexts = await writeClusters(host, files, usual, clusters, call, written);
+  const current = await setCurrent(host, files, usual, contexts[0]?.context);
+  const named = contexts.map(({ context, cluster: { name: cluster, server } }) => [
     context,
-    { broker: options.broker, cluster, max_age: options.maxAge },
+    { broker: options.broker, cluster, max_age: options.maxAge, server },
   ]);
   writeConfig(host, {
     ...config,
@@ -68,91 +64,69 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
     brokers: { ...config.brokers, [options.broker]: brokerOf(known, metadata.identity_provider.issuer) },
     contexts: { ...config.contexts, ...Object.fromEntries(named) },
   });
-  host.print(report(host, file, launcher, contexts, current));
+  host.print(report(host, launcher, contexts, current));
 }
 
-interface User {
-  readonly command: string;
-  readonly api: string;
-  readonly broker: string;
-  readonly max_age: Seconds | undefined;
-  readonly ca_file: string | undefined;
+interface Written {
+  readonly file: string;
+  readonly context: string;
+  readonly cluster: MetadataCluster;
 }
 
-/** @returns the name of its context */
-function addCluster(
-  kubeconfig: Document,
-  cluster: MetadataCluster,
-  { command, api, broker, max_age, ca_file }: User,
-): string {
-  const name = freeName(kubeconfig, cluster, broker);
-  const { server, certificate_authority_data } = cluster;
-  setEntry(kubeconfig, 'clusters', name, 'cluster', {
-    server,
-    ...(certificate_authority_data && { 'certificate-authority-data': certificate_authority_data }),
-  });
-  const apiVersion = `client.authentication.k8s.io/${api}`;
-  const args = ['get-token', '--broker', broker, '--cluster', cluster.name];
-  if (max_age !== undefined) args.push('--max-age', formatDuration(max_age));
-  if (ca_file !== undefined) args.push('--ca-file', ca_file);
-  setEntry(kubeconfig, 'users', name, 'user', {
-    exec: {
-      apiVersion,
-      command,
-      args,
-      // Some clients tell the plugin nothing (the official one for JavaScript); what kubectl tells comes after this, and counts.
-      env: [{ name: 'KUBERNETES_EXEC_INFO', value: printExecInfo(apiVersion) }],
-      interactiveMode: 'IfAvailable',
-      provideClusterInfo: false,
-      installHint: 'install kubectl-curfew, then run: kubectl-curfew setup',
-    },
-  });
-  setEntry(kubeconfig, 'contexts', name, 'context', { cluster: name, user: name });
-  return name;
-}
-
-/** The cluster's own name, unless the file uses it for something that is not ours. */
-function freeName(kubeconfig: Document, { name, server }: MetadataCluster, broker: string): string {
-  for (let i = 0; ; i++) {
-    const candidate = i === 0 ? name : i === 1 ? `curfew-${name}` : `curfew-${name}-${i}`;
-    const user = findEntry(kubeconfig, 'users', candidate);
-    const ours = user !== undefined && isOurs(user.getIn(['user', 'exec', 'args']), broker, name);
-    if (ours) return candidate;
-    const taken = user ?? findEntry(kubeconfig, 'contexts', candidate);
-    const cluster = findEntry(kubeconfig, 'clusters', candidate);
-    if (!taken && (!cluster || cluster.getIn(['cluster', 'server']) === server)) return candidate;
-  }
-}
-
-function isOurs(args: unknown, broker: string, cluster: string): boolean {
-  const words: unknown = JSON.parse(JSON.stringify(args ?? []));
-  if (!Array.isArray(words) || words[0] !== 'get-token') return false;
-  return words[words.indexOf('--broker') + 1] === broker && words[words.indexOf('--cluster') + 1] === cluster;
-}
-
-/** Sets the current context only where there is none. @returns the one that is current then */
-function setCurrent(kubeconfig: Document, context: string | undefined): string {
-  const current = kubeconfig.get('current-context');
-  if (typeof current === 'string' && current !== '') return current;
-  if (context !== undefined) kubeconfig.set('current-context', context);
-  return context ?? '';
-}
-
-function report(
+/** Each cluster goes to the file that has it already, as `kubectl config` does it; a new one to the file that kubectl would write. */
+async function writeClusters(
   host: Host,
-  file: string,
-  { file: command, slow }: Launcher,
-  contexts: readonly { readonly cluster: string; readonly context: string }[],
-  current: string,
-): string {
-  const lines = [`wrote ${file}`, ...(slow === undefined ? [] : [`  each kubectl call takes longer: ${slow}`])];
-  for (const { cluster, context } of contexts) {
-    const why = context === cluster ? '' : `: the name ${oneLine(cluster)} is used there for something else`;
-    lines.push(`  context ${oneLine(context)} for the cluster ${oneLine(cluster)}${why}`);
+  files: readonly string[],
+  usual: string,
+  clusters: readonly MetadataCluster[],
+  call: PluginCall,
+  written: (context: string) => string | undefined,
+): Promise<readonly Written[]> {
+  const read = new Map(files.map((file) => [file, readKubeconfig(file)] as const));
+  const homeOf = (cluster: MetadataCluster) =>
+    files.find((file) => hasCluster(read.get(file) as KubeconfigText, cluster.name, call.broker)) ?? usual;
+  const done: Written[] = [];
+  for (const file of new Set(clusters.map(homeOf))) {
+    const others = files.filter((other) => other !== file).map((other) => read.get(other) as KubeconfigText);
+    const here = clusters.filter((cluster) => homeOf(cluster) === file);
+    done.push(
+      ...(await editKubeconfig(host, file, (config) =>
+        here.map((cluster) => ({ file, cluster, context: addCluster(config, others, cluster, call, written) })),
+      )),
+    );
+  }
+  return done;
+}
+
+/** Sets the current context only where kubectl finds none. @returns the one that is current then */
+async function setCurrent(
+  host: Host,
+  files: readonly string[],
+  usual: string,
+  context: string | undefined,
+): Promise<string> {
+  const current = files.flatMap((file) => readKubeconfig(file).currentContext ?? [])[0];
+  if (current !== undefined || context === undefined) return current ?? '';
+  return editKubeconfig(host, usual, (config) => {
+    config.setCurrentContext(context);
+    return context;
+  });
+}
+
+function report(host: Host, { file: command, slow }: Launcher, written: readonly Written[], current: string): string {
+  const lines: string[] = [];
+  for (const file of new Set(written.map((one) => one.file))) {
+    lines.push(`wrote ${file}`);
+    if (slow !== undefined && lines.length === 1) lines.push(`  each kubectl call takes longer: ${slow}`);
+    for (const { cluster, context } of written.filter((one) => one.file === file)) {
+      const why =
+        context === cluster.name ? '' : `: the name ${oneLine(cluster.name)} is used there for something else`;
+      lines.push(`  context ${oneLine(context)} for the cluster ${oneLine(cluster.name)}${why}`);
+    }
   }
   lines.push('next:');
-  const [first] = contexts;
-  if (first && contexts.every(({ context }) => context !== current)) {
+  const [first] = written;
+  if (first && written.every(({ context }) => context !== current)) {
     lines.push(`  kubectl config use-context ${oneLine(first.context)}`);
   }
   lines.push('  kubectl get pods');

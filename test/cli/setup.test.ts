@@ -16,6 +16,7 @@ import {
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { editKubeconfig, kubeconfigFile } from '../../cli/kubeconfig.ts';
+import type { KubeconfigText } from '../../cli/kubeconfig_text.ts';
 import { quote } from '../../cli/launcher.ts';
 import { INSTANT, localTime } from '../support/local_time.ts';
 import { run } from '../support/run.ts';
@@ -199,7 +200,7 @@ describe('setup', () => {
 describe('the kubeconfig file', () => {
   const dir = temporaryFolder('kubeconfig');
   const file = `${dir}/config`;
-  const touch = (config: Parameters<Parameters<typeof editKubeconfig>[2]>[0]) => config.set('touched', true);
+  const touch = (config: KubeconfigText) => config.set('contexts', 'touched', { context: { cluster: 'a', user: 'b' } });
 
   it("is not written while kubectl's own lock is held, then is", async () => {
     writeFileSync(file, EXISTING);
@@ -209,7 +210,7 @@ describe('the kubeconfig file', () => {
     assert.equal(readFileSync(file, 'utf8'), EXISTING);
     rmSync(`${file}.lock`);
     await editing;
-    assert.match(readFileSync(file, 'utf8'), /touched: true/);
+    assert.match(readFileSync(file, 'utf8'), /name: touched/);
     assert.ok(!existsSync(`${file}.lock`));
   });
 
@@ -227,13 +228,13 @@ describe('the kubeconfig file', () => {
     symlinkSync(real, link);
     await editKubeconfig(testHost(), link, touch);
     assert.ok(lstatSync(link).isSymbolicLink());
-    assert.match(readFileSync(real, 'utf8'), /touched: true/);
+    assert.match(readFileSync(real, 'utf8'), /name: touched/);
     assert.equal(statSync(real).mode & 0o777, 0o600);
   });
 
   it('written as JSON stays JSON', async () => {
     writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'Config', clusters: [], users: null, contexts: [] }));
     await editKubeconfig(testHost(), file, touch);
-    assert.equal(JSON.parse(readFileSync(file, 'utf8')).touched, true);
+    assert.equal(JSON.parse(readFileSync(file, 'utf8')).contexts[0].name, 'touched');
   });
 });
