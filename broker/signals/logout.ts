@@ -39,7 +39,7 @@ type Outcome = 'done' | 'unmatched' | 'logout_token_replayed' | 'logout_token_un
 async function logOut(transaction: Transaction, broker: Broker, token: LogoutToken, address: string): Promise<Outcome> {
   const now = broker.now();
   const { iss, sub, idp_sid, jti } = token;
-  if (!(await receiveOnce(transaction, token))) return 'logout_token_replayed';
+  if (!(await receiveOnce(transaction, 'logout_token', token))) return 'logout_token_replayed';
   const meant = meantBy(token);
   if (sub === undefined && !(await knowsIdpSessions(transaction, iss))) return 'logout_token_unmatched';
   const known = await isKnown(transaction, meant);

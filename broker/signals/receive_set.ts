@@ -41,7 +41,7 @@ export async function receiveSet(broker: Broker, text: string, delivery: Deliver
   const heeded = set.events.map((event) => heed(event, broker.config, transmitter));
   const unmatched = await store.transaction(async (transaction) => {
     const nobody: string[] = [];
-    if (!(await receiveOnce(transaction, set))) return nobody;
+    if (!(await receiveOnce(transaction, 'set', set))) return nobody;
     for (const one of heeded) {
       if (!(await obey(transaction, broker, set, one, delivery, now()))) nobody.push(one.event.type);
     }

@@ -5,6 +5,7 @@ import { latest, plus, type Seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
 import { laterLogin, requireLoginAfter } from '../login_after.ts';
 import { endSession, findBySid, type Session, settle } from '../sessions.ts';
+import type { SignalReceivedTable } from '../store/schema.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Action } from './events.ts';
 
@@ -14,15 +15,19 @@ export type Meant = { readonly iss: string } & (
   | { readonly sub?: undefined; readonly idp_sid: string }
 );
 
-/** @returns false when it was received before: then it is not to act again */
+/**
+ * @param kind what it came as: a `jti` is unique among tokens of one kind alone, as issuers count them apart
+ * @returns false when it was received before: then it is not to act again
+ */
 export async function receiveOnce(
   { db }: Transaction,
+  kind: SignalReceivedTable['kind'],
   signal: { readonly iss: string; readonly jti: string; readonly expires_at: Seconds },
 ): Promise<boolean> {
   const { iss, jti, expires_at } = signal;
   const { numInsertedOrUpdatedRows } = await db
     .insertInto('signal_received')
-    .values({ iss, jti, expires_at })
+    .values({ kind, iss, jti, expires_at })
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirst();
   return numInsertedOrUpdatedRows === 1n;

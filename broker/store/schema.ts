@@ -165,6 +165,7 @@ export interface HookDeliveryTable {
 
 /** Logout tokens and security events that were received, so that none acts twice. */
 export interface SignalReceivedTable {
+  kind: 'logout_token' | 'set';
   iss: string;
   jti: string;
   expires_at: Seconds;
@@ -342,6 +343,16 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
     // Also of sessions that are over: whether a session of the IdP is known at all is asked of those too.
     sql`drop index session_of_idp`,
     sql`create index session_of_idp on session (idp_sid) where idp_sid is not null`,
+    sql`alter table signal_received rename to signal_received_before`,
+    sql`create table signal_received (
+      kind text not null check (kind in ('logout_token', 'set')), iss text not null, jti text not null,
+      expires_at integer not null, primary key (kind, iss, jti)) strict, without rowid`,
+    // Of which kind they were is not known: they act again as neither.
+    sql`insert into signal_received (kind, iss, jti, expires_at)
+      select 'logout_token', iss, jti, expires_at from signal_received_before
+      union all select 'set', iss, jti, expires_at from signal_received_before`,
+    sql`drop table signal_received_before`,
+    sql`create index signal_received_expiry on signal_received (expires_at)`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

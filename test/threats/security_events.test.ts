@@ -7,7 +7,16 @@ import { after, before, describe, test } from 'node:test';
 import type { Holder } from '../support/holder.ts';
 import { askAuthorization } from '../support/review.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
-import { listening, person, pushSet, type SetOptions, setOf, typeOf } from '../support/signals.ts';
+import {
+  listening,
+  logoutToken,
+  person,
+  pushSet,
+  type SetOptions,
+  sendLogout,
+  setOf,
+  typeOf,
+} from '../support/signals.ts';
 import { sessionRow } from '../support/store_row.ts';
 
 const CLUSTERS = [
@@ -438,4 +447,30 @@ describe('while something is away', () => {
     assert.equal((await pushSet(service, set)).status, 202);
     assert.equal(endOf(own), 'session_revoked');
   });
+});
+
+describe('L1 a logout token and a SET with one jti are two', () => {
+  for (const order of [
+    ['logout_token', 'set'],
+    ['set', 'logout_token'],
+  ] as const) {
+    test(`L1 ${order.join(', then ')}: each ends the sessions that it means, and once`, async () => {
+      const jti = randomUUID();
+      for (const kind of order) {
+        const own = await open();
+        const send = async () => {
+          if (kind === 'set') {
+            const set = setOf(service, 'session-revoked', person(service, own.sub), { claims: { jti } });
+            return (await pushSet(service, set)).status;
+          }
+          return (await sendLogout(service, logoutToken(service, { jti, sub: own.sub }))).status;
+        };
+        assert.equal(await send(), kind === 'set' ? 202 : 200);
+        assert.equal(endOf(own), kind === 'set' ? 'session_revoked' : 'idp_logout');
+        const before = signalsOf(own.sub).length;
+        assert.equal(await send(), kind === 'set' ? 202 : 400);
+        assert.equal(signalsOf(own.sub).length, before);
+      }
+    });
+  }
 });
