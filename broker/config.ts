@@ -39,6 +39,8 @@ export interface Config {
   readonly policy: BrokerPolicy;
   /** SHA-256 of the file, hex. */
   readonly digest: string;
+  /** SHA-256 over all that was read to make this, the secrets among it, hex: two that are alike are one configuration. Never shown. */
+  readonly contents: string;
 }
 
 /** The policy with what only the broker needs of it. */
@@ -178,24 +180,45 @@ export interface ConfigSources {
  */
 export async function loadConfig(file: string, { env, readFile = readRegularFile }: ConfigSources): Promise<Config> {
   const absolute = path.resolve(file);
-  const text = await readFile(absolute).catch((cause: unknown) => {
+  // Whatever is read passes here, so that nothing that can be changed is forgotten when two configurations are compared.
+  const seen = new Map<string, string | undefined>();
+  const readSeen: FileReader = async (name) => {
+    const found = await readFile(name);
+    seen.set(`file ${name}`, found.text);
+    return found;
+  };
+  const variable = (name: string) => {
+    seen.set(`variable ${name}`, env[name]);
+    return env[name];
+  };
+  const text = await readSeen(absolute).catch((cause: unknown) => {
     throw new CurfewError('configuration', `${file}: ${cause instanceof Error ? cause.message : 'cannot be read'}`);
   });
   const yaml = parseYaml(text.text);
   if ('faults' in yaml) throw refused(file, yaml.faults);
   const { sections, faults: shape } = parseSections(yaml.value);
-  const read = await readAll(sections, { folder: path.dirname(absolute), env, readFile });
+  const read = await readAll(sections, { folder: path.dirname(absolute), variable, readFile: readSeen });
   const faults = [...shape, ...faultsOf(sections), ...read.faults];
   const digest = createHash('sha256').update(text.text).digest('hex');
-  const config = assemble(absolute, digest, sections, read);
+  const config = assemble(absolute, { digest, contents: contentsOf(seen) }, sections, read);
   if (!config || faults.length > 0) throw refused(file, faults);
   return config;
 }
 
 type Read = Awaited<ReturnType<typeof readAll>>;
 
+function contentsOf(seen: ReadonlyMap<string, string | undefined>): string {
+  const sorted = [...seen].sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(sorted)).digest('hex');
+}
+
 /** `undefined` when a section did not parse: its fault is listed then. */
-function assemble(file: string, digest: string, sections: Partial<Sections>, read: Read): Config | undefined {
+function assemble(
+  file: string,
+  digests: Pick<Config, 'digest' | 'contents'>,
+  sections: Partial<Sections>,
+  read: Read,
+): Config | undefined {
   const { issuer, listen, identity_provider, clusters, policy } = sections;
   if (!issuer || !listen || !identity_provider || !clusters || !policy) return undefined;
   if (!read.encryption_key || !read.store) return undefined;
@@ -219,7 +242,7 @@ function assemble(file: string, digest: string, sections: Partial<Sections>, rea
     ssf: read.transmitters,
     store: read.store,
     policy,
-    digest,
+    ...digests,
   });
 }
 

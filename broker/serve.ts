@@ -152,6 +152,8 @@ export async function startService(config: Config, around: Surroundings): Promis
         void deletions?.sweep();
       }
       if (outcome.outcome === 'same') metrics.sameConfig();
+      // Whoever asks for a reload means certificates too, and does not wait until they are looked at.
+      await watcher?.reload();
       sayOutcome(outcome, log);
       return outcome;
     },

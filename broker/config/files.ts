@@ -54,7 +54,8 @@ export interface ReadFiles {
 export interface Surroundings {
   /** Relative paths start here. */
   readonly folder: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Of the environment. */
+  readonly variable: (name: string) => string | undefined;
   readonly readFile: FileReader;
 }
 
@@ -175,7 +176,7 @@ async function readKey(keys: Sections['keys'], around: Surroundings, faults: str
   if (file !== undefined && variable === undefined) return readSecret('keys.encryption_key_file', file, around, faults);
   if (variable === undefined || file !== undefined) return undefined;
   const setting = 'keys.encryption_key_env';
-  const text = around.env[variable];
+  const text = around.variable(variable);
   if (text === undefined || text === '') {
     faults.push(`${setting}: the environment variable ${variable} is not set`);
     return undefined;

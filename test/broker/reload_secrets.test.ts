@@ -1,0 +1,186 @@
+// What a configuration names is part of it: a secret or certificate that is replaced under its old path is in force after a
+// reload, or the reload is refused by name. Which settings there are is taken from the schema, so that none is forgotten.
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { createLiveConfig } from '../../broker/live_config.ts';
+import { settingPaths } from '../docs/sources.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
+import { askAuthorization, post } from '../support/review.ts';
+import { startTestService, type TestService } from '../support/service.ts';
+import { listening, person, setOf } from '../support/signals.ts';
+import { type ConfigFiles, type Files, makeConfigFiles, SETTINGS } from './config_files.ts';
+
+const newSecret = () => randomBytes(32).toString('base64');
+
+/** All that names a file, a variable or a secret, except where something is written. */
+const READ = settingPaths().filter((name) => /(_file|_env|secret)$/.test(name) && name !== 'store.witness_file');
+
+let config: ConfigFiles;
+let otherCa: string;
+before(async () => {
+  config = await makeConfigFiles();
+  const folder = await mkdtemp(path.join(tmpdir(), 'curfew-other-ca-'));
+  otherCa = (await createCertificateAuthority(folder)).caPem;
+  await rm(folder, { recursive: true });
+});
+
+const [PROD, DEV] = SETTINGS.clusters;
+/** Each in a file of its own. */
+const SECRETS = ['webhook', 'hook', 'push', 'key'] as const;
+const BEARERS = ['poll', 'broker-token'] as const;
+const files = (): Record<string, string> => ({
+  ...(config.files as Record<string, string>),
+  ...Object.fromEntries(
+    ['issuer', 'idp', 'cluster', 'hook', 'ssf'].map((of) => [`${of}.ca`, config.files['ca.crt'] as string]),
+  ),
+  ...Object.fromEntries(SECRETS.map((name) => [name, newSecret()])),
+  ...Object.fromEntries(BEARERS.map((name) => [name, `bearer-${newSecret()}`])),
+});
+const settings = () => ({
+  issuer_ca_file: 'issuer.ca',
+  keys: { encryption_key_file: 'key' },
+  identity_provider: { ...SETTINGS.identity_provider, ca_file: 'idp.ca', client_secret: 'one' },
+  clusters: [
+    { ...PROD, ca_file: 'cluster.ca', webhook: { token_file: 'webhook', on_failure: 'deny' } },
+    {
+      ...DEV,
+      credential: 'service-account',
+      service_accounts: [{ group: '*', namespace: 'people', name: 'everybody' }],
+      broker_token_file: 'broker-token',
+    },
+  ],
+  hooks: [{ url: 'https://hook.example.com', secret_file: 'hook', ca_file: 'hook.ca' }],
+  ssf: [
+    {
+      issuer: 'https://a.example.com',
+      audience: 'a',
+      issuers: [SETTINGS.identity_provider.issuer],
+      push: { token_file: 'push' },
+      ca_file: 'ssf.ca',
+    },
+    {
+      ...{ issuer: 'https://b.example.com', audience: 'b', issuers: [SETTINGS.identity_provider.issuer] },
+      poll: { url: 'https://b.example.com/poll', token_file: 'poll' },
+    },
+  ],
+});
+
+/** What is changed for each setting: another content under the same path. */
+const CHANGES: Readonly<
+  Record<
+    string,
+    () => {
+      readonly files?: Files;
+      readonly settings?: object;
+      readonly before?: object;
+      readonly env?: Record<string, string>;
+    }
+  >
+> = {
+  issuer_ca_file: () => ({ files: { 'issuer.ca': otherCa } }),
+  'listen.tls.cert_file': () => ({ files: { 'tls.crt': `${config.files['tls.crt']}\n` } }),
+  'listen.tls.key_file': () => ({ files: { 'tls.key': `${config.files['tls.key']}\n` } }),
+  'keys.encryption_key_file': () => ({ files: { key: newSecret() } }),
+  'keys.encryption_key_env': () => ({ before: { keys: { encryption_key_env: 'KEY' } }, env: { KEY: newSecret() } }),
+  'identity_provider.ca_file': () => ({ files: { 'idp.ca': otherCa } }),
+  'identity_provider.client_secret': () => ({
+    settings: { identity_provider: { ...settings().identity_provider, client_secret: 'two' } },
+  }),
+  'clusters[].ca_file': () => ({ files: { 'cluster.ca': otherCa } }),
+  'clusters[].webhook.token_file': () => ({ files: { webhook: newSecret() } }),
+  'clusters[].broker_token_file': () => ({ files: { 'broker-token': 'another' } }),
+  'hooks[].secret_file': () => ({ files: { hook: newSecret() } }),
+  'hooks[].ca_file': () => ({ files: { 'hook.ca': otherCa } }),
+  'ssf[].ca_file': () => ({ files: { 'ssf.ca': otherCa } }),
+  'ssf[].push.token_file': () => ({ files: { push: newSecret() } }),
+  'ssf[].poll.token_file': () => ({ files: { poll: 'another' } }),
+};
+/** These take effect at a start only. */
+const AT_START: Readonly<Record<string, string>> = {
+  issuer_ca_file: 'issuer_ca_file',
+  'keys.encryption_key_file': 'keys',
+  'keys.encryption_key_env': 'keys',
+  'identity_provider.ca_file': 'identity_provider.ca_file',
+  'identity_provider.client_secret': 'identity_provider.client_secret',
+};
+
+describe('another content under the same path', () => {
+  test('is tried for each setting of the schema that names a file, a variable or a secret', () => {
+    assert.ok(READ.length >= 15, READ.join(' '));
+    assert.deepEqual(Object.keys(CHANGES).sort(), [...READ].sort());
+  });
+
+  for (const setting of READ) {
+    test(`${setting}: is taken over, or refused as needing a start`, async () => {
+      const change = CHANGES[setting]?.() ?? {};
+      const [before, env] = [{ ...settings(), ...change.before }, { KEY: newSecret() }];
+      const all = files();
+      const live = createLiveConfig(await config.load(before, all, env));
+      assert.equal((await live.judge(() => config.load(before, all, env))).outcome, 'same', 'nothing changed');
+      const outcome = await live.judge(() =>
+        config.load({ ...before, ...change.settings }, { ...all, ...change.files }, { ...env, ...change.env }),
+      );
+      const needs = AT_START[setting];
+      if (needs === undefined) assert.equal(outcome.outcome, 'reloaded');
+      else
+        assert.deepEqual(outcome.outcome === 'refused' && outcome.faults, [`${needs}: takes effect at a start only`]);
+    });
+  }
+});
+
+describe('while the broker runs', () => {
+  let service: TestService;
+  const at = (name: string) => path.join(path.dirname(service.configFile), name);
+  const write = (name: string, text: string) => writeFile(at(name), text, { mode: 0o600 });
+  const bearer = (secret: string) => Buffer.from(secret, 'base64').toString('base64url');
+  before(async () => {
+    service = await startTestService({
+      clusters: [
+        {
+          ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
+          webhook: { token_file: 'dev-hook', on_failure: 'deny' },
+        },
+      ],
+    });
+  });
+  after(() => service.stop());
+
+  test("a webhook's token that was replaced is no longer good, and the new one is", async () => {
+    const [old, next] = [service.webhook_tokens.dev ?? '', newSecret()];
+    const ask = (token: string) => post(`${service.url}/webhooks/authorize`, token, {});
+    assert.equal((await ask(old)).status, 400);
+    await write('dev-hook', next);
+    assert.equal((await service.reload({})).outcome, 'reloaded');
+    assert.deepEqual([(await ask(old)).status, (await ask(bearer(next))).status], [401, 400]);
+    assert.equal((await askAuthorization(service.url, bearer(next), { user: 'x' })).denied, false);
+  });
+
+  test("a transmitter's push token that was replaced is no longer good, and the new one is", async () => {
+    const [old, next] = [newSecret(), newSecret()];
+    await write('push', old);
+    const { ssf } = listening(service, {}) as { ssf: readonly object[] };
+    const sections = { ssf: [{ ...ssf[0], push: { token_file: 'push' } }] };
+    assert.equal((await service.reload(sections)).outcome, 'reloaded');
+    const push = async (secret: string) => {
+      const headers = { 'content-type': 'application/secevent+jwt', authorization: `Bearer ${bearer(secret)}` };
+      const body = setOf(service, 'session-revoked', person(service, 'nobody'));
+      return (await fetch(`${service.url}/ssf/events`, { method: 'POST', headers, body })).status;
+    };
+    assert.equal(await push(old), 202);
+    await write('push', next);
+    assert.equal((await service.reload(sections)).outcome, 'reloaded');
+    assert.deepEqual([await push(old), await push(next)], [401, 202]);
+  });
+
+  test('nothing that is read, and that did not change, reloads: once more is the same', async () => {
+    assert.equal((await service.reload({})).outcome, 'reloaded');
+    assert.equal((await service.reload({})).outcome, 'same');
+    const digests = service.audit.filter(({ event }) => event === 'policy').map((event) => JSON.stringify(event));
+    assert.ok(!digests.some((row) => row.includes('contents')), 'what secrets add up to is in no row');
+  });
+});
