@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { decide } from '../shared/decide.ts';
 import { sayDuration } from '../shared/duration.ts';
 import { type Code, CurfewError } from '../shared/errors.ts';
-import { between, latest, plus, type Seconds } from '../shared/time.ts';
+import { between, latest, plus, type Seconds, seconds } from '../shared/time.ts';
 import { TOKEN_TYPE } from '../shared/wire.ts';
 import {
   type Asked,
@@ -30,7 +30,7 @@ import { requireClock } from './clock.ts';
 import { groupsTighten } from './config.ts';
 import { countedFromFirstSight } from './counted_login.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';
-import { admits, type Identity, identityOf } from './identity.ts';
+import { admits, claimedUsername, identityOf } from './identity.ts';
 import { gapsBefore } from './idle_gaps.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
@@ -41,6 +41,7 @@ import { consumeProof } from './proof_use.ts';
 import { livingOfPerson, randomHandle, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
+import { endRenamed, holdUsername } from './username.ts';
 
 export interface ExchangeRequest {
   readonly subject_token: string;
@@ -106,6 +107,11 @@ async function openOrCount(
 ): Promise<Granted | ToSign | Refused | Pending> {
   const { caller } = login;
   const idToken = await countedFromFirstSight(transaction, login.idToken);
+  const { iss, sub } = idToken;
+  const username = claimedUsername(idToken, broker.config.identity_provider);
+  // Also where this opens no session: the IdP calls them otherwise now.
+  if (username !== undefined)
+    await endRenamed(transaction, broker, { iss, sub, username }, { now, address: caller.address });
   const identity = identityOf(idToken, broker.config.identity_provider, groupsTighten(broker.config));
   const person = personOf(broker, login);
   const { by: _, ...who } = person;
@@ -188,8 +194,14 @@ async function openOrRefuse(
   // What has ended by itself must have set `login_after` before this login is held against it.
   const before = await touches.apply(transaction, await livingOfPerson(transaction, identity));
   await settle(transaction, before, config.policy, now);
-  if (!(await holdUsername(transaction, identity))) {
+  const held = await holdUsername(transaction, identity, now);
+  if (held === 'another') {
     return refuse(transaction, event, 'username_taken', `the username ${username} is held by another person`);
+  }
+  if (held !== 'held') {
+    const retry_after = between(now, held.free_at);
+    const message = `the username ${username} was another person's until now, and is free in ${sayDuration(retry_after)}`;
+    return { ...(await refuse(transaction, event, 'username_taken', message)), retry_after };
   }
   const login_after = await loginAfterOf(transaction, { iss, sub, idp_sid: idToken.sid });
   if (idToken.raw_auth_time < login_after || iat < transaction.over_before) {
@@ -206,7 +218,9 @@ async function openOrRefuse(
   if (!verdict.allow) return refuseByVerdict(transaction, { ...event, cluster: asked.cluster?.name }, verdict, asked);
 
   const handle = randomHandle();
-  const opened = await openOnce(transaction, broker, login, asked, { handle, idle_before }, now);
+  const token_exp = asked.cluster?.credential === 'token' ? verdict.exp : seconds(0);
+  const opening = { handle, idle_before, token_exp };
+  const opened = await openOnce(transaction, broker, login, asked, opening, now);
   if (opened === 'id_token_used') return refuse(transaction, event, opened, 'this ID token was exchanged before');
   if (opened === 'too_many_sessions') {
     const { count = 0 } = config.policy.max_sessions ?? {};
@@ -261,22 +275,6 @@ function checkBinding(
   if (nonce_random === undefined || nonce !== commitment) {
     throw new CurfewError('id_token_nonce', 'the nonce of the ID token does not commit to the key of the DPoP proof');
   }
-}
-
-/**
- * Makes the person known, or follows a change of name, unless another person holds the name.
- *
- * @returns false when the name is taken
- */
-async function holdUsername({ db }: Transaction, { iss, sub, username }: Identity): Promise<boolean> {
-  const holder = await db.selectFrom('person').selectAll().where('username', '=', username).executeTakeFirst();
-  if (holder) return holder.iss === iss && holder.sub === sub;
-  await db
-    .insertInto('person')
-    .values({ iss, sub, username })
-    .onConflict((conflict) => conflict.columns(['iss', 'sub']).doUpdateSet({ username }))
-    .execute();
-  return true;
 }
 
 /** Without an audience the session handle itself is what was asked for. */

@@ -67,6 +67,12 @@ export function identify(
   });
 }
 
+/** The name that the IdP gives, as Kubernetes would see it, fit or not; `undefined` where the ID token names nobody. */
+export function claimedUsername({ claims }: IdentityClaims, settings: IdentitySettings): string | undefined {
+  const value = own(claims, settings.username_claim);
+  return typeof value === 'string' && value.trim() !== '' ? settings.username_prefix + value : undefined;
+}
+
 /** Who the ID token speaks of, or why Kubernetes cannot be told that name. */
 export function identityOf(
   idToken: IdentityClaims,

@@ -41,6 +41,8 @@ export interface Opening {
   readonly handle: string;
   /** Times without use since the login, in the person's other sessions. */
   readonly idle_before: readonly Gap[];
+  /** Of the token that is minted with it. */
+  readonly token_exp: Seconds;
 }
 
 export interface Opened {
@@ -55,7 +57,7 @@ export async function openOnce(
   broker: Broker,
   login: Login,
   asked: Asked,
-  { handle, idle_before }: Opening,
+  opening: Opening,
   now: Seconds,
 ): Promise<Opened | 'id_token_used' | 'too_many_sessions'> {
   const { request, idToken, caller } = login;
@@ -71,11 +73,11 @@ export async function openOnce(
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirst();
   if (numInsertedOrUpdatedRows !== 1n) {
-    return (await retry(transaction, { hash, jkt, nonce_hash }, asked, handle, now)) ?? 'id_token_used';
+    return (await retry(transaction, { hash, jkt, nonce_hash }, asked, opening, now)) ?? 'id_token_used';
   }
   // Only now, so that a token that was used before ends no session.
   if (await makeRoom(transaction, broker, login, now)) {
-    return open(transaction, login, asked, { sid, handle, idle_before, now });
+    return open(transaction, login, asked, { ...opening, sid, now });
   }
   await transaction.db.deleteFrom('id_token_use').where('hash', '=', hash).execute();
   return 'too_many_sessions';
@@ -111,7 +113,7 @@ async function retry(
   transaction: Transaction,
   { hash, jkt, nonce_hash }: { readonly hash: string; readonly jkt: string; readonly nonce_hash: string },
   asked: Asked,
-  handle: string,
+  { handle, token_exp }: Opening,
   now: Seconds,
 ): Promise<Opened | undefined> {
   const { db } = transaction;
@@ -126,7 +128,7 @@ async function retry(
     .where('ended_at', 'is', null)
     .execute();
   const session = await findByHandle(transaction, handle);
-  if (!session || !(await touch(transaction, session, asked.limits.session, now))) return undefined;
+  if (!session || !(await touch(transaction, session, asked.limits.session, now, token_exp))) return undefined;
   const others = yieldsOfSession(session).filter((old) => isOfAnother(old, asked.cluster?.name));
   await keepYields(transaction, session, [...others, ...asked.yields]);
   return { session, retry: true };
@@ -136,7 +138,7 @@ async function open(
   transaction: Transaction,
   { caller, idToken, identity }: Login,
   asked: Asked,
-  { sid, handle, idle_before, now }: Opening & { readonly sid: string; readonly now: Seconds },
+  { sid, handle, idle_before, token_exp, now }: Opening & { readonly sid: string; readonly now: Seconds },
 ): Promise<Opened> {
   const { jkt } = caller.proof;
   const { iss, sub, username, groups, idp_groups } = identity;
@@ -153,7 +155,7 @@ async function open(
       amr: idToken.amr ? JSON.stringify(idToken.amr) : null,
     },
     ...{ end_at_most, last_used: now, over_at: overAt(end_at_most, now, limits), opened_at: now },
-    ...{ longest_idle: seconds(0), gaps: '[]', idle_before: textOfGaps(idle_before) },
+    ...{ longest_idle: seconds(0), gaps: '[]', idle_before: textOfGaps(idle_before), token_exp },
     ...{ yields: JSON.stringify(asked.yields) },
     ...{ address: caller.address, user_agent: caller.user_agent ?? null },
     ...{ end_at_renewal: null, ended_at: null, end_reason: null, replaced_by: null },

@@ -72,7 +72,7 @@ async function renewOrRefuse(
 
   const living = await endIfDue(transaction, current, now);
   const vouched = request.idToken
-    ? await revalidate(transaction, living, request.idToken, config, { now, address })
+    ? await revalidate(transaction, living, request.idToken, { config, touches }, { now, address })
     : living;
   if ('fault' in vouched) return refuse(transaction, about, vouched.fault.code, vouched.fault.message);
   const session = vouched;
@@ -85,7 +85,8 @@ async function renewOrRefuse(
   }
   // The renewal is a use: what it mints is judged as used now.
   const verdict = decide(asked.limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
-  if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now))) {
+  const token_exp = verdict.allow && !account ? verdict.exp : undefined;
+  if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now, token_exp))) {
     throw new TypeError('a session that is allowed could not be touched');
   }
   if (account) {

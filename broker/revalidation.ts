@@ -3,13 +3,17 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import { between, type Seconds } from '../shared/time.ts';
-import { type Config, groupsTighten, type IdentityProviderSettings } from './config.ts';
-import { identityOf } from './identity.ts';
-import type { Session } from './sessions.ts';
+import type { Broker } from './broker.ts';
+import { groupsTighten, type IdentityProviderSettings } from './config.ts';
+import { claimedUsername, identityOf } from './identity.ts';
+import { findBySid, type Session } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
+import { endRenamed } from './username.ts';
 
 /**
+ * A token with another name ends the session.
+ *
  * @param idToken verified
  * @returns the session as it is now, unchanged where the token is no newer than what was known; or what is wrong with the token:
  *   `id_token_other_login` when it is not of this login, `username` or `groups` as at a login
@@ -18,10 +22,12 @@ export async function revalidate(
   transaction: Transaction,
   session: Session,
   idToken: IdTokenClaims,
-  config: Pick<Config, 'identity_provider' | 'policy' | 'clusters'>,
+  { config, touches }: Pick<Broker, 'config' | 'touches'>,
   at: { readonly now: Seconds; readonly address: string },
 ): Promise<Session | { readonly fault: CurfewError }> {
   const settings = config.identity_provider;
+  const renamed = await endIfRenamed(transaction, session, idToken, { config, touches }, at);
+  if (renamed) return renamed;
   if (!isOfSameLogin(session, idToken, settings)) {
     return { fault: new CurfewError('id_token_other_login', 'the ID token is of another login than the session') };
   }
@@ -43,6 +49,21 @@ export async function revalidate(
     ...{ revalidated_at: idToken.iat, groups: identity.groups },
   });
   return { ...session, ...change };
+}
+
+/** Also where the name that the IdP gives now is unfit, or another person's; not by a token from before the newest one. */
+async function endIfRenamed(
+  transaction: Transaction,
+  { iss, sub, sid, username: before, revalidated_at, ended_at }: Session,
+  idToken: IdTokenClaims,
+  broker: Pick<Broker, 'config' | 'touches'>,
+  at: { readonly now: Seconds; readonly address: string },
+): Promise<Session | undefined> {
+  if (idToken.iss !== iss || idToken.sub !== sub || ended_at !== null || idToken.iat < revalidated_at) return undefined;
+  const username = claimedUsername(idToken, broker.config.identity_provider);
+  if (username === undefined || username === before) return undefined;
+  await endRenamed(transaction, broker, { iss, sub, username }, at);
+  return findBySid(transaction.db, sid);
 }
 
 /** Sessions of 0.4.0 do not know the IdP's own `auth_time`: its clock may have been ahead by as much as is tolerated. */

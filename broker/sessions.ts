@@ -118,6 +118,7 @@ export async function openSession(transaction: Transaction, session: Session): P
  * Records a use, and lowers the stored end where the policy is tighter now.
  *
  * @param limits session-wide
+ * @param token_exp of the token that is minted with it
  * @returns false when the session has ended or is idle for too long already: then nothing changed
  */
 export async function touch(
@@ -125,6 +126,7 @@ export async function touch(
   session: Session,
   limits: WholeLimits,
   now: Seconds,
+  token_exp = session.token_exp,
 ): Promise<boolean> {
   const end_at_most = earliest(session.end_at_most, plus(session.auth_time, limits.max_age));
   const { numUpdatedRows } = await db
@@ -134,6 +136,7 @@ export async function touch(
       last_used: latest(session.last_used, now),
       longest_idle: Math.max(session.longest_idle, between(session.last_used, now)) as Seconds,
       gaps: textOfGaps(gapsWithUse(parseGaps(session.gaps), session.last_used, now)),
+      token_exp: latest(session.token_exp, token_exp),
       end_at_most,
       over_at: overAt(end_at_most, now, limits),
     })

@@ -9,6 +9,7 @@ import { forgetGaps } from './idle_gaps.ts';
 import { forgetLoginAfter } from './login_after.ts';
 import { forgetProofs } from './proof_use.ts';
 import { settle } from './sessions.ts';
+import { forgetRestingNames } from './username.ts';
 
 const EVERY_MS = 10_000;
 /** How many sessions one transaction ends at most: requests wait no longer than that. */
@@ -36,6 +37,7 @@ export async function sweep(broker: Broker): Promise<number> {
     await sweepFailures(transaction, broker, now());
     await forgetLoginAfter(transaction, now());
     await forgetGaps(transaction, now());
+    await forgetRestingNames(transaction, now());
     await forgetCounted(transaction, config.policy.limits.max_age, now());
     await db.deleteFrom('signal_received').where('expires_at', '<=', now()).execute();
     await db.deleteFrom('id_token_use').where('expires_at', '<=', now()).execute();

@@ -41,6 +41,8 @@ function sayEnd(reason: EndReason | undefined): string {
       return 'the policy no longer admits it';
     case 'too_many_sessions':
       return 'too many sessions of this person';
+    case 'renamed':
+      return 'the name of the account at the identity provider was changed';
     case 'idp_logout':
       return 'logged out at the identity provider';
     case 'session_revoked':

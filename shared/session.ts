@@ -12,6 +12,7 @@ export const END_REASONS = [
   'replaced',
   'policy',
   'too_many_sessions',
+  'renamed',
   // the identity provider's word: OpenID Connect Back-Channel Logout 1.0, CAEP 1.0, RISC 1.0
   'idp_logout',
   'session_revoked',
@@ -62,6 +63,7 @@ export function needsNewLogin(reason: EndReason): boolean {
     case 'max_age':
     case 'replaced':
     case 'too_many_sessions':
+    case 'renamed':
       return false;
   }
 }

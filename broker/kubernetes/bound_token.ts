@@ -3,7 +3,7 @@
 // decides again. What was true before the cluster was asked says nothing about now.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
+import { between, earliest, latest, plus, type Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import { type Broker, type Caller, type Granted, type Refused, refuse, rulesOf, wireSession } from '../broker.ts';
 import { requireClock } from '../clock.ts';
@@ -141,6 +141,8 @@ async function conclude(transaction: Transaction, broker: Broker, wanted: Wanted
     ...{ segment: limits.segment, rules: rulesOf(asked), limits: limits.target },
     ...{ service_account: `${secret.namespace}/${secret.service_account}`, secret: secret.name },
   });
+  // Until then it may be taken, should its Secret outlive it.
+  await bearName(transaction, session, plus(since, between(token.iat, token.exp)));
   const handle = wanted.otherwise?.refresh_token;
   return {
     reply: {
@@ -152,6 +154,14 @@ async function conclude(transaction: Transaction, broker: Broker, wanted: Wanted
       session: wireSession(session, limits, session_end, now),
     },
   };
+}
+
+async function bearName({ db }: Transaction, { sid, token_exp }: Session, exp: Seconds): Promise<void> {
+  await db
+    .updateTable('session')
+    .set({ token_exp: latest(token_exp, exp) })
+    .where('sid', '=', sid)
+    .execute();
 }
 
 /** The Secret is gone, and all that was bound to it with it: a session that is still active gets another. */

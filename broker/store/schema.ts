@@ -39,6 +39,14 @@ export interface CountedLoginTable {
   auth_time: Seconds;
 }
 
+/** Names that were somebody's, whose tokens still bear them: nobody else's until then. */
+export interface RestingNameTable {
+  username: string;
+  iss: string;
+  sub: string;
+  free_at: Seconds;
+}
+
 /** Times without use that sessions left behind. */
 export interface IdleGapTable {
   iss: string;
@@ -88,6 +96,8 @@ export interface SessionTable {
   user_agent: string | null;
   /** JSON array of what rules have yielded, as of the last exchange or renewal. */
   yields: string;
+  /** Until when a token of it may be taken, by the token's own `exp`. */
+  token_exp: Seconds;
   /** Set when its next renewal is to end it, with this reason. */
   end_at_renewal: EndReason | null;
   ended_at: Seconds | null;
@@ -220,6 +230,7 @@ export interface Schema {
   past_name: PastNameTable;
   login_after: LoginAfterTable;
   counted_login: CountedLoginTable;
+  resting_name: RestingNameTable;
   idle_gap: IdleGapTable;
   signal_received: SignalReceivedTable;
   bound_secret: BoundSecretTable;
@@ -326,6 +337,11 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
       iss text not null, sub text not null, raw integer not null, auth_time integer not null,
       primary key (iss, sub, raw)) strict, without rowid`,
     sql`create index counted_login_raw on counted_login (raw)`,
+    sql`create table resting_name (
+      username text primary key, iss text not null, sub text not null, free_at integer not null) strict, without rowid`,
+    sql`alter table session add column token_exp integer not null default 0`,
+    // No token outlives its session.
+    sql`update session set token_exp = over_at`,
     sql`alter table session add column raw_auth_time integer`,
     sql`alter table session add column gaps text not null default '[]'`,
     sql`alter table session add column idle_before text not null default '[]'`,

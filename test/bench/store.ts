@@ -80,6 +80,7 @@ export function sessionOf(
     last_used: now,
     longest_idle: 0 as Seconds,
     raw_auth_time: null,
+    token_exp: 0 as Seconds,
     gaps: '[]',
     idle_before: '[]',
     over_at: overAt(end_at_most, now, limits),
