@@ -89,7 +89,21 @@ export interface Transmitter {
   /** RFC 8935: what it presents. */
   readonly push?: { readonly token: KeyObject } | undefined;
   /** RFC 8936: where it is asked, and what we present. */
-  readonly poll?: { readonly url: string; readonly token_file: string } | undefined;
+  readonly poll?: Poll | undefined;
+}
+
+/** With the token of a file, or with one that is got by client credentials (RFC 6749 4.4). Files absolute, read at each use. */
+export type Poll = { readonly url: string } & (
+  | { readonly token_file: string; readonly client?: undefined }
+  | { readonly token_file?: undefined; readonly client: PollClient }
+);
+
+export interface PollClient {
+  readonly id: string;
+  readonly secret_file: string;
+  /** Found through the transmitter's metadata when it is absent. */
+  readonly token_endpoint?: string | undefined;
+  readonly scopes: readonly string[];
 }
 
 export interface Listen {

@@ -3,7 +3,8 @@
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { constants, open } from 'node:fs/promises';
 import path from 'node:path';
-import type { Hook, TlsFiles, Transmitter } from '../config.ts';
+import type { Hook, Poll, TlsFiles, Transmitter } from '../config.ts';
+import { isName } from '../names.ts';
 import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';
@@ -114,11 +115,11 @@ async function readTransmitters(ssf: NonNullable<Sections['ssf']>, around: Surro
     const path = (...steps: readonly PropertyKey[]) => formatPath(['ssf', i, ...steps]);
     const ca = await readCa(path('ca_file'), ca_file, around, faults);
     const token = push && (await readSecret(path('push', 'token_file'), push.token_file, around, faults));
-    const token_file = await readBearer(path('poll', 'token_file'), poll?.token_file, around, faults);
+    const asked = poll && (await readPoll(poll, (...steps) => path('poll', ...steps), around, faults));
     return {
       ...{ ...transmitter, ca },
       ...(token && { push: { token } }),
-      ...(poll && token_file !== undefined && { poll: { url: poll.url, token_file } }),
+      ...(asked && { poll: asked }),
     };
   });
   const transmitters = await Promise.all(read);
@@ -128,6 +129,24 @@ async function readTransmitters(ssf: NonNullable<Sections['ssf']>, around: Surro
       faults.push(`${formatPath(['ssf', i, 'push', 'token_file'])}: holds the token of another`);
   }
   return transmitters;
+}
+
+type PollSection = NonNullable<NonNullable<Sections['ssf']>[number]['poll']>;
+
+/** @returns `undefined` where its form is wrong: that is said elsewhere */
+async function readPoll(
+  { url, token_file: token, client_id: id, client_secret_file: secret, token_endpoint, scopes = [] }: PollSection,
+  at: (...steps: readonly PropertyKey[]) => string,
+  around: Surroundings,
+  faults: string[],
+): Promise<Poll | undefined> {
+  const token_file = await readBearer(at('token_file'), token, around, faults);
+  if (token_file !== undefined) return { url, token_file };
+  if (id === undefined || secret === undefined) return undefined;
+  const setting = at('client_secret_file');
+  const found = await readText(setting, secret, around, faults);
+  if (found && !isName(found.text.trim(), 1024)) faults.push(`${setting}: ${secret}: expected one secret`);
+  return { url, client: { id, secret_file: path.resolve(around.folder, secret), token_endpoint, scopes } };
 }
 
 /** The file of somebody else's token, which they may replace at any time: read at each use. @returns its absolute path */

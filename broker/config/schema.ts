@@ -108,6 +108,26 @@ const admins = z.strictObject({
 
 const hook = z.strictObject({ url: value.hookUrl, secret_file: value.filePath, ca_file: value.filePath.optional() });
 
+const poll = z
+  .strictObject({
+    url: value.hookUrl,
+    token_file: value.filePath.optional(),
+    client_id: value.token.optional(),
+    client_secret_file: value.filePath.optional(),
+    token_endpoint: value.hookUrl.optional(),
+    scopes: value.scopes.optional(),
+  })
+  .refine(({ token_file, client_id }) => (token_file === undefined) !== (client_id === undefined), {
+    error: 'expected either token_file or client_id',
+  })
+  .refine(({ client_id, client_secret_file }) => (client_id === undefined) === (client_secret_file === undefined), {
+    error: 'expected client_id and client_secret_file together',
+  })
+  .refine(
+    ({ client_id, token_endpoint, scopes }) => client_id !== undefined || (token_endpoint ?? scopes) === undefined,
+    { error: 'token_endpoint and scopes only with client_id' },
+  );
+
 const transmitter = z
   .strictObject({
     issuer: value.upstreamIssuer,
@@ -116,7 +136,7 @@ const transmitter = z
     jwks_uri: value.hookUrl.optional(),
     ca_file: value.filePath.optional(),
     push: z.strictObject({ token_file: value.filePath }).optional(),
-    poll: z.strictObject({ url: value.hookUrl, token_file: value.filePath }).optional(),
+    poll: poll.optional(),
   })
   .refine(({ push, poll }) => (push === undefined) !== (poll === undefined), {
     error: 'expected either push or poll',

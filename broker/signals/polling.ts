@@ -1,16 +1,15 @@
 // Asks transmitters for their SETs (RFC 8936): a long poll each, one after the other. What was received is acknowledged with the
 // next question, so not before it is durable; what is not acknowledged comes again.
 
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
-import { isBearer } from '../config/files.ts';
 import type { Transmitter } from '../config.ts';
 import { trustedRoots } from '../tls.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
+import { createPollCredentials, type PollCredentials } from './poll_credentials.ts';
 import { receiveSet } from './receive_set.ts';
 import { errOf, type SetError } from './rfc8935.ts';
 
@@ -68,6 +67,7 @@ async function pollOn(broker: Broker, first: Transmitter, stopped: AbortSignal):
   const { log, metrics } = broker;
   const { issuer } = first;
   const agent = agentFor(first);
+  const credentials = createPollCredentials(agent, () => performance.now());
   let failures = 0;
   let outcomes: Outcomes = { ack: [], setErrs: {} };
   while (!stopped.aborted) {
@@ -77,7 +77,7 @@ async function pollOn(broker: Broker, first: Transmitter, stopped: AbortSignal):
     try {
       const begin = performance.now();
       const held = outcomes.ack.length === 0 && Object.keys(outcomes.setErrs).length === 0;
-      const sets = await ask(transmitter, outcomes, agent, stopped);
+      const sets = await ask(transmitter, outcomes, agent, credentials, stopped);
       // Said and heard: what comes again after this is not answered with it.
       outcomes = { ack: [], setErrs: {} };
       failures = 0;
@@ -114,8 +114,10 @@ async function receiveAll(
       outcomes.ack.push(jti);
     } catch (error) {
       if (!(error instanceof CurfewError)) throw error;
-      if (answerOf(error).status >= 500) away = error;
-      else {
+      if (answerOf(error).status >= 500) {
+        broker.metrics.signalPutOff('poll', error.code);
+        away = error;
+      } else {
         const refusal = { event: 'refusal', grant: 'poll', at: broker.now(), reason: error.code } as const;
         await broker.store.transaction((transaction) => transaction.audit(refusal));
         broker.log.error(
@@ -131,16 +133,17 @@ async function receiveAll(
 
 /** @throws CurfewError `identity_provider` */
 async function ask(
-  { issuer, poll }: Transmitter,
+  transmitter: Transmitter,
   { ack, setErrs }: Outcomes,
   dispatcher: Agent,
+  credentials: PollCredentials,
   stopped: AbortSignal,
 ): Promise<Readonly<Record<string, unknown>>> {
+  const { issuer, poll } = transmitter;
   if (!poll) throw new TypeError('a transmitter that is not polled');
   const { host } = new URL(issuer);
   const fault = (what: string) => new CurfewError('identity_provider', `transmitter ${host} ${what}`);
-  const token = (await readFile(poll.token_file, 'utf8').catch(() => '')).trim();
-  if (!isBearer(token)) throw fault('cannot be asked: ssf[].poll.token_file holds no token');
+  const token = await credentials.bearer(transmitter, stopped);
   const question = {
     maxEvents: AT_ONCE,
     // With something to say it is said at once.
@@ -156,6 +159,10 @@ async function ask(
     });
     const text = await readBounded(response.body, LARGEST);
     if (text === undefined) throw fault('answered a poll with more than 4 MiB');
+    // It may have been taken back: one that was just got is not asked for again.
+    if (response.statusCode === 401 && credentials.refused()) {
+      return await ask(transmitter, { ack, setErrs }, dispatcher, credentials, stopped);
+    }
     if (response.statusCode !== 200) throw fault(`answered HTTP ${response.statusCode} to a poll`);
     const answer = parse(text);
     if (!isObject(answer) || (answer.sets !== undefined && !isObject(answer.sets)))

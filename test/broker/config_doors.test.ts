@@ -151,6 +151,29 @@ describe('a transmitter', () => {
 
   for (const [what, changes, fault] of [
     ['neither push nor poll', { push: undefined }, 'ssf[0]: expected either push or poll'],
+    [
+      'a poll with neither a token nor a client',
+      { push: undefined, poll: { url: 'https://a.example.com' } },
+      'ssf[0].poll: expected either token_file or client_id',
+    ],
+    [
+      'a poll with both',
+      {
+        push: undefined,
+        poll: { url: 'https://a.example.com', token_file: 'poll', client_id: 'a', client_secret_file: 'poll' },
+      },
+      'ssf[0].poll: expected either token_file or client_id',
+    ],
+    [
+      'a client without its secret',
+      { push: undefined, poll: { url: 'https://a.example.com', client_id: 'a' } },
+      'ssf[0].poll: expected client_id and client_secret_file together',
+    ],
+    [
+      'scopes for a token of a file',
+      { push: undefined, poll: { url: 'https://a.example.com', token_file: 'poll', scopes: ['a'] } },
+      'ssf[0].poll: token_endpoint and scopes only with client_id',
+    ],
     ['both', { poll: { url: 'https://a.example.com', token_file: 'poll' } }, 'ssf[0]: expected either push or poll'],
     [
       'issuers of whom nobody is known',

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../support/patience.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { sessionRow } from '../support/store_row.ts';
-import { startTransmitter, type Transmitter } from '../support/transmitter.ts';
+import { keycloakSubject, startTransmitter, type Transmitter } from '../support/transmitter.ts';
 
 let service: TestService;
 let transmitter: Transmitter;
@@ -119,4 +119,72 @@ test('taken out of the configuration it is asked no more', async () => {
   await sleep(1_500);
   assert.ok(transmitter.polls <= polls);
   assert.equal(endOf(person.sid), null);
+});
+
+test('L3 as Keycloak does it: beneath a path, polled with client credentials, a user with the session ALL', async () => {
+  const client = { id: 'curfew+signals', secret: 'p+ss: wörd%' };
+  const keycloak = await startTransmitter('RS256', { path: '/auth/realms/corp', client });
+  const secret = path.join(dir, 'secret');
+  try {
+    await writeFile(secret, `${client.secret}\n`, { mode: 0o600 });
+    const { issuer, audience, poll_url: url } = keycloak;
+    const poll = { url, client_id: client.id, client_secret_file: secret, scopes: ['ssf.read'] };
+    await service.reload({ ssf: [{ issuer, audience, issuers: [service.issuer.issuer], poll }] });
+    const end = async () => {
+      const person = await open();
+      const subject = keycloakSubject(service.issuer.issuer, person.sub);
+      const set = keycloak.set('session-revoked', subject, { claims: { iat: service.now } });
+      keycloak.queue(set);
+      await until(() => keycloak.acknowledged.includes(set.jti), 'not acknowledged');
+      assert.equal(endOf(person.sid), 'session_revoked');
+    };
+    await end();
+    await end();
+    assert.equal(keycloak.tokens_issued, 1, 'one token for many polls');
+    keycloak.revokeTokens();
+    await end();
+    assert.equal(keycloak.tokens_issued, 2, 'another once it is refused');
+    await writeFile(secret, 'another', { mode: 0o600 });
+    const lines = service.log.length;
+    keycloak.revokeTokens();
+    const wake = await open();
+    keycloak.queue(
+      keycloak.set('session-revoked', keycloakSubject(service.issuer.issuer, wake.sub), {
+        claims: { iat: service.now },
+      }),
+    );
+    await until(
+      () => service.log.slice(lines).some((line) => /invalid_client.*client_secret_file/.test(line)),
+      'not said',
+    );
+    await writeFile(secret, client.secret, { mode: 0o600 });
+    await until(() => endOf(wake.sid) !== null, 'it does not come again');
+    for (const line of service.log) assert.ok(!line.includes('wörd') && !line.includes('Basic '));
+  } finally {
+    await service.reload(polling());
+    await keycloak.stop();
+  }
+});
+
+test('a token that lasts no longer than a moment is got again for each poll', async () => {
+  const client = { id: 'curfew', secret: 'secret', expires_in: 5 };
+  const short = await startTransmitter('ES256', { client });
+  try {
+    const secret = path.join(dir, 'short-secret');
+    await writeFile(secret, client.secret, { mode: 0o600 });
+    const { issuer, audience, poll_url: url } = short;
+    const poll = { url, client_id: client.id, client_secret_file: secret, token_endpoint: `${issuer}/token` };
+    await service.reload({ ssf: [{ issuer, audience, issuers: [service.issuer.issuer], poll }] });
+    for (let n = 1; n <= 2; n++) {
+      const person = await open();
+      const subject = { format: 'iss_sub', iss: service.issuer.issuer, sub: person.sub };
+      const set = short.set('session-revoked', subject, { claims: { iat: service.now } });
+      short.queue(set);
+      await until(() => endOf(person.sid) === 'session_revoked', 'not ended');
+    }
+    assert.ok(short.tokens_issued >= 2);
+  } finally {
+    await service.reload(polling());
+    await short.stop();
+  }
 });

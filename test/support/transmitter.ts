@@ -52,6 +52,10 @@ export interface Transmitter {
   readonly acknowledged: readonly string[];
   /** What the receiver refused, by `jti`. */
   readonly errors: ReadonlyMap<string, Json>;
+  /** To who polls with client credentials. */
+  readonly tokens_issued: number;
+  /** Those that were given are refused from now on. */
+  revokeTokens(): void;
   /** How often it was polled. */
   readonly polls: number;
   /** Also sends what was acknowledged. */
@@ -65,9 +69,30 @@ export interface Transmitter {
   stop(): Promise<void>;
 }
 
+/** As real ones differ. */
+export interface TransmitterOptions {
+  /** Of the issuer, as Keycloak's realms have one: then metadata is beneath it and nowhere else. */
+  readonly path?: string;
+  /** Who polls gets a token by client credentials (RFC 6749 4.4), as at Keycloak; `poll_token` is worth nothing then. */
+  readonly client?: { readonly id: string; readonly secret: string; readonly expires_in?: number | undefined };
+}
+
+/** Whom Keycloak names: a user, and one session of theirs or `ALL`, where an administrator logged them out everywhere. */
+export function keycloakSubject(iss: string, sub: string, session = 'ALL'): Json {
+  return {
+    format: 'complex',
+    user: { format: 'iss_sub', iss, sub },
+    session: { format: 'opaque', id: session },
+    tenant: { format: 'opaque', id: 'main' },
+  };
+}
+
 const HELD_MS = 20_000;
 
-export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise<Transmitter> {
+export async function startTransmitter(
+  alg: SigningAlgorithm = 'ES256',
+  { path = '', client }: TransmitterOptions = {},
+): Promise<Transmitter> {
   const keys = await createKeyRing(alg);
   const audience = 'https://curfew.example.com/signals';
   const poll_token = randomBytes(32).toString('base64url');
@@ -81,18 +106,25 @@ export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise
   let polls = 0;
 
   const server = createServer((request, response) => void answer(request, response).catch(() => response.destroy()));
-  const issuer = `http://127.0.0.1:${await listenAnywhere(server, '127.0.0.1')}`;
+  const origin = `http://127.0.0.1:${await listenAnywhere(server, '127.0.0.1')}`;
+  const issuer = `${origin}${path}`;
+  const tokens = new Set<string>();
+  let tokens_issued = 0;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { url = '' } = request;
     const send = (status: number, body: object) =>
       void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    if (url === '/.well-known/ssf-configuration') return send(200, { issuer, jwks_uri: `${issuer}/jwks` });
+    if (url === `${path}/.well-known/ssf-configuration`) return send(200, { issuer, jwks_uri: `${origin}/jwks` });
     if (url === '/jwks') return send(200, publicJwks(keys.published));
+    if (client && url === `${path}/.well-known/openid-configuration`) {
+      return send(200, { issuer, token_endpoint: `${origin}/token`, jwks_uri: `${origin}/jwks` });
+    }
+    if (client && url === '/token' && request.method === 'POST') return giveToken(client, request, send);
     if (url !== '/poll' || request.method !== 'POST') return send(404, {});
     polls += 1;
     if (misbehaves(response)) return;
-    if (request.headers.authorization !== `Bearer ${poll_token}`) return send(401, {});
+    if (!mayPoll(request.headers.authorization)) return send(401, {});
     take(JSON.parse(await textOf(request)));
     const { returnImmediately, maxEvents } = lastQuestion;
     if (due().length === 0 && !returnImmediately) await held(response);
@@ -103,13 +135,34 @@ export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise
     send(200, { sets: Object.fromEntries(some), moreAvailable: some.length < all.length });
   }
 
+  function mayPoll(authorization = ''): boolean {
+    return client ? tokens.has(authorization.replace(/^Bearer /, '')) : authorization === `Bearer ${poll_token}`;
+  }
+
+  async function giveToken(
+    { id, secret, expires_in }: NonNullable<TransmitterOptions['client']>,
+    request: IncomingMessage,
+    send: (status: number, body: object) => void,
+  ): Promise<void> {
+    const form = new URLSearchParams(await textOf(request));
+    const [, basic = ''] = (request.headers.authorization ?? '').split('Basic ');
+    const [given = '', proof = ''] = Buffer.from(basic, 'base64').toString().split(':').map(decodeForm);
+    if (given !== id || proof !== secret) return send(401, { error: 'invalid_client' });
+    if (form.get('grant_type') !== 'client_credentials') return send(400, { error: 'unsupported_grant_type' });
+    const access_token = randomBytes(32).toString('base64url');
+    tokens.add(access_token);
+    tokens_issued += 1;
+    if (expires_in !== undefined) setTimeout(() => tokens.delete(access_token), expires_in * 1000).unref();
+    send(200, { access_token, token_type: 'Bearer', ...(expires_in !== undefined && { expires_in }) });
+  }
+
   function misbehaves(response: ServerResponse): boolean {
     const { fault } = self;
     if (fault === undefined) return false;
     if (fault === 'refuse') response.socket?.destroy();
     if (fault === '500') response.writeHead(500).end('{}');
     if (fault === 'html') response.setHeader('content-type', 'text/html').end('<h1>maintenance</h1>');
-    if (fault === 'redirect') response.writeHead(307, { location: `${issuer}/elsewhere` }).end();
+    if (fault === 'redirect') response.writeHead(307, { location: `${origin}/elsewhere` }).end();
     return true;
   }
 
@@ -143,11 +196,15 @@ export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise
   }
 
   const self: Transmitter = {
-    ...{ issuer, audience, poll_url: `${issuer}/poll`, poll_token, acknowledged, errors },
+    ...{ issuer, audience, poll_url: `${origin}/poll`, poll_token, acknowledged, errors },
     ...{ redeliver: false, reversed: false, batch: 100, fault: undefined },
     get pending() {
       return [...sets.keys()].filter((jti) => !acknowledged.includes(jti));
     },
+    get tokens_issued() {
+      return tokens_issued;
+    },
+    revokeTokens: () => tokens.clear(),
     get polls() {
       return polls;
     },
@@ -191,6 +248,10 @@ export async function startTransmitter(alg: SigningAlgorithm = 'ES256'): Promise
     },
   };
   return self;
+}
+
+function decodeForm(text: string): string {
+  return new URLSearchParams(`=${text}`).get('') ?? '';
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {
