@@ -11,6 +11,8 @@ export const PROOF_WINDOW = 60;
 /** Imported keys that are kept: importing one costs as much as verifying with it. */
 const MOST_KEYS = 10_000;
 
+const NONCE = /^([0-9a-z]{1,11})[.]([A-Za-z0-9_-]{22})$/;
+
 export interface Proof {
   /** Thumbprint of the key (RFC 7638). */
   readonly jkt: string;
@@ -44,9 +46,10 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
 
   /** The instant at which a nonce of ours was made. */
   const timeOfNonce = (text: unknown): Seconds | undefined => {
-    const [time = '', tag = ''] = typeof text === 'string' ? text.split('.') : [];
+    const [, time = '', tag = ''] = typeof text === 'string' ? (NONCE.exec(text) ?? []) : [];
     const [given, expected] = [Buffer.from(tag, 'base64url'), mac(time)];
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+    if (given.toString('base64url') !== tag || given.length !== expected.length || !timingSafeEqual(given, expected))
+      return undefined;
     const instant = Number.parseInt(time, 36);
     return isSeconds(instant) ? instant : undefined;
   };
@@ -111,7 +114,14 @@ interface EcJwk {
 
 function isEcJwk(jwk: unknown): jwk is EcJwk {
   if (!isObject(jwk) || jwk.kty !== 'EC' || jwk.crv !== 'P-256' || 'd' in jwk) return false;
-  return [jwk.x, jwk.y].every((part) => typeof part === 'string' && /^[A-Za-z0-9_-]{43}$/.test(part));
+  return [jwk.x, jwk.y].every(isCoordinate);
+}
+
+/** 32 bytes in their one spelling: the last character has bits to spare, and one key must have one thumbprint. */
+function isCoordinate(part: unknown): boolean {
+  return (
+    typeof part === 'string' && part.length === 43 && Buffer.from(part, 'base64url').toString('base64url') === part
+  );
 }
 
 /** RFC 7638 3.2: the required members in lexicographic order. */
