@@ -9,6 +9,7 @@ import type { Entry } from './cache/entry.ts';
 import type { Client } from './client.ts';
 import { codeOf } from './files.ts';
 import { writeRecord } from './record.ts';
+import { revokeRefreshToken } from './refresh_token.ts';
 import type { Secret } from './secrets/secret.ts';
 import type { SessionRecord } from './session_record.ts';
 
@@ -113,11 +114,13 @@ async function forgetRefresh(client: Client, kept: Kept, why_not: string): Promi
   return keepRecord(client, forgotten, { ...forgotten.record, unvouched: why_not });
 }
 
-/** Erases the refresh token of a session that is over. */
+/** Erases the refresh token of a session that is over, and has it revoked. */
 export async function dropRefresh(client: Client, kept: Kept): Promise<Kept> {
-  if (!kept.secret.refresh) return kept;
-  const { refresh: _, ...secret } = kept.secret;
-  return await keepSecret(client, kept, secret);
+  const { refresh, ...secret } = kept.secret;
+  if (!refresh) return kept;
+  const dropped = await keepSecret(client, kept, secret);
+  await revokeRefreshToken(client, refresh);
+  return dropped;
 }
 
 /** Notes what the identity provider's word changed, for the other clusters and for `status`. */

@@ -10,6 +10,7 @@ import type { PrivateJwk } from '../dpop.ts';
 import { type Host, sayInstant } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { listRecords, readRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
+import { type RefreshToken, revokeRefreshToken } from '../refresh_token.ts';
 import { RENEWING } from '../renew.ts';
 import type { SessionRecord } from '../session_record.ts';
 
@@ -37,36 +38,43 @@ export async function logoutCommand(host: Host, { broker, all, caFile }: LogoutO
 
 async function logout(client: Client): Promise<void> {
   const { host, url, cache } = client;
-  await withLock(host, [url, 'renew'], RENEWING, async () => {
-    cache.forget(url);
-    let ended = false;
-    try {
-      ended = await endStray(client);
-    } finally {
-      // Whatever came of the other: there can be one here as well.
-      ended = (await endKept(client)) || ended;
-    }
-    host.print(`${ended ? 'logged out of' : 'not logged in at'} ${url}\n`);
-  });
+  const left: RefreshToken[] = [];
+  try {
+    await withLock(host, [url, 'renew'], RENEWING, async () => {
+      cache.forget(url);
+      let ended = false;
+      try {
+        ended = await endStray(client, left);
+      } finally {
+        // Whatever came of the other: there can be one here as well.
+        ended = (await endKept(client, left)) || ended;
+      }
+      host.print(`${ended ? 'logged out of' : 'not logged in at'} ${url}\n`);
+    });
+  } finally {
+    // Nobody waits for it: not the end at the broker, nor who wants to renew.
+    for (const token of left) await revokeRefreshToken(client, token);
+  }
 }
 
-/** Ends and erases the session that is kept here. @returns whether there was one */
-async function endKept(client: Client): Promise<boolean> {
+/** Ends and erases the session that is kept here. @param left gets its refresh token @returns whether there was one */
+async function endKept(client: Client, left: RefreshToken[]): Promise<boolean> {
   const record = readRecord(client.host, client.url);
   if (!record?.session) return false;
-  const handle = await takeHandle(client, record);
+  const handle = await takeHandle(client, record, left);
   if (!record.ended && handle !== undefined) await revoke(client, record, handle);
   return true;
 }
 
 /** Ends and erases what an earlier `secret_storage` keeps elsewhere. @returns whether there was a session */
-async function endStray(client: Client): Promise<boolean> {
+async function endStray(client: Client, left: RefreshToken[]): Promise<boolean> {
   const { host, url, secrets } = client;
   const stray = strayRecord(host, url);
   if (!stray) return false;
   const secret = await secrets.load(url, stray.kept_in);
   removeStrayRecord(host, url);
   await secrets.erase(url, stray.kept_in);
+  if (typeof secret === 'object' && secret.refresh) left.push(secret.refresh);
   if (!stray.session || stray.ended || typeof secret === 'string' || secret.handle === undefined) return false;
   await revoke(client, stray, { key: secret.dpop_private_jwk, text: secret.handle });
   return true;
@@ -94,12 +102,14 @@ export async function forgetSession(
   ended = ENDED_HERE,
 ): Promise<void> {
   const { host, url, cache } = client;
+  const left: RefreshToken[] = [];
   await withLock(host, [url, 'renew'], RENEWING, async () => {
     const record = readRecord(host, url);
     if (!record?.session || !isEnded(record.session)) return;
     cache.forget(url);
-    await takeHandle(client, { ...record, ended }, ended);
+    await takeHandle(client, { ...record, ended }, left, ended);
   });
+  for (const token of left) await revokeRefreshToken(client, token);
 }
 
 const LOGGED_OUT: Remembered = { reason: 'session_ended', message: 'logged out', end_reason: 'logout' };
@@ -116,7 +126,12 @@ interface Handle {
 }
 
 /** Erases what is here of the session, and returns what it takes to end it there. The key outlives it. */
-async function takeHandle(client: Client, record: SessionRecord, ended = LOGGED_OUT): Promise<Handle | undefined> {
+async function takeHandle(
+  client: Client,
+  record: SessionRecord,
+  left: RefreshToken[],
+  ended = LOGGED_OUT,
+): Promise<Handle | undefined> {
   const { host, url, secrets } = client;
   const secret = await secrets.load(url, record.kept_in);
   const { session: _, ...rest } = record;
@@ -129,7 +144,8 @@ async function takeHandle(client: Client, record: SessionRecord, ended = LOGGED_
       new CurfewError('unavailable', `${secret}: the session cannot be ended at the broker`),
     );
   }
-  const { dpop_private_jwk: key, handle: text } = secret;
+  const { dpop_private_jwk: key, handle: text, refresh } = secret;
+  if (refresh) left.push(refresh);
   await secrets.save(url, { dpop_private_jwk: key }, record.kept_in);
   return text === undefined ? undefined : { key, text };
 }

@@ -50,6 +50,8 @@ export interface IdentityProvider {
   /** @throws CurfewError `identity_provider`, `login_failed` */
   device(ask: Ask): Promise<DeviceAuthorization>;
   authorize(request: AuthorizationRequest): Promise<Authorization>;
+  /** RFC 7009 2.1; nothing where it has no such endpoint. @throws CurfewError `identity_provider`, `login_failed`, `insecure` */
+  revoke(refresh_token: string): Promise<void>;
   /** OIDC Core 12. @throws CurfewError `identity_provider`, `insecure` when it cannot say */
   refresh(refresh_token: string): Promise<Refreshed>;
 }
@@ -115,6 +117,13 @@ export async function discover(settings: Metadata['identity_provider'], send: Se
       const { verification_uri, verification_uri_complete, user_code, expires_in } = started;
       const poll = (signal: AbortSignal) => pollPatiently(configuration, issuer, { ...started, verifier }, signal);
       return { verification_uri, verification_uri_complete, user_code, expires_in, poll };
+    },
+    async revoke(refresh_token) {
+      const { revocation_endpoint } = configuration.serverMetadata();
+      if (revocation_endpoint === undefined) return;
+      requireSecure(revocation_endpoint, 'revocation endpoint');
+      const hint = { token_type_hint: 'refresh_token' };
+      await naming(issuer, () => oidc.tokenRevocation(configuration, refresh_token, hint), refresh_token);
     },
     async refresh(refresh_token) {
       try {

@@ -18,6 +18,7 @@ import { codeOf } from '../files.ts';
 import { withLock } from '../lock.ts';
 import { oneLine } from '../one_line.ts';
 import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
+import { isOffline, type RefreshToken, refreshTokenOf, revokeRefreshToken, shareSession } from '../refresh_token.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';
 import type { Place } from '../session_record.ts';
 import type { Flow } from '../settings.ts';
@@ -113,6 +114,8 @@ interface Done {
   readonly session: WireSession;
   readonly asked_at: Seconds;
   readonly entry: Entry | undefined;
+  /** Refresh tokens that this login made useless. */
+  readonly replaced: readonly RefreshToken[];
 }
 
 async function loadKey(client: Client, kept_in: Place | undefined): Promise<PrivateJwk> {
@@ -131,7 +134,8 @@ async function attemptLogin(scene: Scene, { way, wish, acr_values }: Attempt): P
     prompt: wish.in_person ? ('login' as const) : undefined,
   };
   const brought = await way.bring(ask, scene.signal);
-  const { id_token, refresh_token } = brought;
+  const { id_token } = brought;
+  const refresh = refreshTokenOf(metadata.identity_provider, brought);
   try {
     const { client_id } = metadata.identity_provider;
     const exchange = {
@@ -144,14 +148,28 @@ async function attemptLogin(scene: Scene, { way, wish, acr_values }: Attempt): P
     // Not while a renewal is under way: the exchange makes the old handle void.
     const tried = await withLock(client.host, [client.url, 'renew'], RENEWING, async () => {
       const answer = await client.broker.exchange(metadata, key, exchange);
-      return answer.reply ? await keep(scene, wish, answer, refresh_token) : asRemembered(answer.refusal);
+      return answer.reply ? await keep(scene, wish, answer, refresh) : asRemembered(answer.refusal);
     });
-    return 'session' in tried ? { brought, done: tried } : { brought, refused: tried };
+    if (!('session' in tried)) {
+      await revokeUnkept(scene, refresh);
+      return { brought, refused: tried };
+    }
+    return { brought, done: tried };
   } catch (error) {
+    await revokeUnkept(scene, refresh);
     const message = error instanceof CurfewError ? error.message : 'something unexpected happened';
     await brought.tell(400, 'Not logged in', [sentence(message), LOOK]);
     throw error;
   }
+}
+
+/** Of a login that opened no session: what its refresh token is part of may be the kept one's as well. */
+async function revokeUnkept({ client, metadata }: Scene, refresh: RefreshToken | undefined): Promise<void> {
+  if (!refresh || !isOffline(metadata.identity_provider)) return;
+  const record = readRecord(client.host, client.url);
+  const kept = record && (await client.secrets.load(client.url, record.kept_in));
+  if (typeof kept === 'object' && shareSession(refresh, kept.refresh)) return;
+  await revokeRefreshToken(client, refresh);
 }
 
 /** The `acr` values that the cluster requires; what nothing satisfies is asked of nobody. */
@@ -189,16 +207,16 @@ async function keep(
   { client, metadata, key, cluster }: Scene,
   wish: Wish,
   answer: Answer & { reply: TokenReply },
-  refresh_token: string | undefined,
+  brought: RefreshToken | undefined,
 ): Promise<Done> {
   const { host, url, cache, secrets } = client;
   const { reply, asked_at } = answer;
   cache.forget(url);
   const before = readRecord(host, url)?.kept_in;
   // Where nothing wants the identity provider's word again, there is nothing to keep it for.
-  const refresh = refresh_token !== undefined &&
-    metadata.revalidates === true && { refresh: { issuer: metadata.identity_provider.issuer, refresh_token } };
-  const secret = { dpop_private_jwk: key, handle: handleOf(reply), ...refresh };
+  const refresh = metadata.revalidates === true ? brought : undefined;
+  const secret = { dpop_private_jwk: key, handle: handleOf(reply), ...(refresh && { refresh }) };
+  const earlier = [await keptToken(client, before), await keptToken(client, strayRecord(host, url)?.kept_in)];
   const kept_in = await secrets.save(url, secret, before);
   const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
   const audiences = Object.fromEntries(metadata.clusters.map(({ name, audience }) => [name, audience]));
@@ -230,7 +248,15 @@ async function keep(
   const target: Key | undefined = cluster && { broker: url, cluster: cluster.name, max_age: wish.max_age };
   const entry = target && entryOf(target, reply, asked_at);
   if (entry) cache.write(entry);
-  return { session: reply.session, asked_at, entry };
+  const unkept = refresh === undefined && isOffline(metadata.identity_provider) ? brought : undefined;
+  const replaced = [...earlier, unkept].flatMap((token) => (token && !shareSession(token, refresh) ? [token] : []));
+  return { session: reply.session, asked_at, entry, replaced };
+}
+
+/** As it is now: a renewal may have changed it while the person logged in. */
+async function keptToken({ secrets, url }: Client, place: Place | undefined): Promise<RefreshToken | undefined> {
+  const secret = place && (await secrets.load(url, place));
+  return typeof secret === 'object' ? secret.refresh : undefined;
 }
 
 function handleOf(reply: TokenReply): string {
@@ -255,6 +281,7 @@ async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tri
     'You can close this page and go back to the terminal.',
   ];
   await tell(200, 'Logged in', lines);
+  for (const token of tried.done.replaced) await revokeRefreshToken(client, token);
   return { session, until, entry };
 }
 

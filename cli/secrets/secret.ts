@@ -9,7 +9,14 @@ export interface Secret {
   /** The session handle, while there is a session. */
   readonly handle?: string | undefined;
   /** With which its identity provider vouches for the account again, where limits want that. */
-  readonly refresh?: { readonly issuer: string; readonly refresh_token: string } | undefined;
+  readonly refresh?:
+    | {
+        readonly issuer: string;
+        readonly refresh_token: string;
+        /** The session at the identity provider that it belongs to, where that is known. */
+        readonly sid?: string | undefined;
+      }
+    | undefined;
 }
 
 /** The OS keychain, or a file. Each call names the broker by its key. */
@@ -33,7 +40,7 @@ export function parseSecret(text: string): Secret | undefined {
     return {
       dpop_private_jwk,
       ...(isText(handle) && { handle }),
-      ...(isRefresh(refresh) && { refresh: { issuer: refresh.issuer, refresh_token: refresh.refresh_token } }),
+      ...(isRefresh(refresh) && { refresh: refreshOf(refresh) }),
     };
   } catch {
     return undefined;
@@ -45,6 +52,10 @@ export function printSecret({ dpop_private_jwk, handle, refresh }: Secret): stri
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+
+function refreshOf({ issuer, refresh_token, sid }: NonNullable<Secret['refresh']>): Secret['refresh'] {
+  return { issuer, refresh_token, ...(isText(sid) && { sid }) };
+}
 
 function isRefresh(value: unknown): value is NonNullable<Secret['refresh']> {
   return isObject(value) && isText(value.issuer) && isText(value.refresh_token);

@@ -50,7 +50,7 @@ for (const via of PROGRAMS)
     });
 
     it('P2 without a session is refused: exit 77, no browser, not a character on its screen, and no lock is left', async () => {
-      await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);
+      await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config/sessions`, `${desk.dir}/config/secrets`]);
       desk.idp.resetCounts();
       const tabs = desk.browser.visits().length;
       using pty = begin(3);
@@ -93,7 +93,7 @@ for (const via of PROGRAMS)
     });
 
     it('at a terminal as kubectl leaves it the person is asked', async () => {
-      await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);
+      await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config/sessions`, `${desk.dir}/config/secrets`]);
       using pty = desk.curfewAtTerminal(command().slice(desk.command.length), env());
       await pty.waitFor('log in at: ');
       await pty.waitFor('"kind":"ExecCredential"');

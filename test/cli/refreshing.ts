@@ -22,13 +22,17 @@ export interface Refreshing {
   loses_answer: boolean;
   /** Never answers a refresh. */
   hangs: boolean;
+  /** What was revoked (RFC 7009), in order. */
+  readonly revoked: readonly string[];
+  /** Never answers a revocation. */
+  revocation_hangs: boolean;
   /** Changes the ID token of a refresh; `null` leaves it out. */
   claims: Readonly<Record<string, unknown>> | null;
   stop(): void;
 }
 
 export async function startRefreshing(idp: Idp, username: string): Promise<Refreshing> {
-  const [given, refreshes]: [string[], boolean[]] = [[], []];
+  const [given, refreshes, revoked]: [string[], boolean[], string[]] = [[], [], []];
   let living: { readonly refresh_token: string; readonly auth_time: number } | undefined;
   const give = (auth_time: number) => {
     const refresh_token = randomBytes(24).toString('base64url');
@@ -61,6 +65,11 @@ export async function startRefreshing(idp: Idp, username: string): Promise<Refre
     let body = '';
     for await (const chunk of request) body += chunk;
     const form = new URLSearchParams(body);
+    if (request.url === '/revoke') {
+      revoked.push(`${form.get('token_type_hint')} ${form.get('client_id')} ${form.get('token')}`);
+      if (!state.revocation_hangs) response.end();
+      return;
+    }
     if (form.get('grant_type') !== 'refresh_token') return send(response, await logIn(form));
     if (state.hangs) return;
     const refreshed = refresh(form);
@@ -70,10 +79,12 @@ export async function startRefreshing(idp: Idp, username: string): Promise<Refre
 
   const server = createServer((request, response) => void answer(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const token_endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`;
-  idp.setDiscovery((document) => ({ ...document, token_endpoint }));
+  const own = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const endpoints = { token_endpoint: `${own}/token`, revocation_endpoint: `${own}/revoke` };
+  idp.setDiscovery((document) => ({ ...document, ...endpoints }));
   const state: Refreshing = {
     ...{ given, refreshes, disabled: null, gives_none: false, loses_answer: false, hangs: false, claims: {} },
+    ...{ revoked, revocation_hangs: false },
     stop() {
       server.close();
       server.closeAllConnections();

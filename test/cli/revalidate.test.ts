@@ -1,12 +1,13 @@
 // The identity provider vouches again: from the plugin's bundle, with a real broker, before and after `revalidate` lapses.
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generateKey } from '../../cli/dpop.ts';
 import { parseSecret, printSecret } from '../../cli/secrets/secret.ts';
 import { claimsOf } from '../support/holder.ts';
+import { assertKept } from '../support/patience.ts';
 import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
 import { type Refreshing, startRefreshing } from './refreshing.ts';
 
@@ -309,3 +310,94 @@ function readQuietly(file: string): string {
     return '';
   }
 }
+
+describe('a refresh token that nobody uses any more (RFC 7009)', () => {
+  before(() => begin(ALWAYS_DUE));
+  beforeEach(() => {
+    idp.revocation_hangs = false;
+    desk.idp.setClaims(null);
+    desk.idp.endSessions(null);
+  });
+  after(end);
+
+  const flags = () => ['--broker', desk.url, '--ca-file', desk.ca_file];
+  const revokedSince = (count: number) => idp.revoked.slice(count);
+  const asRevoked = (token: string | undefined) => `refresh_token curfew ${token}`;
+
+  it('is revoked by the logout', async () => {
+    await login();
+    const [token, count] = [keptToken(), idp.revoked.length];
+    assert.equal((await desk.curfew(['logout', ...flags()])).code, 0);
+    assert.deepEqual(revokedSince(count), [asRevoked(token)]);
+    assert.equal(keptToken(), undefined);
+    assert.equal((await desk.curfew(['logout', ...flags()])).code, 0);
+    assert.equal(idp.revoked.length, count + 1, 'once');
+  });
+
+  it('is revoked by the login that replaces it', async () => {
+    await login();
+    const [token, count] = [keptToken(), idp.revoked.length];
+    await login();
+    assert.notEqual(keptToken(), token);
+    assert.deepEqual(revokedSince(count), [asRevoked(token)]);
+  });
+
+  it('is kept from revocation where the new one is of the same session there: both would go', async () => {
+    desk.idp.setClaims((given) => ({ ...given, sid: 'one' }));
+    await login();
+    const count = idp.revoked.length;
+    await login();
+    assert.deepEqual(revokedSince(count), []);
+    desk.idp.setClaims((given) => ({ ...given, sid: 'two' }));
+    const token = keptToken();
+    await login();
+    assert.deepEqual(revokedSince(count), [asRevoked(token)]);
+  });
+
+  it('is revoked when the plugin learns of the end, and by an end of the own session', async () => {
+    await login();
+    const [config, copy] = [`${desk.dir}/config`, `${desk.dir}/kept`];
+    cpSync(config, copy, { recursive: true });
+    assert.equal((await desk.curfew(['logout', ...flags()])).code, 0);
+    rmSync(config, { recursive: true });
+    renameSync(copy, config);
+    const count = idp.revoked.length;
+    assert.equal((await desk.getToken('dev', false)).code, 77);
+    // It was due: the newest came with the question.
+    assert.deepEqual(revokedSince(count), [asRevoked(idp.given.at(-1))]);
+    await login();
+    const [next, before] = [keptToken(), idp.revoked.length];
+    const listed = await desk.curfew(['sessions', 'list', '-o', 'json', ...flags()]);
+    const sid = JSON.parse(listed.stdout).sessions[0].sid;
+    assert.equal((await desk.curfew(['sessions', 'end', sid, ...flags()])).code, 0);
+    assert.deepEqual(revokedSince(before), [asRevoked(next)]);
+  });
+
+  it('fails and delays no logout and no login beyond 3 s, whatever the identity provider does', async () => {
+    await login();
+    idp.revocation_hangs = true;
+    await login();
+    const { code, ms } = await desk.curfew(['logout', ...flags()]);
+    assert.equal(code, 0);
+    assertKept(ms, 3_000);
+  });
+});
+
+describe('a refresh token that is not kept, as nothing revalidates', () => {
+  const offline = { scopes: ['openid', 'email', 'groups', 'offline_access'] };
+  for (const [what, identityProvider, revoked] of [
+    ['of an offline session is revoked at once', offline, 1],
+    ['of the session itself is left alone: the identity provider would tell of no logout any more', {}, 0],
+  ] as const)
+    it(what, async () => {
+      desk = await openDesk(policy(), { identityProvider, idp: { refreshTokens: true } });
+      idp = await startRefreshing(desk.idp, 'alice');
+      try {
+        await login();
+        assert.equal(idp.revoked.length, revoked);
+        assert.equal(keptToken(), undefined);
+      } finally {
+        await end();
+      }
+    });
+});

@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, openSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { until } from '../support/patience.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
 import { run } from '../support/run.ts';
-import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
+import { credentialOf, type Desk, execInfo, openDesk, readJson } from './desk.ts';
 
 describe('a login that waits', () => {
   let desk: Desk;
@@ -16,7 +17,8 @@ describe('a login that waits', () => {
     desk = await openDesk({}, { idp: { device_grant: true }, identityProvider: { device_grant: true } });
   });
   beforeEach(async () => {
-    await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);
+    await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config/sessions`, `${desk.dir}/config/secrets`]);
+    await setFlow(undefined);
     desk.idp.endSessions(null);
     desk.browser.set({ mode: 'abandon' });
   });
@@ -31,14 +33,10 @@ describe('a login that waits', () => {
     device: { env: { BROWSER: undefined, SSH_TTY: '/dev/pts/0' }, shown: 'with the code: ' },
     paste: { env: { BROWSER: undefined, SSH_TTY: '/dev/pts/0' }, shown: 'paste that address' },
   } as const;
-  const setFlow = async (flow: string) => {
-    await run('mkdir', ['-p', '-m', '700', `${desk.dir}/config`]);
-    await run('sh', [
-      '-c',
-      `printf '{"flow":"${flow}"}' > "$1"; chmod 600 "$1"`,
-      'sh',
-      `${desk.dir}/config/config.json`,
-    ]);
+  const settings = () => `${desk.dir}/config/config.json`;
+  const setFlow = async (flow: string | undefined) => {
+    const { flow: _, ...known } = await readJson(settings());
+    await writeFile(settings(), JSON.stringify({ ...known, flow }), { mode: 0o600 });
   };
   const begin = async (way: keyof typeof WAYS, args: readonly string[]): Promise<Pty> => {
     await setFlow(way);
@@ -127,7 +125,7 @@ describe('a login that waits', () => {
     closeSync(fd);
     const ended = once(plugin, 'exit');
     await until(() => shown.includes('with the code: '), 'no login');
-    await run('rm', [`${desk.dir}/config/config.json`]);
+    await setFlow(undefined);
     desk.browser.set({ mode: 'login' });
     using waiting = desk.curfewAtTerminal(call(), forKubectl);
     await waiting.waitFor('waiting for the login that another kubectl-curfew has begun');
