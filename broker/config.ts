@@ -8,11 +8,12 @@ import { EVERY, type Policy, type ResolvedLimits, resolveLimits, type Segment, t
 import { plus, type Seconds, seconds } from '../shared/time.ts';
 import type { Credential } from '../shared/wire.ts';
 import { refused } from './config/faults.ts';
-import { type FileReader, readAll, readRegularFile } from './config/files.ts';
+import { readAll } from './config/files.ts';
 import type { Preset } from './config/presets.ts';
 import { faultsOf } from './config/rules.ts';
 import { parseSections, type Sections } from './config/schema.ts';
 import { parseYaml } from './config/yaml.ts';
+import { type FileReader, readRegularFile } from './regular_file.ts';
 import type { Rule } from './rules.ts';
 import type { Actions } from './signals/events.ts';
 

@@ -1,7 +1,6 @@
 // curfew-broker: the commands. Clock, environment and streams are made here and passed on.
 
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { pino } from 'pino';
@@ -21,6 +20,7 @@ import about from './package.json' with { type: 'json' };
 import { loadCases, testCases } from './policy_cases.ts';
 import { explainPolicy } from './policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './policy_question.ts';
+import { readRegularFile } from './regular_file.ts';
 import { startService } from './serve.ts';
 import { createFetchJson } from './upstream/fetch_json.ts';
 import { createIdentityProvider } from './upstream/identity_provider.ts';
@@ -83,8 +83,8 @@ async function serve({ config: file }: { config: string }): Promise<void> {
 
 /** Of a file that may be replaced this very moment: `undefined` then, it is looked at again. */
 async function digestOf(file: string): Promise<string | undefined> {
-  const text = await readFile(file).catch(() => undefined);
-  return text && createHash('sha256').update(text).digest('hex');
+  const read = await readRegularFile(file).catch(() => undefined);
+  return read && createHash('sha256').update(read.text).digest('hex');
 }
 
 function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals> {

@@ -7,12 +7,12 @@ import { EXIT } from '../shared/errors.ts';
 import type { Limits } from '../shared/limits.ts';
 import { plus, type Seconds, seconds } from '../shared/time.ts';
 import { formatPath, refused } from './config/faults.ts';
-import { type FileReader, readRegularFile } from './config/files.ts';
 import { limits, sayIssue } from './config/schema.ts';
 import * as value from './config/values.ts';
 import { parseYaml } from './config/yaml.ts';
 import type { Config } from './config.ts';
 import { ASSUMED_ADDRESS, answerTo, type Question } from './policy_question.ts';
+import { type FileReader, readRegularFile } from './regular_file.ts';
 import { parseTime } from './rfc3339.ts';
 
 /** What a case may expect to be denied for. */

@@ -1,10 +1,10 @@
 // The server's certificate: read from files, and again whenever they change. A broken pair never replaces a good one.
 
-import { readFile } from 'node:fs/promises';
 import { createSecureContext, getCACertificates, type SecureContextOptions } from 'node:tls';
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
 import type { TlsFiles } from './config.ts';
+import { readRegularFile } from './regular_file.ts';
 import { watchFiles } from './watch.ts';
 
 export interface TlsPair {
@@ -31,14 +31,15 @@ export function tlsOptions({ cert, key }: TlsPair): SecureContextOptions & { rea
 /** @throws CurfewError `configuration` when a file cannot be read or the pair cannot be used. */
 export async function readTlsPair(files: TlsFiles): Promise<TlsPair> {
   try {
-    const [cert, key] = await Promise.all([readFile(files.cert_file, 'utf8'), readFile(files.key_file, 'utf8')]);
+    const texts = await Promise.all([files.cert_file, files.key_file].map(readRegularFile));
+    const [cert = '', key = ''] = texts.map(({ text }) => text);
     const fault = faultOfPair(cert, key);
     if (fault) throw new CurfewError('configuration', `listen.tls: ${fault}`);
     return { cert, key };
   } catch (error) {
     if (error instanceof CurfewError) throw error;
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new CurfewError('configuration', `listen.tls: certificate or key cannot be read (${code})`);
+    const why = error instanceof Error ? error.message : 'unknown error';
+    throw new CurfewError('configuration', `listen.tls: certificate or key cannot be read: ${why}`);
   }
 }
 

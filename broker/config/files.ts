@@ -1,39 +1,13 @@
 // What the configuration names on disk or in the environment: certificates, the encryption key, the store's place.
 
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { constants, open } from 'node:fs/promises';
 import path from 'node:path';
 import type { Hook, Poll, TlsFiles, Transmitter } from '../config.ts';
 import { isName } from '../names.ts';
+import type { FileReader } from '../regular_file.ts';
 import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';
-
-export interface FileText {
-  readonly text: string;
-  /** Permission bits as of stat(2). */
-  readonly mode: number;
-}
-
-/** @throws Error whose message says why, without the path and without content. */
-export type FileReader = (file: string) => Promise<FileText>;
-
-const LARGEST = 1024 * 1024;
-
-/** Reads a regular file of at most 1 MiB (a FIFO would hang us); symbolic links are followed, as Kubernetes mounts Secrets so. */
-export const readRegularFile: FileReader = async (file) => {
-  try {
-    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-    const stat = await handle.stat();
-    if (!stat.isFile()) throw new Error('no regular file');
-    if (stat.size > LARGEST) throw new Error('larger than 1 MiB');
-    return { text: await handle.readFile('utf8'), mode: stat.mode & 0o777 };
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
-    if (code === undefined) throw error;
-    throw new Error(code === 'ENOENT' ? 'no such file' : `cannot be read (${code})`);
-  }
-};
 
 export interface ReadFiles {
   readonly faults: string[];

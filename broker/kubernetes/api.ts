@@ -1,13 +1,13 @@
 // One cluster's API server, as far as the broker asks it: Secrets of sessions, and tokens that are bound to them. Short waits,
 // no redirects, bounded answers; what cannot be understood is a failure.
 
-import { readFile } from 'node:fs/promises';
 import { type Agent, request } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { isBearer } from '../config/files.ts';
 import type { Cluster } from '../config.ts';
+import { textOf } from '../regular_file.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
 
 /** A Secret by name; the `uid` tells it from any other of that name. */
@@ -90,7 +90,7 @@ export function createClusterApi(
   const wrong = (why: string) => new CurfewError('service_account', `the API server of cluster ${name} ${why}`);
 
   const authorization = async (): Promise<string> => {
-    const text = await readFile(broker_token_file ?? '', 'utf8').catch(() => '');
+    const text = await textOf(broker_token_file ?? '');
     if (isBearer(text)) return `Bearer ${text.trim()}`;
     throw new CurfewError('service_account', `cluster ${name}: broker_token_file holds no token`);
   };

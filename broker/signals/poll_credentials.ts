@@ -1,12 +1,12 @@
 // What the broker presents where it polls: a token from a file, or one that it gets by its own client credentials (RFC 6749 4.4)
 // and gets again when it is over or is refused. Neither token nor secret is ever said.
 
-import { readFile } from 'node:fs/promises';
 import { type Dispatcher, request } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import { isBearer } from '../config/files.ts';
 import type { PollClient, Transmitter } from '../config.ts';
+import { textOf } from '../regular_file.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
 import { discoveryUrl, isAsSafe } from '../upstream/discovery.ts';
 import { createFetchJson } from '../upstream/fetch_json.ts';
@@ -55,7 +55,7 @@ export function createPollCredentials(dispatcher: Dispatcher, elapsed: () => num
 }
 
 async function readToken(transmitter: Transmitter, file: string): Promise<string> {
-  const token = (await readFile(file, 'utf8').catch(() => '')).trim();
+  const token = (await textOf(file)).trim();
   if (isBearer(token)) return token;
   throw fault(transmitter, 'cannot be asked: ssf[].poll.token_file holds no token');
 }
@@ -68,7 +68,7 @@ async function getToken(
 ): Promise<{ readonly token: string; readonly lasts: number }> {
   const signal = AbortSignal.any([stopped, AbortSignal.timeout(WAIT)]);
   const url = client.token_endpoint ?? (await findTokenEndpoint(transmitter, signal));
-  const secret = (await readFile(client.secret_file, 'utf8').catch(() => '')).trim();
+  const secret = (await textOf(client.secret_file)).trim();
   if (secret === '') throw fault(transmitter, 'cannot be asked: ssf[].poll.client_secret_file holds no secret');
   const scope = client.scopes.join(' ');
   const form = new URLSearchParams({ grant_type: 'client_credentials', ...(scope !== '' && { scope }) });

@@ -1,13 +1,15 @@
 // The broker's configuration: what is taken, what is refused, and in which words.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
-import { readRegularFile } from '../../broker/config/files.ts';
 import { clusterLimits, loadConfig } from '../../broker/config.ts';
+import { readRegularFile, textOf } from '../../broker/regular_file.ts';
+import { readTlsPair } from '../../broker/tls.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { type ConfigFiles, FOLDER, makeConfigFiles, SETTINGS, type Settings } from './config_files.ts';
@@ -168,7 +170,7 @@ describe('the encryption key', () => {
 });
 
 describe('a file', () => {
-  test('that is not there, a folder, or too large is refused by name and reason', async () => {
+  test('P11 that is not there, a folder, a FIFO, a device or too large is refused by name and reason', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'curfew-files-'));
     try {
       const [large, open] = [path.join(folder, 'large'), path.join(folder, 'open')];
@@ -179,6 +181,14 @@ describe('a file', () => {
       await assert.rejects(readRegularFile(large), /larger than 1 MiB/);
       await assert.rejects(readRegularFile(folder), /no regular file/);
       await assert.rejects(readRegularFile('/dev/zero'), /no regular file/);
+      // P11 also what is read again while the broker runs: certificates, tokens for API servers and transmitters.
+      const fifo = path.join(path.dirname(open), 'fifo');
+      execFileSync('mkfifo', [fifo]);
+      for (const name of [fifo, '/dev/zero', folder, large]) {
+        assert.equal(await textOf(name), '');
+        await assert.rejects(readTlsPair({ cert_file: name, key_file: open }), { code: 'configuration' });
+      }
+      assert.equal(await textOf(open), 'text');
       await assert.rejects(
         loadConfig(path.join(folder, 'gone.yaml'), { env: {} }),
         isFault(/gone\.yaml: no such file/),

@@ -159,7 +159,7 @@ describe('a pair of certificate and key', () => {
     assert.match(faultOfPair(one.cert, one.key.slice(0, -60)) ?? '', /cannot be used/);
     await assert.rejects(readTlsPair({ ...files, key_file: `${folder}/gone` }), {
       code: 'configuration',
-      message: /ENOENT/,
+      message: /no such file/,
     });
   });
 });

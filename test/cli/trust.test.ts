@@ -1,6 +1,7 @@
 // Whom kubectl's calls trust (P13), what of it others could change (P14), and whose home it is (P17).
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -182,6 +183,40 @@ describe('a broker', () => {
     const byHand = { ...host, env: { ...host.env, KUBERNETES_EXEC_INFO: undefined } };
     requireIdentityProvider(asked(byHand), metadata);
     assert.match(host.said.join(), /other\.example\.com, before it was https:\/\/idp\.example\.com/);
+  });
+});
+
+describe('a file of certificates', () => {
+  it('P11 that never ends, waits for a writer, is large or none at all is refused at once', async () => {
+    const folder = temporaryFolder('files');
+    const [fifo, large, link] = [`${folder}/fifo`, `${folder}/large`, `${folder}/link`];
+    execFileSync('mkfifo', [fifo]);
+    writeFileSync(large, Buffer.alloc(4 * 1024 * 1024 + 1, 0x20));
+    symlinkSync('/dev/zero', link);
+    const files = [fifo, large, link, '/dev/zero', folder, `${folder}/missing`, import.meta.filename];
+    for (const file of files) {
+      assert.equal(
+        codeOf(() => fingerprintsOf(file)),
+        'configuration',
+        file,
+      );
+      assert.equal(
+        codeOf(() => createClient(testHost(), URL_HERE, file)),
+        'configuration',
+        file,
+      );
+    }
+    const { cli } = await buildBundles();
+    const env = { PATH: process.env.PATH, HOME: folder };
+    for (const command of [['setup'], ['login'], ['get-token', '--cluster', 'dev']])
+      for (const file of [fifo, '/dev/zero']) {
+        const words = [...command, '--broker', 'https://127.0.0.1:1', '--ca-file', file];
+        put(`${folder}/.config/curfew/config.json`, { brokers: { 'https://127.0.0.1:1': { ca_file: file } } });
+        const told = command[0] === 'get-token' ? BY_KUBECTL : {};
+        const result = await run(process.execPath, [cli, ...words], { env: { ...env, ...told } });
+        assert.equal(result.code, 78, `${command[0]} ${file}: ${result.stderr}`);
+        refusalOf(result);
+      }
   });
 });
 
