@@ -25,6 +25,8 @@ export interface PlaneOptions {
   readonly kwok?: boolean;
   /** Whether its API server asks the broker about each request, and about tokens. */
   readonly webhook?: { readonly on_failure: 'deny' | 'no_opinion'; readonly authentication?: boolean };
+  /** Further flags of its API server; they win over those that come with `webhook`. */
+  readonly flags?: readonly string[];
   /** Its API server takes no flags: people act as these. */
   readonly serviceAccounts?: readonly { readonly group: string; readonly namespace: string; readonly name: string }[];
 }
@@ -217,7 +219,7 @@ async function admitBroker(site: Site, dir: string, name: string, plane: Control
 
 /** With what the broker prints for it, as an administrator would put it there. */
 async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: WorldOptions['log']) {
-  const { name, webhook, kwok, serviceAccounts } = plane;
+  const { name, webhook, kwok, serviceAccounts, flags = [] } = plane;
   const common = { ...(kwok && { kwok }), ...(log && { log }) };
   if (serviceAccounts) {
     const running = await startControlPlane(common);
@@ -239,6 +241,7 @@ async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: Wor
     `--authentication-token-webhook-config-file=${reviews}`,
     '--authentication-token-webhook-version=v1',
     '--authentication-token-webhook-cache-ttl=1s',
+    ...flags,
   ];
   return startControlPlane({ authorizationConfig, extraArgs, ...common });
 }
