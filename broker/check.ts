@@ -10,15 +10,15 @@ import { matches, resolveLimits } from '../shared/policy.ts';
 import { between, fromMilliseconds, over, type Seconds } from '../shared/time.ts';
 import { type Cluster, type Config, clusterLimits, strictestLimits } from './config.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
-import { type Right, TOKEN_LIFE } from './kubernetes/api.ts';
+import { TOKEN_LIFE } from './kubernetes/api.ts';
 import type { ClusterApis } from './kubernetes/apis.ts';
-import { rightsOf } from './kubernetes/manifests.ts';
+import { checkApiServer } from './kubernetes/cluster_check.ts';
 import { readTlsPair } from './tls.ts';
 import type { Discovery } from './upstream/discovery.ts';
 import { checkDiscovery } from './upstream/discovery_check.ts';
 
 export interface Checked {
-  /** One line each: `ok: …`, `warning: …`, `error: …`. */
+  /** One line each: `ok: …`, `note: …`, `warning: …`, `error: …`. */
   readonly lines: readonly string[];
   /** 0 without errors; 78 for a setting to correct, 69 when only the identity provider is out of reach. */
   readonly exit: number;
@@ -42,7 +42,7 @@ export async function check(
     ...config.clusters.flatMap((cluster) => checkCluster(config, cluster)),
     ...idleMatches(config),
     ...factors(config),
-    ...(await checkServiceAccounts(config, apis)),
+    ...(await checkApiServers(config, apis)),
     ...(await checkCertificate(config, now)),
     ...(await checkIdentityProvider(config, identityProvider)),
   ];
@@ -121,28 +121,8 @@ function factors({ policy }: Config): Finding[] {
   );
 }
 
-async function checkServiceAccounts({ clusters }: Config, apis: Pick<ClusterApis, 'of'>): Promise<Finding[]> {
-  const findings = clusters.map(async (cluster): Promise<Finding[]> => {
-    if (!cluster.service_accounts) return [];
-    try {
-      const missing: string[] = [];
-      for (const right of rightsOf(cluster.service_accounts)) {
-        if (!(await apis.of(cluster).may(right))) missing.push(sayRight(right));
-      }
-      if (missing.length === 0) return [ok(`cluster ${cluster.name}: its API server lets the broker do its work`)];
-      const rights = missing.join('; ');
-      return [error(`cluster ${cluster.name}: the broker may not: ${rights}: see curfew-broker print rbac`)];
-    } catch (fault) {
-      if (!(fault instanceof CurfewError)) throw fault;
-      return [error(fault.message, fault.code)];
-    }
-  });
-  return (await Promise.all(findings)).flat();
-}
-
-function sayRight({ verb, resource, subresource, name, namespace }: Right): string {
-  const what = [resource, subresource].filter(Boolean).join('/');
-  return `${verb} ${what}${name === undefined ? '' : ` of ${name}`} in ${namespace}`;
+async function checkApiServers({ clusters }: Config, apis: Pick<ClusterApis, 'of'>): Promise<Finding[]> {
+  return (await Promise.all(clusters.map((cluster) => checkApiServer(cluster, apis)))).flat();
 }
 
 async function checkCertificate({ listen, issuer }: Config, now: Seconds): Promise<Finding[]> {

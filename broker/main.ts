@@ -13,6 +13,7 @@ import { printAuthnConfig } from './authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
 import { check } from './check.ts';
 import { type Config, loadConfig } from './config.ts';
+import { printAdmissionPolicy } from './kubernetes/admission_policy.ts';
 import { createClusterApis } from './kubernetes/apis.ts';
 import { printRbac, printServiceAccounts } from './kubernetes/manifests.ts';
 import { visibleJson } from './names.ts';
@@ -191,6 +192,14 @@ function program(): Command {
     .requiredOption('--cluster <name>', "the cluster's name")
     .action(async ({ config, cluster }: { config: string; cluster: string }) => {
       stdout.write(printServiceAccounts(await loadConfig(config, { env }), cluster));
+    });
+  print
+    .command('admission-policy')
+    .description('admission policies that keep sessions from making credentials that outlive them')
+    .requiredOption('--config <file>', 'the configuration')
+    .requiredOption('--cluster <name>', "the cluster's name")
+    .action(async ({ config, cluster }: { config: string; cluster: string }) => {
+      stdout.write(printAdmissionPolicy(await loadConfig(config, { env }), cluster));
     });
   const audit = root.command('audit').description('check and read the record');
   audit

@@ -9,6 +9,8 @@ import { isBearer } from '../config/files.ts';
 import type { Cluster } from '../config.ts';
 import { textOf } from '../regular_file.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
+import type { AdmissionObject } from './admission_policy.ts';
+import type { Bindings } from './privileges.ts';
 
 /** A Secret by name; the `uid` tells it from any other of that name. */
 export interface SecretRef {
@@ -53,6 +55,10 @@ export interface ClusterApi {
   listSecrets(namespace: string, labels: Readonly<Record<string, string>>): Promise<readonly SecretRef[]>;
   /** Whether the broker has a right there (SelfSubjectAccessReview). */
   may(right: Right): Promise<boolean>;
+  /** All of RBAC's bindings and roles. */
+  listBindings(): Promise<Bindings>;
+  /** A policy of admissionregistration.k8s.io/v1, or the binding of one. @returns `undefined` when there is none of that name */
+  findAdmission(kind: AdmissionObject['kind'], name: string): Promise<unknown>;
   /** TokenRequest. @returns `undefined` when the Secret is not there any more */
   requestToken(account: string, secret: SecretRef): Promise<ServiceAccountToken | undefined>;
 }
@@ -174,6 +180,33 @@ export function createClusterApi(
       if (answer.status !== 201 || !isObject(status)) throw wrong(`answered HTTP ${answer.status} to an access review`);
       return status.allowed === true;
     },
+    async listBindings() {
+      const all = async (resource: string) => {
+        const found: unknown[] = [];
+        for (let token = ''; ; ) {
+          const path = `${RBAC}/${resource}?limit=${PAGE}${token && `&continue=${encodeURIComponent(token)}`}`;
+          const answer = await ask({ method: 'GET', path });
+          const { metadata, items } = answer.body;
+          if (answer.status !== 200 || !(Array.isArray(items) || items === null)) throw unexpected('GET', path, answer);
+          found.push(...((items ?? []) as unknown[]));
+          token = isObject(metadata) && typeof metadata.continue === 'string' ? metadata.continue : '';
+          if (token === '') return found;
+        }
+      };
+      return {
+        clusterrolebindings: await all('clusterrolebindings'),
+        rolebindings: await all('rolebindings'),
+        clusterroles: await all('clusterroles'),
+        roles: await all('roles'),
+      };
+    },
+    async findAdmission(kind, object) {
+      const path = `${ADMISSION}/${ADMISSION_RESOURCES[kind]}/${object}`;
+      const answer = await ask({ method: 'GET', path });
+      if (answer.status === 404) return undefined;
+      if (answer.status !== 200) throw unexpected('GET', path, answer);
+      return answer.body;
+    },
     async requestToken(account, secret) {
       const path = `${NAMESPACES}/${secret.namespace}/serviceaccounts/${account}/token`;
       const boundObjectRef = { apiVersion: 'v1', kind: 'Secret', name: secret.name, uid: secret.uid };
@@ -194,6 +227,12 @@ export function createClusterApi(
 /** Of its own, so that nobody takes one of them for something to mount or to pull images with. */
 export const SECRET_TYPE = 'curfew.internal/session';
 const NAMESPACES = '/api/v1/namespaces';
+const RBAC = '/apis/rbac.authorization.k8s.io/v1';
+const ADMISSION = '/apis/admissionregistration.k8s.io/v1';
+const ADMISSION_RESOURCES = {
+  ValidatingAdmissionPolicy: 'validatingadmissionpolicies',
+  ValidatingAdmissionPolicyBinding: 'validatingadmissionpolicybindings',
+} as const;
 const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 
 /** What a token says of itself: it comes from the API server itself, over TLS. One that is not bound to the Secret would outlive the session. */
@@ -229,6 +268,8 @@ function uidOf(object: unknown): string | undefined {
 
 /** `secrets`, `serviceaccounts/token`: without names. */
 function kindOf(path: string): string {
+  const [, root, , , resource = ''] = (path.split('?', 1)[0] ?? '').split('/');
+  if (root === 'apis') return resource;
   const [, kind = '', , subresource] = (path.split('?', 1)[0] ?? '').slice(NAMESPACES.length + 1).split('/');
   return subresource === undefined ? kind : `${kind}/${subresource}`;
 }

@@ -7,7 +7,7 @@ import { type Cluster, type Config, clusterNamed, type ServiceAccountMapping } f
 import type { Right } from './api.ts';
 
 /** The broker's ServiceAccount, and the namespace of its own in which it lives. */
-const BROKER = { name: 'curfew-broker', namespace: 'curfew-broker' } as const;
+export const BROKER = { name: 'curfew-broker', namespace: 'curfew-broker' } as const;
 const LABELS = { 'app.kubernetes.io/name': 'curfew-broker', 'app.kubernetes.io/part-of': 'curfew' } as const;
 const RBAC = 'rbac.authorization.k8s.io';
 
@@ -26,7 +26,7 @@ export function printRbac(config: Config, clusterName: string): string {
     const names = accounts.filter((account) => account.namespace === namespace).map(({ name }) => name);
     return roleIn(namespace, [...new Set(names)]);
   });
-  return print(head, [namespaceNamed(BROKER.namespace), serviceAccount(BROKER), ...objects]);
+  return print(head, [namespaceNamed(BROKER.namespace), serviceAccount(BROKER), ...objects, ...reading()]);
 }
 
 /**
@@ -48,6 +48,22 @@ export function printServiceAccounts(config: Config, clusterName: string): strin
   const unique = new Map(accounts.map((account) => [`${account.namespace}/${account.name}`, account]));
   const objects = [...namespacesOf(accounts).map(namespaceNamed), ...[...unique.values()].map(serviceAccount)];
   return print(head, objects);
+}
+
+/** For `check`: whether what keeps sessions from making credentials is there, and what bindings give to people. Changes nothing. */
+function reading(): object[] {
+  const metadata = { name: `${BROKER.name}-check`, labels: LABELS };
+  const policies = ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'];
+  const rules = [
+    { apiGroups: ['admissionregistration.k8s.io'], resources: policies, verbs: ['get'] },
+    { apiGroups: [RBAC], resources: ['clusterrolebindings', 'rolebindings', 'clusterroles', 'roles'], verbs: ['list'] },
+  ];
+  const roleRef = { apiGroup: RBAC, kind: 'ClusterRole', name: metadata.name };
+  const subjects = [{ kind: 'ServiceAccount', ...BROKER }];
+  return [
+    { apiVersion: `${RBAC}/v1`, kind: 'ClusterRole', metadata, rules },
+    { apiVersion: `${RBAC}/v1`, kind: 'ClusterRoleBinding', metadata, roleRef, subjects },
+  ];
 }
 
 function withServiceAccounts(
@@ -91,7 +107,7 @@ function roleIn(namespace: string, names: readonly string[]): object[] {
   ];
 }
 
-function namespacesOf(accounts: readonly ServiceAccountMapping[]): string[] {
+export function namespacesOf(accounts: readonly ServiceAccountMapping[]): string[] {
   return [...new Set(accounts.map(({ namespace }) => namespace))];
 }
 

@@ -58,7 +58,7 @@ async function checked({ settings, discovery = {}, now = NOW, config = {} }: Cas
     NO_CLUSTERS,
     now,
   );
-  return { exit, lines, trouble: lines.filter((line) => !line.startsWith('ok: ')) };
+  return { exit, lines, trouble: lines.filter((line) => !/^(ok|note): /.test(line)) };
 }
 
 const idp = (changes: Settings) => ({ settings: { identity_provider: { ...SETTINGS.identity_provider, ...changes } } });
@@ -211,6 +211,18 @@ const CASES: readonly (readonly [string, () => Case, RegExp])[] = [
 ];
 
 /** None of them is asked anything here: what is, is tested against a real API server. */
+test('T13 check says where it cannot see whether sessions can make credentials, and how to look by hand', async () => {
+  const { lines } = await checked();
+  const notes = lines.filter((line) => line.startsWith('note: '));
+  assert.equal(notes.length, 2);
+  for (const line of notes) {
+    assert.match(
+      line,
+      /^note: cluster (prod-eu|dev): the broker has no token there .* kubectl get validatingadmissionpolicybinding curfew-no-credentials; kubectl auth can-i impersonate/,
+    );
+  }
+});
+
 const NO_CLUSTERS = {
   of(): never {
     throw new Error('no cluster was to be asked');

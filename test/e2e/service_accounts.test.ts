@@ -270,7 +270,10 @@ describe('the broker’s identity in the cluster, as printed', () => {
       ['get', '--raw', `${there}/pods`],
       ['get', '--raw', `${there}/configmaps`],
       ['create', 'configmap', 'x', '-n', NAMESPACE],
-      ['get', '--raw', '/apis/rbac.authorization.k8s.io/v1/clusterroles'],
+      ['get', '--raw', '/apis/rbac.authorization.k8s.io/v1/clusterroles/curfew-sre'],
+      ['delete', 'clusterrole', 'curfew-sre'],
+      ['delete', 'validatingadmissionpolicy', 'curfew-no-credentials'],
+      ['get', '--raw', '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies'],
     ];
     for (const args of beyond) {
       const { code, stderr } = await asBroker(...args);
