@@ -64,6 +64,11 @@ export class KubeconfigText {
     }
   }
 
+  /** The whole, as kubectl reads it. */
+  get value(): unknown {
+    return this.#document.toJS();
+  }
+
   /** What an entry says, by the field that its list has: `cluster`, `user`, `context`; `undefined` where there is no such entry. */
   find(list: List, name: string): Fields | undefined {
     const entry = this.#entriesOf(list).find((candidate) => nameOf(candidate) === name);

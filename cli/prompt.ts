@@ -5,21 +5,28 @@ import { decide } from '../shared/decide.ts';
 import { sayDuration } from '../shared/duration.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import { factsOf, type WireSession } from '../shared/wire.ts';
+import { parseGetToken } from './arguments.ts';
+import type { Key } from './cache/entry.ts';
 import { readEntry } from './cache/read.ts';
+import { ReadKubeconfig, scanKubeconfig } from './kubeconfig_scan.ts';
 import type { Machine } from './machine.ts';
-import { absolute, beneathHome, cacheDirectory } from './paths.ts';
+import { beneathHome, cacheDirectory } from './paths.ts';
 import { recordOf, type SessionRecord } from './session_record.ts';
-import { type Context, readOrThrow } from './settings.ts';
+import { readOrThrow } from './settings.ts';
 
 /** Bytes: a kubeconfig of some thousand clusters. */
 const LARGEST = 8 * 1024 * 1024;
 
-/** @throws Error where the settings cannot be read */
-export function sayPrompt(machine: Machine): string {
+/** Reads a file. @returns its value, or `undefined` where there is no file @throws Error where it cannot be read */
+export type ReadFile = (file: string) => unknown;
+
+/**
+ * @param read knows all of YAML; without it what is usual is read
+ * @throws Error where the settings, or a kubeconfig, cannot be read
+ */
+export function sayPrompt(machine: Machine, read: ReadFile = (file) => scan(machine, file)): string {
   const settings = readOrThrow(machine);
-  const { contexts = {} } = settings;
-  const name = currentContext(machine);
-  const context = name !== undefined && Object.hasOwn(contexts, name) ? contexts[name] : undefined;
+  const context = currentContext(machine, read);
   if (!context) return '';
   const { username, state } = stateOf(machine, context, recordOf(machine, settings, context.broker));
   return `${[username, context.cluster, state].flatMap((part) => (part === undefined ? [] : [plain(part)])).join(' ')}\n`;
@@ -30,7 +37,7 @@ interface State {
   readonly state: string;
 }
 
-function stateOf(machine: Machine, context: Context, record: SessionRecord | undefined): State {
+function stateOf(machine: Machine, context: Key, record: SessionRecord | undefined): State {
   if (!record?.session) return { state: 'not logged in' };
   const { username } = record.session;
   const directory = cacheDirectory(machine.env, machine);
@@ -42,17 +49,21 @@ function stateOf(machine: Machine, context: Context, record: SessionRecord | und
   const instant = plus(known.session.broker_time, between(known.at, machine.now));
   const { session, target } = known.session.limits;
   // Of what is known without a question to the broker: the session's own limits hold for each cluster as well.
-  const verdicts = [target, session].map((limits) =>
-    decide({ session, target: limits }, factsOf(known.session), instant),
-  );
+  const verdictsOf = (withRevalidation: boolean) =>
+    [target, session].map((limits) => {
+      const asked = withRevalidation ? limits : { ...limits, revalidate: undefined };
+      return decide({ session, target: asked }, factsOf(known.session), instant);
+    });
+  const verdicts = verdictsOf(true);
   const denied = verdicts.find((verdict) => !verdict.allow);
   if (denied) return { username, state: denied.reason === 'revalidation_due' ? 'revalidation due' : 'login required' };
-  const ends = verdicts.flatMap((verdict) => (verdict.allow ? [verdict.session_end] : []));
+  // The identity provider is asked to vouch again without a word to the person: nothing ends then.
+  const ends = verdictsOf(false).flatMap((verdict) => (verdict.allow ? [verdict.session_end] : []));
   return { username, state: sayLeft(between(instant, seconds(Math.min(...ends)))) };
 }
 
 /** What is known of a cluster that this login has not used yet. */
-function unused(session: WireSession, { limits, minted_local }: SessionRecord, { cluster }: Context) {
+function unused(session: WireSession, { limits, minted_local }: SessionRecord, { cluster }: Key) {
   const target = limits?.[cluster]?.target ?? session.limits.session;
   return { session: { ...session, limits: { ...session.limits, target } }, at: minted_local };
 }
@@ -61,30 +72,38 @@ function sayLeft(left: Seconds): string {
   return sayDuration(left).split(' ').join('');
 }
 
-/** As client-go merges files: the first that names one. */
-function currentContext({ env, files, system }: Machine): string | undefined {
+/**
+ * Where the current context leads, if the plugin is what it calls: by what the files say themselves, as the same name may mean
+ * another cluster elsewhere. Of several files each name is the first one's (client-go).
+ */
+function currentContext({ env, system }: Machine, read: ReadFile): Key | undefined {
   const separator = system === 'windows' ? ';' : ':';
   const listed = (env.KUBECONFIG ?? '').split(separator).filter((file) => file !== '');
   const usual = beneathHome(env, '.kube/config');
+  const configs: ReadKubeconfig[] = [];
   for (const file of listed.length > 0 ? listed : usual === undefined ? [] : [usual]) {
-    const content = absolute(file) === undefined ? undefined : files.read(file, LARGEST, true).content;
-    const name = content === undefined ? undefined : contextIn(content);
-    if (name) return name;
+    const value = read(file);
+    if (value !== undefined) configs.push(new ReadKubeconfig(value));
   }
-  return undefined;
+  const first = <T>(find: (config: ReadKubeconfig) => T | undefined): T | undefined => {
+    for (const config of configs) {
+      const found = find(config);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  const name = first((config) => config.currentContext);
+  const user = name === undefined ? undefined : first((config) => config.userOf(name));
+  const words = user === undefined ? undefined : first((config) => config.argumentsOf(user));
+  return words && parseGetToken(words)?.key;
 }
 
-/** The one line that matters: parsing all of a large kubeconfig for a prompt would be felt. */
-export function contextIn(text: string): string | undefined {
-  if (/^\s*\{/.test(text)) {
-    const { 'current-context': name } = JSON.parse(text);
-    return typeof name === 'string' ? name : undefined;
-  }
-  const [, line = ''] = /(?:^|\n)current-context:[ \t]+([^\r\n]*)/.exec(text) ?? [];
-  const [, double, single, bare] =
-    /^(?:"((?:[^"\\]|\\.)*)"|'((?:[^']|'')*)'|([^\s"'#][^#]*?))\s*(?:\s#.*)?$/.exec(line) ?? [];
-  if (double !== undefined) return JSON.parse(`"${double}"`);
-  return single?.replaceAll("''", "'") ?? bare;
+function scan({ files }: Machine, file: string): unknown {
+  const { fault, content } = files.read(file, LARGEST, true);
+  if (fault === 'ENOENT') return undefined;
+  const value = content === undefined ? undefined : scanKubeconfig(content);
+  if (value === undefined) throw new Error(`${file} cannot be read here`);
+  return value;
 }
 
 /** Whatever a shell or a terminal could take for more than text is none. */

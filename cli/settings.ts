@@ -22,7 +22,7 @@ export interface Config {
   /** In place of the keychain, and a file where there is none. */
   readonly secret_storage?: SecretStorage | undefined;
   readonly brokers: Readonly<Record<string, KnownBroker>>;
-  /** By the names of the contexts, for the prompt segment. */
+  /** By the names of the contexts: what `setup` wrote, so that it knows later what is its own. */
   readonly contexts?: Readonly<Record<string, Context>> | undefined;
 }
 

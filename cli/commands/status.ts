@@ -12,7 +12,9 @@ import { createClient } from '../client.ts';
 import { readConfig } from '../config.ts';
 import { sayWithin } from '../end_effect.ts';
 import { type Host, sayInstant } from '../host.ts';
+import { readKubeconfig } from '../kubeconfig.ts';
 import { oneLine } from '../one_line.ts';
+import { sayPrompt } from '../prompt.ts';
 import { listRecords } from '../record.ts';
 import { hasKeychain } from '../secrets/keychain.ts';
 import { rememberedFault } from '../secrets/probe.ts';
@@ -64,8 +66,7 @@ export interface StatusOptions {
 
 export async function statusCommand(host: Host, { output, prompt }: StatusOptions): Promise<void> {
   const config = readConfig(host);
-  // The warm path prints it; what it could not read is nothing for a prompt.
-  if (prompt) return;
+  if (prompt) return sayPromptInFull(host);
   const records = listRecords(host);
   const urls = [...new Set([...Object.keys(config.brokers), ...records.map((record) => record.broker)])];
   const statuses = await Promise.all(
@@ -81,6 +82,17 @@ export async function statusCommand(host: Host, { output, prompt }: StatusOption
   if (output === 'json') host.print(`${JSON.stringify({ now: host.now(), brokers: statuses }, null, 2)}\n`);
   else if (statuses.length === 0) host.print('no broker is set up: kubectl curfew setup --broker URL\n');
   else host.print(`${statuses.map((status) => say(status, host.now())).join('\n\n')}\n`);
+}
+
+/** What the warm path could not read: with all of YAML. What cannot be read at all is nothing for a prompt. */
+function sayPromptInFull(host: Host): void {
+  const system = host.platform === 'win32' ? 'windows' : 'posix';
+  try {
+    const machine = { ...host, args: [], now: host.now(), system, runtime: '', terminal: host.terminal() } as const;
+    host.print(sayPrompt(machine, (file) => readKubeconfig(file).value));
+  } catch {
+    // Nothing.
+  }
 }
 
 async function statusOf(host: Host, url: string, is_default: boolean, record?: SessionRecord): Promise<BrokerStatus> {

@@ -2,10 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { printEntry } from '../../cli/cache/entry.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import { INSTANT } from '../support/local_time.ts';
 import { runInPty } from '../support/pty.ts';
+import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 
 for (const via of PROGRAMS)
@@ -52,6 +55,41 @@ for (const via of PROGRAMS)
       assert.equal(await prompt({ KUBECONFIG: `${desk.dir}/other:${desk.env.KUBECONFIG}` }), '');
     });
 
+    it('reads kubeconfig as kubectl does: relative paths, other spellings; and never takes another cluster for ours', async () => {
+      use('dev');
+      const ours = desk.env.KUBECONFIG ?? '';
+      const said = await prompt();
+      assert.match(said, / dev /);
+      const relative = await run(
+        '/bin/sh',
+        ['-c', 'cd "$0" && exec "$@"', desk.dir, ...desk.command, 'status', '--prompt'],
+        {
+          env: { ...desk.env, KUBECONFIG: path.basename(ours) },
+        },
+      );
+      assert.match(relative.stdout, / dev /);
+      for (const spelling of [
+        '"current-context": dev',
+        'current-context : dev',
+        'current-context:\n  dev',
+        'current-context: &x dev',
+      ]) {
+        const file = `${desk.dir}/spelling`;
+        writeFileSync(file, readFileSync(ours, 'utf8').replace(/^current-context: .*$/m, spelling));
+        assert.match(await prompt({ KUBECONFIG: file }), / dev /, spelling);
+      }
+      const utf16 = `${desk.dir}/utf16`;
+      writeFileSync(utf16, Buffer.from(`\ufeff${readFileSync(ours, 'utf8')}`, 'utf16le'));
+      assert.match(await prompt({ KUBECONFIG: utf16 }), / dev /);
+      const kind = `${desk.dir}/kind`;
+      const context = 'contexts:\n- {name: dev, context: {cluster: kind, user: kind}}\n';
+      writeFileSync(kind, `current-context: dev\n${context}users:\n- {name: kind, user: {token: abc}}\n`);
+      assert.equal(await prompt({ KUBECONFIG: kind }), '');
+      // Of two files the first names the context, and so the user: ours behind it is another's.
+      assert.equal(await prompt({ KUBECONFIG: `${kind}:${ours}` }), '');
+      assert.match(await prompt({ KUBECONFIG: `${ours}:${kind}` }), / dev /);
+    });
+
     it('says that a login is required once the session is over, and asks nobody', async () => {
       use('dev');
       assert.equal((await desk.curfew(['logout', '--ca-file', desk.ca_file])).code, 0);
@@ -61,7 +99,7 @@ for (const via of PROGRAMS)
       const [name = ''] = (await desk.entries()).filter((entry) => entry.includes(',dev,'));
       const file = `${desk.dir}/cache/${name}`;
       const entry = JSON.parse(readFileSync(file, 'utf8'));
-      writeFileSync(file, JSON.stringify({ ...entry, minted_local: entry.minted_local - 3_600 }));
+      writeFileSync(file, printEntry({ ...entry, minted_local: entry.minted_local - 3_600 }));
       assert.equal(await prompt(), 'curfew:alice@example.com dev login required\n');
       assert.equal(desk.broker.audit().length, asked);
     });
@@ -76,6 +114,16 @@ for (const via of PROGRAMS)
       const text = await prompt();
       assert.match(text, /^[A-Za-z0-9 @:._+\-é]+\n$/);
     });
+  });
+
+for (const via of PROGRAMS)
+  it(`the prompt does not count down to a revalidation that asks nobody (${via})`, async (context) => {
+    const limits = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '1m', revalidate: '10m' };
+    const desk = await openDesk({ policy: { limits } }, { via });
+    context.after(() => desk.stop());
+    assert.equal((await desk.curfew(['setup', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
+    credentialOf(await desk.getToken('dev', true));
+    assert.match((await desk.curfew(['status', '--prompt'])).stdout, /^curfew:alice@example\.com dev (30m|29m)\n$/);
   });
 
 for (const via of PROGRAMS)
@@ -106,7 +154,7 @@ for (const via of PROGRAMS)
         const entry = JSON.parse(readFileSync(file, 'utf8'));
         const { auth_time, end_at_most, ...session } = entry.session;
         const older = { ...session, auth_time: auth_time - seconds, end_at_most: end_at_most - seconds };
-        writeFileSync(file, JSON.stringify({ ...entry, session: older }));
+        writeFileSync(file, printEntry({ ...entry, session: older }));
       }
     };
     const WARNING = new RegExp(

@@ -6,8 +6,8 @@ import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import { build } from 'esbuild';
 import fc from 'fast-check';
+import { scanKubeconfig } from '../../cli/kubeconfig_scan.ts';
 import { brokerKey, fileName, plainBrokerKey } from '../../cli/paths.ts';
-import { contextIn } from '../../cli/prompt.ts';
 import { temporaryFolder } from '../cli/host.ts';
 import { run } from '../support/run.ts';
 import { buildEvaluator } from './build.ts';
@@ -52,18 +52,18 @@ describe('on the engine of the native program', () => {
     const urls = fc.sample(plainUrl, 300);
     const given = await evaluate(`
       import { fileName, plainBrokerKey } from './cli/paths.ts';
-      import { contextIn } from './cli/prompt.ts';
+      import { scanKubeconfig } from './cli/kubeconfig_scan.ts';
       const [texts, urls, files] = ${JSON.stringify([texts, urls, KUBECONFIGS])};
       globalThis.output = JSON.stringify({
         names: texts.map((text) => fileName(text, 'x'.repeat(100), text)),
         keys: urls.map((url) => plainBrokerKey(url) ?? null),
-        contexts: files.map((file) => contextIn(file) ?? null),
+        contexts: files.map((file) => scanKubeconfig(file) ?? null),
         time: new Date(1800000000 * 1000).toISOString(),
       });`);
     assert.deepEqual(given, {
       names: texts.map((text) => fileName(text, 'x'.repeat(100), text)),
       keys: urls.map((url) => plainBrokerKey(url) ?? null),
-      contexts: KUBECONFIGS.map((file) => contextIn(file) ?? null),
+      contexts: JSON.parse(JSON.stringify(KUBECONFIGS.map((file) => scanKubeconfig(file) ?? null))),
       time: '2027-01-15T08:00:00.000Z',
     });
   });
@@ -128,13 +128,5 @@ describe('the key of a broker', () => {
       'https://a.b/curfew',
     ])
       assert.equal(plainBrokerKey(url), url.replace(/\/$/, ''));
-  });
-});
-
-describe('the current context of a kubeconfig', () => {
-  it('is read from its one line', () => {
-    assert.deepEqual(KUBECONFIGS.map(contextIn), [
-      ...['prod-eu', 'prod eu', "it's", 'dev', '', undefined, 'from-json', undefined, 'dev'],
-    ]);
   });
 });
