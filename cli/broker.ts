@@ -87,10 +87,12 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
 
   /** Sends, and once more when the answer got lost: the broker takes the same request again (it is not theft). */
   const ask = async (to: string, form: Form, key: PrivateJwk, until: number, nonce?: string): Promise<HttpAnswer> => {
-    const request = () => {
+    const request = (afresh: boolean) => {
       const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
       const body = new URLSearchParams(Object.entries(form).filter(isGiven)).toString();
-      const deadline = Math.max(1, Math.min(ANSWER, until - performance.now()));
+      const left = until - performance.now();
+      // Further over than any request takes: this program was stopped before it came to this one.
+      const deadline = afresh || left < -1_000 ? ANSWER : Math.max(1, Math.min(ANSWER, left));
       const dpop = prove(key, { method: 'POST', url: to, nonce }, host);
       return send(to, { method: 'POST', headers: { ...headers, dpop }, body, deadline });
     };
@@ -210,10 +212,18 @@ function sameOrigin(url: string, endpoint: string): void {
   throw new CurfewError('insecure', `the broker at ${url} names an endpoint at ${oneLine(there)}`, { hint });
 }
 
-/** @throws CurfewError `broker_unreachable` that names the host */
-async function reach(name: string, request: () => Promise<HttpAnswer>, again: boolean): Promise<HttpAnswer> {
+/**
+ * @param request is told whether its time begins afresh: this program stood still, which is no fault of the broker
+ * @throws CurfewError `broker_unreachable` that names the host
+ */
+async function reach(
+  name: string,
+  request: (afresh: boolean) => Promise<HttpAnswer>,
+  again: boolean,
+  afresh = false,
+): Promise<HttpAnswer> {
   try {
-    const answer = await request();
+    const answer = await request(afresh);
     if (answer.status >= 300 && answer.status < 400) {
       throw new CurfewError('insecure', `the broker at ${name} redirects elsewhere`, {
         hint: "correct the broker's URL",
@@ -222,7 +232,7 @@ async function reach(name: string, request: () => Promise<HttpAnswer>, again: bo
     return answer;
   } catch (error) {
     if (!(error instanceof HttpFault)) throw error;
-    if (again && error.broken) return await reach(name, request, false);
+    if (again && (error.broken || error.stopped)) return await reach(name, request, false, error.stopped);
     throw new CurfewError('broker_unreachable', `the broker at ${name} is out of reach: ${error.message}`);
   }
 }

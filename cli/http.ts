@@ -33,14 +33,24 @@ export interface HttpAnswer {
 /** @throws HttpFault */
 export type Send = (url: string, request: HttpRequest) => Promise<HttpAnswer>;
 
-/** Why no answer came. `broken`: the connection was there and broke, so the same request may be sent again. */
+/**
+ * Why no answer came. `broken`: the connection was there and broke, so the same request may be sent again. `stopped`: this
+ * program stood still meanwhile (SIGSTOP, a debugger), so that says nothing about the other side.
+ */
 export class HttpFault extends Error {
   readonly broken: boolean;
-  constructor(message: string, broken = false) {
+  readonly stopped: boolean;
+  constructor(message: string, broken = false, stopped = false) {
     super(message);
     this.broken = broken;
+    this.stopped = stopped;
   }
 }
+
+/** Milliseconds: so late no timer comes in a program that runs, even on a busy machine. */
+const LATE = 1_000;
+/** Milliseconds after that for an answer that had come meanwhile. */
+const GRACE = 1_000;
 
 /** @param ca_file adds to the system's roots */
 export function createSend({ env, platform }: Pick<Host, 'env' | 'platform'>, ca_file?: string): Send {
@@ -86,7 +96,11 @@ function createAgents(proxy: ProxyServer | undefined, own: readonly string[] | u
 /** Whatever fails on the way through a proxy says so: a person who sees `connection refused` would look at the wrong host. */
 function throughProxy(error: unknown, proxy: ProxyServer | undefined): unknown {
   if (!(error instanceof HttpFault) || proxy === undefined) return error;
-  return new HttpFault(`${error.message} (through the proxy ${proxy.host} of ${proxy.variable})`, error.broken);
+  return new HttpFault(
+    `${error.message} (through the proxy ${proxy.host} of ${proxy.variable})`,
+    error.broken,
+    error.stopped,
+  );
 }
 
 class Untrusted extends HttpFault {}
@@ -99,9 +113,11 @@ function send(
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     let connected = false;
+    const begun = performance.now();
+    const stopped = () => performance.now() - begun > deadline + LATE;
     const fail = (fault: HttpFault) => {
-      clearTimeout(connecting);
-      clearTimeout(answering);
+      connecting.stop();
+      answering.stop();
       outgoing.destroy();
       reject(fault);
     };
@@ -110,11 +126,15 @@ function send(
       agent,
       headers: { ...headers, 'content-length': Buffer.byteLength(body ?? '') },
     });
-    const connecting = setTimeout(() => fail(new HttpFault('no connection in time')), Math.min(CONNECT, deadline));
-    const answering = setTimeout(() => fail(new HttpFault('no answer in time')), deadline);
+    const late = (what: string) => (stood_still: boolean) => {
+      const why = stood_still ? `${what}: this program was stopped meanwhile` : what;
+      fail(new HttpFault(why, false, stood_still));
+    };
+    const connecting = startDeadline(Math.min(CONNECT, deadline), late('no connection in time'));
+    const answering = startDeadline(deadline, late('no answer in time'));
     const ready = () => {
       connected = true;
-      clearTimeout(connecting);
+      connecting.stop();
     };
     outgoing.on('socket', (socket) => {
       // Through a proxy the socket may come with its handshake done.
@@ -124,7 +144,7 @@ function send(
     });
     outgoing.on('error', (error) => {
       const Fault = !connected && isUntrusted(error) ? Untrusted : HttpFault;
-      fail(new Fault(sayFault(error), connected));
+      fail(new Fault(sayFault(error), connected, stopped()));
     });
     outgoing.on('response', (incoming) => {
       ready();
@@ -135,9 +155,9 @@ function send(
         if (length > LARGEST) fail(new HttpFault('the answer is too large'));
         else chunks.push(chunk);
       });
-      incoming.on('error', () => fail(new HttpFault('the answer broke off', true)));
+      incoming.on('error', () => fail(new HttpFault('the answer broke off', true, stopped())));
       incoming.on('end', () => {
-        clearTimeout(answering);
+        answering.stop();
         resolve({
           status: incoming.statusCode ?? 0,
           headers: incoming.headers,
@@ -147,6 +167,16 @@ function send(
     });
     outgoing.end(body);
   });
+}
+
+/** A timer that comes late because the program stood still lets what arrived meanwhile be read first. */
+function startDeadline(length: number, over: (stood_still: boolean) => void): { stop(): void } {
+  const due = performance.now() + length;
+  let timer = setTimeout(() => {
+    if (performance.now() - due < LATE) over(false);
+    else timer = setTimeout(() => over(true), GRACE);
+  }, length);
+  return { stop: () => clearTimeout(timer) };
 }
 
 function everyRoot(own: readonly string[] = []): string[] {

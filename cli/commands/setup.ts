@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
-import { createBroker } from '../broker.ts';
+import { createBroker, refuseInsecure } from '../broker.ts';
 import { findCluster } from '../client.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../config.ts';
 import { configDirectoryOf, type Host } from '../host.ts';
@@ -30,6 +30,7 @@ export interface SetupOptions {
 export async function setupCommand(host: Host, options: SetupOptions): Promise<void> {
   requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
   const config = readConfig(host);
+  refuseInsecure(options.broker, host);
   requireByHand(host, config, options.broker);
   const ca_file = options.caFile === undefined ? undefined : resolve(options.caFile);
   const known = ca_file ?? config.brokers[options.broker]?.ca_file;

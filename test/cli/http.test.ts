@@ -1,11 +1,15 @@
 // The plugin and a broker or IdP that is not what it should be (P11, F4).
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createBroker, type Endpoints } from '../../cli/broker.ts';
 import { generateKey } from '../../cli/dpop.ts';
 import { createSend } from '../../cli/http.ts';
@@ -70,7 +74,7 @@ describe('an insecure way (P11)', () => {
   });
 
   it('a certificate of an unknown authority is refused, and the way out named', async () => {
-    const result = await desk.curfew(['login', '--broker', desk.url]);
+    const result = await desk.curfew(['login', '--broker', desk.url], { CURFEW_CONFIG_DIR: `${desk.dir}/new` });
     assert.equal(result.code, 69);
     assert.match(refusalOf(result).error, /its certificate is not trusted .*--ca-file adds a root/);
   });
@@ -114,6 +118,60 @@ describe('an insecure way (P11)', () => {
     });
     stop(server);
   });
+});
+
+describe('a program that is stopped (SIGSTOP) during its request', () => {
+  /** @returns what it printed, and how many requests came; the first is answered as told while it stands still */
+  const stopDuring = async (what: 'metadata' | 'renew', ms: number, first: 'answer' | 'break' | 'never') => {
+    const metadata = {
+      ...{ token_endpoint: '/', revocation_endpoint: '/', sessions_endpoint: '/', clusters: [], limits },
+      identity_provider: { issuer: 'https://idp', client_id: 'c', scopes: ['openid'], redirect_host: '127.0.0.1' },
+    };
+    let requests = 0;
+    let arrived: () => void = () => undefined;
+    const begun = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    const { server, url } = await serve((request, response) => {
+      requests += 1;
+      const at = `http://${request.headers.host}`;
+      const idp = { ...metadata.identity_provider, redirect_ports: [] };
+      const told = { ...metadata, issuer: at, identity_provider: idp };
+      const urls = { token_endpoint: at, revocation_endpoint: at, sessions_endpoint: at };
+      const text = JSON.stringify(what === 'metadata' ? { ...told, ...urls } : REPLY);
+      if (requests > 1) response.end(text);
+      else {
+        arrived();
+        if (first !== 'never')
+          setTimeout(() => (first === 'answer' ? response.end(text) : request.socket.destroy()), 100);
+      }
+    });
+    const child = spawn(process.execPath, [path.join(import.meta.dirname, 'asking.ts'), what, url]);
+    let printed = '';
+    child.stdout.on('data', (chunk) => {
+      printed += chunk;
+    });
+    await begun;
+    child.kill('SIGSTOP');
+    await sleep(ms);
+    child.kill('SIGCONT');
+    await once(child, 'close');
+    stop(server);
+    return { printed: printed.trim(), requests };
+  };
+
+  for (const [what, ms] of [
+    ['metadata', 2_500],
+    ['renew', 10_500],
+  ] as const)
+    it(`takes the answer that came meanwhile, or asks once more (${what})`, async () => {
+      const [answer, broken, never] = await Promise.all(
+        (['answer', 'break', 'never'] as const).map((first) => stopDuring(what, ms, first)),
+      );
+      assert.deepEqual(answer, { printed: 'answered', requests: 1 });
+      assert.deepEqual(broken, { printed: 'answered', requests: 2 });
+      assert.deepEqual(never, { printed: 'answered', requests: 2 });
+    });
 });
 
 describe('a broker that fails', () => {
