@@ -26,6 +26,9 @@ export interface Accepted {
   readonly exit: number;
 }
 
+/** What is declared is that everything before now is over. */
+export type AcceptCommand = Exclude<AdministrationCommand, 'names free'>;
+
 /**
  * Declares everything before now over, and takes away every Secret of ours, also those that this store does not know. Works beside
  * a broker that runs, which takes the other keys with its next transaction.
@@ -33,7 +36,7 @@ export interface Accepted {
  * @throws CurfewError `configuration` when there is no store of this version, `store` when it fails, `clock` when a store is to be
  *   accepted by a clock that is behind it
  */
-export async function accept(command: AdministrationCommand, config: Config, around: Around): Promise<Accepted> {
+export async function accept(command: AcceptCommand, config: Config, around: Around): Promise<Accepted> {
   const { now, by, apis, log } = around;
   return administer(config, async (store) => {
     const { newest } = await store.standing();

@@ -181,10 +181,12 @@ export interface AdministrationEvent extends Common {
   readonly by: string;
   /** How many sessions it ended. */
   readonly sessions?: number | undefined;
+  /** What they gave as their reason. */
+  readonly note?: string | undefined;
 }
 
 /** As they are typed. */
-export const ADMINISTRATION_COMMANDS = ['store accept', 'clock accept'] as const;
+export const ADMINISTRATION_COMMANDS = ['store accept', 'clock accept', 'names free'] as const;
 export type AdministrationCommand = (typeof ADMINISTRATION_COMMANDS)[number];
 
 export type AuditEvent =

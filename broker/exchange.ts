@@ -196,6 +196,10 @@ async function openOrRefuse(
   await settle(transaction, before, config.policy, now);
   const held = await holdUsername(transaction, identity, now);
   if (held === 'another') {
+    broker.log.warn(
+      { iss, sub, username, reason: 'username_taken' },
+      'a login was refused, as another person holds the username; where it is the same person with a new account, run: curfew-broker names free',
+    );
     return refuse(transaction, event, 'username_taken', `the username ${username} is held by another person`);
   }
   if (held !== 'held') {

@@ -6,8 +6,8 @@ import { Command, CommanderError } from 'commander';
 import { pino } from 'pino';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
-import { accept } from './administration_commands.ts';
-import type { AdministrationCommand, AuditEntry } from './audit.ts';
+import { type AcceptCommand, accept } from './administration_commands.ts';
+import type { AuditEntry } from './audit.ts';
 import { exportRecord, tailRecord, verifyRecord } from './audit_commands.ts';
 import { printAuthnConfig } from './authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './authz_config.ts';
@@ -16,6 +16,7 @@ import { type Config, loadConfig } from './config.ts';
 import { printAdmissionPolicy } from './kubernetes/admission_policy.ts';
 import { createClusterApis } from './kubernetes/apis.ts';
 import { printRbac, printServiceAccounts } from './kubernetes/manifests.ts';
+import { freeNames } from './name_commands.ts';
 import { visibleJson } from './names.ts';
 import about from './package.json' with { type: 'json' };
 import { loadCases, testCases } from './policy_cases.ts';
@@ -110,12 +111,24 @@ interface AuthzOptions {
   readonly kubernetes?: string;
 }
 
-async function acceptAll(command: AdministrationCommand, file: string): Promise<void> {
+async function acceptAll(command: AcceptCommand, file: string): Promise<void> {
   const apis = createClusterApis();
   const { lines, exit } = await accept(command, await loadConfig(file, { env }), { now, by: operator(), apis, log });
   await apis.close();
   printLines(lines);
   process.exitCode = exit;
+}
+
+interface FreeOptions {
+  readonly config: string;
+  readonly all?: true;
+  readonly reason?: string;
+}
+
+async function free(names: readonly string[], { config: file, all, reason: note }: FreeOptions): Promise<void> {
+  if (names.length > 0 === (all === true)) throw new CurfewError('usage', 'give either usernames or --all');
+  const wish = all ? ({ all, note } as const) : { names, note };
+  printLines(await freeNames(await loadConfig(file, { env }), wish, { now, by: operator() }));
 }
 
 /** Who runs a command that the record is to tell of. In a container a uid may have no name. */
@@ -240,6 +253,18 @@ function program(): Command {
       .requiredOption('--config <file>', 'the configuration')
       .action(({ config }: { config: string }) => acceptAll(`${name} accept`, config));
   }
+  root
+    .command('names')
+    .description('whose usernames are')
+    .command('free')
+    .description(
+      'take usernames from whoever holds them: their active sessions end, and the next to log in with one has it',
+    )
+    .argument('[names...]', 'as Kubernetes sees them, or as the identity provider gives them')
+    .requiredOption('--config <file>', 'the configuration')
+    .option('--all', 'all of them, as after all accounts at the identity provider were made anew')
+    .option('--reason <text>', 'for the audit log')
+    .action(free);
   const policy = root.command('policy').description('ask the policy of a configuration');
   policy
     .command('explain')

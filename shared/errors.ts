@@ -97,7 +97,7 @@ export const CODES = {
   acr: IDENTITY,
   amr: IDENTITY,
   username: IDENTITY,
-  username_taken: IDENTITY,
+  username_taken: { ...IDENTITY, hint: 'ask an administrator of curfew-broker, who can free the name' },
   groups: IDENTITY,
   identity_too_large: { ...IDENTITY, hint: 'ask who runs the identity provider for fewer groups, or shorter names' },
   not_admitted: IDENTITY,

@@ -3,8 +3,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
-import { accept } from '../../broker/administration_commands.ts';
-import type { AdministrationCommand } from '../../broker/audit.ts';
+import { type AcceptCommand, accept } from '../../broker/administration_commands.ts';
 import { verifyRecord } from '../../broker/audit_commands.ts';
 import { loadConfig } from '../../broker/config.ts';
 import { createClusterApis } from '../../broker/kubernetes/apis.ts';
@@ -29,7 +28,7 @@ describe('everything before now is over', () => {
   });
   after(() => service.stop());
 
-  async function say(command: AdministrationCommand, now: () => Seconds = () => service.now) {
+  async function say(command: AcceptCommand, now: () => Seconds = () => service.now) {
     const config = await loadConfig(service.configFile, { env: process.env });
     const apis = createClusterApis();
     try {
