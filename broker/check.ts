@@ -154,7 +154,9 @@ async function checkIdentityProvider(
     return checkDiscovery(config, await refresh());
   } catch (fault) {
     if (!(fault instanceof CurfewError)) throw fault;
-    return [error(fault.message, fault.code)];
+    // With a hint of its own something is to be corrected; else the provider is away.
+    const away = fault.hint === meaning(fault.code).hint;
+    return [error(away ? fault.message : `${fault.message}: ${fault.hint}`, away ? fault.code : 'configuration')];
   }
 }
 

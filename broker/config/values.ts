@@ -149,7 +149,7 @@ export const scopes = listOf(
 );
 
 /** Asymmetric alone: with HS256 whoever knows the client secret, which is not secret, could sign. */
-const SIGNING_ALGS: readonly unknown[] = [
+export const SIGNING_ALGS: readonly unknown[] = [
   'RS256',
   'RS384',
   'RS512',

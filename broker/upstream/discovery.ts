@@ -2,6 +2,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/origin.ts';
+import { visibleJson } from '../names.ts';
 import type { FetchJson } from './fetch_json.ts';
 
 export interface Discovery {
@@ -25,17 +26,17 @@ export async function fetchDiscovery(issuer: string, fetchJson: FetchJson, signa
   const document = await fetchJson.get(discoveryUrl(issuer), signal);
   const { host } = new URL(issuer);
   if (document.issuer !== issuer) {
-    const said = typeof document.issuer === 'string' ? JSON.stringify(document.issuer.slice(0, 200)) : 'none';
+    const said =
+      typeof document.issuer === 'string' ? visibleJson(JSON.stringify(document.issuer.slice(0, 200))) : 'none';
     const message = `identity provider ${host} names another issuer in its discovery: ${said} instead of "${issuer}"`;
-    throw new CurfewError('identity_provider', message, {
-      hint: 'write identity_provider.issuer exactly as it stands there',
-    });
+    throw new CurfewError('identity_provider', message, { hint: hintOfIssuer(document.issuer, issuer) });
   }
   const { jwks_uri } = document;
   if (typeof jwks_uri !== 'string' || !isAsSafe(jwks_uri, issuer)) {
     throw new CurfewError(
       'identity_provider',
       `identity provider ${host} has no jwks_uri that is a safe URL in its discovery`,
+      { hint: 'ask who runs it: is identity_provider.issuer an OpenID Connect provider?' },
     );
   }
   return Object.freeze({
@@ -50,6 +51,17 @@ export async function fetchDiscovery(issuer: string, fetchJson: FetchJson, signa
     id_token_signing_alg_values_supported: textsOf(document.id_token_signing_alg_values_supported),
     acr_values_supported: textsOf(document.acr_values_supported),
   });
+}
+
+/** What the provider says is worth copying only where it is an issuer, and of the host that was meant. */
+function hintOfIssuer(said: unknown, issuer: string): string {
+  if (typeof said === 'string' && /[{}]/.test(said)) {
+    return 'what stands there is a placeholder and no issuer: write identity_provider.issuer with the id of your own tenant (directory) in its place';
+  }
+  const same = typeof said === 'string' && URL.canParse(said) && new URL(said).origin === new URL(issuer).origin;
+  return same
+    ? 'write identity_provider.issuer exactly as it stands there'
+    : 'identity_provider.issuer must be what the provider calls itself: ask who runs it';
 }
 
 /** Discovery 1.0, 4: a final slash of the issuer is removed before the well-known path is added. */

@@ -1,8 +1,10 @@
 // What the identity provider says of itself against what curfew needs of it. Its silence is a warning at most: many
 // support more than they list.
 
+import { SIGNING_ALGS } from '../config/values.ts';
 import { type Config, revalidates } from '../config.ts';
 import { error, type Finding, ok, warning } from '../finding.ts';
+import { isName } from '../names.ts';
 import type { Discovery } from './discovery.ts';
 
 type Check = (config: Config, discovery: Discovery) => Finding[];
@@ -41,20 +43,32 @@ const identityClaims: Check = ({ identity_provider: { username_claim, groups_cla
 const scopes: Check = ({ identity_provider }, { scopes_supported }) => [
   ...identity_provider.scopes
     .filter((scope) => scopes_supported && !scopes_supported.includes(scope))
-    .map((scope) => warning(`the identity provider does not list the scope ${scope}`)),
+    .map((scope) =>
+      error(
+        `the identity provider does not list the scope ${scope}, and most refuse each login that asks for one that they do not know (invalid_scope): create it there and give it to the client, or take it out of identity_provider.scopes`,
+      ),
+    ),
 ];
 
-/** Whether the plugin gets what it proves with that an account is still in order, and only then. */
+const PRICE =
+  'at Keycloak each login is then an offline session, which its back-channel logout does not end, and which stays until it is revoked';
+
+/** Whether the plugin gets what it proves with that an account is still in order, and only then: it has a price. */
 const refreshTokens: Check = ({ identity_provider, policy }) => {
   const asked = identity_provider.scopes.includes('offline_access');
   const needed = revalidates(policy);
   if (asked && !needed) {
-    return [warning('identity_provider.scopes: offline_access brings a refresh token that nobody uses: leave it out')];
+    return [
+      warning(
+        `identity_provider.scopes: offline_access brings a refresh token that nobody uses (${PRICE}): leave it out`,
+      ),
+    ];
   }
-  if (asked || !needed) return [];
+  if (asked) return [ok(`identity_provider.scopes: offline_access, for revalidate; ${PRICE}`)];
+  if (!needed) return [];
   return [
     warning(
-      'revalidate without the scope offline_access: unless the identity provider gives refresh tokens all the same, it takes a login each time',
+      `revalidate without the scope offline_access: unless the identity provider gives refresh tokens all the same, it takes a login each time. With the scope, ${PRICE}`,
     ),
   ];
 };
@@ -75,7 +89,12 @@ const pkce: Check = (_, { code_challenge_methods_supported }) =>
 const algorithms: Check = ({ identity_provider }, { id_token_signing_alg_values_supported: theirs }) => {
   const ours = identity_provider.id_token_signing_algs;
   if (!theirs || theirs.some((alg) => ours.includes(alg))) return [];
-  return [error(`the identity provider signs ID tokens with none of ${ours.join(', ')}: see id_token_signing_algs`)];
+  const possible = theirs.filter((alg) => SIGNING_ALGS.includes(alg));
+  const todo =
+    possible.length > 0
+      ? `allow ${possible.join(' or ')} in identity_provider.id_token_signing_algs`
+      : `let it sign with one of them: others, such as ${theirs.filter((alg) => isName(alg, 20)).join(', ') || 'none'}, are not supported`;
+  return [error(`the identity provider signs ID tokens with none of ${ours.join(', ')}: ${todo}`)];
 };
 
 const acrs: Check = ({ policy }, { acr_values_supported }) => {

@@ -26,7 +26,8 @@ export type FailureKind = (typeof FAILURE_KINDS)[number];
 export class FetchError extends CurfewError {
   readonly kind: FailureKind;
   constructor(kind: FailureKind, message: string) {
-    super('identity_provider', message);
+    const hint = 'the file must hold the certificate authority that signed its certificate, in PEM';
+    super('identity_provider', message, kind === 'certificate' ? { hint } : {});
     this.kind = kind;
   }
 }

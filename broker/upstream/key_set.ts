@@ -26,7 +26,27 @@ export async function fetchKeySet(
   const { keys } = await fetchJson.get(jwks_uri, signal);
   const usable = Array.isArray(keys) ? keys.slice(0, MOST_KEYS).flatMap(publicKeyOf) : [];
   if (usable.length > 0) return Object.freeze(usable);
-  throw new CurfewError('identity_provider', `${whose} ${new URL(jwks_uri).host} publishes no key that can sign`);
+  const kinds = Array.isArray(keys) ? [...new Set(keys.slice(0, MOST_KEYS).flatMap(kindOf))] : [];
+  const who = `${whose} ${new URL(jwks_uri).host}`;
+  if (kinds.length === 0) {
+    throw new CurfewError('identity_provider', `${who} publishes no key that can sign`, {
+      hint: 'ask who runs it: its jwks_uri must have the public keys that it signs with',
+    });
+  }
+  throw new CurfewError(
+    'identity_provider',
+    `${who} publishes keys of a kind that is not supported: ${kinds.join(', ')}`,
+    {
+      hint: 'let it sign for this client with RSA or ECDSA (RS256, PS256 or ES256, see identity_provider.id_token_signing_algs)',
+    },
+  );
+}
+
+/** Of a key to sign with, in RFC 7517's and 8037's words: `OKP Ed25519`. */
+function kindOf(jwk: unknown): string[] {
+  if (!isObject(jwk) || (jwk.use !== undefined && jwk.use !== 'sig')) return [];
+  const words = [jwk.kty, jwk.crv, jwk.alg].filter((word) => typeof word === 'string' && /^[\w-]{1,20}$/.test(word));
+  return words.length === 0 ? [] : [words.join(' ')];
 }
 
 /** Only what a public signing key consists of; all else, a private part or a symmetric key above all, is left behind. */

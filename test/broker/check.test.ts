@@ -106,7 +106,7 @@ const CASES: readonly (readonly [string, () => Case, RegExp])[] = [
   [
     'a scope that is not listed',
     () => ({ discovery: { scopes_supported: ['openid', 'email'] } }),
-    /^warning: .*scope groups/,
+    /^error: .*scope groups.*invalid_scope.*identity_provider\.scopes/,
   ],
   ['no PKCE', () => ({ discovery: { code_challenge_methods_supported: ['plain'] } }), /^warning: .*S256/],
   ['no code flow', () => ({ discovery: { response_types_supported: ['id_token'] } }), /^error: .*code/],
@@ -115,6 +115,16 @@ const CASES: readonly (readonly [string, () => Case, RegExp])[] = [
     'no common algorithm',
     () => ({ discovery: { id_token_signing_alg_values_supported: ['HS256'] } }),
     /^error: .*RS256/,
+  ],
+  [
+    'an algorithm that can be allowed',
+    () => ({ discovery: { id_token_signing_alg_values_supported: ['RS512', 'EdDSA'] } }),
+    /^error: .*allow RS512 in identity_provider\.id_token_signing_algs$/,
+  ],
+  [
+    'algorithms that cannot',
+    () => ({ discovery: { id_token_signing_alg_values_supported: ['EdDSA'] } }),
+    /^error: .*EdDSA, are not supported$/,
   ],
   ['an acr that is not listed', () => ({ discovery: { acr_values_supported: ['pwd'] } }), /^warning: .*acr mfa/],
   [
@@ -133,7 +143,7 @@ const CASES: readonly (readonly [string, () => Case, RegExp])[] = [
       },
       discovery: { scopes_supported: undefined },
     }),
-    /^warning: revalidate without the scope offline_access/,
+    /^warning: revalidate without the scope offline_access.*back-channel logout does not end/,
   ],
   ['the device grant', () => idp({ device_grant: true }), /^warning: identity_provider\.device_grant/],
   [
@@ -245,6 +255,22 @@ describe('check says', () => {
     assert.deepEqual(away.trouble, ['error: identity provider idp.example.com refused the connection']);
     assert.equal(away.exit, 69);
     assert.equal((await checked({ discovery, now: seconds(NOW + 21 * 86_400) })).exit, 78);
+  });
+
+  test('that a setting is at fault, with 78, where the provider answers and is another, or signs with other keys', async () => {
+    const hint = 'write identity_provider.issuer exactly as it stands there';
+    const discovery = new CurfewError('identity_provider', 'identity provider idp.example.com is another', { hint });
+    const { trouble, exit } = await checked({ discovery });
+    assert.deepEqual(trouble, [`error: identity provider idp.example.com is another: ${hint}`]);
+    assert.equal(exit, 78);
+  });
+
+  test('nothing about offline_access where revalidate uses it', async () => {
+    const settings = {
+      ...idp({ scopes: ['openid', 'email', 'groups', 'offline_access'] }).settings,
+      policy: { limits: { ...SETTINGS.policy.limits, revalidate: '15m' }, segments: SETTINGS.policy.segments },
+    };
+    assert.deepEqual((await checked({ settings, discovery: { scopes_supported: undefined } })).trouble, []);
   });
 
   test('nothing about a preset that wants one factor, or whose acr is set', async () => {
