@@ -15,7 +15,7 @@ import {
 } from '../shared/wire.ts';
 import { type PrivateJwk, prove } from './dpop.ts';
 import type { Host } from './host.ts';
-import { ANSWER, type HttpAnswer, HttpFault, type Send } from './http.ts';
+import { ANSWER, type HttpAnswer, HttpFault, hintOf, type Send } from './http.ts';
 import { oneLine } from './one_line.ts';
 
 /** Milliseconds for one request with all its repetitions. */
@@ -233,7 +233,11 @@ async function reach(
   } catch (error) {
     if (!(error instanceof HttpFault)) throw error;
     if (again && (error.broken || error.stopped)) return await reach(name, request, false, error.stopped);
-    throw new CurfewError('broker_unreachable', `the broker at ${name} is out of reach: ${error.message}`);
+    throw new CurfewError(
+      'broker_unreachable',
+      `the broker at ${name} is out of reach: ${error.message}`,
+      hintOf(error),
+    );
   }
 }
 

@@ -5,6 +5,7 @@ import http from 'node:http';
 import https from 'node:https';
 import tls from 'node:tls';
 import { isLoopback } from '../shared/origin.ts';
+import { certificateFault, UNKNOWN_ISSUER } from './certificate_fault.ts';
 import { readCertificates } from './certificates.ts';
 import { codeOf } from './files.ts';
 import type { Host } from './host.ts';
@@ -40,11 +41,19 @@ export type Send = (url: string, request: HttpRequest) => Promise<HttpAnswer>;
 export class HttpFault extends Error {
   readonly broken: boolean;
   readonly stopped: boolean;
-  constructor(message: string, broken = false, stopped = false) {
+  /** What helps, where it is not the network. */
+  readonly hint: string | undefined;
+  constructor(message: string, broken = false, stopped = false, hint?: string) {
     super(message);
     this.broken = broken;
     this.stopped = stopped;
+    this.hint = hint;
   }
+}
+
+/** For the error that it becomes. */
+export function hintOf({ hint }: HttpFault): { readonly hint?: string } {
+  return hint === undefined ? {} : { hint };
 }
 
 /** Milliseconds: so late no timer comes in a program that runs, even on a busy machine. */
@@ -100,6 +109,7 @@ function throughProxy(error: unknown, proxy: ProxyServer | undefined): unknown {
     `${error.message} (through the proxy ${proxy.host} of ${proxy.variable})`,
     error.broken,
     error.stopped,
+    error.hint,
   );
 }
 
@@ -144,7 +154,8 @@ function send(
     });
     outgoing.on('error', (error) => {
       const Fault = !connected && isUntrusted(error) ? Untrusted : HttpFault;
-      fail(new Fault(sayFault(error), connected, stopped()));
+      const certificate = certificateFault(codeOf(error));
+      fail(new Fault(certificate?.message ?? sayFault(error), connected, stopped(), certificate?.hint));
     });
     outgoing.on('response', (incoming) => {
       ready();
@@ -183,27 +194,14 @@ function everyRoot(own: readonly string[] = []): string[] {
   return [...new Set([...own, ...tls.getCACertificates('default'), ...tls.getCACertificates('system')])];
 }
 
-const TRUST: readonly string[] = [
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-];
-
 function isUntrusted(error: unknown): boolean {
-  return TRUST.includes(codeOf(error));
+  return UNKNOWN_ISSUER.includes(codeOf(error));
 }
 
 function sayFault(error: unknown): string {
   const code = codeOf(error);
   if (code === 'ERR_PROXY_TUNNEL') return sayProxyFault(error);
-  if (isUntrusted(error)) return `its certificate is not trusted (${code}): --ca-file adds a root`;
   switch (code) {
-    case 'CERT_NOT_YET_VALID':
-      return "its certificate begins later, by this machine's clock: correct the clock";
-    case 'CERT_HAS_EXPIRED':
-      return "its certificate is over, by this machine's clock: it has to be renewed, or the clock corrected";
     case 'ECONNREFUSED':
       return 'connection refused';
     case 'ENOTFOUND':

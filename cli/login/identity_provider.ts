@@ -5,9 +5,12 @@ import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Metadata } from '../../shared/wire.ts';
-import { HttpFault, type Send } from '../http.ts';
+import { HttpFault, hintOf, type Send } from '../http.ts';
 import { oneLine } from '../one_line.ts';
+import { hintOfRefusal } from './refusal_hint.ts';
 import type { Ask, Brought } from './way.ts';
+
+type Settings = Metadata['identity_provider'];
 
 /** Seconds: any. A laptop's clock may be wrong, or jump while the person logs in; the broker judges the times, by its own. */
 const CLOCK_TOLERANCE = 100 * 365 * 86_400;
@@ -61,7 +64,7 @@ export interface IdentityProvider {
  *
  * @throws CurfewError `identity_provider` that names the host, `insecure`
  */
-export async function discover(settings: Metadata['identity_provider'], send: Send): Promise<IdentityProvider> {
+export async function discover(settings: Settings, send: Send): Promise<IdentityProvider> {
   const { issuer, client_id, client_secret, scopes } = settings;
   requireSecure(issuer, 'issuer');
   const metadata = {
@@ -69,7 +72,7 @@ export async function discover(settings: Metadata['identity_provider'], send: Se
     ...(client_secret !== undefined && { client_secret }),
   };
   const authentication = client_secret === undefined ? oidc.None() : oidc.ClientSecretPost(client_secret);
-  const configuration = await naming(issuer, () =>
+  const configuration = await naming(settings, () =>
     oidc.discovery(new URL(issuer), client_id, metadata, authentication, {
       [oidc.customFetch]: fetchBy(send),
       // Plain http passes `requireSecure` on loopback only.
@@ -103,7 +106,7 @@ export async function discover(settings: Metadata['identity_provider'], send: Se
           const callback = new URL(`${redirect_uri}?${query}`);
           const code = callback.searchParams.get('code') ?? '';
           const work = () => oidc.authorizationCodeGrant(configuration, callback, checks);
-          return tokensOf(await naming(issuer, work, code));
+          return tokensOf(await naming(settings, work, code));
         },
         withCode: (code) => new URLSearchParams({ code, state, ...(says_iss && { iss: issuer }) }).toString(),
       };
@@ -113,9 +116,9 @@ export async function discover(settings: Metadata['identity_provider'], send: Se
       const verifier = oidc.randomPKCECodeVerifier();
       const challenge = await challengeOf(verifier);
       const asked = { ...wishes(ask), ...challenge };
-      const started = await naming(issuer, () => oidc.initiateDeviceAuthorization(configuration, asked));
+      const started = await naming(settings, () => oidc.initiateDeviceAuthorization(configuration, asked));
       const { verification_uri, verification_uri_complete, user_code, expires_in } = started;
-      const poll = (signal: AbortSignal) => pollPatiently(configuration, issuer, { ...started, verifier }, signal);
+      const poll = (signal: AbortSignal) => pollPatiently(configuration, settings, { ...started, verifier }, signal);
       return { verification_uri, verification_uri_complete, user_code, expires_in, poll };
     },
     async revoke(refresh_token) {
@@ -123,11 +126,11 @@ export async function discover(settings: Metadata['identity_provider'], send: Se
       if (revocation_endpoint === undefined) return;
       requireSecure(revocation_endpoint, 'revocation endpoint');
       const hint = { token_type_hint: 'refresh_token' };
-      await naming(issuer, () => oidc.tokenRevocation(configuration, refresh_token, hint), refresh_token);
+      await naming(settings, () => oidc.tokenRevocation(configuration, refresh_token, hint), refresh_token);
     },
     async refresh(refresh_token) {
       try {
-        return await naming(issuer, () => refreshOrRefuse(configuration, refresh_token));
+        return await naming(settings, () => refreshOrRefuse(configuration, refresh_token));
       } catch (error) {
         if (!(error instanceof CurfewError) || error.code !== 'login_failed') throw error;
         throw new CurfewError('identity_provider', error.message);
@@ -149,7 +152,7 @@ function tokensOf({ id_token, refresh_token }: oidc.TokenEndpointResponse): Toke
 /** `authorization_pending` and `slow_down` are the library's; a connection that fails slows down as well (RFC 8628 3.5). */
 async function pollPatiently(
   configuration: oidc.Configuration,
-  issuer: string,
+  settings: Settings,
   { verifier: code_verifier, ...started }: oidc.DeviceAuthorizationResponse & { readonly verifier: string },
   signal: AbortSignal,
 ): Promise<Tokens> {
@@ -157,7 +160,7 @@ async function pollPatiently(
     const paced = { ...started, interval };
     const work = () => oidc.pollDeviceAuthorizationGrant(configuration, paced, { code_verifier }, { signal });
     try {
-      return tokensOf(await naming(issuer, work, started.device_code));
+      return tokensOf(await naming(settings, work, started.device_code));
     } catch (error) {
       if (signal.aborted) throw new CurfewError('login_failed', 'nobody logged in with the code in time');
       if (!(error instanceof CurfewError) || error.code !== 'identity_provider') throw error;
@@ -192,6 +195,8 @@ function requireSecure(url: string, what: string): void {
   throw new CurfewError('insecure', `the identity provider's ${what} ${oneLine(url)} is ${fault}`);
 }
 
+const UNKNOWN_CLIENT = { error: 'invalid_client' };
+
 function fetchBy(send: Send): oidc.CustomFetch {
   return async (url, { method, headers, body }) => {
     requireSecure(url, 'endpoint');
@@ -199,30 +204,37 @@ function fetchBy(send: Send): oidc.CustomFetch {
     const answer = await send(url, { method: method === 'POST' ? 'POST' : 'GET', headers, body: text });
     const type = { 'content-type': answer.headers['content-type'] ?? '' };
     if (answer.status >= 300 && answer.status < 400) throw new HttpFault('it redirects elsewhere');
+    // RFC 6749 5.2: a client that is not known may be refused as HTTP does it, without a body that says so.
+    if (answer.status === 401 && !/json/i.test(type['content-type']))
+      return Response.json(UNKNOWN_CLIENT, { status: 401 });
     return new Response(answer.body === '' ? null : answer.body, { status: answer.status, headers: type });
   };
 }
 
 /** Names the host and what happened; never the library's own message, which may quote a token. */
-async function naming<T>(issuer: string, work: () => Promise<T>, secret = ''): Promise<T> {
-  const { host } = new URL(issuer);
+async function naming<T>(settings: Settings, work: () => Promise<T>, secret = ''): Promise<T> {
+  const { host } = new URL(settings.issuer);
   try {
     return await work();
   } catch (error) {
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
       if (cause instanceof CurfewError) throw cause;
       if (cause instanceof HttpFault) {
-        throw new CurfewError(
-          'identity_provider',
-          `the identity provider at ${host} is out of reach: ${cause.message}`,
-        );
+        const message = `the identity provider at ${host} is out of reach: ${cause.message}`;
+        throw new CurfewError('identity_provider', message, hintOf(cause));
       }
     }
     if (error instanceof oidc.AuthorizationResponseError || error instanceof oidc.ResponseBodyError) {
       const said = sayRefusal(error.error, error.error_description, secret);
-      throw new CurfewError('login_failed', `the identity provider at ${host} refused: ${said}`);
+      const hint = hintOfRefusal(error.error, error.error_description, settings);
+      const message = `the identity provider at ${host} refused: ${said}`;
+      throw new CurfewError('login_failed', message, hint === undefined ? {} : { hint });
     }
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new CurfewError('identity_provider', `the identity provider at ${host} gave no valid answer (${code})`);
+    const message = `the identity provider at ${host} gave no valid answer (${code})`;
+    throw new CurfewError('identity_provider', message, { hint: NO_ANSWER });
   }
 }
+
+const NO_ANSWER =
+  'look whether a proxy or a page of the network answers in its place; else ask who runs curfew-broker for identity_provider.issuer';

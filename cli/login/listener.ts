@@ -68,11 +68,16 @@ export async function openListener(redirect_host: string, redirect_ports: readon
   server.maxConnections = 64;
   const port = await listen(server, redirect_host === '[::1]' ? '::1' : '127.0.0.1', redirect_ports);
 
+  const redirect_uri = `http://${redirect_host}:${port}${PATH}`;
+
   return {
-    redirect_uri: `http://${redirect_host}:${port}${PATH}`,
+    redirect_uri,
     wait: (state, deadline) =>
       new Promise((resolve, reject) => {
-        const late = () => reject(new CurfewError('login_failed', `nobody logged in within ${deadline / 60_000}m`));
+        // A provider that does not know the redirect URI says so in the browser alone (RFC 6749 4.1.2.1).
+        const hint = `run: kubectl curfew login; if the browser showed an error, ask who runs the identity provider to register ${redirect_uri}`;
+        const late = () =>
+          reject(new CurfewError('login_failed', `nobody logged in within ${deadline / 60_000}m`, { hint }));
         const timer = setTimeout(late, deadline);
         waiting = {
           state,

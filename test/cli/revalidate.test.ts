@@ -1,13 +1,14 @@
 // The identity provider vouches again: from the plugin's bundle, with a real broker, before and after `revalidate` lapses.
 
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generateKey } from '../../cli/dpop.ts';
 import { parseSecret, printSecret } from '../../cli/secrets/secret.ts';
 import { claimsOf } from '../support/holder.ts';
 import { assertKept } from '../support/patience.ts';
+import { run } from '../support/run.ts';
 import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
 import { type Refreshing, startRefreshing } from './refreshing.ts';
 
@@ -357,7 +358,7 @@ describe('a refresh token that nobody uses any more (RFC 7009)', () => {
   it('is revoked when the plugin learns of the end, and by an end of the own session', async () => {
     await login();
     const [config, copy] = [`${desk.dir}/config`, `${desk.dir}/kept`];
-    cpSync(config, copy, { recursive: true });
+    await run('cp', ['-a', config, copy]);
     assert.equal((await desk.curfew(['logout', ...flags()])).code, 0);
     rmSync(config, { recursive: true });
     renameSync(copy, config);
