@@ -14,16 +14,18 @@ export type Administered = Pick<Config, 'store' | 'encryption_key'>;
  * Opens the store that is there, for one command. SQLite lets one process write at a time, and the chain of the record goes on from
  * what is in the store: so a broker may run beside it, and sees the change with its next transaction.
  *
+ * @param make whether a store that is lost, or of an earlier version, is made or brought to this one
  * @param story what the command does, in transactions that each write their row (`administration`)
  * @throws CurfewError `configuration` when there is no store of this version, `store` when it fails: then nothing was done
  */
 export async function administer<T>(
   { store: { sqlite }, encryption_key }: Administered,
   story: (store: Store) => Promise<T>,
+  { make = false }: { readonly make?: boolean } = {},
 ): Promise<T> {
-  await (await openRecord(sqlite.file)).destroy();
+  if (!make) await (await openRecord(sqlite.file)).destroy();
   let sound = true;
-  const store = await Store.open(openSqlite(sqlite.file), {
+  const store = await Store.open(openSqlite(sqlite.file, { checkpoints: false }), {
     sealer: createSealer(encryption_key),
     onAudit: () => undefined,
     onBroken: () => {

@@ -6,10 +6,14 @@ import type { Clock } from '../shared/time.ts';
 import { administer } from './administration.ts';
 import { declareAllOver } from './all_over.ts';
 import type { AdministrationCommand } from './audit.ts';
+import { createSealer } from './audit_chain.ts';
 import type { Config } from './config.ts';
 import type { ClusterApis } from './kubernetes/apis.ts';
 import { countOverdue } from './kubernetes/bound_secrets.ts';
 import { startDeletions } from './kubernetes/deletions.ts';
+import { formatTime } from './rfc3339.ts';
+import { bearWitness } from './store/guard.ts';
+import { Witness } from './store/witness.ts';
 import { Touches } from './touches.ts';
 
 export interface Around {
@@ -38,30 +42,38 @@ export type AcceptCommand = Exclude<AdministrationCommand, 'names free'>;
  */
 export async function accept(command: AcceptCommand, config: Config, around: Around): Promise<Accepted> {
   const { now, by, apis, log } = around;
-  return administer(config, async (store) => {
-    const { newest } = await store.standing();
-    if (command === 'store accept' && now() < newest) refuseClock();
-    const declaration = { command, by, now: now(), encryption_key: config.encryption_key };
-    const sessions = await store.transaction((transaction) => declareAllOver(transaction, declaration));
-    const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
-    await deletions.sweep();
-    await deletions.stop();
-    const overdue = await store.read((db) => countOverdue(db, now()));
-    const left = [...overdue].map(
-      ([cluster, count]) => `warning: cluster ${cluster}: ${count} Secrets are still to be deleted`,
-    );
-    const clock =
-      command === 'clock accept' ? [`ok: the clock holds as it is: ${new Date(now() * 1000).toISOString()}`] : [];
-    return {
-      lines: [
-        ...clock,
-        `ok: everything before now is over: ${sessions} active ${sessions === 1 ? 'session' : 'sessions'} ended, other keys sign`,
-        ...left,
-        ...(left.length > 0 ? ['warning: the broker goes on with them as soon as it runs'] : []),
-      ],
-      exit: left.length > 0 ? EXIT.try_again : EXIT.done,
-    };
-  });
+  return administer(
+    config,
+    async (store) => {
+      const { newest } = await store.standing();
+      if (command === 'store accept' && now() < newest) refuseClock();
+      const declaration = { command, by, now: now(), encryption_key: config.encryption_key };
+      const sessions = await store.transaction((transaction) => declareAllOver(transaction, declaration));
+      const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
+      await deletions.sweep();
+      await deletions.stop();
+      if (config.store.witness_file !== undefined) {
+        const witness = new Witness(config.store.witness_file, createSealer(config.encryption_key));
+        await bearWitness(store, config.store, witness);
+        witness.close();
+      }
+      const overdue = await store.read((db) => countOverdue(db, now()));
+      const left = [...overdue].map(
+        ([cluster, count]) => `warning: cluster ${cluster}: ${count} Secrets are still to be deleted`,
+      );
+      const clock = command === 'clock accept' ? [`ok: the clock holds as it is: ${formatTime(now())}`] : [];
+      return {
+        lines: [
+          ...clock,
+          `ok: everything before now is over: ${sessions} active ${sessions === 1 ? 'session' : 'sessions'} ended, other keys sign`,
+          ...left,
+          ...(left.length > 0 ? ['warning: the broker goes on with them as soon as it runs'] : []),
+        ],
+        exit: left.length > 0 ? EXIT.try_again : EXIT.done,
+      };
+    },
+    { make: command === 'store accept' },
+  );
 }
 
 function refuseClock(): never {

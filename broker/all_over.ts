@@ -53,7 +53,8 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
 async function bringBack({ db }: Transaction, now: Seconds): Promise<void> {
   const [minute, remembered] = [Math.floor(now / 60) + 1, plus(now, REMEMBERED)];
   const statements = [
-    sql`update session set auth_time = min(auth_time, ${now}), revalidated_at = min(revalidated_at, ${now}),
+    sql`update session set auth_time = min(auth_time, ${now}), raw_auth_time = min(raw_auth_time, ${now}),
+      revalidated_at = min(revalidated_at, ${now}),
       end_at_most = min(end_at_most, ${now}), last_used = min(last_used, ${now}), over_at = min(over_at, ${now}),
       opened_at = min(opened_at, ${now}), ended_at = min(ended_at, ${now}), gaps = '[]', idle_before = '[]'`,
     sql`update hook_delivery set created_at = min(created_at, ${now}), next_at = min(next_at, ${now})`,

@@ -16,6 +16,7 @@ import { parseYaml } from './config/yaml.ts';
 import { type FileReader, readRegularFile } from './regular_file.ts';
 import type { Rule } from './rules.ts';
 import type { Actions } from './signals/events.ts';
+import type { StorePlaces } from './store/guard.ts';
 
 export interface Config {
   /** The file it was read from, absolute. */
@@ -36,7 +37,7 @@ export interface Config {
   readonly hooks: readonly Hook[];
   /** Shared Signals transmitters that are heard. */
   readonly ssf: readonly Transmitter[];
-  readonly store: { readonly sqlite: { readonly file: string } };
+  readonly store: StorePlaces;
   readonly policy: BrokerPolicy;
   /** SHA-256 of the file, hex. */
   readonly digest: string;

@@ -50,6 +50,7 @@ export interface Facts {
   readonly secrets_overdue?: ReadonlyMap<string, number> | undefined;
   readonly signing_since: Seconds;
   readonly clock_fault: ClockFault | undefined;
+  readonly store_fault: string | undefined;
   readonly identity_provider_failures: Readonly<Record<FailureKind, number>>;
 }
 
@@ -169,7 +170,16 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       for (const token of tokens) active.minted(token);
     },
     sameConfig: () => all.last_reload_successful.set(1),
-    async render({ now, config, living, secrets_overdue, signing_since, clock_fault, identity_provider_failures }) {
+    async render({
+      now,
+      config,
+      living,
+      secrets_overdue,
+      signing_since,
+      clock_fault,
+      store_fault,
+      identity_provider_failures,
+    }) {
       if (living === undefined) all.living.remove();
       else all.living.set(living);
       all.secrets_overdue.reset();
@@ -186,6 +196,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
         for (const reason of DENIALS) all.denials.inc({ cluster: cluster.name, reason }, 0);
       }
       for (const { cluster, segment = '', count } of active.count(now)) all.active.set({ cluster, segment }, count);
+      all.store_usable.set(store_fault === undefined ? 1 : 0);
       all.clock_believed.set(clock_fault === undefined ? 1 : 0);
       all.key_age.set(between(signing_since, now));
       all.idp_errors.reset();
@@ -305,6 +316,10 @@ function defineAll(registry: Registry<OpenMetricsContentType>) {
     ),
     groups: histogram('curfew_store_group_transactions', 'Transactions that shared one commit', GROUP),
     key_age: gauge('curfew_signing_key_age_seconds', 'Age of the key that signs tokens'),
+    store_usable: gauge(
+      'curfew_store_usable',
+      '1 unless the store fails, is too slow, or is not the one that was opened',
+    ),
     clock_believed: gauge('curfew_clock_believed', '1 unless the clock of the broker is wrong: then nothing is issued'),
     reloads: counter('curfew_config_reloads_total', 'Changed configurations, taken or refused', 'outcome'),
     last_reload_successful: gauge(

@@ -28,8 +28,11 @@ import { Repeated } from './repeated.ts';
 import { startPolling } from './signals/polling.ts';
 import { createTransmitters } from './signals/transmitters.ts';
 import type { Standing } from './store/audit_head.ts';
+import { refuseLostStore, StoreGuard } from './store/guard.ts';
 import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
+import { sayStoreFault } from './store/words.ts';
+import { watchStore } from './store_watch.ts';
 import { startSweeper, sweep } from './sweeper.ts';
 import { readTlsPair, watchTls } from './tls.ts';
 import { createTokenIds } from './token_id.ts';
@@ -81,7 +84,14 @@ export async function startService(config: Config, around: Surroundings): Promis
     if (entry.event.event === 'end' || entry.event.event === 'revalidation') deletions?.wake();
   };
   const known_refusals = new KnownRefusals();
+  refuseLostStore(config.store);
   const store = await openStore(config, metrics, onRow, known_refusals, log);
+  const guard = await StoreGuard.open(store, config.store, createSealer(config.encryption_key)).catch(
+    async (error: unknown) => {
+      await store.close();
+      throw error;
+    },
+  );
   const standing = await store.standing();
   const clock = watchedClock({ wall, monotonic, newest: standing.newest, identityProvider, log });
   const { now } = clock;
@@ -92,7 +102,8 @@ export async function startService(config: Config, around: Surroundings): Promis
     clock.accept(newest);
     log.warn('all that there was has been declared over: other keys sign from now on');
   };
-  store.serve({ clock, onEpoch }, standing);
+  store.serve({ clock, guard, onEpoch }, standing);
+  const storeWatch = watchStore(store, guard, log);
   const live = createLiveConfig(config);
   const touches = new Touches();
   const denials = new Repeated<DenialEvent>(10_000);
@@ -124,7 +135,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     now,
   };
   await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
-  const readiness: Readiness = { accepting: true };
+  const readiness: Readiness = { accepting: true, storeFault: storeWatch.fault };
   const app = createServer(broker, { log, readiness, tls });
   const stopSweeper = startSweeper(broker, log);
   const stopFlushing = startFlushing(touches, store, log);
@@ -175,7 +186,9 @@ export async function startService(config: Config, around: Surroundings): Promis
         await counted.flush(store, now(), true).catch(() => log.error('counted rows could not be recorded'));
       }
       await measured?.close();
+      storeWatch.stop();
       await store.close();
+      guard.close();
       await identityProvider.close();
       log.info('stopped');
     },
@@ -245,7 +258,8 @@ async function openStore(
     });
   } catch (cause) {
     if (cause instanceof CurfewError) throw cause;
-    throw new CurfewError('configuration', `store.sqlite.file: ${file} cannot be opened (${codeOf(cause)})`, { cause });
+    const why = sayStoreFault(cause) ?? codeOf(cause);
+    throw new CurfewError('configuration', `store.sqlite.file: ${file} cannot be opened: ${why}`, { cause });
   }
 }
 

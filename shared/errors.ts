@@ -186,7 +186,7 @@ export const CODES = {
   unavailable: AWAY,
   identity_provider: AWAY,
   broker_unreachable: AWAY,
-  store: AWAY,
+  store: { ...AWAY, hint: 'ask who runs curfew-broker: its store cannot be used' },
   draining: AWAY,
   busy: { exit: EXIT.try_again, status: 503, error: 'temporarily_unavailable', hint: 'try again' },
   login_failed: { exit: EXIT.login_required, status: 400, error: 'invalid_grant', hint: LOGIN },

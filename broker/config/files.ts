@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Hook, Poll, TlsFiles, Transmitter } from '../config.ts';
 import { isName } from '../names.ts';
 import type { FileReader } from '../regular_file.ts';
+import type { StorePlaces } from '../store/guard.ts';
 import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';
@@ -16,7 +17,7 @@ export interface ReadFiles {
   /** By the cluster's index. */
   readonly cluster_cas: readonly (string | undefined)[];
   readonly tls?: TlsFiles | undefined;
-  readonly store?: { readonly sqlite: { readonly file: string } } | undefined;
+  readonly store?: StorePlaces | undefined;
   readonly encryption_key?: KeyObject | undefined;
   /** By the cluster's index. */
   readonly webhook_tokens: readonly (KeyObject | undefined)[];
@@ -50,7 +51,7 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     identity_provider_ca: await ca(['identity_provider', 'ca_file'], sections.identity_provider?.ca_file),
     cluster_cas: await Promise.all(clusters.map(({ ca_file }, i) => ca(['clusters', i, 'ca_file'], ca_file))),
     tls,
-    store: store && { sqlite: { file: at(store.sqlite.file) } },
+    store: store && placesOf(store, at, faults),
     encryption_key: keys && (await readKey(keys, around, faults)),
     webhook_tokens,
     hooks: await readHooks(sections.hooks ?? [], around, faults),
@@ -61,6 +62,21 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     ),
     transmitters: await readTransmitters(sections.ssf ?? [], around, faults),
   };
+}
+
+/** The witness is in a folder below the store's unless it is said where, or that there is none. */
+function placesOf(
+  { sqlite, witness_file }: Sections['store'],
+  at: (file: string) => string,
+  faults: string[],
+): StorePlaces {
+  const file = at(sqlite.file);
+  if (witness_file === false) return { sqlite: { file } };
+  const folder = path.dirname(file);
+  const witness = witness_file === undefined ? path.join(folder, 'witness', path.basename(file)) : at(witness_file);
+  // What puts the store back would put it back as well.
+  if (path.dirname(witness) === folder) faults.push("store.witness_file: must be in another folder than the store's");
+  return { sqlite: { file }, witness_file: witness };
 }
 
 /** A token names its cluster, so no two may have the same. */

@@ -173,7 +173,12 @@ const SECTIONS = {
   metrics: z.strictObject({ address: value.address, port: value.listenPort }).optional(),
   hooks: z.array(hook).optional(),
   ssf: z.array(transmitter).optional(),
-  store: z.strictObject({ sqlite: z.strictObject({ file: value.filePath }) }),
+  store: z.strictObject({
+    sqlite: z.strictObject({ file: value.filePath }),
+    witness_file: z
+      .union([value.filePath, z.literal(false)], { error: 'expected the path of a file, or false' })
+      .optional(),
+  }),
   policy: z.strictObject({
     preset,
     limits: wholeLimits,

@@ -35,6 +35,7 @@ async function lookUp({ store, config, keys, identityProvider, clock, now }: Bro
     secrets_overdue,
     signing_since,
     clock_fault: clock.fault(),
+    store_fault: store.fault,
     identity_provider_failures: identityProvider.failures,
   };
 }

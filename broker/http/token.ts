@@ -8,6 +8,7 @@ import type { ProofVerifier } from '../dpop.ts';
 import { exchange } from '../exchange.ts';
 import { renew } from '../renewal.ts';
 import { revoke } from '../revocation.ts';
+import { requireQuickStore } from '../store_watch.ts';
 import { sendError, sendRefused } from './answer.ts';
 import { type Form, LARGEST_BODY, parseForm, parseTokenRequest, required } from './form.ts';
 
@@ -49,6 +50,7 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
     const parsed = parseTokenRequest(request.body ?? new Map());
     return answer(request, reply, parsed.grant, async () => {
       requireClock(broker);
+      requireQuickStore(broker);
       const caller = callerOf(request, `${issuer}/token`);
       return parsed.grant === 'exchange'
         ? exchange(broker, caller, parsed.request)

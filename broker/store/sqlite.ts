@@ -1,6 +1,7 @@
 // node:sqlite as kysely's SQLite driver wants it: one connection that writes, WAL, every commit synced before it is
 // acknowledged; and one that only reads what was committed.
 
+import { chmodSync, closeSync, constants, openSync, statSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { type Dialect, SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
 
@@ -14,18 +15,33 @@ export interface Dialects {
 }
 
 /**
- * Opens the file, making it when it is not there.
+ * Opens the file, making it when it is not there, for nobody else to read.
  *
+ * @param checkpoints false beside a process that holds the store and watches over its file
  * @throws what node:sqlite throws when the file cannot be opened, is no database, or is on a read-only file system.
  */
-export function openSqlite(file: string): Dialects {
+export function openSqlite(file: string, { checkpoints = true }: { readonly checkpoints?: boolean } = {}): Dialects {
+  makePrivate(file);
   const database = new DatabaseSync(file);
   // FULL: a commit that was acknowledged survives a power cut (WAL alone would sync at checkpoints only).
   database.exec('pragma busy_timeout = 5000');
   database.exec('pragma journal_mode = wal');
   database.exec('pragma synchronous = full');
   database.exec('pragma foreign_keys = on');
+  if (!checkpoints) database.exec('pragma wal_autocheckpoint = 0');
   return { writing: dialectOf(database), reading: openSqliteToRead(file) };
+}
+
+/** It holds sealed keys and everybody's sessions. What SQLite makes beside it gets the same mode. */
+function makePrivate(file: string): void {
+  closeSync(openSync(file, constants.O_RDONLY | constants.O_CREAT, 0o600));
+  for (const part of ['', '-wal', '-shm']) {
+    try {
+      if ((statSync(file + part).mode & 0o077) !== 0) chmodSync(file + part, 0o600);
+    } catch {
+      // Not there; or another user's, which `check` tells of.
+    }
+  }
 }
 
 /** Opens a file that is there, and changes nothing in it. @throws what node:sqlite throws */

@@ -8,8 +8,11 @@ import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit.ts';
 import { type Link, linkOf, type Sealer } from '../audit_chain.ts';
 import { visibleJson } from '../names.ts';
 import { headOf, type Standing, writeHead, writeNewest } from './audit_head.ts';
+import type { StoreGuard } from './guard.ts';
+import { StoreHealth } from './health.ts';
 import { migrationsWith, type Schema, type StoreStateTable } from './schema.ts';
 import type { Dialects } from './sqlite.ts';
+import { sayStoreFault } from './words.ts';
 
 export interface Transaction {
   readonly db: Kysely<Schema>;
@@ -54,6 +57,7 @@ export interface StoreOptions {
 /** What a service does with a store, beyond what commands do. */
 export interface Serving {
   readonly clock: StoreClock;
+  readonly guard: Pick<StoreGuard, 'fault' | 'check' | 'committed'>;
   /** All that there was has been declared over by a command beside us. Nothing is committed until this has resolved. */
   readonly onEpoch: (standing: Standing) => Promise<void>;
 }
@@ -84,6 +88,8 @@ export class Store {
   readonly #db: Kysely<Schema>;
   readonly #reading: Kysely<Schema>;
   readonly #options: StoreOptions;
+  /** By what it last did. */
+  readonly health = new StoreHealth();
   #queue: Queued[] = [];
   #flushing = false;
   /** What was sealed last. */
@@ -105,13 +111,21 @@ export class Store {
       db,
       provider: { getMigrations: async () => ({ ...migrationsWith(options.sealer) }) },
     }).migrateToLatest();
-    if (error) throw new CurfewError('store', 'the store could not be brought to this version', { cause: error });
+    if (error) {
+      const why = sayStoreFault(error) ?? 'unknown error';
+      throw new CurfewError('store', `the store cannot be made, or brought to this version: ${why}`, { cause: error });
+    }
     return new Store(db, new Kysely<Schema>({ dialect: reading }), options);
   }
 
   /** What holds for all of the store, as it is now. @throws CurfewError `store` */
   standing(): Promise<Selectable<StoreStateTable>> {
     return this.read((db) => db.selectFrom('store_state').selectAll().where('id', '=', 1).executeTakeFirstOrThrow());
+  }
+
+  /** What keeps it from being used, in words, by what is known without looking. */
+  get fault(): string | undefined {
+    return this.#serving?.guard.fault ?? this.health.fault;
   }
 
   /** From here on each commit keeps the newest instant, and sees when all that there was is declared over. */
@@ -126,6 +140,8 @@ export class Store {
    */
   async read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
     try {
+      const fault = this.#serving?.guard.fault;
+      if (fault !== undefined) throw new CurfewError('store', 'the store is not the one that was opened');
       return await work(this.#reading);
     } catch (error) {
       throw asFailure(error);
@@ -184,16 +200,9 @@ export class Store {
     });
   }
 
-  /** Whether the database answers and can be written. */
-  async healthy(): Promise<boolean> {
-    try {
-      await this.transaction(async ({ db }) => {
-        await sql`pragma user_version = 1`.execute(db);
-      });
-      return true;
-    } catch {
-      return false;
-    }
+  /** Tries whether it can be written, for `health` to know. Never rejects. */
+  async probe(): Promise<void> {
+    await this.transaction(({ db }) => sql`pragma user_version = 1`.execute(db)).catch(() => undefined);
   }
 
   async close(): Promise<void> {
@@ -206,15 +215,19 @@ export class Store {
     while (this.#queue.length > 0) {
       const group = this.#queue.splice(0, LARGEST_GROUP);
       this.#options.observer?.grouped(group.length);
+      const begin = performance.now();
       try {
         const { settle, head } = await this.#db
           .connection()
           .execute((db) => commitGroup(db, group, { ...this.#options, serving: this.#serving }, this.#head));
         this.#head = head;
+        this.health.committed(performance.now() - begin);
         for (const done of settle) done();
       } catch (error) {
         for (const { fail } of group) fail(error);
         if (error instanceof NewEpoch) await this.#follow(error.standing);
+        else if (this.#serving?.guard.fault === undefined)
+          this.health.failed(sayStoreFault(error) ?? 'the store failed');
       }
       // Let requests that arrived during the sync join the next group.
       await new Promise((resolve) => setImmediate(resolve));
@@ -252,6 +265,7 @@ async function commitGroup(
   }: StoreOptions & { readonly serving: (Serving & { readonly epoch: number }) | undefined },
   known: Link | undefined,
 ): Promise<{ readonly settle: readonly (() => void)[]; readonly head: Link }> {
+  serving?.guard.check();
   await sql`begin immediate`.execute(db);
   try {
     const settle: (() => void)[] = [];
@@ -264,6 +278,7 @@ async function commitGroup(
     const newest = serving?.clock.newest();
     if (newest !== undefined && newest > standing.newest) await writeNewest(db, newest);
     await sql`commit`.execute(db);
+    serving?.guard.committed(chain.head);
     if (!sound) onBroken();
     return { settle, head: chain.head };
   } catch (error) {
@@ -275,5 +290,8 @@ async function commitGroup(
 
 function asFailure(error: unknown): unknown {
   if (error instanceof CurfewError || error instanceof TypeError) return error;
-  return new CurfewError('store', 'the store failed', { cause: error });
+  const why = sayStoreFault(error);
+  return new CurfewError('store', why === undefined ? 'the store failed' : `the store failed: ${why}`, {
+    cause: error,
+  });
 }

@@ -48,6 +48,8 @@ export interface TestService {
   ): ReturnType<Holder['exchange']>;
   /** Stops the service and starts it on the same store, with changes to its configuration. */
   restart(changes?: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Stops the service and leaves all else as it is: a restart is to follow. */
+  halt(): Promise<void>;
   /** One round of the sweeper. */
   sweep(): Promise<number>;
   readonly storeFile: string;
@@ -187,8 +189,13 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     login(holder, more = {}, fields = {}) {
       return holder.exchange(issuer.sign(service.claims(holder, more)), fields);
     },
+    async halt() {
+      const running = state.service;
+      delete state.service;
+      await running?.stop();
+    },
     async restart(more = {}) {
-      await state.service?.stop();
+      await service.halt();
       await start(more);
     },
     webhook_tokens,

@@ -1,0 +1,52 @@
+// Looks after the store while it is open: whether it is the one that was opened, and whether it works. What does not is tried
+// again, so that it heals by itself; it is said in the log once, and once more when it is over.
+
+import type { Logger } from 'pino';
+import { CurfewError } from '../shared/errors.ts';
+import type { StoreGuard } from './store/guard.ts';
+import type { Store } from './store/store.ts';
+
+/** Milliseconds between two looks. */
+const EVERY_MS = 250;
+
+export interface StoreWatch {
+  /** Looks now, and only reads. @returns what keeps the store from being used, in words */
+  fault(): string | undefined;
+  stop(): void;
+}
+
+export function watchStore(store: Store, guard: StoreGuard, log: Pick<Logger, 'info' | 'error'>): StoreWatch {
+  let said: string | undefined;
+  let tried = 0;
+  const fault = () => {
+    const found = guard.look() ?? store.health.fault;
+    if ((found === undefined) !== (said === undefined)) {
+      if (found === undefined) log.info('the store can be used again');
+      else
+        log.error({ code: 'store', reason: found }, 'the store cannot be used: nothing is acknowledged that needs it');
+      said = found;
+    }
+    return found;
+  };
+  const timer = setInterval(() => {
+    if (fault() === undefined || store.health.fault === undefined) return;
+    const now = performance.now();
+    if (now - tried < store.health.pause_ms) return;
+    tried = Number.POSITIVE_INFINITY;
+    void store.probe().finally(() => {
+      tried = performance.now();
+    });
+  }, EVERY_MS);
+  timer.unref();
+  return { fault, stop: () => clearInterval(timer) };
+}
+
+/** For what can wait until the disk keeps up; an end of a session cannot. @throws CurfewError `store` */
+export function requireQuickStore({
+  store,
+}: {
+  readonly store: { readonly health: { readonly slow: boolean } };
+}): void {
+  if (!store.health.slow) return;
+  throw new CurfewError('store', 'the store is too slow at the moment', { retry_after: 2 });
+}
