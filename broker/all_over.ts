@@ -12,6 +12,9 @@ import type { Transaction } from './store/store.ts';
 /** What is only remembered so that it does not act twice is remembered for no longer than this, in seconds. */
 const REMEMBERED = seconds(30 * 86_400);
 
+/** Longer than a token is taken that a person's name stands in, in seconds. */
+const TOKENS_OUT = seconds(86_400);
+
 export interface Declaration {
   readonly command: AdministrationCommand;
   /** Who says so. */
@@ -51,12 +54,15 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
 
 /** Nothing in the store lies ahead of the clock that holds, or would be kept until it is. */
 async function bringBack({ db }: Transaction, now: Seconds): Promise<void> {
-  const [minute, remembered] = [Math.floor(now / 60) + 1, plus(now, REMEMBERED)];
+  const [minute, remembered, tokens] = [Math.floor(now / 60) + 1, plus(now, REMEMBERED), plus(now, TOKENS_OUT)];
   const statements = [
     sql`update session set auth_time = min(auth_time, ${now}), raw_auth_time = min(raw_auth_time, ${now}),
       revalidated_at = min(revalidated_at, ${now}),
       end_at_most = min(end_at_most, ${now}), last_used = min(last_used, ${now}), over_at = min(over_at, ${now}),
-      opened_at = min(opened_at, ${now}), ended_at = min(ended_at, ${now}), gaps = '[]', idle_before = '[]'`,
+      opened_at = min(opened_at, ${now}), ended_at = min(ended_at, ${now}), gaps = '[]', idle_before = '[]',
+      token_exp = min(token_exp, ${tokens})`,
+    sql`update resting_name set free_at = min(free_at, ${tokens})`,
+    sql`delete from counted_login where raw > ${now}`,
     sql`update hook_delivery set created_at = min(created_at, ${now}), next_at = min(next_at, ${now})`,
     sql`update signal_received set expires_at = min(expires_at, ${remembered})`,
     sql`update id_token_use set used_at = min(used_at, ${now}), expires_at = min(expires_at, ${remembered})`,
