@@ -11,7 +11,7 @@ import type { AuditEvent } from '../../broker/audit.ts';
 import { type Asked, type FakeApiServer, startFakeApiServer } from '../support/fake_api_server.ts';
 import type { Answer, Holder } from '../support/holder.ts';
 import { PATIENCE_MS, until } from '../support/patience.ts';
-import { startTestService, T0, TEST_POLICY, type TestService } from '../support/service.ts';
+import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
 
 const NAMESPACE = 'people';
 const ACCOUNTS = [
@@ -39,7 +39,6 @@ beforeEach(async () => {
   api.before = () => undefined;
   api.after = () => undefined;
   await service.reload();
-  service.now = T0;
 });
 
 function clusters(more: Readonly<Record<string, unknown>> = {}) {
@@ -144,8 +143,9 @@ const CHANGES: Readonly<Record<string, Change>> = {
     ends: false,
     only: 'renewal',
     happens: async ({ holder, claims }, _, handle = '') => {
+      const auth_time = service.now;
       service.advance(2);
-      const { nonce, ...newer } = service.claims(holder, { ...claims, groups: ['dev'], auth_time: T0 });
+      const { nonce, ...newer } = service.claims(holder, { ...claims, groups: ['dev'], auth_time });
       const { refused } = await holder.renew(handle, 'unknown', { id_token: service.issuer.sign(newer) });
       assert.equal(refused.error, 'invalid_target', nonce as string);
     },
@@ -182,7 +182,6 @@ describe('S17 while the cluster is asked for a token', () => {
 
 async function goesWrong(change: Change, way: (typeof WAYS)[number], when: 'before' | 'after', asked: Asked) {
   await service.reload();
-  service.now = T0;
   const who = someone();
   const place = `${when} ${asked}`;
   let handle: string | undefined;
@@ -232,7 +231,6 @@ test('S17 a session that ends while the cluster fails gives its login no handle'
   for (const [what, change] of Object.entries(CHANGES)) {
     if (!change.ends || change.only === 'renewal') continue;
     await service.reload();
-    service.now = T0;
     const who = someone();
     let happened = false;
     api.before = async (asked) => {
