@@ -32,7 +32,7 @@ before(async () => {
 const [PROD, DEV] = SETTINGS.clusters;
 /** Each in a file of its own. */
 const SECRETS = ['webhook', 'hook', 'push', 'key'] as const;
-const BEARERS = ['poll', 'broker-token'] as const;
+const BEARERS = ['poll', 'broker-token', 'client-secret'] as const;
 const files = (): Record<string, string> => ({
   ...(config.files as Record<string, string>),
   ...Object.fromEntries(
@@ -99,6 +99,17 @@ const CHANGES: Readonly<
   'ssf[].ca_file': () => ({ files: { 'ssf.ca': otherCa } }),
   'ssf[].push.token_file': () => ({ files: { push: newSecret() } }),
   'ssf[].poll.token_file': () => ({ files: { poll: 'another' } }),
+  'ssf[].poll.client_secret_file': () => ({
+    before: {
+      ssf: [
+        {
+          ...{ issuer: 'https://b.example.com', audience: 'b', issuers: [SETTINGS.identity_provider.issuer] },
+          poll: { url: 'https://b.example.com/poll', client_id: 'curfew', client_secret_file: 'client-secret' },
+        },
+      ],
+    },
+    files: { 'client-secret': 'another' },
+  }),
 };
 /** These take effect at a start only. */
 const AT_START: Readonly<Record<string, string>> = {
