@@ -17,6 +17,7 @@ import {
 import { dirname } from 'node:path';
 import { faultOfDirectory } from './cache/read.ts';
 import type { Host } from './host.ts';
+import { isRootUnseen } from './place.ts';
 
 /** A temporary file this old was left by a process that was killed, in milliseconds. */
 const LEFT_OVER = 60_000;
@@ -41,7 +42,9 @@ function strangerAbove(directory: string, { uid }: Host): string | undefined {
     try {
       const owner = statSync(path, { throwIfNoEntry: false })?.uid;
       if (owner !== undefined)
-        return owner === uid || owner === 0 ? undefined : `belongs to another user (uid ${owner})`;
+        return owner === uid || owner === 0 || isRootUnseen(owner)
+          ? undefined
+          : `belongs to another user (uid ${owner})`;
     } catch {
       return undefined;
     }

@@ -44,7 +44,8 @@ function look(path: string): Stats | 'closed' | undefined {
 }
 
 function faultOf(stat: Stats, uid: number, trusted: number, last: boolean): string | undefined {
-  if (stat.uid !== uid && stat.uid !== trusted && stat.uid !== 0) return `belongs to another user (uid ${stat.uid})`;
+  if (![uid, trusted, 0].includes(stat.uid) && !isRootUnseen(stat.uid))
+    return `belongs to another user (uid ${stat.uid})`;
   if (stat.isSymbolicLink()) return undefined;
   const { mode } = stat;
   // In a sticky folder (/tmp) nobody moves what is another's; but what is looked for itself must not be one.
@@ -53,6 +54,19 @@ function faultOf(stat: Stats, uid: number, trusted: number, last: boolean): stri
   if ((mode & 0o002) === 0 && !group) return undefined;
   return `can be written by others (its mode is ${(mode & 0o7777).toString(8).padStart(4, '0')})`;
 }
+
+/** The owner that Linux shows for whoever has no name in this user namespace: in a sandbox (bubblewrap, Flatpak) that is root. */
+export function isRootUnseen(owner: number): boolean {
+  if (owner !== UNSEEN) return false;
+  try {
+    const ranges = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n');
+    return !ranges.some((range) => range.trim().startsWith('0 '));
+  } catch {
+    return false;
+  }
+}
+
+const UNSEEN = 65_534;
 
 /** Whether a group has no other members than this user, as where each user has a group of their own. */
 function isAlone(gid: number, uid: number): boolean {

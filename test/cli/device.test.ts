@@ -149,7 +149,7 @@ describe('a login by device code', () => {
   });
 
   it('that a kubectl needs goes the same way', async () => {
-    await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);
+    await run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config/sessions`, `${desk.dir}/config/secrets`]);
     const args = ['get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
     using pty = desk.curfewAtTerminal(args, { ...env, KUBERNETES_EXEC_INFO: execInfo(true) });
     await pty.waitFor('not logged in: logging in');

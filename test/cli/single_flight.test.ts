@@ -10,7 +10,8 @@ import { type Pty, runInPty } from '../support/pty.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 
-const cold = (desk: Desk) => run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config`]);
+const cold = (desk: Desk) =>
+  run('rm', ['-rf', `${desk.dir}/cache`, `${desk.dir}/config/sessions`, `${desk.dir}/config/secrets`]);
 const exchanges = (desk: Desk) => desk.broker.audit().filter(({ event }) => event === 'login').length;
 
 for (const via of PROGRAMS)
