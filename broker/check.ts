@@ -2,6 +2,7 @@
 // may not, and what does. Changes nothing.
 
 import { X509Certificate } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { formatDuration, sayDuration } from '../shared/duration.ts';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
@@ -43,6 +44,7 @@ export async function check(
     ...idleMatches(config),
     ...factors(config),
     ...(await checkApiServers(config, apis)),
+    ...checkStore(config),
     ...(await checkCertificate(config, now)),
     ...(await checkIdentityProvider(config, identityProvider)),
   ];
@@ -123,6 +125,27 @@ function factors({ policy }: Config): Finding[] {
 
 async function checkApiServers({ clusters }: Config, apis: Pick<ClusterApis, 'of'>): Promise<Finding[]> {
   return (await Promise.all(clusters.map((cluster) => checkApiServer(cluster, apis)))).flat();
+}
+
+/** Whoever can read them has everybody's sessions; whoever can write them is the broker. */
+function checkStore({ store: { sqlite, witness_file } }: Config): Finding[] {
+  const files = [
+    sqlite.file,
+    `${sqlite.file}-wal`,
+    `${sqlite.file}-shm`,
+    ...(witness_file === undefined ? [] : [witness_file]),
+  ];
+  const open = files.flatMap((file) => {
+    const mode = (statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o777;
+    if ((mode & 0o077) === 0) return [];
+    const said = mode.toString(8).padStart(4, '0');
+    return [
+      warning(`store: ${file} is open to others (mode ${said}): the next start makes it 0600; until then: chmod 600`),
+    ];
+  });
+  const none =
+    witness_file === undefined ? [warning('store.witness_file: false: a store that was put back is not noticed')] : [];
+  return [...open, ...none];
 }
 
 async function checkCertificate({ listen, issuer }: Config, now: Seconds): Promise<Finding[]> {

@@ -135,7 +135,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     now,
   };
   await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
-  const readiness: Readiness = { accepting: true, storeFault: storeWatch.fault };
+  const readiness: Readiness = { accepting: true, draining: false, storeFault: storeWatch.fault };
   const app = createServer(broker, { log, readiness, tls });
   const stopSweeper = startSweeper(broker, log);
   const stopFlushing = startFlushing(touches, store, log);
@@ -172,6 +172,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       readiness.accepting = false;
       log.info('stopping');
       await sleep(drainMs);
+      readiness.draining = true;
       await app.close();
       watcher?.close();
       clock.stop();

@@ -187,7 +187,7 @@ export const CODES = {
   identity_provider: AWAY,
   broker_unreachable: AWAY,
   store: { ...AWAY, hint: 'ask who runs curfew-broker: its store cannot be used' },
-  draining: AWAY,
+  draining: { ...AWAY, hint: 'try again: another broker, or this one once it has started again, will answer' },
   busy: { exit: EXIT.try_again, status: 503, error: 'temporarily_unavailable', hint: 'try again' },
   login_failed: { exit: EXIT.login_required, status: 400, error: 'invalid_grant', hint: LOGIN },
   insecure: { ...CONFIGURATION, hint: 'use https, or a loopback address' },

@@ -26,6 +26,8 @@ const KEEP_ALIVE_MS = 30_000;
 export interface Readiness {
   /** False from the first word of a stop on, so that whoever routes requests sends them elsewhere. */
   accepting: boolean;
+  /** Once no request is taken any more: what still comes, on a connection that is open, is for another broker. */
+  draining: boolean;
   /** What keeps the store from being used, by what it last did. */
   readonly storeFault: () => string | undefined;
 }
@@ -49,6 +51,8 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: REQUEST_MS,
     forceCloseConnections: 'idle' as const,
+    // We say so ourselves, with the code.
+    return503OnClosing: false,
     clientErrorHandler: answerUnreadable,
     frameworkErrors: answerBadTarget,
   };
@@ -60,7 +64,8 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
   tellAddresses(app, config.trusted_proxies);
   app.addHook('onRequest', ({ raw }, _reply, done) => {
     const fault = faultOfHead(raw);
-    done(fault === undefined ? undefined : new CurfewError('request_invalid', fault));
+    if (readiness.draining) done(new CurfewError('draining', 'the broker is stopping'));
+    else done(fault === undefined ? undefined : new CurfewError('request_invalid', fault));
   });
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('X-Content-Type-Options', 'nosniff');
