@@ -26,7 +26,7 @@ export async function openBrowserWay(
       const authorization = await provider.authorize({ ...ask, redirect_uri: listener.redirect_uri });
       const waiting = listener.wait(authorization.state, LOGIN_DEADLINE);
       if (before) await before.redirect(authorization.url);
-      else await show(host, authorization.url, no_browser);
+      else show(host, authorization.url, no_browser, waiting);
       const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE, waiting, signal);
       before = visit;
       const tell = (status: number, title: string, lines: readonly string[]) =>
@@ -49,10 +49,17 @@ export function sentence(message: string): string {
   return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
 }
 
-async function show(host: Host, url: string, no_browser: boolean): Promise<void> {
+/** Does not wait for the browser's command: the person may be back before it has ended. */
+function show(host: Host, url: string, no_browser: boolean, waiting: Promise<unknown>): void {
   host.say(`log in at: ${url}`);
   if (no_browser) return;
-  if (!(await openBrowser(host, url))) {
+  let over = false;
+  const end = () => {
+    over = true;
+  };
+  waiting.then(end, end);
+  void openBrowser(host, url).then((opened) => {
+    if (opened || over) return;
     host.say('no browser could be opened: open the address above in one on this machine, or use --flow paste');
-  }
+  });
 }

@@ -2,7 +2,7 @@
 // expected state is none of ours and changes nothing.
 
 import { timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CurfewError } from '../../shared/errors.ts';
 import { codeOf } from '../files.ts';
@@ -50,7 +50,7 @@ export interface Listener extends AsyncDisposable {
 export async function openListener(redirect_host: string, redirect_ports: readonly number[]): Promise<Listener> {
   let waiting: { readonly state: string; readonly take: (visit: Visit) => void } | undefined;
 
-  const server = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => {
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
     const query = queryOf(request);
     const state = query === undefined ? undefined : new URLSearchParams(query).get('state');
     if (query === undefined || !waiting || !state || !same(state, waiting.state))
@@ -62,11 +62,8 @@ export async function openListener(redirect_host: string, redirect_ports: readon
       answer: (status, html) => end(response, status, html),
       redirect: (url) => end(response, 303, '', { location: url }),
     });
-  });
-  server.headersTimeout = REQUEST;
-  server.requestTimeout = REQUEST;
-  server.maxConnections = 64;
-  const port = await listen(server, redirect_host === '[::1]' ? '::1' : '127.0.0.1', redirect_ports);
+  };
+  const { port, servers } = await listen(handle, redirect_host, redirect_ports);
 
   const redirect_uri = `http://${redirect_host}:${port}${PATH}`;
 
@@ -88,8 +85,7 @@ export async function openListener(redirect_host: string, redirect_ports: readon
         };
       }),
     async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
+      for (const server of servers) close(server);
     },
   };
 }
@@ -112,20 +108,57 @@ function same(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
-async function listen(server: Server, address: string, ports: readonly number[]): Promise<number> {
+/** Which a browser takes for `localhost` is its own, so both are heard where there are both, at one port. */
+const ADDRESSES: Readonly<Record<string, readonly string[]>> = { '[::1]': ['::1'], localhost: ['127.0.0.1', '::1'] };
+/** A family that this machine does not have. */
+const ABSENT: readonly string[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL', 'EPROTONOSUPPORT'];
+/** How many ports of the system's choice are tried: the other family may have one of them taken. */
+const TRIES = 8;
+
+async function listen(
+  handle: RequestListener,
+  redirect_host: string,
+  ports: readonly number[],
+): Promise<{ readonly port: number; readonly servers: readonly Server[] }> {
+  const addresses = ADDRESSES[redirect_host] ?? ['127.0.0.1'];
   const faults: string[] = [];
-  for (const port of ports.length > 0 ? ports : [0]) {
-    const fault = await new Promise<string | undefined>((resolve) => {
-      const failed = (error: Error) => resolve(codeOf(error));
-      server.once('error', failed);
-      server.listen(port, address, () => {
-        server.off('error', failed);
-        resolve(undefined);
-      });
-    });
-    if (fault === undefined) return (server.address() as AddressInfo).port;
-    faults.push(`${port} (${fault})`);
+  for (const wanted of ports.length > 0 ? ports : Array.from({ length: TRIES }, () => 0)) {
+    const servers: Server[] = [];
+    let [port, fault]: [number, string | undefined] = [wanted, undefined];
+    for (const address of addresses) {
+      const opened = await open(handle, address, port);
+      if (typeof opened !== 'string') {
+        servers.push(opened);
+        port = (opened.address() as AddressInfo).port;
+      } else if (addresses.length === 1 || !ABSENT.includes(opened)) fault ??= opened;
+    }
+    if (fault === undefined && servers.length > 0) return { port, servers };
+    // Whoever else has the other family there would be sent the browser.
+    for (const server of servers) close(server);
+    faults.push(`${port} (${fault ?? 'no address'})`);
   }
   const hint = 'end the program that uses the port, then try again';
-  throw new CurfewError('busy', `no redirect port of ${address} can be used: ${faults.join(', ')}`, { hint });
+  const tried = [...new Set(faults)].join(', ');
+  throw new CurfewError('busy', `no redirect port of ${addresses.join(' and ')} can be used: ${tried}`, { hint });
+}
+
+/** @returns the server, or the code of what went wrong */
+async function open(handle: RequestListener, address: string, port: number): Promise<Server | string> {
+  const server = createServer({ connectionsCheckingInterval: 1_000 }, handle);
+  server.headersTimeout = REQUEST;
+  server.requestTimeout = REQUEST;
+  server.maxConnections = 64;
+  return await new Promise((resolve) => {
+    const failed = (error: Error) => resolve(codeOf(error));
+    server.once('error', failed);
+    server.listen(port, address, () => {
+      server.off('error', failed);
+      resolve(server);
+    });
+  });
+}
+
+function close(server: Server): void {
+  server.close();
+  server.closeAllConnections();
 }

@@ -5,36 +5,56 @@ import { existsSync } from 'node:fs';
 import type { Host } from '../host.ts';
 import { windowsOpener } from './flow.ts';
 
+/** Milliseconds after which a command that still runs, or has ended well, is taken to have opened a browser. */
+const AT_ONCE = 1_000;
+
 /** @returns whether a browser could be started; the URL stands on stderr in any case */
 export async function openBrowser(host: Host, url: string): Promise<boolean> {
-  const words = commandFor(host, url);
-  const [command, ...args] = words;
-  if (command === undefined) return false;
+  for (const words of commandsFor(host, url)) if (await starts(host, words)) return true;
+  return false;
+}
+
+/** A command that fails at once opened nothing. */
+async function starts(host: Host, [command, ...args]: readonly string[]): Promise<boolean> {
+  if (command === undefined || [command, ...args].some((word) => word.includes('\0'))) return false;
   // What the browser's command writes must reach neither kubectl nor the terminal; what asked us is no business of it.
   const env = { ...host.env, KUBERNETES_EXEC_INFO: undefined };
   const child = spawn(command, args, { env, stdio: 'ignore', detached: true });
   child.unref();
   return await new Promise((resolve) => {
-    child.once('spawn', () => resolve(true));
+    setTimeout(() => resolve(true), AT_ONCE).unref();
     child.once('error', () => resolve(false));
+    child.once('exit', (code) => resolve(code === 0));
   });
 }
 
-function commandFor({ env, platform }: Host, url: string): readonly string[] {
-  if (env.BROWSER) return withUrl(splitWords(env.BROWSER), url);
+function commandsFor({ env, platform }: Host, url: string): readonly (readonly string[])[] {
+  if (env.BROWSER) return splitList(env.BROWSER, platform).map((command) => withUrl(splitWords(command), url));
   switch (platform) {
     case 'darwin':
-      return ['open', url];
+      return [['open', url]];
     case 'win32':
-      return ['rundll32', 'url.dll,FileProtocolHandler', url];
+      return [['rundll32', 'url.dll,FileProtocolHandler', url]];
     default:
       // Over SSH there is no screen: a browser in text mode would take the terminal away.
-      if (env.DISPLAY || env.WAYLAND_DISPLAY) return ['xdg-open', url];
-      return withUrl(windowsOpener(env, existsSync) ?? [], url);
+      if (env.DISPLAY || env.WAYLAND_DISPLAY) return [['xdg-open', url]];
+      return [withUrl(windowsOpener(env, existsSync) ?? [], url)];
   }
 }
 
-function withUrl(words: readonly string[], url: string): readonly string[] {
+/**
+ * The commands of `BROWSER`, in the order in which they are tried: with colons between (Debian, xdg-open, Python), except in
+ * quotes, behind a backslash, and where the list would be one of Windows.
+ */
+export function splitList(text: string, platform: NodeJS.Platform): readonly string[] {
+  const commands =
+    platform === 'win32' ? [text] : (text.match(/(?:\\.|'[^']*'?|"(?:\\.|[^"\\])*"?|[^:'"\\])+/gs) ?? []);
+  return commands.filter((command) => command.trim() !== '');
+}
+
+function withUrl(given: readonly string[], url: string): readonly string[] {
+  // Python's way to say that it runs on beside.
+  const words = given.at(-1) === '&' ? given.slice(0, -1) : given;
   if (words.length === 0) return [];
   return words.some((word) => word.includes('%s')) ? words.map((word) => word.replaceAll('%s', url)) : [...words, url];
 }

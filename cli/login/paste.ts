@@ -24,15 +24,19 @@ export function openPasteWay(
       const authorization = await provider.authorize({ ...ask, redirect_uri });
       host.say(`log in, in any browser, at: ${authorization.url}`);
       host.say(`after it the browser shows an error, at an address that begins with ${redirect_uri}`);
-      const brought = await authorization.finish(await askForAnswer(host, authorization, signal));
+      const brought = await askForAnswer(host, authorization, signal);
       return { ...brought, tell: async () => undefined };
     },
     async [Symbol.asyncDispose]() {},
   };
 }
 
-/** @returns the query of the redirect */
-async function askForAnswer(host: Host, authorization: Authorization, signal: AbortSignal): Promise<string> {
+/** What is pasted may be anything: it is asked for again, a few times. */
+async function askForAnswer(
+  host: Host,
+  authorization: Authorization,
+  signal: AbortSignal,
+): Promise<Awaited<ReturnType<Authorization['finish']>>> {
   const until = performance.now() + LOGIN_DEADLINE;
   for (let tries = 1; ; tries++) {
     const left = Math.max(1, until - performance.now());
@@ -40,14 +44,27 @@ async function askForAnswer(host: Host, authorization: Authorization, signal: Ab
     signal.throwIfAborted();
     if (text === undefined) throw new CurfewError('login_failed', 'nothing was pasted');
     const query = queryOf(text, authorization);
-    if (query.fault === undefined) return query.text;
-    if (tries === TRIES) throw new CurfewError('login_failed', query.fault);
-    host.say(`${query.fault}: once more`);
+    const tried = query.fault === undefined ? await finish(authorization, query) : refusal(query.fault);
+    if (!(tried instanceof CurfewError)) return tried;
+    if (tries === TRIES) throw tried;
+    host.say(`${tried.message}: once more`);
+  }
+}
+
+const refusal = (fault: string) => new CurfewError('login_failed', fault);
+
+/** A code alone may be no code at all: the identity provider says so, and the right one is still good. */
+async function finish(authorization: Authorization, { text, is_code }: { text: string; is_code?: true | undefined }) {
+  try {
+    return await authorization.finish(text);
+  } catch (error) {
+    if (is_code && error instanceof CurfewError && error.code === 'login_failed') return error;
+    throw error;
   }
 }
 
 type Query =
-  | { readonly text: string; readonly fault?: undefined }
+  | { readonly text: string; readonly is_code?: true | undefined; readonly fault?: undefined }
   | { readonly fault: string; readonly text?: undefined };
 
 /** A whole address, its query alone, or the code alone, which PKCE holds to this login. */
@@ -61,7 +78,10 @@ export function queryOf(pasted: string, { state, withCode }: Pick<Authorization,
       ? text
       : undefined;
   if (query === undefined) {
-    return /^https?:/i.test(text) ? { fault: 'that address has no code in it' } : { text: withCode(text) };
+    if (/^https?:/i.test(text)) return { fault: 'that address has no code in it' };
+    // RFC 6749 A.11
+    if (!/^[\x21-\x7e]{1,4096}$/.test(text)) return { fault: 'that is neither an address nor a code' };
+    return { text: withCode(text), is_code: true };
   }
   const parameters = new URLSearchParams(query.split('#', 1)[0]);
   if (!parameters.has('code') && !parameters.has('error')) return { fault: 'that address has no code in it' };

@@ -5,16 +5,35 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { openListener } from '../../cli/login/listener.ts';
-import { splitWords } from '../../cli/login/open_browser.ts';
+import { openBrowser, splitList, splitWords } from '../../cli/login/open_browser.ts';
 import { page } from '../../cli/login/page.ts';
 import { freePort } from '../cluster/ports.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import { run } from '../support/run.ts';
 import { type Desk, openDesk } from './desk.ts';
+import { testHost } from './host.ts';
 
 const get = (url: string) => fetch(url, { redirect: 'manual' });
 
 describe('the listener', () => {
+  it('hears localhost in both families at one port, and takes no port that another has in one of them', async () => {
+    await using listener = await openListener('localhost', []);
+    const { port } = new URL(listener.redirect_uri);
+    const heard = async (host: string) => (await get(`http://${host}:${port}/callback?state=wrong`)).status;
+    assert.deepEqual([await heard('127.0.0.1'), await heard('[::1]')], [404, 404]);
+    const [first, second] = [await freePort(), await freePort()];
+    const squatter = createServer().listen(first, '::1');
+    await once(squatter, 'listening');
+    try {
+      await using other = await openListener('localhost', [first, second]);
+      assert.equal(new URL(other.redirect_uri).port, String(second));
+      await assert.rejects(openListener('localhost', [first]), /no redirect port of 127\.0\.0\.1 and ::1 .*EADDRINUSE/);
+      await assert.rejects(fetch(`http://127.0.0.1:${first}/callback`), TypeError);
+    } finally {
+      squatter.close();
+    }
+  });
+
   it('takes the visit with its state once, and ignores wrong states, other paths and other methods (P9)', async () => {
     await using listener = await openListener('127.0.0.1', []);
     const { redirect_uri } = listener;
@@ -152,6 +171,8 @@ describe('BROWSER', () => {
       '$(id)',
     ]);
     assert.deepEqual(splitWords('  '), []);
+    assert.deepEqual(splitList('a b:c %s::"d:e" f:\\:g: ', 'linux'), ['a b', 'c %s', '"d:e" f', '\\:g']);
+    assert.deepEqual(splitList('C:\\browser.exe', 'win32'), ['C:\\browser.exe']);
   });
 });
 
@@ -161,4 +182,21 @@ describe('the page', () => {
     assert.ok(!html.includes('<script') && html.includes('&#60;script&#62;alert(&#34;1&#34;)'));
     assert.ok(!/(src|href|url\()/.test(html));
   });
+});
+
+describe('BROWSER as a list', () => {
+  for (const [list, opened] of [
+    ['no-such-browser:true', true],
+    ['false:true', true],
+    ['no-such-browser:false', false],
+    ['false', false],
+    ['sh -c "exit 3" %s:sleep 5 &', false],
+    [':: :true', true],
+  ] as const)
+    it(`${list} ${opened ? 'opens one' : 'opens none, and nothing hangs'}`, async () => {
+      assert.equal(
+        await openBrowser(testHost({ PATH: process.env.PATH ?? '', BROWSER: list }), 'http://x.example/'),
+        opened,
+      );
+    });
 });

@@ -72,7 +72,23 @@ describe('a login by paste', () => {
     const second = await begin();
     using __ = second.pty;
     second.pty.write('nonsense that is no code\r');
-    await second.pty.waitFor(/curfew: error: the identity provider at \S+ refused: invalid_grant/);
+    await second.pty.waitFor(/curfew: the identity provider at \S+ refused: invalid_grant.*: once more/);
+    await second.pty.waitFor('paste that address');
+    second.pty.write('héllo\r');
+    await second.pty.waitFor('curfew: that is neither an address nor a code: once more');
+    await second.pty.waitFor('paste that address');
+    second.pty.write(`${await leftAt(second.address)}\r`);
+    await succeeds(second.pty);
+    const third = await begin();
+    using ___ = third.pty;
+    for (const again of [true, true, false]) {
+      third.pty.write('nonsense\r');
+      await third.pty.waitFor(
+        again ? ': once more' : /curfew: error: the identity provider at \S+ refused: invalid_grant/,
+      );
+      if (again) await third.pty.waitFor('paste that address');
+    }
+    assert.equal((await third.pty.exit).code, 77);
     assert.doesNotMatch(second.pty.output(), /nonsense/);
   });
 
