@@ -127,7 +127,7 @@ async function conclude(transaction: Transaction, broker: Broker, wanted: Wanted
   const standing = await permitAgain(transaction, broker, wanted, now);
   if ('refused' in standing) return standing;
   const { session, asked, verdict, account } = standing;
-  if (!account || !isOf(secret, account)) return letGo(transaction, secret, now);
+  if (!account || !isOf(wanted, secret, standing)) return letGo(transaction, secret, now);
   if (!(await isHeld(transaction, secret, session))) {
     return { held: await holdSecret(transaction, session, asked.cluster, account, verdict.session_end, now) };
   }
@@ -176,7 +176,7 @@ async function holdAnother(
   const standing = await permitAgain(transaction, broker, wanted, now);
   if ('refused' in standing) return standing;
   const { session, asked, verdict, account } = standing;
-  if (!account || !isOf(secret, account)) return letGo(transaction, secret, now);
+  if (!account || !isOf(wanted, secret, standing)) return letGo(transaction, secret, now);
   return { held: await holdSecret(transaction, session, asked.cluster, account, verdict.session_end, now) };
 }
 
@@ -200,8 +200,10 @@ async function permitAgain(
   return standing;
 }
 
-function isOf(secret: BoundSecret, { namespace, name }: { readonly namespace: string; readonly name: string }) {
-  return secret.namespace === namespace && secret.service_account === name;
+/** Whether the Secret is that of whom the session acts as now, at the API server that was asked. */
+function isOf({ cluster }: Wanted, secret: BoundSecret, { asked, account }: Permitted): boolean {
+  if (asked.cluster.server !== cluster.server) return false;
+  return secret.namespace === account?.namespace && secret.service_account === account.name;
 }
 
 async function letGo(transaction: Transaction, { name }: BoundSecret, now: Seconds): Promise<'another_account'> {

@@ -132,6 +132,14 @@ const CHANGES: Readonly<Record<string, Change>> = {
       assert.equal((await service.reload({ clusters: changed })).outcome, 'reloaded');
     },
   },
+  'the cluster has another API server': {
+    ends: false,
+    stays: true,
+    happens: async () => {
+      const changed = clusters({ server: 'https://127.0.0.1:1' });
+      assert.equal((await service.reload({ clusters: changed })).outcome, 'reloaded');
+    },
+  },
   'its person acts as another ServiceAccount': {
     ends: false,
     happens: async () => {
