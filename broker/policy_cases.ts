@@ -18,6 +18,7 @@ import { parseTime } from './rfc3339.ts';
 /** What a case may expect to be denied for. */
 const DENIALS = [
   ...REASONS.filter((reason) => reason !== 'session_ended'),
+  'groups',
   'not_admitted',
   'invalid_target',
   'rule_error',

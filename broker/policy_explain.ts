@@ -4,7 +4,7 @@
 import { formatDuration } from '../shared/duration.ts';
 import { combine, type Limits, type WholeLimits } from '../shared/limits.ts';
 import { type Match, matches, type Policy, resolveLimits, type Target, type Yield } from '../shared/policy.ts';
-import { type Cluster, type Config, ceilingLimits, clusterNamed } from './config.ts';
+import { type Cluster, type Config, ceilingLimits, clusterNamed, groupsTighten } from './config.ts';
 import { admits } from './identity.ts';
 import { factsOf, type Question } from './policy_question.ts';
 import { formatTime } from './rfc3339.ts';
@@ -114,12 +114,15 @@ function sayQuestion({ user, target, address, time }: Question): Row[] {
   ];
 }
 
-function sayAdmitted({ identity_provider }: Config, { user }: Question, cluster: Cluster): Row[] {
+function sayAdmitted(config: Config, { user }: Question, cluster: Cluster): Row[] {
+  const { identity_provider } = config;
   const say = (allowed: readonly string[], setting: string, code: string): Row => {
     const groups = `${setting}.allowed_groups: ${allowed.join(', ')}`;
     return admits(allowed, user.groups) ? ['admitted', `by ${groups}`] : ['denied', `${code}: in none of ${groups}`];
   };
+  const lost = user.groups.length === 0 && groupsTighten(config);
   return [
+    ...(lost ? [['denied', 'groups: there is none, and the policy is tighter for some groups']] : []),
     say(identity_provider.allowed_groups, 'identity_provider', 'not_admitted'),
     say(cluster.allowed_groups, `cluster ${cluster.name}`, 'invalid_target'),
   ];

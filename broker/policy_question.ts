@@ -6,7 +6,7 @@ import { CurfewError } from '../shared/errors.ts';
 import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
 import type { Seconds } from '../shared/time.ts';
 import { resolveTarget, ruleFacts, type Unresolved } from './broker.ts';
-import { type Cluster, type Config, targetLimits } from './config.ts';
+import { type Cluster, type Config, groupsTighten, targetLimits } from './config.ts';
 import { admits } from './identity.ts';
 import { parseTime } from './rfc3339.ts';
 import type { RuleFacts } from './rules/facts.ts';
@@ -27,10 +27,12 @@ export const ASSUMED_ADDRESS = '127.0.0.1';
 
 export type Answer =
   | { readonly limits: ResolvedLimits }
-  | { readonly refused: 'not_admitted' | Unresolved['refused']; readonly rule?: string | undefined };
+  | { readonly refused: 'groups' | 'not_admitted' | Unresolved['refused']; readonly rule?: string | undefined };
 
 export function answerTo(config: Config, question: Question): Answer {
   const { user, target, login_address, time } = question;
+  // As a login: somebody without groups cannot be told from somebody whose groups got lost on the way.
+  if (user.groups.length === 0 && groupsTighten(config)) return { refused: 'groups' };
   if (!admits(config.identity_provider.allowed_groups, user.groups)) return { refused: 'not_admitted' };
   const cluster = config.clusters.find(({ name }) => name === target.cluster);
   if (target.cluster !== undefined && !cluster) return { refused: 'invalid_target' };

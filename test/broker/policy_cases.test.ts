@@ -111,6 +111,7 @@ describe('a case comes out as the engine decides', () => {
     ],
     ['a cluster that does not admit', { cluster: 'prod-eu', groups: ['dev'], expect: { deny: 'invalid_target' } }],
     ['a cluster that there is not', { cluster: 'lab', expect: { deny: 'invalid_target' } }],
+    ['T14 a person without groups, where a rule is tighter for some', { groups: [], expect: { deny: 'groups' } }],
     ['a person who may not log in', { groups: ['guests'], expect: { deny: 'not_admitted' } }],
     [
       'a rule that ends the session',

@@ -159,6 +159,7 @@ describe('policy explain says', () => {
       ['not_admitted: in none of identity_provider.allowed_groups: sre, platform'],
     ]);
     assert.deepEqual(words(await explain({}, idp), 'admitted').length, 2);
+    assert.match(words(await explain({ groups: '', cluster: 'dev' }), 'denied').join(), /^groups: there is none/);
   });
 
   test('that the login is too weak', async () => {
