@@ -13,6 +13,8 @@ import { watchedClock } from './clock_watch.ts';
 import { type Config, longestTaken } from './config.ts';
 import { FailingAddresses } from './failed_logins.ts';
 import { startDeliveries } from './hooks.ts';
+import { type ConnectionLimits, fewFor, limitsFor } from './http/connections.ts';
+import { descriptorLimit } from './http/descriptors.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
@@ -136,13 +138,14 @@ export async function startService(config: Config, around: Surroundings): Promis
   };
   await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
   const readiness: Readiness = { accepting: true, draining: false, storeFault: storeWatch.fault };
-  const app = createServer(broker, { log, readiness, tls });
+  const descriptors = await descriptorLimit();
+  const app = createServer(broker, { log, readiness, tls, limits: limitsFor(descriptors) });
   const stopSweeper = startSweeper(broker, log);
   const stopFlushing = startFlushing(touches, store, log);
   const stopDeliveries = startDeliveries(broker);
   deletions = startDeletions(broker);
   const stopPolling = startPolling(broker);
-  const measured = await startMetrics(broker);
+  const measured = await startMetrics(broker, fewFor(descriptors));
   const url = await listenAt(app, 'listen', config.listen).catch(async (error: unknown) => {
     await measured?.close();
     throw error;
@@ -197,12 +200,12 @@ export async function startService(config: Config, around: Surroundings): Promis
 }
 
 /** Before the broker itself listens, so that a place that is taken stops the start. */
-async function startMetrics(broker: Broker) {
+async function startMetrics(broker: Broker, limits: ConnectionLimits) {
   const { config, store, metrics, now } = broker;
   if (!config.metrics) return undefined;
   const { token_ttl } = config.policy.limits;
   metrics.restore(await store.read((db) => mintedSince(db, between(token_ttl, now()))));
-  const app = createMetricsServer(broker);
+  const app = createMetricsServer(broker, limits);
   const url = await listenAt(app, 'metrics', config.metrics);
   return { url: `${url}/metrics`, close: () => app.close() };
 }

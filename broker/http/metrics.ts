@@ -5,16 +5,18 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import type { Broker } from '../broker.ts';
 import { countOverdue } from '../kubernetes/bound_secrets.ts';
 import { countLiving } from '../living_sessions.ts';
+import { type ConnectionLimits, Connections } from './connections.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
 const REQUEST_MS = 5_000;
 
-export function createMetricsServer(broker: Broker): FastifyInstance {
+export function createMetricsServer(broker: Broker, limits: ConnectionLimits): FastifyInstance {
   const app: FastifyInstance = Fastify({
     http: { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
     bodyLimit: 1,
     forceCloseConnections: true,
   });
+  new Connections(app.server, limits, () => undefined);
   const { metrics } = broker;
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.render(await lookUp(broker))),

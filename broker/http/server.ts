@@ -8,6 +8,7 @@ import { createProofVerifier } from '../dpop.ts';
 import { type TlsPair, tlsOptions } from '../tls.ts';
 import { sendError } from './answer.ts';
 import { tellAddresses } from './client_address.ts';
+import { type ConnectionLimits, Connections } from './connections.ts';
 import { LARGEST_BODY } from './form.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
@@ -22,6 +23,8 @@ import { webhookRoutes } from './webhooks.ts';
 const REQUEST_MS = 8_000;
 const HEADERS_MS = 5_000;
 const KEEP_ALIVE_MS = 30_000;
+const HANDSHAKE_MS = 5_000;
+const SAY_MS = 60_000;
 
 export interface Readiness {
   /** False from the first word of a stop on, so that whoever routes requests sends them elsewhere. */
@@ -37,9 +40,10 @@ export interface ServerOptions {
   readonly readiness: Readiness;
   /** TLS material in PEM; plain HTTP without it. */
   readonly tls?: TlsPair | undefined;
+  readonly limits: ConnectionLimits;
 }
 
-export function createServer(broker: Broker, { log, readiness, tls }: ServerOptions): FastifyInstance {
+export function createServer(broker: Broker, { log, readiness, tls, limits }: ServerOptions): FastifyInstance {
   const { config } = broker;
   const http = {
     ...{ headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
@@ -57,9 +61,14 @@ export function createServer(broker: Broker, { log, readiness, tls }: ServerOpti
     frameworkErrors: answerBadTarget,
   };
   const app: FastifyInstance = tls
-    ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls) } })
+    ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls), handshakeTimeout: HANDSHAKE_MS } })
     : Fastify({ ...common, http });
 
+  const connections = new Connections(app.server, limits, sayNowAndThen(log));
+  app.addHook('preClose', (done) => {
+    connections.close();
+    done();
+  });
   keepFromCaches(app.server);
   tellAddresses(app, config.trusted_proxies);
   app.addHook('onRequest', ({ raw }, _reply, done) => {
@@ -133,6 +142,21 @@ function asFailure(error: unknown): CurfewError {
     });
   }
   return new CurfewError('internal', 'unexpected error', { cause: error });
+}
+
+/** One line in a minute, whatever is cut. */
+function sayNowAndThen(log: Logger): () => void {
+  let count = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const say = () => {
+    if (count > 0) log.warn({ connections: count }, 'connections that sent nothing were cut: there were too many');
+    timer = count > 0 ? setTimeout(say, SAY_MS).unref() : undefined;
+    count = 0;
+  };
+  return () => {
+    count += 1;
+    if (timer === undefined) say();
+  };
 }
 
 function nameOf(error: unknown): string {

@@ -17,6 +17,8 @@ export interface BrokerOptions {
   /** PEM of the CA of its certificate. */
   readonly ca?: string | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** How many files and sockets it may have open, when fewer than usual. */
+  readonly descriptors?: number | undefined;
 }
 
 export type AuditLine = Readonly<Record<string, unknown>> & { readonly event: string };
@@ -35,10 +37,19 @@ export interface BrokerProcess {
 }
 
 /** Resolves when `/readyz` says so. @throws Error with what it wrote, when it ends instead */
-export async function startBroker({ configFile, url, ca, env = {} }: BrokerOptions): Promise<BrokerProcess> {
+export async function startBroker({
+  configFile,
+  url,
+  ca,
+  env = {},
+  descriptors,
+}: BrokerOptions): Promise<BrokerProcess> {
   const { broker } = await buildBundles();
   const inherited = { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...localTime(), ...compileCache() };
-  const child = spawn(process.execPath, [broker, 'serve', '--config', configFile], {
+  const command = [process.execPath, broker, 'serve', '--config', configFile] as const;
+  const limited = ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command] as const;
+  const [program, ...parameters] = descriptors === undefined ? command : limited;
+  const child = spawn(program, parameters, {
     env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
