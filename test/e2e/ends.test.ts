@@ -151,7 +151,7 @@ describe('segments', () => {
     assert.equal((await emil.kubectl(['--context', 'dev', 'get', 'namespaces'])).code, 0);
   });
 
-  test('a request over all namespaces is judged by the shortest limit among them, one for nodes is not', async () => {
+  test('H11 a request over all namespaces is judged by the shortest limit among them, nodes/proxy by all; nodes are not', async () => {
     const emil = await loggedIn('emil', { age: 400, cluster: 'prod' });
     const token = await tokenOf(emil, 'prod');
     const nodes = await withToken(emil, 'prod', token, 'get', 'nodes');
