@@ -70,7 +70,10 @@ export async function isKnown({ db }: Transaction, { iss, sub, idp_sid }: Meant)
   const found = sub === undefined ? inIt : inIt.where('sub', '=', sub);
   if (await found.executeTakeFirst()) return true;
   if (sub === undefined) return false;
-  return (await opened.where('sub', '=', sub).where('idp_sid', 'is', null).executeTakeFirst()) !== undefined;
+  const unsaid = opened.where('sub', '=', sub).where('idp_sid', 'is', null);
+  // Two questions, as there is an index for each.
+  const [living, over] = [unsaid.where('ended_at', 'is', null), unsaid.where('ended_at', 'is not', null)];
+  return ((await living.executeTakeFirst()) ?? (await over.executeTakeFirst())) !== undefined;
 }
 
 /** Acknowledged, it does not come again: whoever runs the broker is to see that it hit nobody. */
