@@ -33,7 +33,7 @@ import type { Standing } from './store/audit_head.ts';
 import { refuseLostStore, StoreGuard } from './store/guard.ts';
 import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
-import { sayStoreFault } from './store/words.ts';
+import { isDiskFault, sayStoreFault } from './store/words.ts';
 import { watchStore } from './store_watch.ts';
 import { startSweeper, sweep } from './sweeper.ts';
 import { readTlsPair, watchTls } from './tls.ts';
@@ -263,6 +263,10 @@ async function openStore(
   } catch (cause) {
     if (cause instanceof CurfewError) throw cause;
     const why = sayStoreFault(cause) ?? codeOf(cause);
+    if (isDiskFault(cause)) {
+      const hint = 'mend the disk that is named, then start again';
+      throw new CurfewError('store', `the store ${file} cannot be opened: ${why}`, { cause, hint });
+    }
     throw new CurfewError('configuration', `store.sqlite.file: ${file} cannot be opened: ${why}`, { cause });
   }
 }

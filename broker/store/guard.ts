@@ -84,6 +84,11 @@ export class StoreGuard {
     }
   }
 
+  /** After a group that failed: what it wrote all the same was ours. */
+  undone(): void {
+    if (this.#files.exchanged() === undefined) this.#files.note();
+  }
+
   /** Now and then. @returns what keeps the store from being used */
   look(): string | undefined {
     try {

@@ -57,7 +57,7 @@ export interface StoreOptions {
 /** What a service does with a store, beyond what commands do. */
 export interface Serving {
   readonly clock: StoreClock;
-  readonly guard: Pick<StoreGuard, 'fault' | 'check' | 'committed'>;
+  readonly guard: Pick<StoreGuard, 'fault' | 'check' | 'committed' | 'undone'>;
   /** All that there was has been declared over by a command beside us. Nothing is committed until this has resolved. */
   readonly onEpoch: (standing: Standing) => Promise<void>;
 }
@@ -284,6 +284,7 @@ async function commitGroup(
   } catch (error) {
     // After some errors (disk full, I/O) SQLite has rolled back by itself.
     await sql`rollback`.execute(db).catch(() => undefined);
+    serving?.guard.undone();
     throw error;
   }
 }

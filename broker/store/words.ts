@@ -4,7 +4,7 @@
 export function sayStoreFault(error: unknown): string | undefined {
   const { errcode, code } = causeOf(error);
   if (errcode === undefined) return code === undefined ? undefined : (FILE_FAULTS[code] ?? code);
-  return SQLITE_FAULTS[errcode & 0xff] ?? `SQLite says ${errcode}`;
+  return SQLITE_FAULTS[errcode] ?? SQLITE_FAULTS[errcode & 0xff] ?? `SQLite says ${errcode}`;
 }
 
 const SQLITE_FAULTS: Readonly<Record<number, string>> = {
@@ -17,6 +17,8 @@ const SQLITE_FAULTS: Readonly<Record<number, string>> = {
   13: "no space is left on the store's disk",
   14: "the store's file cannot be opened: its folder must be there and be writable",
   26: "the store's file is not a database",
+  // SQLITE_IOERR_SHMSIZE: the index beside the log cannot grow.
+  4874: "no space is left on the store's disk",
 };
 const FILE_FAULTS: Readonly<Record<string, string>> = {
   ENOSPC: "no space is left on the store's disk",
@@ -24,6 +26,13 @@ const FILE_FAULTS: Readonly<Record<string, string>> = {
   EROFS: "the store's file or disk is read-only",
   EIO: "the store's disk fails (I/O error)",
 };
+
+/** Whether it is the disk's fault, and no setting's. */
+export function isDiskFault(error: unknown): boolean {
+  const { errcode, code } = causeOf(error);
+  if (errcode !== undefined) return [10, 13].includes(errcode & 0xff);
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EIO';
+}
 
 function causeOf(error: unknown): { readonly errcode?: number; readonly code?: string } {
   let inner = error;
