@@ -127,7 +127,7 @@ export const CODES = {
     exit: EXIT.configuration,
     status: 400,
     error: 'invalid_target',
-    hint: 'run: kubectl curfew status, to see the clusters there are',
+    hint: 'ask who runs curfew-broker for access to this cluster, and whether its name is right',
   },
   // clusters whose API server takes no flags
   api_server: AWAY,
