@@ -63,6 +63,13 @@ test('H10 on a store of 0.4.0 the first start says until when, and no later one 
   }
 });
 
+test('H10 a first start by a clock that was far ahead opens no door once the clock is right', async () => {
+  const file = path.join(folder, 'ahead.db');
+  await leftBy040(file, 1);
+  const ahead = await started(file, 4_000_000_000);
+  assert.equal(isOldTokenId(randomId(), ahead, NOW), false);
+});
+
 test('H10 on a new store, and on one of 0.4.0 without a session, no such id is ever judged', async () => {
   const empty = path.join(folder, 'empty.db');
   await leftBy040(empty, 0);

@@ -228,13 +228,4 @@ describe('on a store of 0.4.0', () => {
       await own.stop();
     }
   });
-
-  test('H10 a first start by a clock far ahead opens no door for years', async () => {
-    const right = service.now;
-    service.now = seconds(4_000_000_000);
-    await migrated(service);
-    service.now = right;
-    await service.restart();
-    assert.deepEqual(await ask({ jti: old() }), CONSTANT);
-  });
 });
