@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
+import { administer } from '../../broker/administration.ts';
 import { verifyRecord } from '../../broker/audit_commands.ts';
 import { loadConfig } from '../../broker/config.ts';
 import { freeNames, type Wish } from '../../broker/name_commands.ts';
@@ -99,10 +99,10 @@ describe('names free', () => {
 
   test('all of them, more than one transaction takes', async () => {
     const people = Array.from({ length: 205 }, () => email());
-    const database = new DatabaseSync(service.storeFile);
-    const insert = database.prepare('insert into person (iss, sub, username) values (?, ?, ?)');
-    for (const name of people) insert.run(service.issuer.issuer, name, `curfew:${name}`);
-    database.close();
+    const rows = people.map((name) => ({ iss: service.issuer.issuer, sub: name, username: `curfew:${name}` }));
+    await administer(await config(), (store) =>
+      store.transaction(({ db }) => db.insertInto('person').values(rows).execute()),
+    );
     assert.equal((await refusal({ sub: `x${people[0]}`, email: people[0] })).reason, 'username_taken');
     assert.ok((await free({ all: true })).length >= 205);
     assert.deepEqual(await free({ all: true }), ['ok: nobody holds a name']);

@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { administer } from '../../broker/administration.ts';
+import { loadConfig } from '../../broker/config.ts';
+import { fromMilliseconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import { claimsOf } from '../support/holder.ts';
@@ -214,9 +216,11 @@ describe('a session that has ended', () => {
 
   it('in this very second by the clock of the IdP is waited out, and the person asked once more (S21)', async () => {
     const flags = ['--broker', desk.url, '--ca-file', desk.ca_file];
-    const database = new DatabaseSync(path.join(desk.dir, 'curfew.db'));
-    database.exec("update login_after set instant = unixepoch() + 15 where kind = 'sub'");
-    database.close();
+    const config = await loadConfig(path.join(desk.dir, 'broker.yaml'), { env: process.env });
+    const instant = fromMilliseconds(Date.now() + 15_000);
+    await administer(config, (store) =>
+      store.transaction(({ db }) => db.updateTable('login_after').set({ instant }).execute()),
+    );
     const logins = desk.idp.logins;
     const result = await desk.curfew(['login', ...flags]);
     assert.equal(result.code, 0, result.stderr);
