@@ -39,6 +39,19 @@ export async function ensureBinaries(log: Log = logToStderr): Promise<Binaries> 
   return Object.fromEntries(entries.map(({ key, path }) => [key, path])) as Binaries;
 }
 
+/** One program beside those of the control plane. @returns its path */
+export async function ensureProgram(program: Program, log: Log = logToStderr): Promise<string> {
+  const root = cacheFolder();
+  const path = join(root, cacheKey(program, await goToolchain(program.module.folder)), program.name);
+  if (existsSync(path)) return path;
+  await mkdir(root, { recursive: true });
+  const onWait = () => log('another process is building the test cluster: waiting for it');
+  await withLock(join(root, 'lock.db'), onWait, async () => {
+    if (!existsSync(path)) await buildInto(root, program, path, log);
+  });
+  return path;
+}
+
 export function cacheFolder(): string {
   const { CURFEW_TEST_CACHE, XDG_CACHE_HOME } = process.env;
   return join(CURFEW_TEST_CACHE || XDG_CACHE_HOME || join(homedir(), '.cache'), 'curfew-test');
