@@ -367,8 +367,9 @@ describe('while the store fails', () => {
     const holder = failing.holder();
     const { refresh_token = '' } = (await failing.login(holder)).granted;
     const store = new DatabaseSync(failing.storeFile);
-    store.exec('alter table session rename to hidden');
+    store.exec('pragma busy_timeout = 5000; alter table audit rename to unwritten');
     assert.equal((await holder.renew(refresh_token, 'dev')).status, 503);
+    store.exec('alter table unwritten rename to audit; alter table session rename to hidden');
     const now = await scrape(failing.metrics_url);
     assert.equal(now.value('curfew_store_transaction_duration_seconds_count', { outcome: 'failed' }), 1);
     assert.equal(now.value('curfew_sessions_living'), undefined);
