@@ -116,7 +116,7 @@ export const CODES = {
   unknown_session: { ...ID_TOKEN, error: 'invalid_grant' },
   unknown_broker: {
     exit: EXIT.login_required,
-    status: 400,
+    status: 403,
     error: 'access_denied',
     hint: 'ask who gave you this kubeconfig for the setup command',
   },

@@ -129,7 +129,7 @@ describe('a cluster with credential: service-account', () => {
       const documents = print(loaded, 'managed')
         .split('---\n')
         .map((text) => parse(text) as { kind: string });
-      assert.ok(documents.every(({ kind }) => /^(Namespace|ServiceAccount|Role|RoleBinding)$/.test(kind)));
+      assert.ok(documents.every(({ kind }) => /^(Namespace|ServiceAccount|(Cluster)?Role(Binding)?)$/.test(kind)));
       assert.throws(() => print(loaded, 'other'), { code: 'usage' });
     }
     const plain = await load({});

@@ -43,8 +43,18 @@ describe('what is left out', () => {
         'credential-change': 'login',
         'assurance-level-change': 'login',
         'device-compliance-change': 'end',
+        'risk-level-change': 'login',
+        'token-claims-change': 'ignore',
         'account-disabled': 'end',
         'account-purged': 'end',
+        'account-credential-change-required': 'login',
+        'credential-compromise': 'end',
+        'identifier-changed': 'ignore',
+        'identifier-recycled': 'end',
+        'recovery-activated': 'ignore',
+        'recovery-information-changed': 'ignore',
+        'sessions-revoked': 'end',
+        'tokens-revoked': 'end',
       },
     });
     assert.deepEqual([loaded.hooks, loaded.admins, loaded.metrics], [[], undefined, undefined]);

@@ -92,9 +92,10 @@ describe('T2', () => {
     const kids = ['../../etc/passwd', "' OR 1=1 --", 'https://evil.example/jwks', '__proto__', 'k'.repeat(256)];
     for (const [i, kid] of kids.entries())
       await world.refused(i === 0 ? 'id_token_signature' : 'id_token_key', world.token({}, { kid }));
-    for (const kid of [7, null, ['rsa'], { a: 1 }, 'k'.repeat(257), 'k'.repeat(1024 * 1024)]) {
+    for (const kid of [7, null, ['rsa'], { a: 1 }, 'k'.repeat(257)]) {
       await world.refused('id_token_invalid', world.token({}, { kid }));
     }
+    await world.refused('identity_too_large', world.token({}, { kid: 'k'.repeat(1024 * 1024) }));
     assert.deepEqual([...new Set(world.upstream.requests)].sort(), ['/.well-known/openid-configuration', '/jwks']);
   });
 
@@ -195,7 +196,7 @@ describe('T4', () => {
   });
 
   test('one larger than 16 KiB is refused before anything is asked of the IdP', async () => {
-    await world.refused('id_token_invalid', world.token({ padding: 'x'.repeat(16 * 1024) }));
+    await world.refused('identity_too_large', world.token({ padding: 'x'.repeat(16 * 1024) }));
     assert.deepEqual(world.upstream.requests, []);
   });
 });
