@@ -1,7 +1,6 @@
 // The threat model: the store's files deleted, cut off, exchanged or put back (S22), and what others may read of them.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import {
   appendFileSync,
   chmodSync,
@@ -15,11 +14,9 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { connect } from 'node:net';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { accept } from '../../broker/administration_commands.ts';
 import { check } from '../../broker/check.ts';
 import { loadConfig } from '../../broker/config.ts';
@@ -331,27 +328,4 @@ test('check tells of a store that others can read, and of one without a witness'
   } finally {
     await service.stop();
   }
-});
-
-test('a request that comes on an open connection once the broker takes none is told so: draining', async () => {
-  const service = await startTestService({ clusters: CLUSTERS });
-  const { hostname, port } = new URL(service.url);
-  const socket = connect(Number(port), hostname);
-  let answer = '';
-  socket.setEncoding('utf8').on('data', (text: string) => {
-    answer += text;
-  });
-  await once(socket, 'connect');
-  socket.write('GET /jwks HTTP/1.1\r\nHost: curfew\r\n');
-  await sleep(200);
-  const stopped = service.halt();
-  await until(() => service.log.some((line) => line.includes('stopping')), 'it does not stop');
-  await sleep(200);
-  socket.write('\r\n');
-  await once(socket, 'close');
-  assert.match(answer, /^HTTP\/1\.1 503 /);
-  assert.match(answer, /"reason":"draining"/);
-  assert.match(answer, /retry-after: 1/i);
-  await stopped;
-  await service.stop();
 });
