@@ -94,7 +94,7 @@ export interface ToSign {
     readonly session: WireSession;
     /** The session handle, after a login. */
     readonly handle?: string | undefined;
-  };
+  } & Pick<TokenReply, 'not_admitted'>;
 }
 
 /** A target as asked for, resolved: no cluster means the session as a whole. */
@@ -359,7 +359,7 @@ export async function recordMint(
 
 /** The reply that carries a Kubernetes token. Signs: only to be called after all that allows it is on disk. */
 export function signReply(keys: Keys, { to_sign }: ToSign): Granted {
-  const { claims, session, handle } = to_sign;
+  const { claims, session, handle, not_admitted } = to_sign;
   return {
     reply: {
       access_token: signToken(keys, claims),
@@ -368,6 +368,7 @@ export function signReply(keys: Keys, { to_sign }: ToSign): Granted {
       expires_in: (claims.exp - claims.iat) as Seconds,
       ...(handle !== undefined && { refresh_token: handle }),
       session,
+      ...(not_admitted && { not_admitted }),
     },
   };
 }

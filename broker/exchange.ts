@@ -36,6 +36,7 @@ import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { serviceAccountOf } from './kubernetes/service_accounts.ts';
 import { loginAfterOf } from './login_after.ts';
+import { notAdmitted } from './not_admitted.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
 import { consumeProof } from './proof_use.ts';
 import { livingOfPerson, randomHandle, settle } from './sessions.ts';
@@ -238,7 +239,8 @@ async function openOrRefuse(
     ...{ ...(retry && { retry }), replaces },
   });
   const wire = wireSession(session, asked.limits, verdict.session_end, now);
-  const bare = handleReply(handle, wire.session_end, now, wire);
+  const not_admitted = notAdmitted(config, session.idp_groups);
+  const bare = { ...handleReply(handle, wire.session_end, now, wire), ...not_admitted };
   if (!isCluster(asked)) return { reply: bare };
   const { address } = caller;
   const { cluster } = asked;
@@ -252,7 +254,7 @@ async function openOrRefuse(
     now,
     address,
   });
-  return { to_sign: { claims, session: wire, handle } };
+  return { to_sign: { claims, session: wire, handle, ...not_admitted } };
 }
 
 function isCluster(asked: Asked): asked is AskedCluster {

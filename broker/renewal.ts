@@ -19,6 +19,7 @@ import {
 import { requireClock } from './clock.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
+import { notAdmitted } from './not_admitted.ts';
 import { permit } from './permit.ts';
 import { consumeProof } from './proof_use.ts';
 import { revalidate } from './revalidation.ts';
@@ -95,5 +96,6 @@ async function renewOrRefuse(
     return { pending: { grant: 'renewal', session, wish, caller, cluster: asked.cluster, secret } };
   }
   const claims = await recordMint(transaction, { config, tokenIds }, session, asked, verdict, { now, address });
-  return { to_sign: { claims, session: wireSession(session, asked.limits, verdict.session_end, now) } };
+  const wire = wireSession(session, asked.limits, verdict.session_end, now);
+  return { to_sign: { claims, session: wire, ...notAdmitted(config, session.idp_groups) } };
 }

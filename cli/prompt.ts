@@ -42,6 +42,7 @@ function stateOf(machine: Machine, context: Key, record: SessionRecord | undefin
   const { username } = record.session;
   const directory = cacheDirectory(machine.env, machine);
   const entry = directory === undefined ? undefined : readEntry(machine, directory, context).entry;
+  if (!record.ended && record.not_admitted?.includes(context.cluster)) return { username, state: 'not admitted' };
   if (record.ended || entry?.refused) return { username, state: 'login required' };
   const known = entry?.session
     ? { session: entry.session, at: entry.minted_local }

@@ -17,6 +17,7 @@ import {
   forgetIfLasting,
   isDue,
   type Kept,
+  noteAdmission,
   noteVouched,
   refusesIdToken,
   type Vouching,
@@ -144,7 +145,7 @@ async function ask(client: Client, key: Key, { record, secret }: Kept, id_token?
 
 async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<Outcome> {
   if (answer.reply) {
-    noteVouched(client, kept, answer.reply.session);
+    noteAdmission(client, noteVouched(client, kept, answer.reply.session), answer.reply.not_admitted);
     const entry = entryOf(key, answer.reply, answer.asked_at);
     if (!entry || entry.token === kept.secret.handle) {
       throw new CurfewError('unavailable', `the broker gave no token for the cluster ${key.cluster}`);
@@ -157,6 +158,10 @@ async function conclude(client: Client, key: Key, { answer, kept, unvouched }: A
     unvouched === undefined
       ? told
       : { ...told, message: `the identity provider no longer vouches for the login: ${unvouched}` };
+  // There is such a cluster: the metadata has just said so.
+  if (refused.reason === 'invalid_target') {
+    noteAdmission(client, kept, [...new Set([...(kept.record.not_admitted ?? []), key.cluster])]);
+  }
   if (!FINAL.includes(refused.reason)) throw asError(client, refused, key.cluster);
   client.cache.write({ ...key, minted_local: answer.asked_at, session: answer.refusal.session, refused });
   if (OVER.includes(refused.reason)) keepEnd(client, (await dropRefresh(client, kept)).record, refused);

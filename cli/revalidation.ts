@@ -131,6 +131,13 @@ export function noteVouched(client: Client, kept: Kept, { revalidated_at, groups
   return keepRecord(client, kept, { ...record, session: { ...session, revalidated_at, groups, username } });
 }
 
+/** Notes which clusters do not admit the person, for `status`. Where a broker does not say, nothing is known of it. */
+export function noteAdmission(client: Client, kept: Kept, not_admitted: readonly string[] = []): void {
+  const { record } = kept;
+  if (!record.session || String(record.not_admitted ?? []) === String(not_admitted)) return;
+  keepRecord(client, kept, { ...record, not_admitted });
+}
+
 async function keepSecret(client: Client, { record }: Kept, secret: Secret): Promise<Kept> {
   const kept_in = await client.secrets.save(client.url, secret, record.kept_in);
   if (kept_in === undefined || kept_in === record.kept_in) return { record, secret };

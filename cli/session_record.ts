@@ -2,7 +2,7 @@
 
 import type { ResolvedLimits } from '../shared/policy.ts';
 import { isSeconds, type Seconds } from '../shared/time.ts';
-import { isObject, isResolvedLimits, isWireSession, type WireSession } from '../shared/wire.ts';
+import { isObject, isResolvedLimits, isTexts, isWireSession, type WireSession } from '../shared/wire.ts';
 import type { Endpoints } from './broker.ts';
 import { isRemembered, type Remembered } from './cache/entry.ts';
 import { readOurs } from './cache/read.ts';
@@ -28,6 +28,8 @@ export interface SessionRecord {
   readonly session?: WireSession | undefined;
   /** Our clock when the broker told of the session. */
   readonly minted_local: Seconds;
+  /** Clusters that do not admit the person, as far as the broker has said: for words only. */
+  readonly not_admitted?: readonly string[] | undefined;
   /** Why the session is over, once the broker has said so. */
   readonly ended?: Remembered | undefined;
   /** Why the identity provider vouches for this login no more, in words for a person. */
@@ -95,13 +97,15 @@ export function parseRecord(text: string): SessionRecord | undefined {
   }
   if (!isObject(value) || value.version !== VERSION) return undefined;
   const { broker, endpoints, audiences, limits, kept_in, session, minted_local, ended, unvouched } = value;
+  const { not_admitted } = value;
   if (!isEndpoints(endpoints) || !isPlace(kept_in) || !isSeconds(minted_local)) return undefined;
   if (typeof broker !== 'string' || !isAudiences(audiences)) return undefined;
   if (limits !== undefined && !areLimits(limits)) return undefined;
   if (session !== undefined && !isWireSession(session)) return undefined;
+  if (not_admitted !== undefined && !isTexts(not_admitted)) return undefined;
   if (ended !== undefined && !isRemembered(ended)) return undefined;
   if (unvouched !== undefined && typeof unvouched !== 'string') return undefined;
-  return { broker, endpoints, audiences, limits, kept_in, session, minted_local, ended, unvouched };
+  return { broker, endpoints, audiences, limits, kept_in, session, minted_local, not_admitted, ended, unvouched };
 }
 
 function isAudiences(value: unknown): value is Readonly<Record<string, string>> {

@@ -47,6 +47,8 @@ export interface TokenReply {
   /** The session handle; in the reply to an exchange only. */
   readonly refresh_token?: string | undefined;
   readonly session: WireSession;
+  /** Clusters that do not admit the person, by the configuration and the groups of now. */
+  readonly not_admitted?: readonly string[] | undefined;
 }
 
 /** One session as `GET /v1/sessions` tells of it. Instants by the broker's clock. */
@@ -144,7 +146,7 @@ export function isObject(value: unknown): value is Json {
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value.length > 0;
-const isTexts = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every(isText);
+export const isTexts = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every(isText);
 const optional = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value);
 
 export function isEndReason(value: unknown): value is EndReason {
@@ -193,7 +195,8 @@ export function isTokenReply(value: unknown): value is TokenReply {
     value.token_type === 'N_A' &&
     isSeconds(value.expires_in) &&
     optional(value.refresh_token, isText) &&
-    isWireSession(value.session)
+    isWireSession(value.session) &&
+    optional(value.not_admitted, isTexts)
   );
 }
 

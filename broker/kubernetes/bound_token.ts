@@ -8,6 +8,7 @@ import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import { type Broker, type Caller, type Granted, type Refused, refuse, rulesOf, wireSession } from '../broker.ts';
 import { requireClock } from '../clock.ts';
 import type { Cluster } from '../config.ts';
+import { notAdmitted } from '../not_admitted.ts';
 import { type ClusterWish, type Permitted, permit } from '../permit.ts';
 import { endIfDue, findBySid, type Session } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
@@ -152,6 +153,7 @@ async function conclude(transaction: Transaction, broker: Broker, wanted: Wanted
       expires_in: between(now, exp),
       ...(handle !== undefined && { refresh_token: handle }),
       session: wireSession(session, limits, session_end, now),
+      ...notAdmitted(broker.config, session.idp_groups),
     },
   };
 }

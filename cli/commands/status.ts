@@ -98,9 +98,9 @@ function sayPromptInFull(host: Host): void {
 async function statusOf(host: Host, url: string, is_default: boolean, record?: SessionRecord): Promise<BrokerStatus> {
   const common = { broker: url, default: is_default };
   if (!record?.session) return { ...common, logged_in: false, clusters: [] };
-  const { session, ended, minted_local } = record;
+  const { session, ended, minted_local, not_admitted } = record;
   const { sid, username, groups, auth_time, acr } = session;
-  const view = { session, minted_local };
+  const view = { session, minted_local, not_admitted };
   const clusters = (await knownClusters(host, url)).map((known) => judgeCluster(view, known, host.now()));
   return {
     ...common,
@@ -174,10 +174,16 @@ async function knownClusters(host: Host, url: string): Promise<readonly Known[]>
 interface View {
   readonly session: WireSession;
   readonly minted_local: Seconds;
+  readonly not_admitted?: readonly string[] | undefined;
 }
 
+/** What no login changes is said before all else. */
+const NOT_ADMITTED = {
+  ...{ allowed: false, reason: 'invalid_target', message: 'not admitted: ask an administrator' },
+} as const;
+
 function judgeCluster(
-  { session, minted_local }: View,
+  { session, minted_local, not_admitted }: View,
   { name, limits, last_used: used, credential, end_within }: Known,
   now: Seconds,
 ): ClusterStatus {
@@ -186,6 +192,7 @@ function judgeCluster(
   const verdict = decide(limits, { ...factsOf(session), last_used }, broker_now);
   const strikes = strikesOf(session, limits.target, last_used, minted_local);
   const common = { name, limits: limits.target, strikes, credential, end_within };
+  if (not_admitted?.includes(name)) return { ...common, ...NOT_ADMITTED };
   if (verdict.allow) return { ...common, allowed: true };
   return { ...common, allowed: false, reason: verdict.reason, message: sayDenial(verdict) };
 }
@@ -210,7 +217,8 @@ function say(status: BrokerStatus, now: Seconds): string {
 function sayCluster(cluster: ClusterStatus, now: Seconds): string {
   const { allowed, reason, message, credential, end_within } = cluster;
   // What the identity provider says is not known yet: it is asked when a token is needed.
-  const denied = reason === 'revalidation_due' ? message : `refused: ${message}`;
+  const plain = reason === 'revalidation_due' || reason === NOT_ADMITTED.reason;
+  const denied = plain ? message : `refused: ${message}`;
   return [
     allowed ? sayStrikes(cluster, now) : denied,
     ...(credential === 'service-account' ? ['service account of the cluster'] : []),

@@ -237,6 +237,7 @@ async function keep(
       kept_in,
       session: reply.session,
       minted_local: asked_at,
+      not_admitted: reply.not_admitted,
     };
     try {
       writeRecord(host, record);

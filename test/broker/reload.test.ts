@@ -127,6 +127,16 @@ describe('a policy that was reloaded', () => {
     assert.equal((await renew('prod-eu')).status, 200);
   });
 
+  test('what a reload changes of who is admitted is told with the next renewal', async () => {
+    const { renew } = await open();
+    const told = async () => (await renew('dev')).granted.not_admitted;
+    assert.equal(await told(), undefined);
+    await service.reload(prodEu({ allowed_groups: ['platform'] }));
+    assert.deepEqual(await told(), ['prod-eu']);
+    await service.reload();
+    assert.equal(await told(), undefined);
+  });
+
   test('S11 with a group taken out of allowed_groups ends the sessions that came in by it', async () => {
     const { renew, ends } = await open();
     const narrower = identityProvider(service.issuer.issuer, { allowed_groups: ['platform'] });

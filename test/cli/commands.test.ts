@@ -147,6 +147,88 @@ describe('status', () => {
   });
 });
 
+describe('status of a cluster that does not admit', () => {
+  let desk: Desk;
+  const clusters = (admitted: Readonly<Record<string, string>>) => {
+    const common = { server: 'https://127.0.0.1:6443', ca_file: desk.ca_file };
+    return {
+      clusters: ['dev', 'prod', 'vault'].map((name) => ({
+        ...{ ...common, name, audience: `${name}-audience`, allowed_groups: [admitted[name] ?? '*'] },
+      })),
+    };
+  };
+  before(async () => {
+    desk = await openDesk({}, { known: false });
+    assert.equal((await desk.curfew(['setup', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
+    desk.browser.set({ user: 'bob', password: 'builder' });
+  });
+  after(() => desk.stop());
+  type Told = { name: string; allowed: boolean; reason?: string };
+  const told = async () => {
+    const [{ clusters }] = JSON.parse((await desk.curfew(['status', '-o', 'json'])).stdout).brokers;
+    return Object.fromEntries(clusters.map(({ name, allowed, reason }: Told) => [name, reason ?? allowed]));
+  };
+  const prompt = async (context: string) => {
+    const file = desk.env.KUBECONFIG ?? '';
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/^current-context: .*$/m, `current-context: ${context}`));
+    return (await desk.curfew(['status', '--prompt'])).stdout;
+  };
+
+  it('says so from the login on, before all that a login would mend; also in the prompt', async () => {
+    await desk.restartBroker(clusters({ prod: 'sre', vault: 'sre' }));
+    assert.equal((await desk.curfew(['login'])).code, 0);
+    assert.deepEqual(await told(), { dev: true, prod: 'invalid_target', vault: 'invalid_target' });
+    const { stdout } = await desk.curfew(['status']);
+    assert.match(stdout, /^cluster {2}dev {4}max_age /m);
+    assert.match(stdout, /^cluster {2}prod {3}not admitted: ask an administrator; an end takes effect /m);
+    assert.equal(await prompt('prod'), 'curfew:bob@example.com prod not admitted\n');
+    assert.match(await prompt('dev'), /^curfew:bob@example\.com dev \d+m\n$/);
+    assert.equal((await desk.getToken('prod', false)).code, 78);
+  });
+
+  it('follows what changes at the broker, with the next renewal of any cluster, and remembers it without network', async () => {
+    await desk.restartBroker(clusters({ dev: 'sre', vault: 'sre' }));
+    credentialOf(await desk.getToken('prod', false));
+    const now = { dev: 'invalid_target', prod: true, vault: 'invalid_target' };
+    assert.deepEqual(await told(), now);
+    await desk.stopBroker();
+    assert.deepEqual(await told(), { prod: true });
+    await desk.restartBroker(clusters({ prod: 'sre' }));
+    credentialOf(await desk.getToken('dev', false));
+    await desk.stopBroker();
+    assert.deepEqual(await told(), { dev: true, prod: 'invalid_target' });
+    await desk.restartBroker();
+  });
+
+  it('knows it after a refusal as well, and a cluster that admits again is asked for as ever', async () => {
+    await desk.curfew(['login']);
+    assert.equal((await told()).prod, true);
+    await desk.restartBroker(clusters({ prod: 'sre' }));
+    const refused = await desk.getToken('prod', false);
+    assert.equal(refused.code, 78);
+    assert.match(refused.stderr, /it does not admit you/);
+    assert.deepEqual(await told(), { dev: true, prod: 'invalid_target', vault: 'acr_too_low' });
+    await desk.restartBroker();
+    credentialOf(await desk.getToken('prod', false));
+    assert.equal((await told()).prod, true);
+  });
+
+  it('says what it said before where a broker tells nothing of it; a record of another form is none', async () => {
+    const folder = `${desk.env.CURFEW_CONFIG_DIR}/sessions`;
+    const file = `${folder}/${readdirSync(folder).find((name) => name.endsWith('.json'))}`;
+    const { not_admitted: _, ...record } = JSON.parse(readFileSync(file, 'utf8'));
+    const put = (more: object) => writeFileSync(file, JSON.stringify({ ...record, ...more }));
+    put({});
+    assert.equal((await told()).prod, true);
+    put({ not_admitted: ['prod'] });
+    assert.equal((await told()).prod, 'invalid_target');
+    for (const not_admitted of ['prod', [1], { prod: true }, null, ['']]) {
+      put({ not_admitted });
+      assert.match((await desk.curfew(['status'])).stdout, /^login {4}not logged in$/m, JSON.stringify(not_admitted));
+    }
+  });
+});
+
 describe('login', () => {
   let desk: Desk;
   before(async () => {

@@ -44,6 +44,7 @@ const reply = {
   expires_in: 120,
   refresh_token: 'handle',
   session,
+  not_admitted: ['lab'],
 };
 const refusal = {
   error: 'insufficient_user_authentication',
@@ -116,6 +117,7 @@ const GUARDS = [
     example: reply,
     optional: [
       'refresh_token',
+      'not_admitted',
       'session.acr',
       'session.limits.segment',
       'session.limits.target.acr',

@@ -324,3 +324,15 @@ function rowsLeft(sid: string): number {
     db.close();
   }
 }
+
+test('T8 with a token of the cluster itself comes which clusters do not admit, also for want of a service account', async () => {
+  const lab = { name: 'lab', audience: 'lab' };
+  const none = { name: 'none', audience: 'none', service_accounts: [{ ...ACCOUNTS[0], group: 'nobody' }] };
+  const more = [...clusters({ ...lab, allowed_groups: ['nobody'] }), ...clusters(none)];
+  assert.equal((await service.reload({ clusters: [...clusters(), ...more] })).outcome, 'reloaded');
+  const who = someone();
+  const { granted } = await login(who);
+  assert.deepEqual(granted.not_admitted, ['lab', 'none']);
+  const renewed = await who.holder.renew(granted.refresh_token ?? '', 'managed');
+  assert.deepEqual(renewed.granted.not_admitted, ['lab', 'none']);
+});

@@ -299,6 +299,34 @@ describe('tokens and keys', () => {
     assert.deepEqual(login.refused, answers[0]?.refused);
   });
 
+  test('T8 which clusters do not admit a person is told to the holder of the key, with each token; never to a stranger', async () => {
+    const metadata = async () => (await fetch(`${service.url}/.well-known/curfew`)).text();
+    const before = await metadata();
+    const dora = { sub: 'dora', email: 'dora@example.com', groups: ['dev'] };
+    const holder = service.holder();
+    const { granted } = await service.login(holder, dora);
+    const handle = granted.refresh_token ?? '';
+    assert.deepEqual(granted.not_admitted, ['prod-eu']);
+    assert.deepEqual((await holder.renew(handle, 'dev')).granted.not_admitted, ['prod-eu']);
+    const direct = await service.login(service.holder(), dora, { audience: 'dev' });
+    assert.deepEqual(direct.granted.not_admitted, ['prod-eu']);
+    const admitted = await service.login(service.holder());
+    assert.equal(admitted.granted.not_admitted, undefined, 'all admit this one');
+
+    const strangers = [
+      await service.holder().renew(handle, 'dev'),
+      await holder.renew('x'.repeat(43), 'dev'),
+      await holder.renew(handle, 'dev', {}, holder.proof({ iat: 1 })),
+      await holder.renew(handle, 'prod-eu'),
+    ];
+    for (const { body, refused } of strangers) {
+      assert.ok(refused.reason !== '');
+      assert.doesNotMatch(JSON.stringify(body), /not_admitted|prod-eu/);
+    }
+    assert.equal(await metadata(), before);
+    assert.doesNotMatch(before, /not_admitted|allowed_groups/);
+  });
+
   test('T9 max_age shortens the token itself; longer than the rest it is cut; zero, negative and absurd are refused', async () => {
     const { holder, handle } = await open();
     service.advance(10);
