@@ -12,6 +12,7 @@ import { type ConnectionLimits, Connections } from './connections.ts';
 import { LARGEST_BODY } from './form.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
+import { limitPipelining } from './pipelining.ts';
 import { faultOfHead } from './request_head.ts';
 import { sessionRoutes } from './sessions.ts';
 import { logoutRoute, pushRoute } from './signals.ts';
@@ -69,9 +70,14 @@ export function createServer(broker: Broker, { log, readiness, tls, limits }: Se
     connections.close();
     done();
   });
+  const isCut = limitPipelining(app.server);
   keepFromCaches(app.server);
   tellAddresses(app, config.trusted_proxies);
-  app.addHook('onRequest', ({ raw }, _reply, done) => {
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    if (isCut(raw)) {
+      reply.hijack();
+      return;
+    }
     const fault = faultOfHead(raw);
     if (readiness.draining) done(new CurfewError('draining', 'the broker is stopping'));
     else done(fault === undefined ? undefined : new CurfewError('request_invalid', fault));
