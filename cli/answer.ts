@@ -1,5 +1,5 @@
 // What is answered without the full program: a cached token that is still good, a refusal that is known, the prompt segment.
-// Reads files, writes nothing, loads nothing. The same in Node.js and in the small native program.
+// Reads files, writes none itself, loads nothing. The same in Node.js and in the small native program.
 
 import { meaning } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
@@ -12,6 +12,7 @@ import { isTaken, type Machine } from './machine.ts';
 import { cacheDirectory } from './paths.ts';
 import { sayPrompt } from './prompt.ts';
 import { asError, sayError } from './refusal.ts';
+import { type Note, repeated } from './repeated.ts';
 import { recordOf, refusedByRecord } from './session_record.ts';
 import { type Config, isDefault, readOrThrow } from './settings.ts';
 import { VERSION } from './version.ts';
@@ -23,6 +24,8 @@ export interface Answer {
   readonly exit: number;
   /** From this instant of our clock on it must not be printed any more: whoever prints looks right before. */
   readonly until?: Seconds;
+  /** Written once the rest stands there, by whoever printed it. */
+  readonly note?: Note;
 }
 
 /** @returns `undefined` for all that is the full program's: whatever is missing, unusual, or wants the network or a person */
@@ -60,8 +63,15 @@ function getToken(machine: Machine): Answer | undefined {
   const refused = judgement?.act === 'refuse' ? judgement.refused : knownRefusal(machine, settings, url);
   if (!refused) return undefined;
   const error = asError({ url, is_default: isDefault(env, settings, url) }, refused, cluster);
-  const stderr = terminal === 'drawn_on' ? [] : sayError(error).map((line) => `curfew: ${line}\n`);
-  return { stdout: '', stderr: stderr.join(''), exit: meaning(error.code).exit };
+  const { exit } = meaning(error.code);
+  const quiet: Answer = { stdout: '', stderr: '', exit };
+  if (terminal === 'drawn_on') return quiet;
+  const stderr = sayError(error)
+    .map((line) => `curfew: ${line}\n`)
+    .join('');
+  const note = repeated(machine, directory, machine.caller(), args, stderr);
+  if (note === 'again') return quiet;
+  return { ...quiet, stderr, ...(note && { note }) };
 }
 
 /** Of a broker that nobody set up here the full program knows what to say: an administrator may have. */

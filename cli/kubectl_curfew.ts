@@ -5,7 +5,7 @@ import { fstatSync, writeSync } from 'node:fs';
 import { EXIT } from '../shared/errors.ts';
 import { fromMilliseconds, over } from '../shared/time.ts';
 import { answer } from './answer.ts';
-import { nodeFiles } from './node_files.ts';
+import { callerOf, nodeFiles, writeNote } from './node_files.ts';
 
 /** All of it or an error: a pipe may take less than it is given, or be full for a moment. */
 function write(fd: number, text: string): void {
@@ -40,11 +40,13 @@ const known = answer({
   get terminal() {
     return mayBeTerminal(2) ? 'lines' : 'none';
   },
+  caller: () => callerOf(process.ppid, Date.now()),
 });
 // Stopped since it was decided, or the clock was set: what is over by now is not printed.
 if (known && (known.until === undefined || !over(known.until, fromMilliseconds(Date.now())))) {
   write(1, known.stdout);
   write(2, known.stderr);
+  if (known.note) writeNote(known.note);
   process.exitCode = known.exit;
 } else runFullProgram();
 

@@ -48,6 +48,14 @@ export function isTaken(state: TerminalState): boolean {
   return state === 'taken' || state === 'drawn_on';
 }
 
+/** Whoever called us, and when it was looked. */
+export interface Caller {
+  /** Process id, and where the system says it when that process began: an id is used again. */
+  readonly process: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
 export interface Machine extends Reader {
   /** Without the program's own name. */
   readonly args: readonly string[];
@@ -59,4 +67,6 @@ export interface Machine extends Reader {
   readonly runtime: string;
   /** The full program looks again. */
   readonly terminal: TerminalState;
+  /** `undefined` where it is not known, or takes our words as its own to pass on: then it gets them each time. */
+  readonly caller: () => Caller | undefined;
 }

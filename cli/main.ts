@@ -11,9 +11,11 @@ import { parseGetToken } from './arguments.ts';
 import { getToken } from './get_token.ts';
 import type { Host } from './host.ts';
 import type { TerminalState } from './machine.ts';
-import { nodeFiles } from './node_files.ts';
+import { callerOf, nodeFiles, writeNote } from './node_files.ts';
 import { ownEnvironment } from './own_home.ts';
+import { cacheDirectory } from './paths.ts';
 import { sayError } from './refusal.ts';
+import { repeated } from './repeated.ts';
 import { terminalOf } from './terminal.ts';
 import { terminalState } from './terminal_state.ts';
 
@@ -27,7 +29,7 @@ export async function main(): Promise<void> {
   process.exit();
 }
 
-async function run(host: Host, words: readonly string[]): Promise<number> {
+async function run(host: SpeakingHost, words: readonly string[]): Promise<number> {
   try {
     const parsed = parseGetToken(words);
     if (parsed) {
@@ -37,8 +39,22 @@ async function run(host: Host, words: readonly string[]): Promise<number> {
     const { runProgram } = await import('./program.ts');
     return await runProgram(host, words);
   } catch (error) {
-    return fail(host, error);
+    const called = words[0] === 'get-token' && !!host.env.KUBERNETES_EXEC_INFO;
+    return called && error instanceof CurfewError ? refuse(host, words, error) : fail(host, error);
   }
+}
+
+/** Whoever is told it several times in a row reads it once, unless there was more to read. */
+function refuse(host: SpeakingHost, words: readonly string[], error: CurfewError): number {
+  if (host.has_spoken() || host.terminal() === 'drawn_on') return fail(host, error);
+  const said = sayError(error)
+    .map((line) => `curfew: ${line}\n`)
+    .join('');
+  const note = repeated(host, cacheDirectory(host.env, host), callerOf(host.parent, Date.now()), words, said);
+  if (note === 'again') return meaning(error.code).exit;
+  const exit = fail(host, error);
+  if (note) writeNote(note);
+  return exit;
 }
 
 function fail(host: Host, error: unknown): number {
@@ -53,14 +69,21 @@ function nameOf(error: unknown): string {
   return 'code' in error && typeof error.code === 'string' ? `${error.name} ${error.code}` : error.name;
 }
 
+interface SpeakingHost extends Host {
+  /** Whether anything stands on stderr. */
+  readonly has_spoken: () => boolean;
+}
+
 /** @param called by kubectl or another client, which may have the terminal for itself: then nothing is written there */
-function hostOf({ env: given, platform, arch, execPath, ppid: parent }: NodeJS.Process, called: boolean): Host {
+function hostOf({ env: given, platform, arch, execPath, ppid: parent }: NodeJS.Process, called: boolean): SpeakingHost {
   const uid = process.geteuid?.();
   const { env, strange_home } = ownEnvironment(given, { files: nodeFiles, uid }, homeOfUser);
   let state: TerminalState | undefined;
   const terminal = () => (state ??= terminalState(parent));
   const terminals = [0, 2].filter((fd) => isatty(fd));
+  let spoken = false;
   const write = (text: string) => {
+    spoken = true;
     if (!called || terminal() !== 'drawn_on') writeAll(2, text);
   };
   return {
@@ -80,6 +103,7 @@ function hostOf({ env: given, platform, arch, execPath, ppid: parent }: NodeJS.P
     terminal,
     forsaken: () => process.ppid !== parent || !terminals.every((fd) => isatty(fd)),
     print: (text) => writeAll(1, text),
+    has_spoken: () => spoken,
     ...terminalOf(env, write),
   };
 }

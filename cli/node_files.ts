@@ -1,8 +1,22 @@
 // Files as node:fs gives them. Part of the warm path: loads node:fs alone.
 
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { checksum } from './cache/checksum.ts';
-import type { Files, Opened, Stat } from './machine.ts';
+import type { Caller, Files, Opened, Stat } from './machine.ts';
+import type { Note } from './repeated.ts';
 
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 const O_NONBLOCK = constants.O_NONBLOCK ?? 0;
@@ -42,6 +56,65 @@ function readOpen(fd: number, most: number): Opened {
     length += read;
   }
   return { stat, content: bytes.toString('utf8', 0, length) };
+}
+
+/**
+ * Replaces a file as a whole. Unlike `writeWhole` of files.ts it waits for no disk and never fails: without it something is said
+ * once more than needed.
+ */
+export function writeNote({ file, content }: Note): void {
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | O_NOFOLLOW, 0o600);
+    try {
+      writeSync(fd, content);
+      renameSync(temporary, file);
+    } catch {
+      unlinkSync(temporary);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    // Not ours to write, or full.
+  }
+}
+
+/**
+ * @param parent process id
+ * @param at milliseconds since 1970
+ * @returns `undefined` where it is not seen from here, or reads our stderr itself
+ */
+export function callerOf(parent: number, at: number): Caller | undefined {
+  return parent > 0 && sharesStderr(parent) ? { process: `${parent} ${startOf(parent)}`, at } : undefined;
+}
+
+/** Where it cannot be known, a terminal is nobody's to pass on. */
+function sharesStderr(parent: number): boolean {
+  try {
+    const ours = fstatSync(2);
+    const theirs = stderrOf(parent);
+    return theirs ? theirs.dev === ours.dev && theirs.ino === ours.ino : ours.isCharacterDevice();
+  } catch {
+    return false;
+  }
+}
+
+function stderrOf(pid: number): Stats | undefined {
+  try {
+    return statSync(`/proc/${pid}/fd/2`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** As /proc says it: its 22nd field, counted behind the name, which may be anything. */
+function startOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
 }
 
 function statOf(stats: Stats): Stat {

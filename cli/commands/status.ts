@@ -88,7 +88,8 @@ export async function statusCommand(host: Host, { output, prompt }: StatusOption
 function sayPromptInFull(host: Host): void {
   const system = host.platform === 'win32' ? 'windows' : 'posix';
   try {
-    const machine = { ...host, args: [], now: host.now(), system, runtime: '', terminal: host.terminal() } as const;
+    const asked = { args: [], now: host.now(), terminal: host.terminal(), caller: () => undefined };
+    const machine = { ...host, ...asked, system, runtime: '' } as const;
     host.print(sayPrompt(machine, (file) => readKubeconfig(file).value));
   } catch {
     // Nothing.

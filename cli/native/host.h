@@ -28,10 +28,16 @@ bool host_uid(uint32_t *uid);
 const char *host_terminal(void);
 extern const char *const host_system;
 
+// Of whoever called: its process id and, where the system says so, when it began. False where that is not known, or it reads
+// our stderr itself.
+bool host_caller(char *text, size_t size);
+
 // 0, or the errno of what went wrong.
 int host_lstat(const char *path, struct found *found);
 int host_read(const char *path, size_t most, bool follow, struct found *found);
 
+// Replaces a small file of ours as a whole, or does nothing.
+void host_replace(const char *path, const char *text, size_t length);
 // All of it, or false.
 bool host_write(int fd, const char *text, size_t length);
 // The absolute path of this very program, or NULL.

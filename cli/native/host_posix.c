@@ -50,6 +50,43 @@ const char *host_terminal(void) {
   return shown && fstat(2, &terminal) == 0 && caller_draws_on(terminal.st_rdev) ? "drawn_on" : "taken";
 }
 
+// As /proc says it: its 22nd field, counted behind the name, which may be anything.
+static void start_of(pid_t pid, char *start, size_t size) {
+  char path[64], stat[1024];
+  snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read(fd, stat, sizeof stat - 1);
+  if (fd >= 0) close(fd);
+  *start = 0;
+  if (length <= 0) return;
+  stat[length] = 0;
+  char *at = strrchr(stat, ')');
+  for (int field = 2; at && field < 22; field++) {
+    at = strchr(at, ' ');
+    if (at) at++;
+  }
+  if (at) snprintf(start, size, "%.*s", (int)strcspn(at, " "), at);
+}
+
+// Where it cannot be known, a terminal is nobody's to pass on.
+static bool shares_stderr(pid_t parent) {
+  char path[64];
+  struct stat ours, theirs;
+  if (fstat(2, &ours)) return false;
+  snprintf(path, sizeof path, "/proc/%ld/fd/2", (long)parent);
+  if (stat(path, &theirs)) return S_ISCHR(ours.st_mode);
+  return theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+bool host_caller(char *text, size_t size) {
+  char start[32];
+  pid_t parent = getppid();
+  if (parent <= 0 || !shares_stderr(parent)) return false;
+  start_of(parent, start, sizeof start);
+  snprintf(text, size, "%ld %s", (long)parent, start);
+  return true;
+}
+
 static void describe(const struct stat *stat, struct found *found) {
   found->kind = S_ISREG(stat->st_mode) ? KIND_FILE : S_ISDIR(stat->st_mode) ? KIND_DIRECTORY : KIND_OTHER;
   found->uid = (uint32_t)stat->st_uid;
@@ -83,6 +120,20 @@ int host_read(const char *path, size_t most, bool follow, struct found *found) {
   }
   close(fd);
   return fault;
+}
+
+void host_replace(const char *path, const char *text, size_t length) {
+  size_t size = strlen(path) + 32;
+  char *temporary = malloc(size);
+  if (!temporary) abort();
+  snprintf(temporary, size, "%s.%ld.tmp", path, (long)getpid());
+  int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd >= 0) {
+    bool whole = host_write(fd, text, length);
+    close(fd);
+    if (!whole || rename(temporary, path)) unlink(temporary);
+  }
+  free(temporary);
 }
 
 bool host_write(int fd, const char *text, size_t length) {

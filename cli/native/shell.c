@@ -105,6 +105,17 @@ static JSValue js_checksum(JSContext *js, JSValueConst self, int count, JSValueC
   return JS_NewString(js, sum);
 }
 
+static JSValue js_caller(JSContext *js, JSValueConst self, int count, JSValueConst *values) {
+  (void)self, (void)count, (void)values;
+  char process[64];
+  struct timespec now;
+  if (!host_caller(process, sizeof process) || !timespec_get(&now, TIME_UTC)) return JS_UNDEFINED;
+  JSValue caller = JS_NewObject(js);
+  set(js, caller, "process", JS_NewString(js, process));
+  set(js, caller, "at", JS_NewInt64(js, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000));
+  return caller;
+}
+
 static JSValue machine(JSContext *js, char **arguments) {
   JSValue files = JS_NewObject(js);
   set(js, files, "lstat", JS_NewCFunction(js, js_lstat, "lstat", 1));
@@ -119,6 +130,7 @@ static JSValue machine(JSContext *js, char **arguments) {
   set(js, object, "now", JS_NewInt64(js, (int64_t)time(NULL)));
   set(js, object, "system", JS_NewString(js, host_system));
   set(js, object, "runtime", JS_NewString(js, "native"));
+  set(js, object, "caller", JS_NewCFunction(js, js_caller, "caller", 0));
   set(js, object, "terminal", JS_NewString(js, host_terminal()));
   return object;
 }
@@ -128,6 +140,14 @@ static bool print(JSContext *js, JSValue answer, const char *name, int fd) {
   size_t length;
   const char *text = JS_ToCStringLen(js, &length, value);
   return text && host_write(fd, text, length);
+}
+
+static void leave(JSContext *js, JSValue note) {
+  if (JS_IsUndefined(note)) return;
+  size_t length;
+  const char *file = JS_ToCString(js, JS_GetPropertyStr(js, note, "file"));
+  const char *content = JS_ToCStringLen(js, &length, JS_GetPropertyStr(js, note, "content"));
+  if (file && content) host_replace(file, content, length);
 }
 
 // The exit status, or -1 when the answer is not here. Nothing is freed: the process ends.
@@ -151,7 +171,9 @@ static int answer(char **arguments) {
   int64_t until;
   JSValue good = JS_GetPropertyStr(js, answered, "until");
   if (!JS_IsUndefined(good) && (JS_ToInt64(js, &until, good) || (int64_t)time(NULL) >= until)) return -1;
-  return print(js, answered, "stdout", 1) && print(js, answered, "stderr", 2) ? exit_status : 1;
+  if (!print(js, answered, "stdout", 1) || !print(js, answered, "stderr", 2)) return 1;
+  leave(js, JS_GetPropertyStr(js, answered, "note"));
+  return exit_status;
 }
 
 static int fail(const char *what, const char *path) {

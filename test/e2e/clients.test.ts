@@ -39,14 +39,15 @@ const forgetTokens = () => {
 const call = (command: string, ...args: string[]): Promise<RunResult> => run(command, args, { env: alice.env });
 
 /** What the plugin said, among what the client says: one error, one hint. */
-const refusedOnce = ({ code, stdout, stderr }: RunResult) => {
+const refusedOnce = ({ code, stdout, stderr, ms }: RunResult) => {
   assert.notEqual(code, 0);
   const lines = stderr.split('\n').filter((line) => line.startsWith('curfew: '));
   const { error, hint } = refusalOf({ code, stdout, stderr: lines.slice(0, 2).join('\n') } as RunResult);
   assert.match(error, /^logged out$/);
   assert.equal(hint, 'run: kubectl curfew login');
-  // A client that asks several times is told each time.
+  // A client that asks several times in a row, as where it knows no resources yet, is told once.
   assert.deepEqual(new Set(lines), new Set(lines.slice(0, 2)));
+  if (ms < 2_000) assert.equal(lines.length, 2, stderr);
 };
 
 const COMMANDS: Readonly<Record<string, () => [string, ...string[]]>> = {
@@ -76,6 +77,7 @@ for (const [name, command] of Object.entries(COMMANDS)) {
       await logout();
       const tabs = alice.browser.visits().length;
       const [program, ...args] = command();
+      rmSync(path.join(alice.env.HOME ?? '', '.kube/cache'), { recursive: true, force: true });
       refusedOnce(await call(program, ...args));
       assert.equal(alice.browser.visits().length, tabs);
     });

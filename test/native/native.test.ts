@@ -63,7 +63,7 @@ for (const target of OURS) {
         const now = clock();
         const ours = answer({
           ...{ args, env: given, uid: process.getuid?.(), files: nodeFiles, now },
-          ...{ system: 'posix', runtime: 'native', terminal: 'none' },
+          ...{ system: 'posix', runtime: 'native', terminal: 'none', caller: () => undefined },
         });
         const theirs = await run(program, args, { env: given });
         if (clock() === now) return [ours, theirs];
