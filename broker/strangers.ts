@@ -18,9 +18,22 @@ export async function refuseStranger(
   caller: Caller,
   handle: string,
 ): Promise<Refused | undefined> {
+  const { jkt } = caller.proof;
+  const holder = holders.get(handle);
+  if (holder === jkt) return undefined;
   const session = await broker.store.read((db) => findByHandle({ db }, handle));
-  return session?.jkt === caller.proof.jkt ? undefined : recordUnknown(broker, grant, caller, session);
+  if (session?.jkt !== jkt) return recordUnknown(broker, grant, caller, session);
+  if (holders.size >= MOST_HOLDERS) holders.clear();
+  holders.set(handle, jkt);
+  return undefined;
 }
+
+/**
+ * Who was seen to hold a session, by its handle: they are not looked for again before each transaction, which sees for itself. In
+ * memory alone, as everything of a handle but its hash.
+ */
+const holders = new Map<string, string>();
+const MOST_HOLDERS = 10_000;
 
 /** @param session whose handle or token it was, where it is that of another key: somebody may want to know */
 export async function recordUnknown(
