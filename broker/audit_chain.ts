@@ -1,7 +1,7 @@
 // The chain of the record: each row's hash covers the row before it, and a seal over the newest one, made with the
 // encryption key, shows when rows were cut off at the end or the whole chain was made anew. Pure.
 
-import { createHash, createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 /** What stands before the first row. */
 export const GENESIS: Link = { seq: 0, hash: '0'.repeat(64) };
@@ -25,7 +25,7 @@ export interface Sealer {
 }
 
 export function createSealer(encryptionKey: KeyObject): Sealer {
-  const key = createHmac('sha256', encryptionKey).update('audit-seal').digest();
+  const key = createSecretKey(createHmac('sha256', encryptionKey).update('audit-seal').digest());
   const seal = ({ seq, hash }: Link) => createHmac('sha256', key).update(`${seq}.${hash}`).digest('hex');
   return {
     seal,

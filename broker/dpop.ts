@@ -1,6 +1,14 @@
 // DPoP proofs (RFC 9449): that a request comes from the holder of a key. Checks all of 4.3; using a proof up is the store's.
 
-import { createHash, createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
+import {
+  createHash,
+  createHmac,
+  createPublicKey,
+  createSecretKey,
+  type KeyObject,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto';
 import { CurfewError } from '../shared/errors.ts';
 import { between, type Clock, isSeconds, type Seconds } from '../shared/time.ts';
 import { isObject } from '../shared/wire.ts';
@@ -36,7 +44,7 @@ export interface ProofVerifier {
 
 export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifier {
   const keys = new Map<string, KeyObject>();
-  const nonceSecret = createHmac('sha256', secret).update('dpop-nonce').digest();
+  const nonceSecret = createSecretKey(createHmac('sha256', secret).update('dpop-nonce').digest());
 
   const mac = (time: string) => createHmac('sha256', nonceSecret).update(time).digest().subarray(0, 16);
   const nonce = () => {

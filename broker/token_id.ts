@@ -2,7 +2,7 @@
 // when. kube-apiserver passes it on with each request, so the webhook knows a request of the session's own token from a
 // question that somebody asks about the session. Nothing is looked up: every replica can tell.
 
-import { createHmac, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { isSeconds, type Seconds } from '../shared/time.ts';
 import { randomId } from './sessions.ts';
 
@@ -65,12 +65,13 @@ export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject
   };
 }
 
-function keyOf(encryptionKey: KeyObject): Buffer {
-  return Buffer.from(hkdfSync('sha256', encryptionKey, '', PURPOSE, 32));
+/** As an object: made of bytes anew it would cost more than the MAC. */
+function keyOf(encryptionKey: KeyObject): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', encryptionKey, '', PURPOSE, 32)));
 }
 
 /** As JSON the parts cannot run into one another, whatever an audience has in it. */
-function macOf(key: Buffer, { sid, audience }: TokenOf, random: string, exp: Seconds): Buffer {
+function macOf(key: KeyObject, { sid, audience }: TokenOf, random: string, exp: Seconds): Buffer {
   return createHmac('sha256', key)
     .update(JSON.stringify([sid, audience, random, exp]))
     .digest();
