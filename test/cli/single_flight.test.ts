@@ -53,7 +53,8 @@ for (const via of PROGRAMS)
       assert.equal((await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file])).code, 0);
       const { code, stdout, stderr } = await desk.getToken('dev', true, { times: 5 });
       assert.deepEqual([code, stdout], [77, '']);
-      assert.equal(stderr.match(/^curfew: error: .*refused: access_denied \(the person cancelled\)$/gm)?.length, 5);
+      const said = stderr.match(/^curfew: error: .*refused: access_denied \(the person cancelled\)$/gm)?.length ?? 0;
+      assert.ok(said >= 1 && said <= 5, `said ${said} times: the same refusal to one kubectl within 2 s may be silent`);
       assert.equal(desk.browser.visits().length, tabs + 1);
       desk.browser.set({ mode: 'login' });
       credentialOf(await desk.getToken('dev', true));
