@@ -142,8 +142,8 @@ async function conclude(transaction: Transaction, broker: Broker, wanted: Wanted
     ...{ segment: limits.segment, rules: rulesOf(asked), limits: limits.target },
     ...{ service_account: `${secret.namespace}/${secret.service_account}`, secret: secret.name },
   });
-  // Until then it may be taken, should its Secret outlive it.
-  await bearName(transaction, session, plus(since, between(token.iat, token.exp)));
+  // Until then it may be taken, should its Secret outlive it: it was signed after the cluster was asked, and by now at the latest.
+  await bearName(transaction, session, plus(now, between(token.iat, token.exp)));
   const handle = wanted.otherwise?.refresh_token;
   return {
     reply: {
