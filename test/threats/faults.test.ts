@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -62,6 +64,87 @@ describe('F4 the identity provider fails', () => {
     const { refused } = await service.login(service.holder(), { sub: 'o', email: 'o@example.com' });
     assert.equal(refused.reason, 'id_token_signature');
     service.issuer.fault = undefined;
+  });
+});
+
+describe('a broker that stops', () => {
+  let service: TestService;
+  const sockets: Socket[] = [];
+  before(async () => {
+    service = await startTestService();
+  });
+  after(async () => {
+    for (const socket of sockets) socket.destroy();
+    await service.stop();
+  });
+
+  /** A connection that has had an answer, so that it is kept; what comes on it is collected. */
+  async function kept(): Promise<{ readonly socket: Socket; heard(): string; answered(): Promise<string> }> {
+    const { hostname, port } = new URL(service.url);
+    const socket = connect(Number(port), hostname).on('error', () => undefined);
+    sockets.push(socket);
+    let text = '';
+    socket.setEncoding('utf8').on('data', (more: string) => {
+      text += more;
+    });
+    await once(socket, 'connect');
+    const ANSWER = /^HTTP\/1\.1 \d{3} .*\}$/s;
+    const answered = async () => {
+      await until(() => ANSWER.test(text), 'no answer came');
+      return text;
+    };
+    socket.write('GET /healthz HTTP/1.1\r\nHost: curfew\r\n\r\n');
+    assert.match(await answered(), /^HTTP\/1\.1 200 /);
+    text = '';
+    return { socket, heard: () => text, answered };
+  }
+
+  test('F3 what was begun is answered, what comes after it is told draining and to go elsewhere, then all is closed', async () => {
+    const holder = service.holder();
+    const { refresh_token: handle = '' } = (await service.login(holder)).granted;
+    const body = new URLSearchParams({
+      grant_type: 'refresh_token',
+      audience: 'dev',
+      refresh_token: handle,
+    }).toString();
+    const [begun, ready, keys, idle] = [await kept(), await kept(), await kept(), await kept()];
+    begun.socket.write(
+      `POST /token HTTP/1.1\r\nHost: curfew\r\nDPoP: ${holder.proof()}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
+    for (const [{ socket }, target] of [
+      [ready, '/readyz'],
+      [keys, '/jwks'],
+    ] as const)
+      socket.write(`GET ${target} HTTP/1.1\r\nHost: curfew\r\n`);
+    // What was written before has been read by the time this is answered.
+    idle.socket.write('GET /healthz HTTP/1.1\r\nHost: curfew\r\n\r\n');
+    await idle.answered();
+
+    let stopped = false;
+    const stop = service.halt().then(() => {
+      stopped = true;
+    });
+    await until(() => idle.socket.closed, 'a connection on which nothing is under way is not closed');
+    assert.equal(stopped, false);
+    for (const { socket, answered } of [ready, keys]) {
+      socket.write('\r\n');
+      const answer = await answered();
+      assert.match(answer, /^HTTP\/1\.1 503 /);
+      assert.match(answer, /"error":"temporarily_unavailable"/);
+      assert.match(answer, /"reason":"draining"/);
+      assert.match(answer, /^retry-after: 1\r$/im);
+      assert.match(answer, /^connection: close\r$/im);
+      await until(() => socket.closed, 'the connection is kept');
+    }
+    assert.deepEqual([stopped, begun.heard()], [false, '']);
+    begun.socket.write(body);
+    const answer = await begun.answered();
+    assert.match(answer, /^HTTP\/1\.1 200 /);
+    assert.match(answer, /"access_token":/);
+    assert.match(answer, /^connection: close\r$/im);
+    await until(() => stopped, 'it does not stop');
+    await stop;
+    assert.ok(service.log.some((line) => line.includes('"stopped"')));
   });
 });
 
