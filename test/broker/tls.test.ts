@@ -105,15 +105,18 @@ describe('the server', () => {
   });
 
   test('finds a change by the clock where nothing is reported', async () => {
-    const elsewhere = await mkdtemp(path.join(folder, 'elsewhere-'));
-    const unseen = { cert_file: path.join(elsewhere, 'a', '..', 'tls.crt'), key_file: path.join(elsewhere, 'tls.key') };
-    await writeFile(unseen.cert_file.replace('a/../', ''), await readFile(files.cert_file));
-    await writeFile(unseen.key_file, await readFile(files.key_file));
+    const [elsewhere, links] = [await mkdtemp(path.join(folder, 'real-')), await mkdtemp(path.join(folder, 'links-'))];
+    const real = { cert_file: path.join(elsewhere, 'tls.crt'), key_file: path.join(elsewhere, 'tls.key') };
+    const unseen = { cert_file: path.join(links, 'tls.crt'), key_file: path.join(links, 'tls.key') };
+    for (const file of ['cert_file', 'key_file'] as const) {
+      await writeFile(real[file], await readFile(files[file]));
+      await symlink(real[file], unseen[file]);
+    }
     watching = watchTls(server, unseen, await readTlsPair(files), { log, interval: 50 });
     const old = await serial();
     const { cert, key } = await pairOf('next');
-    await writeFile(unseen.key_file, key);
-    await writeFile(unseen.cert_file, cert);
+    await writeFile(real.key_file, key);
+    await writeFile(real.cert_file, cert);
     assert.notEqual(await changesFrom(old), old);
   });
 
