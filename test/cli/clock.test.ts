@@ -2,17 +2,19 @@
 // of Node.js alike; broker and IdP have a true one.
 
 import assert from 'node:assert/strict';
-import { existsSync, globSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openCache } from '../../cli/cache/cache.ts';
 import { entryName, printEntry } from '../../cli/cache/entry.ts';
 import { writeConfig } from '../../cli/config.ts';
 import { getToken } from '../../cli/get_token.ts';
 import { seconds } from '../../shared/time.ts';
-import { installNative, PROGRAMS } from '../native/launcher.ts';
+import { installNative, nodeProgram, PROGRAMS } from '../native/launcher.ts';
 import { claimsOf } from '../support/holder.ts';
+import { until } from '../support/patience.ts';
 import { runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
+import { type RunResult, run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 import { entryAt, KEY } from './entries.ts';
 import { temporaryFolder, testHost } from './host.ts';
@@ -107,6 +109,8 @@ it('libfaketime bends the clock of the program under test, and of nothing else',
   assert.ok(Math.abs(Date.now() - performance.timeOrigin - performance.now()) < 1_000);
 });
 
+const BUSY = 'each token was over before it could be printed: this program was stopped, or the clock set';
+
 describe('a program that was stopped between its decision and its answer', () => {
   const now = seconds(Math.floor(Date.now() / 1000));
 
@@ -145,6 +149,86 @@ describe('a program that was stopped between its decision and its answer', () =>
       assert.equal(host.printed.length, printed ? 1 : 0);
       const [text = '{}'] = host.printed;
       if (printed) assert.equal(JSON.parse(text).status.token, entryAt(now).token);
+    }
+  });
+
+  /** Stops Node.js by a real signal, each time that it has read (`closeSync`) or written (`renameSync`) a cache entry. */
+  const stopping = (folder: string, after: 'closeSync' | 'renameSync', times: number) => {
+    const [hook, stops, clock] = [`${folder}/stop.cjs`, `${folder}/stops`, `${folder}/clock`];
+    const script = `
+      const fs = require('node:fs');
+      const of = fs.${after};
+      let left = ${times};
+      fs.${after} = (...given) => {
+        const result = of(...given);
+        if (left > 0 && (given.length === 1 || /\\/https[^/]*\\.json$/.test(given[1]))) {
+          left -= 1;
+          fs.appendFileSync(${JSON.stringify(stops)}, process.pid + '\\n');
+          process.kill(process.pid, 'SIGSTOP');
+        }
+        return result;
+      };`;
+    writeFileSync(hook, script, { mode: 0o644 });
+    writeFileSync(stops, '');
+    writeFileSync(clock, '+0s\n');
+    const env = { ...faked, FAKETIME_TIMESTAMP_FILE: clock, NODE_OPTIONS: `--require ${hook}` };
+    /** Sets the clock at each stop, and lets it go on. */
+    const through = async (running: Promise<RunResult>, aheads: readonly number[], seen = () => {}) => {
+      for (const [i, ahead] of aheads.entries()) {
+        const pids = () => readFileSync(stops, 'utf8').trimEnd().split('\n');
+        const isStopped = () => {
+          const pid = pids()[i];
+          return !!pid && / T /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+        };
+        await until(isStopped, 'it does not come to its stop');
+        seen();
+        writeFileSync(clock, `+${ahead}s\n`);
+        process.kill(Number(pids()[i]), 'SIGCONT');
+      }
+      return await running;
+    };
+    return { env, through };
+  };
+
+  it('P12 prints nothing that is over by then: the entry on Node.js that reads the cache alone looks again', async () => {
+    const { command } = await nodeProgram();
+    const [program, ...words] = [...command, 'get-token', '--broker', KEY.broker, '--cluster', KEY.cluster];
+    for (const [ahead, printed] of [
+      [1, true],
+      [305, false],
+    ] as const) {
+      const home = temporaryFolder('stopped');
+      const cache = `${home}/cache`;
+      mkdirSync(cache, { mode: 0o700 });
+      const entry = entryAt(seconds(Math.floor(Date.now() / 1000)));
+      writeFileSync(`${cache}/${entryName(KEY)}`, printEntry(entry), { mode: 0o600 });
+      const { env, through } = stopping(home, 'closeSync', 1);
+      const whole = { ...env, HOME: home, CURFEW_CACHE_DIR: cache, KUBERNETES_EXEC_INFO: execInfo(false) };
+      const result = await through(run(program, words, { env: whole }), [ahead]);
+      if (printed) assert.equal(credentialOf(result).token, entry.token);
+      else assert.deepEqual([result.code, result.stdout], [77, '']);
+    }
+  });
+
+  it('P12 prints nothing that is over by then: a token that was renewed is renewed again, three times at most', async () => {
+    const desk = await openDesk({}, { via: 'Node.js' });
+    try {
+      credentialOf(await desk.getToken('dev', true));
+      const file = path.join(desk.dir, 'cache', entryName({ broker: desk.url, cluster: 'prod' }));
+      for (const aheads of [[1], [305], [305, 610], [305, 610, 915]]) {
+        rmSync(file, { force: true });
+        const { env, through } = stopping(desk.dir, 'renameSync', aheads.length);
+        const renewed: string[] = [];
+        const result = await through(desk.getToken('prod', false, { env }), aheads, () => {
+          renewed.push(JSON.parse(readFileSync(file, 'utf8')).token);
+        });
+        assert.equal(new Set(renewed).size, aheads.length);
+        const said = `${aheads}: ${result.stderr}`;
+        if (aheads.length === 3) assert.deepEqual([result.code, refusalOf(result).error], [75, BUSY], said);
+        else assert.equal(renewed.includes(credentialOf(result).token), aheads[0] === 1, said);
+      }
+    } finally {
+      await desk.stop();
     }
   });
 });
