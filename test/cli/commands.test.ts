@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseGetToken } from '../../cli/arguments.ts';
@@ -211,6 +212,46 @@ describe('status of a cluster that does not admit', () => {
     await desk.restartBroker();
     credentialOf(await desk.getToken('prod', false));
     assert.equal((await told()).prod, true);
+  });
+
+  it('nor lets a login for it touch the session of before, here or at the broker', async () => {
+    await desk.restartBroker();
+    assert.equal((await desk.curfew(['login'])).code, 0);
+    for (const cluster of ['dev', 'prod']) credentialOf(await desk.getToken(cluster, false));
+    await desk.restartBroker(clusters({ prod: 'sre' }));
+    const kept = () =>
+      Object.fromEntries(
+        [desk.env.CURFEW_CONFIG_DIR ?? '', desk.env.CURFEW_CACHE_DIR ?? ''].flatMap((folder) =>
+          readdirSync(folder, { recursive: true, withFileTypes: true })
+            .filter((one) => one.isFile())
+            .map(({ name, parentPath }) => path.join(parentPath, name))
+            .map((file) => [file, readFileSync(file, 'utf8')]),
+        ),
+      );
+    const before = kept();
+    const names = Object.keys(before);
+    assert.equal(
+      names.filter((file) => /(cache|secrets|sessions)\/https[^/]*\.json$/.test(file)).length,
+      4,
+      names.join(),
+    );
+    for (const [cluster, error, visits] of [
+      ['prod', /there is no such cluster, or it does not admit you$/, 1],
+      ['nowhere', /^the broker has no cluster nowhere$/, 0],
+    ] as const) {
+      const tabs = desk.browser.visits().length;
+      const result = await desk.curfew(['login', '--cluster', cluster]);
+      assert.equal(result.code, 78, result.stderr);
+      assert.match(refusalOf(result).error, error);
+      assert.equal(desk.browser.visits().length, tabs + visits);
+      assert.deepEqual(kept(), before);
+    }
+    assert.deepEqual(
+      desk.broker.audit().filter(({ event }) => event === 'end' || event === 'login'),
+      [],
+    );
+    credentialOf(await desk.getToken('dev', false, { more: ['--max-age', '50m'] }));
+    await desk.restartBroker();
   });
 
   it('says what it said before where a broker tells nothing of it; a record of another form is none', async () => {

@@ -128,6 +128,17 @@ describe('a renewal for which the identity provider has to vouch', () => {
     assert.equal(idp.refreshes.at(-1), true);
   });
 
+  it('whose ID token is by a key that is newer than what the broker knows goes on without, and asks again', async () => {
+    await login();
+    await desk.idp.rotateKeys();
+    const asked = idp.refreshes.length;
+    await claims('dev');
+    await claims('prod');
+    assert.deepEqual(idp.refreshes.slice(asked), [true, true]);
+    assert.equal(keptToken(), idp.given.at(-1));
+    await desk.restartBroker(ALWAYS_DUE);
+  });
+
   it('while the identity provider is away, hangs, or loses its answer goes on without, and says nothing', async () => {
     await login();
     await desk.idp.pause();
@@ -204,6 +215,38 @@ describe('when the word of the identity provider lapses', () => {
     assert.deepEqual(before, []);
     await desk.idp.resume();
     await claims('dev');
+  });
+
+  it('with a key that is newer than what the broker knows: 75, try again, not remembered, and the session goes on then', async () => {
+    await desk.restartBroker(policy('3s'));
+    await login();
+    await sleep(3_100);
+    await desk.idp.rotateKeys();
+    const sessions = () => filesOf('config/sessions').map((file) => readFileSync(file, 'utf8'));
+    const before = sessions();
+    for (let times = 0; times < 2; times++) {
+      const asked = idp.refreshes.length;
+      const result = await desk.getToken('dev', false);
+      assert.equal(result.code, 75, result.stderr);
+      assert.deepEqual(refusalOf(result), {
+        error: 'the ID token names a key that the identity provider did not publish a moment ago',
+        hint: 'the identity provider has new keys: try again in half a minute',
+        before: [],
+      });
+      assert.deepEqual(idp.refreshes.slice(asked), [true]);
+      assert.equal(keptToken(), idp.given.at(-1));
+      // What is not said twice to one kubectl would be no refusal above.
+      await sleep(2_100);
+    }
+    assert.deepEqual(sessions(), before);
+    assert.deepEqual(await desk.entries(), []);
+    // But for the one that the login above replaced.
+    const ended = () => desk.broker.audit().filter(({ event, reason }) => event === 'end' && reason !== 'replaced');
+    assert.deepEqual(ended(), []);
+    // It knows no keys at a start, and reads them for the first that it is shown.
+    await desk.restartBroker(policy('3s'));
+    await claims('dev');
+    assert.deepEqual([revalidations(), logins(), ended()], [1, 0, []]);
   });
 
   it('a disabled account stops there: 77, one error, one hint, offline from then on, until a login', async () => {
