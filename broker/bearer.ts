@@ -1,6 +1,6 @@
 // Bearer tokens of 256 bits that we gave out, and whose each is.
 
-import { createHash, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { hash, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 /** 32 bytes, base64url without padding. */
 const BEARER = /^Bearer ([A-Za-z0-9_-]{43})$/i;
@@ -31,11 +31,11 @@ const hashes = new WeakMap<KeyObject, Buffer>();
 function hashOf(token: KeyObject): Buffer {
   const known = hashes.get(token);
   if (known) return known;
-  const hash = sha256(token.export().toString('base64url'));
-  hashes.set(token, hash);
-  return hash;
+  const own = sha256(token.export().toString('base64url'));
+  hashes.set(token, own);
+  return own;
 }
 
 function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+  return hash('sha256', text, 'buffer');
 }

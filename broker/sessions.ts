@@ -1,6 +1,6 @@
 // Sessions in the store: found, opened, touched, ended. Each change is conditional and says whether it happened.
 
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { decide } from '../shared/decide.ts';
 import type { WholeLimits } from '../shared/limits.ts';
@@ -30,7 +30,7 @@ export function randomId(): string {
 
 /** Only this is stored of a handle. */
 export function hashOfHandle(handle: string): Uint8Array {
-  return createHash('sha256').update(handle).digest();
+  return hash('sha256', handle, 'buffer');
 }
 
 export function factsOf(session: Session): SessionFacts {
@@ -105,8 +105,8 @@ export async function findBySid(db: Kysely<Schema>, sid: string): Promise<Sessio
 }
 
 export async function findByHandle({ db }: Pick<Transaction, 'db'>, handle: string): Promise<Session | undefined> {
-  const hash = hashOfHandle(handle);
-  const { rows } = await sql<Session>`select * from session where handle_hash = ${hash}`.execute(db);
+  const handle_hash = hashOfHandle(handle);
+  const { rows } = await sql<Session>`select * from session where handle_hash = ${handle_hash}`.execute(db);
   return rows[0];
 }
 

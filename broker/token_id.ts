@@ -43,23 +43,22 @@ export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject
   const [own, ...earlier] = encryptionKeys;
   const keys = [keyOf(own), ...earlier.map(keyOf)] as const;
   // A token comes with each of its requests: what was found to be ours is not reckoned again.
-  const known = new Map<string, Seconds>();
+  const known = new Map<string, TokenOf & { readonly exp: Seconds }>();
   return {
     make(of, exp) {
       const random = randomId();
       return `${random}.${exp}.${macOf(keys[0], of, random, exp).toString('base64url')}`;
     },
     expOf(id, of) {
-      const whole = JSON.stringify([id, of.sid, of.audience]);
-      const before = known.get(whole);
-      if (before !== undefined) return before;
+      const before = known.get(id);
+      if (before?.sid === of.sid && before.audience === of.audience) return before.exp;
       const [, random = '', digits = '', text = ''] = TOKEN_ID.exec(id) ?? [];
       const [exp, mac] = [Number(digits), Buffer.from(text, 'base64url')];
       // One spelling for each id: `01` is not 1, and the last character of the MAC has bits to spare.
       if (!isSeconds(exp) || String(exp) !== digits || mac.toString('base64url') !== text) return undefined;
       if (!keys.some((key) => timingSafeEqual(macOf(key, of, random, exp), mac))) return undefined;
       if (known.size >= MOST_KNOWN) known.clear();
-      known.set(whole, exp);
+      known.set(id, { ...of, exp });
       return exp;
     },
   };
