@@ -50,7 +50,7 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
       const declaration = { command, by, now: now(), encryption_key: config.encryption_key };
       const sessions = await store.transaction((transaction) => declareAllOver(transaction, declaration));
       const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
-      await deletions.sweep();
+      const unseen = await deletions.sweep();
       await deletions.stop();
       if (config.store.witness_file !== undefined) {
         const witness = new Witness(config.store.witness_file, createSealer(config.encryption_key));
@@ -58,9 +58,14 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
         witness.close();
       }
       const overdue = await store.read((db) => countOverdue(db, now()));
-      const left = [...overdue].map(
-        ([cluster, count]) => `warning: cluster ${cluster}: ${count} Secrets are still to be deleted`,
-      );
+      const left = [
+        ...[...overdue].map(
+          ([cluster, count]) => `warning: cluster ${cluster}: ${count} Secrets are still to be deleted`,
+        ),
+        ...unseen.map(
+          (cluster) => `warning: cluster ${cluster}: Secrets that this store does not know could not be looked for`,
+        ),
+      ];
       const clock = command === 'clock accept' ? [`ok: the clock holds as it is: ${formatTime(now())}`] : [];
       return {
         lines: [

@@ -28,8 +28,12 @@ export type Looking = Pick<Broker, 'store' | 'config' | 'touches' | 'apis' | 'lo
 export interface Deletions {
   /** Something has ended: looks at once. */
   wake(): void;
-  /** Makes one round of everything, and resolves when it is done. */
-  sweep(): Promise<void>;
+  /**
+   * Makes one round of everything.
+   *
+   * @returns when it is done: the clusters in which there may be Secrets that no row knows, as nobody could look
+   */
+  sweep(): Promise<readonly string[]>;
   stop(): Promise<void>;
 }
 
@@ -50,12 +54,18 @@ export function startDeletions(broker: Looking): Deletions {
       round = undefined;
     });
   };
-  let sweeping: Promise<void> | undefined;
+  let sweeping: Promise<readonly string[]> | undefined;
   const sweep = () => {
     sweeping ??= reviewAll(broker)
       .then(() => condemnLeftOvers(broker))
-      .then(wake)
-      .catch((error: unknown) => sayFailure(broker, error))
+      .then((unseen) => {
+        wake();
+        return unseen;
+      })
+      .catch((error: unknown) => {
+        sayFailure(broker, error);
+        return broker.config.clusters.filter(({ service_accounts }) => service_accounts).map(({ name }) => name);
+      })
       .finally(() => {
         sweeping = undefined;
       });
@@ -68,8 +78,9 @@ export function startDeletions(broker: Looking): Deletions {
   return {
     wake,
     async sweep() {
-      await sweep();
+      const unseen = await sweep();
       await round;
+      return unseen;
     },
     async stop() {
       stopped = true;
@@ -220,9 +231,14 @@ async function reviewAll(broker: Looking): Promise<void> {
   }
 }
 
-/** What bears our labels in a cluster and is in no row: made when an answer was lost, or of a store that was set back. */
-async function condemnLeftOvers(broker: Looking): Promise<void> {
+/**
+ * What bears our labels in a cluster and is in no row: made when an answer was lost, or of a store that was set back.
+ *
+ * @returns the clusters in which nobody could look
+ */
+async function condemnLeftOvers(broker: Looking): Promise<readonly string[]> {
   const { apis, config, store, log, now } = broker;
+  const unseen = new Set<string>();
   for (const cluster of config.clusters) {
     const namespaces = [...new Set((cluster.service_accounts ?? []).map(({ namespace }) => namespace))];
     for (const namespace of namespaces) {
@@ -233,6 +249,7 @@ async function condemnLeftOvers(broker: Looking): Promise<void> {
           log.warn({ cluster: cluster.name, namespace, secrets: left }, 'Secrets of no session are deleted');
       } catch (error) {
         if (!(error instanceof CurfewError) || error.code === 'store') throw error;
+        unseen.add(cluster.name);
         log.warn(
           { cluster: cluster.name, namespace, reason: error.message },
           'left-over Secrets could not be looked for',
@@ -240,6 +257,7 @@ async function condemnLeftOvers(broker: Looking): Promise<void> {
       }
     }
   }
+  return [...unseen];
 }
 
 async function condemnUnknown(

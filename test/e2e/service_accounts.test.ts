@@ -2,12 +2,15 @@
 // plugin as shipped. Tokens are the cluster's own, and die with the Secret of their session.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, fetch as undiciFetch } from 'undici';
+import { parse } from 'yaml';
 import type { ControlPlane } from '../cluster/control_plane.ts';
 import type { AuditLine } from '../support/broker_process.ts';
+import { startGate } from '../support/gate.ts';
 import { Holder } from '../support/holder.ts';
 import { assertKept, until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
@@ -118,10 +121,11 @@ async function secrets(): Promise<readonly { metadata: { name: string; annotatio
   return JSON.parse(stdout).items;
 }
 
-const secretOf = async (name: string) =>
-  (await secrets()).find(
-    ({ metadata }) => metadata.annotations['curfew.internal/username'] === `curfew:${name}@example.com`,
+const secretsOf = async (name: string) =>
+  (await secrets()).filter(
+    ({ metadata }) => metadata.annotations?.['curfew.internal/username'] === `curfew:${name}@example.com`,
   );
+const secretOf = async (name: string) => (await secretsOf(name))[0];
 
 const rows = (name: string, event: string): readonly AuditLine[] =>
   world.broker.audit().filter((row) => row.event === event && row.username === `curfew:${name}@example.com`);
@@ -397,6 +401,37 @@ describe('a Secret goes whatever happens meanwhile', () => {
     await until(async () => (await secretOf('jane')) === undefined, 'the Secret is still there');
   });
 
+  test('the broker is killed between the Secret and its row: the session goes on with that one, and ends with it', async () => {
+    world.idp.setUser('kate', { email: 'kate@example.com', email_verified: true, groups: ['dev'] });
+    const client = holder();
+    const { nonce } = client;
+    const handle = (await client.exchange(world.idp.issueIdToken('kate', { nonce }))).granted.refresh_token ?? '';
+    const gate = await startGate(world.authority, plane);
+    try {
+      const { clusters } = parse(readFileSync(world.site.configFile, 'utf8')) as { clusters: readonly object[] };
+      const behind = clusters.map((one) => ({ ...one, server: gate.url, ca_file: world.authority.caFile }));
+      await world.restartBroker({ clusters: behind });
+      gate.answered = async (method, path) => {
+        if (method === 'POST' && path.endsWith('/secrets')) await world.broker.kill();
+      };
+      await assert.rejects(client.renew(handle, 'managed'));
+    } finally {
+      await gate.stop();
+    }
+    const made = (await secretOf('kate'))?.metadata.name;
+    assert.ok(made, 'the API server had made it');
+    await world.restartBroker();
+    const { access_token: token } = (await client.renew(handle, 'managed')).granted;
+    assert.equal(await statusWith(token), 200);
+    assert.deepEqual(
+      (await secretsOf('kate')).map(({ metadata }) => metadata.name),
+      [made],
+    );
+    assert.equal((await client.revoke(handle)).status, 200);
+    assertKept((await diesAfter(token, Date.now())) * 1000, DEAD_WITHIN * 1000);
+    assert.equal(await secretOf('kate'), undefined);
+  });
+
   test('one that no row knows is found by its label, and goes; what is not ours stays', async () => {
     const secret = (name: string, issuer: string) =>
       `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"${name}","namespace":"${NAMESPACE}","labels":${issuer}}}`;
@@ -437,5 +472,63 @@ describe('a Secret goes whatever happens meanwhile', () => {
     assert.equal((await secrets()).length, before + 200);
     await Promise.all(sessions.map(({ client, handle }) => client.revoke(handle)));
     await until(async () => (await secrets()).length === before, 'Secrets are left');
+  });
+});
+
+describe('everything before now is over', () => {
+  test('S22 store accept on a store that was put back takes away every Secret of ours, also those that it does not know', async () => {
+    const file = `${world.dir}/curfew.db`;
+    const put = async (name: string, labels: object) => {
+      const metadata = { name, namespace: NAMESPACE, labels };
+      const input = JSON.stringify({ apiVersion: 'v1', kind: 'Secret', metadata });
+      const { code, stderr } = await plane.adminKubectl(['apply', '-f', '-'], { input });
+      assert.equal(code, 0, stderr);
+    };
+    const opened = async (name: string) => {
+      world.idp.setUser(name, { email: `${name}@example.com`, email_verified: true, groups: ['dev'] });
+      const client = holder();
+      const id_token = world.idp.issueIdToken(name, { nonce: client.nonce });
+      const { access_token: token, refresh_token: handle = '' } = (
+        await client.exchange(id_token, { audience: 'managed' })
+      ).granted;
+      assert.equal(await statusWith(token), 200);
+      const secret = (await secretOf(name))?.metadata;
+      assert.ok(secret);
+      return { client, handle, token, secret: secret as typeof secret & { readonly labels: Record<string, string> } };
+    };
+    const known = await opened('liam');
+    const copy = new DatabaseSync(file, { readOnly: true });
+    copy.exec(`vacuum into '${file}.copy'`);
+    copy.close();
+    const unknown = await opened('mona');
+    await world.broker.kill();
+    const { labels } = unknown.secret;
+    await put('of-nobody', labels);
+    await put('of-another', { ...labels, 'curfew.internal/issuer': '0123456789abcdef0123456789abcdef' });
+    await put('without-labels', {});
+    for (const part of ['-wal', '-shm']) rmSync(file + part, { force: true });
+    copyFileSync(`${file}.copy`, file);
+
+    const refused = await world.site.command('serve');
+    assert.match(refused.stderr, /put back to an earlier state/);
+    const accepted = await world.site.command('store', 'accept');
+    const since = Date.now();
+    assert.equal(accepted.code, 0, accepted.stdout + accepted.stderr);
+    const names = (await secrets()).map(({ metadata }) => metadata.name);
+    const ours = ['of-nobody', known.secret.name, unknown.secret.name];
+    assert.deepEqual(
+      names.filter((name) => name.startsWith('curfew-') || ours.includes(name)),
+      [],
+    );
+    assert.ok(names.includes('of-another') && names.includes('without-labels'), names.join(' '));
+    for (const { token } of [known, unknown]) {
+      assertKept((await diesAfter(token, since)) * 1000, DEAD_WITHIN * 1000);
+    }
+    await world.restartBroker();
+    for (const { client, handle } of [known, unknown]) {
+      assert.notEqual((await client.renew(handle, 'managed')).status, 200);
+    }
+    const again = await opened('mona');
+    assert.notEqual(again.secret.name, unknown.secret.name);
   });
 });

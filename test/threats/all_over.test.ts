@@ -1,13 +1,19 @@
 // The threat model: everything before now is declared over (S20, S22): by `curfew-broker clock accept` and `store accept`, beside a broker that runs.
 
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { type AcceptCommand, accept } from '../../broker/administration_commands.ts';
 import { verifyRecord } from '../../broker/audit_commands.ts';
 import { loadConfig } from '../../broker/config.ts';
 import { createClusterApis } from '../../broker/kubernetes/apis.ts';
+import { EXIT } from '../../shared/errors.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
+import { type FakeApiServer, startFakeApiServer } from '../support/fake_api_server.ts';
 import type { Holder } from '../support/holder.ts';
 import { askAuthorization, jtiOf } from '../support/review.ts';
 import { startTestService, T0, type TestService } from '../support/service.ts';
@@ -173,5 +179,59 @@ describe('everything before now is over', () => {
     database.close();
     assert.ok(columns > 20, `looked at ${columns} columns`);
     assert.deepEqual(ahead, []);
+  });
+});
+
+describe('S22 store accept at a cluster whose own tokens are used', () => {
+  let dir: string;
+  let api: FakeApiServer;
+  let service: TestService;
+  before(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'curfew-over-'));
+    api = await startFakeApiServer(dir);
+    const broker_token_file = path.join(dir, 'broker-token');
+    await writeFile(broker_token_file, 'the-brokers-own-token-at-the-cluster', { mode: 0o600 });
+    const service_accounts = [{ group: '*', namespace: 'people', name: 'readers' }];
+    const own = { credential: 'service-account', service_accounts, broker_token_file };
+    const managed = { name: 'managed', server: api.url, ca_file: api.caFile, audience: 'managed' };
+    service = await startTestService({ clusters: [{ ...managed, allowed_groups: ['*'], ...own }] });
+  });
+  after(async () => {
+    await service?.stop();
+    await api?.stop();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  async function acceptStore() {
+    const config = await loadConfig(service.configFile, { env: process.env });
+    const apis = createClusterApis();
+    try {
+      return await accept('store accept', config, { now: () => service.now, by: 'root', apis, log: QUIET });
+    } finally {
+      await apis.close();
+    }
+  }
+
+  test('S22 with the API server out of reach it does not say that all is done, though this store knows of no Secret', async () => {
+    const { granted } = await service.login(service.holder(), {}, { audience: 'managed' });
+    await service.halt();
+    for (const part of ['', '-wal', '-shm']) rmSync(service.storeFile + part, { force: true });
+    api.before = () => {
+      throw new Error('away');
+    };
+    const away = await acceptStore();
+    assert.equal(away.exit, EXIT.try_again, away.lines.join('\n'));
+    assert.ok(api.isGood(granted.access_token));
+    assert.ok(
+      away.lines.includes('warning: cluster managed: Secrets that this store does not know could not be looked for'),
+      away.lines.join('\n'),
+    );
+
+    api.before = () => undefined;
+    service.advance(2);
+    const there = await acceptStore();
+    assert.equal(there.exit, EXIT.done, there.lines.join('\n'));
+    assert.equal(api.secrets.size, 0);
+    await service.restart();
   });
 });
