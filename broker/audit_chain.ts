@@ -1,7 +1,7 @@
 // The chain of the record: each row's hash covers the row before it, and a seal over the newest one, made with the
 // encryption key, shows when rows were cut off at the end or the whole chain was made anew. Pure.
 
-import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 /** What stands before the first row. */
 export const GENESIS: Link = { seq: 0, hash: '0'.repeat(64) };
@@ -15,8 +15,9 @@ export interface Link {
 /** @param data the event as JSON, as it stands in the row: as text, or as the bytes of it */
 export function linkOf(before: Link, data: string | Uint8Array): Link {
   const seq = before.seq + 1;
-  const hash = createHash('sha256').update(`${before.hash}\n${seq}\n`).update(data).digest('hex');
-  return { seq, hash };
+  const start = `${before.hash}\n${seq}\n`;
+  if (typeof data === 'string') return { seq, hash: hash('sha256', start + data, 'hex') };
+  return { seq, hash: createHash('sha256').update(start).update(data).digest('hex') };
 }
 
 export interface Sealer {

@@ -1,17 +1,17 @@
 // DPoP proofs (RFC 9449): that a request comes from the holder of a key. Checks all of 4.3; using a proof up is the store's.
 
 import {
-  createHash,
   createHmac,
   createPublicKey,
   createSecretKey,
+  hash as hashOf,
   type KeyObject,
   timingSafeEqual,
-  verify,
 } from 'node:crypto';
 import { CurfewError } from '../shared/errors.ts';
 import { between, type Clock, isSeconds, type Seconds } from '../shared/time.ts';
 import { isObject } from '../shared/wire.ts';
+import { verifyEs256 } from './es256.ts';
 import { parseCompactJws } from './jws.ts';
 
 /** How far a proof's `iat`, or the age of its nonce, may be from now, in seconds. */
@@ -84,8 +84,7 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
       if (!isEcJwk(jwk)) throw invalid('the DPoP proof carries no public P-256 key');
       const jkt = thumbprint(jwk);
       const key = importKey(jkt, jwk);
-      const ieee = { key, dsaEncoding: 'ieee-p1363' } as const;
-      if (!verify('sha256', Buffer.from(jws.signed), ieee, jws.signature)) {
+      if (!verifyEs256(jws.signed, key, jws.signature)) {
         throw invalid("the DPoP proof's signature does not verify");
       }
       const { htm, htu, jti, iat, ath, nonce: given } = jws.payload;
@@ -99,7 +98,7 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
       if (reference === undefined || apart(reference, now()) > PROOF_WINDOW) {
         throw new CurfewError('proof_nonce', "use the broker's DPoP nonce");
       }
-      const hash = createHash('sha256').update(jkt).update('.').update(jti).digest();
+      const hash = hashOf('sha256', `${jkt}.${jti}`, 'buffer');
       return { jkt, hash, minute: Math.floor(reference / 60), ...(typeof ath === 'string' && { ath }) };
     },
   };
@@ -134,7 +133,7 @@ function isCoordinate(part: unknown): boolean {
 
 /** RFC 7638 3.2: the required members in lexicographic order. */
 function thumbprint({ crv, kty, x, y }: EcJwk): string {
-  return createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
+  return hashOf('sha256', JSON.stringify({ crv, kty, x, y }), 'base64url');
 }
 
 function importPublic({ kty, crv, x, y }: EcJwk): KeyObject {

@@ -1,6 +1,6 @@
 // Compact JWS (RFC 7515 3.1), split and decoded strictly: one spelling for each token, so that a hash of it is its identity.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isObject } from '../shared/wire.ts';
 
 export interface CompactJws {
@@ -31,7 +31,7 @@ export function parseCompactJws(text: string): CompactJws | undefined {
 
 /** SHA-256 of the signing input, base64url: what a token is known by when it may be used once. */
 export function signingInputHash(jws: CompactJws): string {
-  return createHash('sha256').update(jws.signed).digest('base64url');
+  return hash('sha256', jws.signed, 'base64url');
 }
 
 /** Only the canonical form: padding and stray tail bits would give one token several spellings. */

@@ -1,7 +1,7 @@
 // Signs Kubernetes tokens. Their claims come from this allowlist and nowhere else.
 
-import { sign } from 'node:crypto';
 import type { Seconds } from '../shared/time.ts';
+import { signEs256 } from './es256.ts';
 import { LONGEST_JWS } from './jws.ts';
 import type { Keys } from './keys.ts';
 
@@ -25,8 +25,7 @@ export interface TokenClaims {
 
 export function signToken({ signing }: Pick<Keys, 'signing'>, claims: TokenClaims): string {
   const input = signingInput(claims, signing.kid);
-  const signature = sign('sha256', Buffer.from(input), { key: signing.key, dsaEncoding: 'ieee-p1363' });
-  return `${input}.${signature.toString('base64url')}`;
+  return `${input}.${signEs256(input, signing.key).toString('base64url')}`;
 }
 
 /** Whether a token with these claims would be larger than any that we read. Every signing key and signature has one length. */

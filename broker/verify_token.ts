@@ -1,10 +1,11 @@
 // Verifies Kubernetes tokens that this broker signed, as strictly as they were minted. Whether their session still lives is
 // the caller's to find out: a token alone says nothing of that.
 
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { isSeconds, over, type Seconds } from '../shared/time.ts';
 import { isObject } from '../shared/wire.ts';
 import type { Broker } from './broker.ts';
+import { verifyEs256 } from './es256.ts';
 import { parseCompactJws } from './jws.ts';
 import type { PublicJwk } from './keys.ts';
 import { TOKEN_TYP, type TokenClaims } from './mint.ts';
@@ -27,8 +28,7 @@ export function verifyToken(
   // The key is one of ours by its id: keys and addresses of keys in the token are not looked at.
   const jwk = keys.jwks.keys.find((candidate) => candidate.kid === kid);
   if (!jwk) return undefined;
-  const key = { key: importKey(jwk), dsaEncoding: 'ieee-p1363' } as const;
-  if (!verify('sha256', Buffer.from(jws.signed), key, jws.signature)) return undefined;
+  if (!verifyEs256(jws.signed, importKey(jwk), jws.signature)) return undefined;
   const claims = jws.payload;
   if (!isTokenClaims(claims) || claims.iss !== config.issuer) return undefined;
   if (!config.clusters.some(({ audience }) => audience === claims.aud)) return undefined;

@@ -1,6 +1,6 @@
 // GET and DELETE /v1/sessions: our own API, with `Authorization: DPoP <handle>` and a proof made for it (RFC 9449 7.1).
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, type Code, CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
@@ -27,7 +27,7 @@ export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: Proo
     const { dpop } = request.headers;
     const header = typeof dpop === 'string' ? dpop : undefined;
     const proof = proofs.verify(header, { method: request.method, url: url + path });
-    if (proof.ath !== createHash('sha256').update(handle).digest('base64url')) {
+    if (proof.ath !== hash('sha256', handle, 'base64url')) {
       throw new CurfewError('proof_invalid', 'the DPoP proof was not made for this session handle');
     }
     return { proof, handle, ...originOf(request) };
