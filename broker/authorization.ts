@@ -63,7 +63,7 @@ export async function authorize(broker: Broker, cluster: Cluster, review: Access
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, review, session, now) ?? refuseToActAs(config, cluster, review);
   if (refusal === undefined) {
-    if (found && shown === 'own') touches.note(found, sessionLimits(config.policy, found), now);
+    if (found && shown === 'own') touches.note(found, () => sessionLimits(config.policy, found), now);
     return NO_OPINION;
   }
   await record(broker, cluster, review, session, refusal, now);

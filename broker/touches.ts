@@ -28,10 +28,13 @@ interface Use {
 export class Touches {
   readonly #uses = new Map<string, Use>();
 
-  /** Notes a use that was allowed. @param session as read from the store @param limits session-wide */
-  note(session: Session, limits: WholeLimits, now: Seconds): void {
+  /** Notes a use that was allowed. @param session as read from the store @param limitsOf the session-wide ones, where they are needed */
+  note(session: Session, limitsOf: () => WholeLimits, now: Seconds): void {
+    // Most come within a second of the last.
+    if (now <= (this.#uses.get(session.sid)?.fields.last_used ?? session.last_used)) return;
     const { sid, auth_time, last_used, ...known } = this.overlay(session);
     if (now <= last_used) return;
+    const limits = limitsOf();
     const end_at_most = earliest(session.end_at_most, plus(auth_time, limits.max_age));
     const longest_idle = Math.max(known.longest_idle, between(last_used, now)) as Seconds;
     const fields = { last_used: now, longest_idle, end_at_most, over_at: overAt(end_at_most, now, limits) };
