@@ -4,7 +4,7 @@
 import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
-import type { Metadata } from '../../shared/wire.ts';
+import { isObject, type Metadata } from '../../shared/wire.ts';
 import { HttpFault, hintOf, type Send } from '../http.ts';
 import { oneLine } from '../one_line.ts';
 import { hintOfRefusal } from './refusal_hint.ts';
@@ -230,10 +230,20 @@ async function naming<T>(settings: Settings, work: () => Promise<T>, secret = ''
       const message = `the identity provider at ${host} refused: ${said}`;
       throw new CurfewError('login_failed', message, hint === undefined ? {} : { hint });
     }
+    if (hasOtherNonce(error)) {
+      throw new CurfewError('login_failed', `the identity provider at ${host} answered for another login`);
+    }
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     const message = `the identity provider at ${host} gave no valid answer (${code})`;
     throw new CurfewError('identity_provider', message, { hint: NO_ANSWER });
   }
+}
+
+/** A code of somebody else's login, where the identity provider does not hold codes to their requests by PKCE. */
+function hasOtherNonce(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { cause } = error;
+  return (isObject(cause) && cause.claim === 'nonce') || hasOtherNonce(cause);
 }
 
 const NO_ANSWER =

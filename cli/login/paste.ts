@@ -67,7 +67,7 @@ type Query =
   | { readonly text: string; readonly is_code?: true | undefined; readonly fault?: undefined }
   | { readonly fault: string; readonly text?: undefined };
 
-/** A whole address, its query alone, or the code alone, which PKCE holds to this login. */
+/** A whole address, its query alone, or the code alone, which PKCE holds to this login, and the nonce. */
 export function queryOf(pasted: string, { state, withCode }: Pick<Authorization, 'state' | 'withCode'>): Query {
   // A terminal may have wrapped the address.
   const text = pasted.replace(/\s+/g, '');

@@ -12,6 +12,7 @@ import { type ClientOptions, createProvider } from './idp_provider.ts';
 import { createIdpStore } from './idp_store.ts';
 import { type ClaimsRewrite, createTokenDesk, type SignOptions, type TokenRewrite } from './idp_tokens.ts';
 import { createUsers, type User } from './idp_users.ts';
+import { hidePkce } from './idp_without_pkce.ts';
 import { listenAnywhere, listenOn } from './ports.ts';
 
 export type { Misbehaviour, SigningAlgorithm, User };
@@ -26,6 +27,8 @@ export interface IdpOptions extends Partial<ClientOptions> {
   readonly sid?: boolean;
   /** A line on the login page. */
   readonly hint?: string;
+  /** False: it knows nothing of PKCE, and ignores what belongs to it. */
+  readonly pkce?: boolean;
 }
 
 export interface LoggedRequest {
@@ -103,7 +106,7 @@ function logged(request: IncomingMessage, elsewhere: boolean): LoggedRequest {
 
 /** Starts the IdP on a free port of `host` (127.0.0.1 unless told); the users' SSO cookies live for 14 days. */
 export async function startIdp(options: IdpOptions): Promise<Idp> {
-  const { host = '127.0.0.1', clientId = 'curfew', alg = 'RS256', sid = false, hint } = options;
+  const { host = '127.0.0.1', clientId = 'curfew', alg = 'RS256', sid = false, hint, pkce = true } = options;
   const requests: LoggedRequest[] = [];
   const counts: LoginCounts = { forms: 0, logins: 0, refusedLogins: 0 };
   let faults: Misbehaviour = {};
@@ -122,7 +125,7 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
   const desk = createTokenDesk({ issuer, clientId, keys, users, withSid: sid });
   const logouts: LogoutAnswer[] = [];
   const reach = options.backchannel && { fetch: createFetch(options.backchannel, logouts) };
-  const provider = createProvider({ issuer, client: { ...options, clientId }, keys, users, store, ...reach });
+  const provider = createProvider({ issuer, client: { ...options, clientId, pkce }, keys, users, store, ...reach });
   provider.use(async (ctx, next) => {
     await next();
     finish(ctx as unknown as KoaContextWithOIDC);
@@ -139,7 +142,9 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
     const body = ctx.body as Json;
     const endpoint = endpointOf(ctx.path);
     if (endpoint === 'discovery') {
-      const issued = faults.discovery === 'wrong_issuer' ? { ...body, issuer: `${issuer}/other` } : body;
+      const { code_challenge_methods_supported: _, ...without } = body;
+      const known = pkce ? body : without;
+      const issued = faults.discovery === 'wrong_issuer' ? { ...known, issuer: `${issuer}/other` } : known;
       ctx.body = rewriteDiscovery ? rewriteDiscovery(issued) : issued;
     } else if (typeof body.device_code === 'string') {
       // As short as the wait may be, so that tests need not wait for the usual 5 s (RFC 8628 3.2).
@@ -173,6 +178,7 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
       response.writeHead(400, { 'content-type': 'text/plain' }).end('the IdP knows nothing of this login\n');
       return;
     }
+    if (!pkce) hidePkce(request);
     await oidc(request, response);
   }
 

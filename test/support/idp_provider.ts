@@ -16,6 +16,8 @@ export interface ClientOptions {
   readonly refreshTokens?: boolean | undefined;
   /** Whether it has the device grant (RFC 8628), and what is peculiar to it. */
   readonly device_grant?: boolean | DeviceGrant | undefined;
+  /** Whether each code is held to its request by PKCE. */
+  readonly pkce?: boolean | undefined;
   /** Where logouts are told. */
   readonly backchannel?: Backchannel | undefined;
 }
@@ -132,7 +134,7 @@ export function createProvider({ issuer, client, keys, users, store, fetch }: Pr
     },
     conformIdTokenClaims: false,
     responseTypes: ['code'],
-    pkce: { required: () => true },
+    pkce: { required: () => client.pkce !== false },
     clientBasedCORS: () => false,
     features: {
       devInteractions: { enabled: false },
