@@ -19,9 +19,9 @@ import {
 } from './broker.ts';
 import { admits } from './identity.ts';
 import { consumeProof } from './proof_use.ts';
-import { endIfDue, endSession, factsOf, findByHandle, livingLimits, type Session, sessionLimits } from './sessions.ts';
+import { endIfDue, endSession, factsOf, livingLimits, type Session, sessionLimits } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
-import { refuseStranger, UNKNOWN } from './strangers.ts';
+import { findHeld, refuseStranger, UNKNOWN } from './strangers.ts';
 
 /** Who asks, by the handle of a session. */
 export interface Asker extends Caller {
@@ -53,13 +53,13 @@ export async function asking<T>(
 
 async function identify(
   transaction: Transaction,
-  { config, touches }: Broker,
+  { config, touches, holders }: Pick<Broker, 'config' | 'touches' | 'holders'>,
   asker: Asker,
   now: Seconds,
 ): Promise<Session | Refused> {
   const { proof, address } = asker;
-  const found = await findByHandle(transaction, asker.handle);
-  if (!found || found.jkt !== proof.jkt) return UNKNOWN;
+  const found = await findHeld(transaction, { holders }, asker, asker.handle);
+  if (!found) return UNKNOWN;
   if (!(await consumeProof(transaction, proof))) {
     return refuse(transaction, refusalOf(found, asker, now), 'proof_replayed', 'the DPoP proof was used before');
   }

@@ -27,6 +27,7 @@ import { yieldsOf } from './rules.ts';
 import { ID_LENGTH, type Session, yieldsOfSession } from './sessions.ts';
 import type { Transmitters } from './signals/transmitters.ts';
 import type { Store, Transaction } from './store/store.ts';
+import type { Holders } from './strangers.ts';
 import { type TokenIds, tokenIdLength } from './token_id.ts';
 import type { Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
@@ -47,6 +48,7 @@ export interface Broker {
   readonly refusals: Repeated<RefusalEvent>;
   /** Of people who are known. */
   readonly known_refusals: KnownRefusals;
+  readonly holders: Holders;
   /** Failed logins of nobody knows whom. */
   readonly strangers: FailingAddresses;
   readonly metrics: Metrics;

@@ -23,9 +23,9 @@ import { notAdmitted } from './not_admitted.ts';
 import { permit } from './permit.ts';
 import { consumeProof } from './proof_use.ts';
 import { revalidate } from './revalidation.ts';
-import { endIfDue, factsOf, findByHandle, touch } from './sessions.ts';
+import { endIfDue, factsOf, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
-import { refuseStranger, UNKNOWN } from './strangers.ts';
+import { findHeld, refuseStranger, UNKNOWN } from './strangers.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 
 export interface RenewalRequest {
@@ -54,16 +54,16 @@ export async function renew(broker: Broker, caller: Caller, request: RenewalRequ
 
 async function renewOrRefuse(
   transaction: Transaction,
-  { config, tokenIds, touches }: Broker,
+  { config, tokenIds, touches, holders }: Pick<Broker, 'config' | 'tokenIds' | 'touches' | 'holders'>,
   caller: Caller,
   request: RenewalRequest & { readonly idToken?: IdTokenClaims | undefined },
   now: Seconds,
 ): Promise<ToSign | Refused | Pending> {
   const { proof, address } = caller;
   const event = { grant: 'renewal', at: now, jkt: proof.jkt, address } as const;
-  const found = await findByHandle(transaction, request.refresh_token);
+  const found = await findHeld(transaction, { holders }, caller, request.refresh_token);
   // Forgotten since it was looked for.
-  if (!found || found.jkt !== proof.jkt) return UNKNOWN;
+  if (!found) return UNKNOWN;
   const { sid, iss, sub, username } = found;
   const about = { ...event, sid, iss, sub, username };
   if (!(await consumeProof(transaction, proof))) {

@@ -2,8 +2,8 @@
 
 import { type Broker, type Caller, type Refused, refuse } from './broker.ts';
 import { consumeProof } from './proof_use.ts';
-import { endSession, findByHandle, settle } from './sessions.ts';
-import { refuseStranger } from './strangers.ts';
+import { endSession, settle } from './sessions.ts';
+import { findHeld, refuseStranger } from './strangers.ts';
 
 /**
  * @returns `undefined` when the session is over now: ended here, ended before, or never there (RFC 7009 2.2).
@@ -15,8 +15,8 @@ export async function revoke(broker: Broker, caller: Caller, handle: string): Pr
   if (await refuseStranger(broker, 'revocation', caller, handle)) return undefined;
   return store.transaction(async (transaction) => {
     const at = now();
-    const session = await findByHandle(transaction, handle);
-    if (!session || session.jkt !== proof.jkt) return undefined;
+    const session = await findHeld(transaction, broker, caller, handle);
+    if (!session) return undefined;
     const { sid, iss, sub, username } = session;
     const event = { grant: 'revocation', at, sid, iss, sub, username, jkt: proof.jkt, address } as const;
     if (!(await consumeProof(transaction, proof))) {

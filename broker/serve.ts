@@ -35,6 +35,7 @@ import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';
 import { isDiskFault, sayStoreFault } from './store/words.ts';
 import { watchStore } from './store_watch.ts';
+import { Holders } from './strangers.ts';
 import { startSweeper, sweep } from './sweeper.ts';
 import { readTlsPair, watchTls } from './tls.ts';
 import { createTokenIds } from './token_id.ts';
@@ -124,6 +125,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     unproven,
     refusals,
     known_refusals,
+    holders: new Holders(),
     strangers: new FailingAddresses(),
     metrics,
     log,

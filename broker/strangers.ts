@@ -3,7 +3,8 @@
 
 import type { Asking } from './audit.ts';
 import { type Broker, type Caller, countRefusal, type Refused } from './broker.ts';
-import { findByHandle, type Session } from './sessions.ts';
+import { findByHandle, hashOfHandle, type Session } from './sessions.ts';
+import type { Transaction } from './store/store.ts';
 
 type Parts = Pick<Broker, 'store' | 'refusals' | 'now'>;
 
@@ -13,27 +14,59 @@ type Parts = Pick<Broker, 'store' | 'refusals' | 'now'>;
  * @returns the refusal, for a handle of no session, and alike for one of another key
  */
 export async function refuseStranger(
-  broker: Parts,
+  broker: Parts & Pick<Broker, 'holders'>,
   grant: Asking,
   caller: Caller,
   handle: string,
 ): Promise<Refused | undefined> {
   const { jkt } = caller.proof;
-  const holder = holders.get(handle);
-  if (holder === jkt) return undefined;
+  if (broker.holders.isHolder(handle, jkt)) return undefined;
   const session = await broker.store.read((db) => findByHandle({ db }, handle));
   if (session?.jkt !== jkt) return recordUnknown(broker, grant, caller, session);
-  if (holders.size >= MOST_HOLDERS) holders.clear();
-  holders.set(handle, jkt);
+  broker.holders.note(handle, jkt);
   return undefined;
 }
 
-/**
- * Who was seen to hold a session, by its handle: they are not looked for again before each transaction, which sees for itself. In
- * memory alone, as everything of a handle but its hash.
- */
-const holders = new Map<string, string>();
+/** The session that a handle names, where its key asks. @returns `undefined` for a handle of none, and alike for one of another key */
+export async function findHeld(
+  transaction: Transaction,
+  { holders }: Pick<Broker, 'holders'>,
+  { proof: { jkt } }: Caller,
+  handle: string,
+): Promise<Session | undefined> {
+  const session = await findByHandle(transaction, handle);
+  if (session?.jkt === jkt) return session;
+  holders.forget(handle);
+  return undefined;
+}
+
 const MOST_HOLDERS = 10_000;
+
+/**
+ * Who was seen to hold a session: they are not looked for again before each transaction, which sees for itself. In memory alone, and
+ * of a handle nothing but its hash.
+ */
+export class Holders {
+  /** Thumbprints of keys, by the hash of the handle. */
+  readonly #jkts = new Map<string, string>();
+
+  isHolder(handle: string, jkt: string): boolean {
+    return this.#jkts.get(keyOf(handle)) === jkt;
+  }
+
+  note(handle: string, jkt: string): void {
+    if (this.#jkts.size >= MOST_HOLDERS) this.#jkts.clear();
+    this.#jkts.set(keyOf(handle), jkt);
+  }
+
+  forget(handle: string): void {
+    this.#jkts.delete(keyOf(handle));
+  }
+}
+
+function keyOf(handle: string): string {
+  return Buffer.from(hashOfHandle(handle)).toString('base64url');
+}
 
 /** @param session whose handle or token it was, where it is that of another key: somebody may want to know */
 export async function recordUnknown(
