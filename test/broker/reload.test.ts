@@ -3,21 +3,17 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import type { PolicyEvent } from '../../broker/audit.ts';
 import { CurfewError } from '../../shared/errors.ts';
-import { freePort } from '../cluster/ports.ts';
-import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
-import { Holder } from '../support/holder.ts';
+import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { until } from '../support/patience.ts';
-import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
-import { type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
+import { identityProvider, startTestService, type TestService } from '../support/service.ts';
 
 const LIMITS = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' };
 const PROD = { name: 'prod', match: { clusters: ['prod-*'] } };
@@ -281,65 +277,26 @@ async function caFile(): Promise<string> {
 }
 
 describe('the broker as a process', () => {
-  let folder: string;
-  let configFile: string;
-  let issuer: StaticIssuer;
-  let broker: BrokerProcess;
-  let settings: Record<string, unknown>;
-  let url: string;
+  let lone: LoneBroker;
   before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'curfew-reload-'));
-    configFile = path.join(folder, 'config.yaml');
-    issuer = await startStaticIssuer();
-    url = `http://127.0.0.1:${await freePort()}`;
-    await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
-    settings = {
-      issuer: ISSUER,
-      listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
-      keys: { encryption_key_file: 'key' },
-      identity_provider: identityProvider(issuer.issuer),
-      clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] }],
-      store: { sqlite: { file: 'curfew.db' } },
-      policy: { limits: LIMITS },
-    };
-    await writeFile(configFile, stringify(settings));
-    broker = await startBroker({ configFile, url });
+    lone = await makeLoneBroker({ name: 'reload', limits: LIMITS });
+    await lone.start();
   });
-  after(async () => {
-    await broker?.stop();
-    await issuer?.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => lone.remove());
 
-  const rows = () => broker.audit().filter(({ event }) => event === 'policy');
+  const rows = () => lone.process.audit().filter(({ event }) => event === 'policy');
 
   async function untilRow(count: number): Promise<Readonly<Record<string, unknown>>> {
     await until(() => rows().length >= count, 'no policy was recorded');
-    assert.equal(rows().length, count, broker.output());
+    assert.equal(rows().length, count, lone.process.output());
     return rows().at(-1) ?? {};
-  }
-
-  async function login() {
-    const holder = new Holder({ issuer: ISSUER, url });
-    const at = holder.now();
-    const claims = {
-      iss: issuer.issuer,
-      aud: 'curfew',
-      sub: 'alice',
-      iat: at,
-      exp: at + 300,
-      auth_time: at,
-      nonce: holder.nonce,
-    };
-    const who = { email: 'alice@example.com', email_verified: true, groups: ['dev'] };
-    const { refresh_token = '' } = (await holder.exchange(issuer.sign({ ...claims, ...who }))).granted;
-    return () => holder.renew(refresh_token, 'dev');
   }
 
   test('F9 takes over a changed file by itself, keeps the old one for a broken file, and does as it is told by SIGHUP', async () => {
     assert.equal((await untilRow(1)).outcome, 'loaded');
-    const renew = await login();
-    const maxAge = async () => (await renew()).granted.session.limits.session.max_age;
+    const { configFile, settings } = lone;
+    const { holder, handle } = await lone.login('alice');
+    const maxAge = async () => (await holder.renew(handle, 'dev')).granted.session.limits.session.max_age;
     assert.equal(await maxAge(), 3600);
 
     await writeFile(configFile, stringify({ ...settings, policy: { limits: { ...LIMITS, max_age: '50m' } } }));
@@ -352,10 +309,10 @@ describe('the broker as a process', () => {
     const refused = await untilRow(3);
     assert.equal(refused.outcome, 'refused');
     assert.match(String(refused.faults), /line 1, column \d+/);
-    assert.match(broker.log(), /configuration not reloaded, the old one stays/);
+    assert.match(lone.process.log(), /configuration not reloaded, the old one stays/);
     assert.equal(await maxAge(), 3000);
 
-    process.kill(broker.pid, 'SIGHUP');
+    process.kill(lone.process.pid, 'SIGHUP');
     assert.equal((await untilRow(4)).outcome, 'refused');
 
     await writeFile(configFile, stringify({ ...settings, policy: { limits: { ...LIMITS, max_age: '40m' } } }));
@@ -364,6 +321,7 @@ describe('the broker as a process', () => {
   });
 
   test('SIGHUP reads again what the file names, though the file itself is as it was', async () => {
+    const { folder, configFile, settings } = lone;
     const before = rows().length;
     const hook = { token_file: 'hook', on_failure: 'deny' };
     await writeFile(path.join(folder, 'hook'), randomBytes(32).toString('hex'), { mode: 0o600 });
@@ -371,7 +329,7 @@ describe('the broker as a process', () => {
     await writeFile(configFile, stringify({ ...settings, clusters }));
     assert.equal((await untilRow(before + 1)).outcome, 'reloaded');
     await writeFile(path.join(folder, 'hook'), randomBytes(32).toString('hex'), { mode: 0o600 });
-    process.kill(broker.pid, 'SIGHUP');
+    process.kill(lone.process.pid, 'SIGHUP');
     assert.equal((await untilRow(before + 2)).outcome, 'reloaded');
   });
 });

@@ -5,20 +5,12 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stringify } from 'yaml';
-import { freePort } from '../cluster/ports.ts';
-import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
-import { Holder } from '../support/holder.ts';
+import { type LoggedIn, type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { until } from '../support/patience.ts';
 import { askAuthorization, jtiOf } from '../support/review.ts';
-import { ISSUER, identityProvider } from '../support/service.ts';
-import { type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
 
 const REQUESTS = Number(process.env.MEMORY_REQUESTS ?? 200_000);
 const CLIENTS = 16;
@@ -27,66 +19,27 @@ const CONNECTIONS = 400;
 /** MiB: what the first tenth of the requests may still add afterwards, and what all of it may take. */
 const [GROWTH, MOST] = [96, 512];
 
-interface Person {
-  readonly holder: Holder;
-  readonly handle: string;
-  readonly sid: string;
-  readonly token: string;
-  readonly user: string;
-}
-
 describe('I5 memory', () => {
-  let folder: string;
-  let issuer: StaticIssuer;
-  let broker: BrokerProcess;
-  let url: string;
-  const hook = randomBytes(32);
+  let lone: LoneBroker;
   before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'curfew-memory-'));
-    issuer = await startStaticIssuer();
-    url = `http://127.0.0.1:${await freePort()}`;
-    await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
-    await writeFile(path.join(folder, 'hook'), hook.toString('hex'), { mode: 0o600 });
-    const config = {
-      issuer: ISSUER,
-      listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
-      keys: { encryption_key_file: 'key' },
-      identity_provider: identityProvider(issuer.issuer),
-      clusters: [
-        {
-          ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
-          webhook: { token_file: 'hook', on_failure: 'deny' },
-        },
-      ],
-      store: { sqlite: { file: 'curfew.db' } },
-      policy: { limits: { max_age: '12h', inactivity_timeout: '12h', token_ttl: '1h' }, segments: [] },
-    };
-    await writeFile(path.join(folder, 'config.yaml'), stringify(config));
-    broker = await startBroker({ configFile: path.join(folder, 'config.yaml'), url });
+    lone = await makeLoneBroker({
+      name: 'memory',
+      limits: { max_age: '12h', inactivity_timeout: '12h', token_ttl: '1h' },
+      webhook: true,
+    });
+    await lone.start();
   });
-  after(async () => {
-    await broker.kill();
-    await issuer.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => lone.remove());
 
   const seen = () => ({
-    rss: Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${broker.pid}/status`, 'utf8'))?.[1]) / 1024),
-    descriptors: readdirSync(`/proc/${broker.pid}/fd`).length,
+    rss: Math.round(
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${lone.process.pid}/status`, 'utf8'))?.[1]) / 1024,
+    ),
+    descriptors: readdirSync(`/proc/${lone.process.pid}/fd`).length,
   });
   const say = (what: string) => process.stdout.write(`# ${what}\n`);
 
-  async function open(i: number): Promise<Person> {
-    const holder = new Holder({ url, issuer: ISSUER });
-    const now = holder.now();
-    const login = { iss: issuer.issuer, aud: 'curfew', sub: `p${i}`, iat: now, exp: now + 300, auth_time: now };
-    const claims = { ...login, nonce: holder.nonce, email: `p${i}@example.com`, email_verified: true };
-    const { granted } = await holder.exchange(issuer.sign(claims), { audience: 'dev' });
-    const { access_token: token, refresh_token: handle = '', session } = granted;
-    return { holder, handle, sid: session.sid, token, user: `curfew:p${i}@example.com` };
-  }
-
-  async function one(i: number, { holder, handle, sid, token, user }: Person): Promise<number> {
+  async function one(i: number, { holder, handle, sid, user, granted }: LoggedIn): Promise<number> {
     const form = { grant_type: 'refresh_token', audience: 'dev' };
     switch (i % 8) {
       case 0:
@@ -100,12 +53,14 @@ describe('I5 memory', () => {
       case 4:
         return (await holder.post('/introspect', { token: 'x.y.z' }, undefined)).status;
       default:
-        return (await askAuthorization(url, hook.toString('base64url'), { user, sid, jti: jtiOf(token) })).status;
+        return (await askAuthorization(lone.url, lone.hook, { user, sid, jti: jtiOf(granted.access_token) })).status;
     }
   }
 
   test(`I5 ${REQUESTS} mixed requests: what the process takes is flat and bounded`, async () => {
-    const people = await Promise.all(Array.from({ length: PEOPLE }, (_, i) => open(i)));
+    const people = await Promise.all(
+      Array.from({ length: PEOPLE }, (_, i) => lone.login(`p${i}`, { audience: 'dev' })),
+    );
     const counts = new Map<number, number>();
     const samples: number[] = [];
     const start = seen();
@@ -143,7 +98,7 @@ describe('I5 memory', () => {
     const questions = [16, 100].map((count) =>
       'GET /.well-known/curfew HTTP/1.1\r\nHost: curfew\r\n\r\n'.repeat(count),
     );
-    const sockets = Array.from({ length: CONNECTIONS }, () => connect(Number(new URL(url).port), '127.0.0.1'));
+    const sockets = Array.from({ length: CONNECTIONS }, () => connect(Number(new URL(lone.url).port), '127.0.0.1'));
     for (const socket of sockets) socket.on('error', () => undefined);
     await Promise.all(sockets.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
     let most = 0;
@@ -163,6 +118,6 @@ describe('I5 memory', () => {
       `${CONNECTIONS} pipelining connections: RSS ${start.rss} MiB before, at most ${most} MiB, ${end.rss} MiB after; descriptors ${start.descriptors} and ${end.descriptors}`,
     );
     assert.ok(Math.max(most, end.rss) < MOST, `RSS ${most} MiB, ${end.rss} MiB after`);
-    assert.equal((await fetch(`${url}/readyz`)).status, 200);
+    assert.equal(await lone.ready(), 200);
   });
 });

@@ -2,23 +2,18 @@
 // libfaketime in the broker's own.
 
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { globSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stringify } from 'yaml';
-import { freePort } from '../cluster/ports.ts';
-import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
-import { Holder } from '../support/holder.ts';
+import type { Holder } from '../support/holder.ts';
+import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { until } from '../support/patience.ts';
 import { askAuthorization, jtiOf } from '../support/review.ts';
 import { scrape } from '../support/scrape.ts';
-import { ISSUER, identityProvider, startTestService, T0, type TestService } from '../support/service.ts';
-import { type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
+import { startTestService, T0, type TestService } from '../support/service.ts';
 
 const CLUSTERS = [
   {
@@ -233,87 +228,60 @@ describe('S20 the clock, in this process', () => {
 const [LIBRARY] = globSync('/usr/lib/*/faketime/libfaketime.so.1');
 
 describe('S20 the clock of the broker as a process', () => {
-  let folder: string;
-  let issuer: StaticIssuer;
-  let broker: BrokerProcess;
-  let url: string;
-  let bend: (by: string) => Promise<void>;
+  let lone: LoneBroker;
+  const clock = () => path.join(lone.folder, 'time');
+  const bend = (by: string) => writeFile(clock(), `${by}\n`);
   const start = () =>
-    startBroker({
-      ...{ configFile: path.join(folder, 'config.yaml'), url },
+    lone.start({
       env: {
         LD_PRELOAD: LIBRARY ?? '',
-        FAKETIME_TIMESTAMP_FILE: path.join(folder, 'time'),
+        FAKETIME_TIMESTAMP_FILE: clock(),
         FAKETIME_NO_CACHE: '1',
         FAKETIME_DONT_FAKE_MONOTONIC: '1',
       },
     });
   before(async () => {
     assert.ok(LIBRARY, 'libfaketime is missing (Debian: libfaketime)');
-    folder = await mkdtemp(path.join(tmpdir(), 'curfew-clock-'));
-    issuer = await startStaticIssuer();
-    url = `http://127.0.0.1:${await freePort()}`;
-    bend = (by) => writeFile(path.join(folder, 'time'), `${by}\n`);
+    lone = await makeLoneBroker({
+      name: 'clock',
+      limits: { max_age: '12h', inactivity_timeout: '12h', token_ttl: '5m' },
+    });
     await bend('+0');
-    await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
-    const config = {
-      issuer: ISSUER,
-      listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
-      keys: { encryption_key_file: 'key' },
-      identity_provider: identityProvider(issuer.issuer),
-      clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] }],
-      store: { sqlite: { file: 'curfew.db' } },
-      policy: { limits: { max_age: '12h', inactivity_timeout: '12h', token_ttl: '5m' }, segments: [] },
-    };
-    await writeFile(path.join(folder, 'config.yaml'), stringify(config));
-    broker = await start();
+    await start();
   });
-  after(async () => {
-    await broker.kill();
-    await issuer.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => lone.remove());
 
   test('S20 set back, ahead, and between starts: refused, said, and healed', async () => {
-    const holder = new Holder({ url, issuer: ISSUER });
-    const now = holder.now();
-    const claims = { iss: issuer.issuer, aud: 'curfew', sub: 'a', iat: now, exp: now + 300, auth_time: now };
-    const person = { email: 'a@example.com', email_verified: true, nonce: holder.nonce };
-    const { refresh_token: handle = '' } = (await holder.exchange(issuer.sign({ ...claims, ...person }))).granted;
+    const { holder, handle } = await lone.login('a');
     const renew = async () => {
       const { status, body } = await holder.renew(handle, 'dev');
       return status === 200 ? 'ok' : (body as { reason?: string }).reason;
     };
-    const state = () =>
-      fetch(`${url}/readyz`).then(
-        (response) => response.status,
-        () => 0,
-      );
     assert.equal(await renew(), 'ok');
     for (const by of ['-3540', '-7200', '+7200', '+600000000']) {
       await bend(by);
       assert.equal(await renew(), 'clock', by);
-      assert.equal(await state(), 503);
+      assert.equal(await lone.ready(), 503);
       await sleep(1_500);
       assert.equal(await renew(), 'clock', `${by}, a moment later`);
       await bend('+0');
       assert.equal(await renew(), 'ok', `after ${by}`);
     }
-    const said = broker
+    const said = lone.process
       .log()
       .split('\n')
       .filter((line) => line.includes('"code":"clock"'));
-    assert.equal(said.length, 4, broker.log());
+    assert.equal(said.length, 4, lone.process.log());
     for (const by of ['-3540', '+600000000']) {
-      await broker.kill();
+      await lone.process.kill();
       await bend(by);
       // Kept until the clock is right again: it must be ready only then.
       const starting = start();
-      await until(async () => (await state()) !== 0, 'the broker does not listen');
-      assert.equal(await state(), 503);
+      await until(async () => (await lone.ready()) !== 0, 'the broker does not listen');
+      assert.equal(await lone.ready(), 503);
       assert.equal(await renew(), 'clock', `started at ${by}`);
       await bend('+0');
-      broker = await starting;
+      await starting;
       assert.equal(await renew(), 'ok', `after a start at ${by}`);
     }
   });

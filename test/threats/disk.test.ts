@@ -2,80 +2,34 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stringify } from 'yaml';
-import { freePort } from '../cluster/ports.ts';
-import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { buildBundles } from '../support/bundle.ts';
-import { Holder } from '../support/holder.ts';
+import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { assertKept, until } from '../support/patience.ts';
 import { run } from '../support/run.ts';
-import { ISSUER, identityProvider } from '../support/service.ts';
-import { type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
 
 describe('the disk of the store', () => {
-  let folder: string;
-  let issuer: StaticIssuer;
-  let broker: BrokerProcess;
-  let url: string;
-  let config: string;
+  let lone: LoneBroker;
   before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'curfew-disk-'));
-    issuer = await startStaticIssuer();
-    url = `http://127.0.0.1:${await freePort()}`;
-    config = path.join(folder, 'config.yaml');
-    await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
-    await writeFile(
-      config,
-      stringify({
-        issuer: ISSUER,
-        listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
-        keys: { encryption_key_file: 'key' },
-        identity_provider: identityProvider(issuer.issuer),
-        clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] }],
-        store: { sqlite: { file: 'curfew.db' } },
-        policy: { limits: { max_age: '12h', inactivity_timeout: '12h', token_ttl: '5m' }, segments: [] },
-      }),
-    );
-    broker = await startBroker({ configFile: config, url });
+    lone = await makeLoneBroker({
+      name: 'disk',
+      limits: { max_age: '12h', inactivity_timeout: '12h', token_ttl: '5m' },
+    });
+    await lone.start();
   });
-  after(async () => {
-    await broker.kill();
-    await issuer.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => lone.remove());
 
-  async function open(sub: string) {
-    const holder = new Holder({ url, issuer: ISSUER });
-    const now = holder.now();
-    const login = {
-      iss: issuer.issuer,
-      aud: 'curfew',
-      sub,
-      iat: now,
-      exp: now + 300,
-      auth_time: now,
-      nonce: holder.nonce,
-    };
-    const id_token = issuer.sign({ ...login, email: `${sub}@example.com`, email_verified: true });
-    return { holder, handle: (await holder.exchange(id_token)).granted.refresh_token ?? '' };
-  }
-  const ready = () =>
-    fetch(`${url}/readyz`).then(
-      ({ status }) => status,
-      () => 0,
-    );
   /** @returns what ends it */
   async function inject(...rules: readonly string[]): Promise<() => Promise<void>> {
-    const tracer: ChildProcess = spawn('strace', ['-f', '-qq', '-o', '/dev/null', ...rules, '-p', String(broker.pid)], {
-      stdio: 'ignore',
-    });
+    const tracer: ChildProcess = spawn(
+      'strace',
+      ['-f', '-qq', '-o', '/dev/null', ...rules, '-p', String(lone.process.pid)],
+      {
+        stdio: 'ignore',
+      },
+    );
     await once(tracer, 'spawn');
     await sleep(500);
     return async () => {
@@ -97,21 +51,21 @@ describe('the disk of the store', () => {
   };
   for (const [name, { rules, said }] of Object.entries(faults)) {
     test(`${name}: 503 and not ready, said by its name, and it heals without a restart`, async () => {
-      const { holder, handle } = await open(name.replaceAll(' ', '-'));
-      const before = broker.log().length;
+      const { holder, handle } = await lone.login(name.replaceAll(' ', '-'));
+      const before = lone.process.log().length;
       const heal = await inject(...rules);
       const { status, refused } = await holder.renew(handle, 'dev');
       assert.deepEqual([status, refused.reason], [503, 'store']);
-      assert.equal(await ready(), 503);
-      await until(() => said.test(broker.log().slice(before)), 'the log does not name it');
+      assert.equal(await lone.ready(), 503);
+      await until(() => said.test(lone.process.log().slice(before)), 'the log does not name it');
       await heal();
-      await until(async () => (await ready()) === 200, 'it does not heal');
+      await until(async () => (await lone.ready()) === 200, 'it does not heal');
       assert.equal((await holder.renew(handle, 'dev')).status, 200);
     });
   }
 
   test('F6 syncs of a second: not ready, renewals are sent away with Retry-After, ends are taken, and it heals', async () => {
-    const opened = await Promise.all(Array.from({ length: 8 }, (_, i) => open(`slow-${i}`)));
+    const opened = await Promise.all(Array.from({ length: 8 }, (_, i) => lone.login(`slow-${i}`)));
     const heal = await inject('-e', 'trace=fsync,fdatasync', '-e', 'inject=fsync,fdatasync:delay_enter=1000000');
     const seen = new Set<number>();
     await until(async () => {
@@ -122,24 +76,31 @@ describe('the disk of the store', () => {
       }
       return seen.has(503);
     }, 'nothing is sent away');
-    assert.equal(await ready(), 503);
+    assert.equal(await lone.ready(), 503);
     const begin = performance.now();
     assert.equal((await opened[0]?.holder.revoke(opened[0].handle))?.status, 200);
     assertKept(performance.now() - begin, 10_000);
     await heal();
-    await until(async () => (await ready()) === 200, 'it does not heal');
+    await until(async () => (await lone.ready()) === 200, 'it does not heal');
     const [, one] = opened;
     assert.equal((await one?.holder.renew(one.handle, 'dev'))?.status, 200);
   });
 
   test('F5 a start on a full disk says so', async () => {
-    await broker.stop();
+    await lone.process.stop();
     const { broker: bundle } = await buildBundles();
     const full = ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=pwrite64', '-e', 'inject=pwrite64:error=ENOSPC'];
-    const { code, stderr } = await run('strace', [...full, process.execPath, bundle, 'serve', '--config', config]);
+    const { code, stderr } = await run('strace', [
+      ...full,
+      process.execPath,
+      bundle,
+      'serve',
+      '--config',
+      lone.configFile,
+    ]);
     assert.notEqual(code, 0);
     assert.match(stderr, /no space is left on the store's disk/);
     assert.doesNotMatch(stderr, /network/);
-    broker = await startBroker({ configFile: config, url });
+    await lone.start();
   });
 });

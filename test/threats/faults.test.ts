@@ -1,24 +1,20 @@
 // The threat model: faults of the broker and of what is behind it (F): the IdP's, and a stop under load.
 
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stringify } from 'yaml';
 import { freePort } from '../cluster/ports.ts';
-import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
-import { Holder } from '../support/holder.ts';
+import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { assertKept, until } from '../support/patience.ts';
 import { askAuthorization, jtiOf } from '../support/review.ts';
 import { scrape } from '../support/scrape.ts';
-import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
-import { type Fault, type StaticIssuer, startStaticIssuer } from '../support/static_issuer.ts';
+import { startTestService, type TestService } from '../support/service.ts';
+import type { Fault } from '../support/static_issuer.ts';
 
 describe('F4 the identity provider fails', () => {
   let service: TestService;
@@ -149,70 +145,19 @@ describe('a broker that stops', () => {
 });
 
 describe('the broker as a process', () => {
-  let folder: string;
-  let issuer: StaticIssuer;
-  let broker: BrokerProcess;
-  let url: string;
-  let hook: Buffer;
+  let lone: LoneBroker;
   let metrics: { address: string; port: number };
   before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'curfew-faults-'));
-    issuer = await startStaticIssuer();
-    url = `http://127.0.0.1:${await freePort()}`;
-    await writeFile(path.join(folder, 'key'), randomBytes(32).toString('hex'), { mode: 0o600 });
-    hook = randomBytes(32);
     metrics = { address: '127.0.0.1', port: await freePort() };
-    await writeFile(path.join(folder, 'hook'), hook.toString('hex'), { mode: 0o600 });
-    const config = {
-      issuer: ISSUER,
-      listen: { address: '127.0.0.1', port: Number(new URL(url).port) },
-      metrics,
-      keys: { encryption_key_file: 'key' },
-      identity_provider: identityProvider(issuer.issuer),
-      clusters: [
-        {
-          ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
-          webhook: { token_file: 'hook', on_failure: 'deny' },
-        },
-      ],
-      store: { sqlite: { file: 'curfew.db' } },
-      policy: { limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' }, segments: [] },
-    };
-    await writeFile(path.join(folder, 'config.yaml'), stringify(config));
-    broker = await startBroker({ configFile: path.join(folder, 'config.yaml'), url });
+    lone = await makeLoneBroker({ name: 'faults', webhook: true, sections: { metrics } });
+    await lone.start();
   });
-  after(async () => {
-    await broker.kill();
-    await issuer.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
-
-  async function login(sub: string): Promise<{ holder: Holder; handle: string; sid: string }> {
-    const holder = new Holder({ url, issuer: ISSUER });
-    const now = holder.now();
-    const claims = {
-      iss: issuer.issuer,
-      aud: 'curfew',
-      sub,
-      iat: now,
-      exp: now + 300,
-      auth_time: now,
-      nonce: holder.nonce,
-    };
-    const { granted } = await holder.exchange(
-      issuer.sign({ ...claims, email: `${sub}@example.com`, email_verified: true }),
-    );
-    return { holder, handle: granted.refresh_token ?? '', sid: granted.session.sid };
-  }
+  after(() => lone.remove());
 
   test('the bundle serves its metrics, and Node has nothing to warn of', async () => {
-    const { sid, holder, handle } = await login('measured');
+    const { sid, holder, handle, user } = await lone.login('measured');
     const jti = jtiOf((await holder.renew(handle, 'dev')).granted.access_token);
-    const opinion = await askAuthorization(url, hook.toString('base64url'), {
-      user: 'curfew:measured@example.com',
-      sid,
-      jti,
-    });
+    const opinion = await askAuthorization(lone.url, lone.hook, { user, sid, jti });
     assert.deepEqual(opinion, { status: 200, denied: false, reason: '' });
     const seen = await scrape(`http://${metrics.address}:${metrics.port}/metrics`);
     assert.equal(seen.value('curfew_logins_total'), 1);
@@ -222,17 +167,17 @@ describe('the broker as a process', () => {
     assert.ok(sum > 0 && sum < 5, 'seconds, not milliseconds');
     const transactions = seen.value('curfew_store_transaction_duration_seconds_sum', { outcome: 'committed' }) ?? 0;
     assert.ok(transactions > 0 && transactions < 5);
-    for (const line of broker.log().trimEnd().split('\n')) assert.doesNotThrow(() => JSON.parse(line), line);
+    for (const line of lone.process.log().trimEnd().split('\n')) assert.doesNotThrow(() => JSON.parse(line), line);
   });
 
   test('H1 memory stays flat under 11 MB bodies and 10,000 parameters', async () => {
     const rss = async () =>
-      Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${broker.pid}/status`, 'utf8'))?.[1]) / 1024;
+      Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${lone.process.pid}/status`, 'utf8'))?.[1]) / 1024;
     const body = new Uint8Array(11 << 20).fill(97);
     const many = Array.from({ length: 10_000 }, (_, i) => `a${i}=1`).join('&');
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
     const send = (content: string | Uint8Array<ArrayBuffer>) =>
-      fetch(`${url}/token`, { method: 'POST', headers, body: content }).then(
+      fetch(`${lone.url}/token`, { method: 'POST', headers, body: content }).then(
         ({ status }) => assert.ok(status >= 400 && status < 500),
         () => undefined,
       );
@@ -243,39 +188,39 @@ describe('the broker as a process', () => {
   });
 
   test('I2 what was acknowledged before a kill -9 stands after it: the end of a session, and the record', async () => {
-    const [ended, living] = [await login('i2-ended'), await login('i2-living')];
+    const [ended, living] = [await lone.login('i2-ended'), await lone.login('i2-living')];
     assert.equal((await ended.holder.revoke(ended.handle)).status, 200);
-    await broker.kill();
-    broker = await startBroker({ configFile: path.join(folder, 'config.yaml'), url });
+    await lone.process.kill();
+    await lone.start();
     assert.equal((await ended.holder.renew(ended.handle, 'dev')).refused.end_reason, 'logout');
     assert.equal((await living.holder.renew(living.handle, 'dev')).status, 200);
   });
 
   test('I2 a use that the webhook saw is lost by no more than 5 s: it stands after a kill -9 that comes later', async () => {
-    const { sid, holder, handle } = await login('i2-use');
+    const { sid, holder, handle, user } = await lone.login('i2-use');
     const jti = jtiOf((await holder.renew(handle, 'dev')).granted.access_token);
     const lastUsed = () => {
-      const database = new DatabaseSync(path.join(folder, 'curfew.db'), { readOnly: true });
+      const database = new DatabaseSync(path.join(lone.folder, 'curfew.db'), { readOnly: true });
       const row = database.prepare('select last_used from session where sid = ?').get(sid);
       database.close();
       return Number(row?.last_used);
     };
     const login_at = lastUsed();
     await sleep(2000);
-    const asked = { user: 'curfew:i2-use@example.com', sid, jti };
+    const asked = { user, sid, jti };
     const used = Math.floor(Date.now() / 1000);
-    assert.equal((await askAuthorization(url, hook.toString('base64url'), asked)).denied, false);
+    assert.equal((await askAuthorization(lone.url, lone.hook, asked)).denied, false);
     const asked_at = performance.now();
     await until(() => lastUsed() >= used, 'the use is not stored');
     assertKept(performance.now() - asked_at, 5_000);
-    await broker.kill();
-    broker = await startBroker({ configFile: path.join(folder, 'config.yaml'), url });
+    await lone.process.kill();
+    await lone.start();
     assert.ok(used > login_at);
     assert.ok(lastUsed() >= used, `${lastUsed()}, used at ${used}`);
   });
 
   test('F3 SIGTERM under load: not ready first, what is in flight ends, no request fails before that is known, exit 0', async () => {
-    const people = await Promise.all(Array.from({ length: 8 }, (_, i) => login(`f3-${i}`)));
+    const people = await Promise.all(Array.from({ length: 8 }, (_, i) => lone.login(`f3-${i}`)));
     let sending = true;
     const failed: unknown[] = [];
     let answered = 0;
@@ -290,12 +235,12 @@ describe('the broker as a process', () => {
     try {
       await sleep(500);
       const before = answered;
-      process.kill(broker.pid, 'SIGTERM');
+      process.kill(lone.process.pid, 'SIGTERM');
       // Whoever routes requests here asks /readyz, and stops sending when it says no.
       let status = 200;
       while (status === 200) {
         await sleep(50);
-        status = (await fetch(`${url}/readyz`)).status;
+        status = await lone.ready();
       }
       const atNotReady = answered;
       assert.equal(status, 503);
@@ -306,7 +251,7 @@ describe('the broker as a process', () => {
     }
     await Promise.all(load);
     assert.deepEqual(failed, []);
-    assert.equal(await broker.exit, 0);
-    assert.ok(broker.log().includes('"stopped"'));
+    assert.equal(await lone.process.exit, 0);
+    assert.ok(lone.process.log().includes('"stopped"'));
   });
 });
