@@ -8,8 +8,10 @@ import { type ApiServer, getAsAdmin } from './api_server.ts';
 const RELOADED_WITHIN_MS = 75_000;
 const POLL_MS = 100;
 
-/** Trusts nobody: only the administrator's token works. */
-export const EMPTY_AUTHENTICATION_CONFIG = `apiVersion: apiserver.config.k8s.io/v1
+/** Trusts nobody: only the administrator's token works. @param version `v1beta1` before Kubernetes 1.34 */
+export const emptyAuthenticationConfig = (
+  version: 'v1' | 'v1beta1' = 'v1',
+) => `apiVersion: apiserver.config.k8s.io/${version}
 kind: AuthenticationConfiguration
 jwt: []
 `;

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ApiServer, startApiServer } from './api_server.ts';
-import { EMPTY_AUTHENTICATION_CONFIG, replaceAuthenticationConfig } from './authentication_config.ts';
+import { emptyAuthenticationConfig, replaceAuthenticationConfig } from './authentication_config.ts';
 import { ensureBinaries } from './build.ts';
 import { startKwok } from './kwok.ts';
 import { superviseProcesses } from './processes.ts';
@@ -15,6 +15,8 @@ export type ControlPlaneSettings = {
   readonly authenticationConfig?: string;
   /** AuthorizationConfiguration (YAML); without it RBAC decides alone. */
   readonly authorizationConfig?: string;
+  /** Path of another kube-apiserver than the tests' own. */
+  readonly kubeApiserver?: string;
   /** Further flags of kube-apiserver; they win over ours. */
   readonly extraArgs?: readonly string[];
   /** Where the administrator's kubeconfig goes; without it, into a temporary folder that `stop` removes. */
@@ -51,14 +53,15 @@ export type ControlPlane = {
 
 /** @throws Error with the end of the log of what did not start; nothing is left running then */
 export async function startControlPlane(settings: ControlPlaneSettings = {}): Promise<ControlPlane> {
-  const binaries = await ensureBinaries(settings.log);
+  const built = await ensureBinaries(settings.log);
+  const binaries = { ...built, kubeApiserver: settings.kubeApiserver ?? built.kubeApiserver };
   // UNIX sockets lie in it, whose paths may have 107 bytes: never below a checkout.
   const folder = await mkdtemp(join(tmpdir(), 'curfew-'));
   const processes = superviseProcesses();
   processes.removeAtEnd(folder);
   try {
     const authentication_config_file = join(folder, 'authentication.yaml');
-    await writeFile(authentication_config_file, settings.authenticationConfig ?? EMPTY_AUTHENTICATION_CONFIG);
+    await writeFile(authentication_config_file, settings.authenticationConfig ?? emptyAuthenticationConfig());
     const authorization = await writeAuthorizationConfig(folder, settings.authorizationConfig);
     const extra_args = settings.extraArgs ?? [];
     const files = { folder, authentication_config_file, ...authorization, extra_args };

@@ -33,8 +33,8 @@ export const go_version = '1.26';
 
 export const programs = {
   etcd: { name: 'etcd', module: etcd, package: 'go.etcd.io/etcd/server/v3', variables: [], usual_seconds: 60 },
-  kubeApiserver: kubernetesProgram('kube-apiserver', 330),
-  kubectl: kubernetesProgram('kubectl', 40),
+  kubeApiserver: kubernetesProgram(kubernetes, 'kube-apiserver', 330),
+  kubectl: kubernetesProgram(kubernetes, 'kubectl', 40),
   kwok: { name: 'kwok', module: kwok, package: 'sigs.k8s.io/kwok/cmd/kwok', variables: [], usual_seconds: 110 },
 } as const satisfies Record<string, Program>;
 
@@ -43,6 +43,11 @@ export const k9s: Program = {
   ...{ name: 'k9s', module: goModule('k9s', 'github.com/derailed/k9s'), package: 'github.com/derailed/k9s' },
   ...{ variables: [], usual_seconds: 600 },
 };
+
+/** Those of earlier versions, for a long form alone. 9 minutes of processor each. */
+export const earlier_api_servers: readonly Program[] = ['1.30', '1.33'].map((minor) =>
+  kubernetesProgram(goModule(`kubernetes-${minor}`, 'k8s.io/kubernetes'), 'kube-apiserver', 330),
+);
 
 function goModule(name: string, requires: string): GoModule {
   const folder = join(import.meta.dirname, 'modules', name);
@@ -56,12 +61,12 @@ function goModule(name: string, requires: string): GoModule {
   return { name, folder, version, pins: `${go_mod}\n${go_sum}` };
 }
 
-function kubernetesProgram(name: string, usual_seconds: number): Program {
-  const [major = '', minor = ''] = kubernetes.version.split('.');
-  const version = { gitVersion: `v${kubernetes.version}`, gitMajor: major, gitMinor: minor, gitTreeState: 'archive' };
+function kubernetesProgram(module: GoModule, name: string, usual_seconds: number): Program {
+  const [major = '', minor = ''] = module.version.split('.');
+  const version = { gitVersion: `v${module.version}`, gitMajor: major, gitMinor: minor, gitTreeState: 'archive' };
   // As hack/lib/version.sh does: without these, client and server call themselves v0.0.0-master.
   const variables = ['k8s.io/client-go/pkg/version', 'k8s.io/component-base/version'].flatMap((variablesOf) =>
     Object.entries(version).map(([key, value]) => `${variablesOf}.${key}=${value}`),
   );
-  return { name, module: kubernetes, package: `k8s.io/kubernetes/cmd/${name}`, variables, usual_seconds };
+  return { name, module, package: `k8s.io/kubernetes/cmd/${name}`, variables, usual_seconds };
 }

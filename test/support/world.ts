@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { emptyAuthenticationConfig } from '../cluster/authentication_config.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control_plane.ts';
 import { freePort } from '../cluster/ports.ts';
 import type { BrokerProcess } from './broker_process.ts';
@@ -25,6 +26,8 @@ export interface PlaneOptions {
   readonly kwok?: boolean;
   /** Whether its API server asks the broker about each request, and about tokens. */
   readonly webhook?: { readonly on_failure: 'deny' | 'no_opinion'; readonly authentication?: boolean };
+  /** Its API server where that is one before 1.34: the version that is printed for, and the program's path. */
+  readonly earlier?: { readonly version: string; readonly kubeApiserver: string };
   /** Further flags of its API server; they win over those that come with `webhook`. */
   readonly flags?: readonly string[];
   /** Its API server takes no flags: people act as these. */
@@ -219,20 +222,22 @@ async function admitBroker(site: Site, dir: string, name: string, plane: Control
 
 /** With what the broker prints for it, as an administrator would put it there. */
 async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: WorldOptions['log']) {
-  const { name, webhook, kwok, serviceAccounts, flags = [] } = plane;
-  const common = { ...(kwok && { kwok }), ...(log && { log }) };
+  const { name, webhook, kwok, serviceAccounts, earlier, flags = [] } = plane;
+  const common = { ...(kwok && { kwok }), ...(log && { log }), ...earlier };
+  const version = earlier ? ['--kubernetes', earlier.version] : [];
+  const authnConfig = () => site.print('authn-config', name, ...version);
   if (serviceAccounts) {
-    const running = await startControlPlane(common);
+    const nobody = earlier && { authenticationConfig: emptyAuthenticationConfig('v1beta1') };
+    const running = await startControlPlane({ ...common, ...nobody });
     await admitBroker(site, dir, name, running);
     return running;
   }
-  if (!webhook) return startControlPlane({ authenticationConfig: await site.authenticationConfig(name), ...common });
+  if (!webhook) return startControlPlane({ authenticationConfig: await authnConfig(), ...common });
   const kubeconfig = path.join(dir, `${name}-webhook.kubeconfig`);
   await writeFile(kubeconfig, await site.print('webhook-kubeconfig', name), { mode: 0o600 });
-  const authorizationConfig = await site.print('authz-config', name, '--kubeconfig', kubeconfig);
+  const authorizationConfig = await site.print('authz-config', name, '--kubeconfig', kubeconfig, ...version);
   if (!webhook.authentication) {
-    const authenticationConfig = await site.authenticationConfig(name);
-    return startControlPlane({ authenticationConfig, authorizationConfig, ...common });
+    return startControlPlane({ authenticationConfig: await authnConfig(), authorizationConfig, ...common });
   }
   // Its tokens are not verified by the API server: it asks.
   const reviews = path.join(dir, `${name}-token-reviews.kubeconfig`);
