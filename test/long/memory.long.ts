@@ -72,7 +72,10 @@ describe('I5 memory', () => {
         if (!person) throw new Error('nobody');
         const status = await one(i, person);
         counts.set(status, (counts.get(status) ?? 0) + 1);
-        if (i % Math.ceil(REQUESTS / 20) === 0) samples.push(seen().rss);
+        if (i % Math.ceil(REQUESTS / 20) !== 0) continue;
+        const { rss } = seen();
+        samples.push(rss);
+        say(`${i} requests: RSS ${rss} MiB`);
       }
     };
     await Promise.all(Array.from({ length: CLIENTS }, client));
