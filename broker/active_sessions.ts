@@ -3,7 +3,7 @@
 
 import { type Kysely, sql } from 'kysely';
 import { over, type Seconds } from '../shared/time.ts';
-import type { Schema } from './store/schema.ts';
+import type { Schema } from './store/tables.ts';
 
 /** Sessions that are remembered; beyond them those that were minted for longest ago are not counted. */
 const MOST = 100_000;

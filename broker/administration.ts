@@ -3,7 +3,7 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import { createSealer } from './audit_chain.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/settings.ts';
 import { openRecord } from './store/audit_log.ts';
 import { openSqlite } from './store/sqlite.ts';
 import { Store } from './store/store.ts';

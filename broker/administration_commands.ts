@@ -7,7 +7,7 @@ import { administer } from './administration.ts';
 import { declareAllOver } from './all_over.ts';
 import type { AdministrationCommand } from './audit.ts';
 import { createSealer } from './audit_chain.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/settings.ts';
 import type { ClusterApis } from './kubernetes/apis.ts';
 import { countOverdue } from './kubernetes/bound_secrets.ts';
 import { startDeletions } from './kubernetes/deletions.ts';

@@ -7,20 +7,16 @@ import { combine } from '../shared/limits.ts';
 import { sayDenial } from '../shared/messages.ts';
 import type { ResolvedLimits } from '../shared/policy.ts';
 import type { Seconds } from '../shared/time.ts';
-import {
-  type Broker,
-  type Caller,
-  groupsOf,
-  mayLogIn,
-  type Refused,
-  refuse,
-  refuseByVerdict,
-  wireSession,
-} from './broker.ts';
-import { admits } from './identity.ts';
+import type { Broker } from './broker.ts';
+import type { Caller } from './caller.ts';
+import { type Refused, refuse, refuseByVerdict } from './outcome/refused.ts';
+import { wireSession } from './outcome/wire_session.ts';
+import { mayLogIn } from './policy/admission.ts';
+import { admits, groupsOf } from './policy/groups.ts';
 import { consumeProof } from './proof_use.ts';
-import { endIfDue, endSession, factsOf, livingLimits, type Session, sessionLimits } from './sessions.ts';
+import { endIfDue, endSession, factsOf, livingLimits, sessionLimits } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import type { Session } from './store/tables.ts';
 import { findHeld, refuseStranger, UNKNOWN } from './strangers.ts';
 
 /** Who asks, by the handle of a session. */

@@ -5,7 +5,6 @@ import type { WholeLimits } from '../shared/limits.ts';
 import type { EndReason } from '../shared/session.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { Action } from './signals/events.ts';
-import type { MatchedBy } from './signals/people.ts';
 
 interface Who {
   readonly iss?: string | undefined;
@@ -210,3 +209,6 @@ export interface AuditEntry {
   readonly hash: string;
   readonly event: AuditEvent;
 }
+
+/** How it was found, where it was not found as it is written. */
+export type MatchedBy = 'case' | 'old_name';

@@ -7,11 +7,11 @@ import { CurfewError, EXIT } from '../shared/errors.ts';
 import { between, type Seconds } from '../shared/time.ts';
 import { createSealer, type Link } from './audit_chain.ts';
 import { type AuditRow, parseEvent, type Verdict, verification } from './audit_verify.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/settings.ts';
 import { visibleJson } from './names.ts';
 import { parseTime } from './rfc3339.ts';
 import { newestRows, openRecord, placeOf, rowsAfter, sealedHead } from './store/audit_log.ts';
-import type { Schema } from './store/schema.ts';
+import type { Schema } from './store/tables.ts';
 
 /** Takes one line; says false once nobody reads any more. */
 export type Print = (line: string) => Promise<boolean>;

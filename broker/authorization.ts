@@ -1,28 +1,24 @@
 // The authorization webhook's answer for one request at an API server: is the person's session over for what is touched.
 // Says no, or has no opinion: what a person may do is RBAC's. It is also the clock of real use.
 
-import { type Denied, decide } from '../shared/decide.ts';
 import type { Code } from '../shared/errors.ts';
-import { sayDenial } from '../shared/messages.ts';
-import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
 import { over, plus, type Seconds } from '../shared/time.ts';
 import type { DenialEvent } from './audit.ts';
-import { type Broker, groupsOf, mayLogIn, mayUse } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { sayClockFault } from './clock.ts';
-import { type Cluster, type Config, takenAfterExp, targetLimits } from './config.ts';
+import { takenAfterExp } from './config/clusters.ts';
+import type { Cluster, Config } from './config/settings.ts';
 import { mayActAs } from './impersonation.ts';
+import { findJudged, judge, type Refusal } from './judgement.ts';
 import { isOldTokenId } from './old_token_ids.ts';
-import { factsOf, findBySid, type Session, sessionLimits, settle, yieldsOfSession } from './sessions.ts';
-import type { Transaction } from './store/store.ts';
+import { sessionLimits, settle } from './sessions.ts';
+import type { Session } from './store/tables.ts';
 import type { AccessReview } from './webhook_review.ts';
 
 /** No opinion, or a denial with its reason as a person reads it. */
 export type Opinion = { readonly denied: false } | { readonly denied: true; readonly reason: string };
 
 const NO_OPINION: Opinion = { denied: false };
-/** How many times a session may have been replaced by a newer login of the same key while a token is still out. */
-const MOST_REPLACEMENTS = 50;
-
 /**
  * What is answered about a session to whoever does not show its token: the same, whatever there is to know. A review that
  * anybody can make (SubjectAccessReview, LocalSubjectAccessReview, impersonation with extra) is evidence of nothing.
@@ -32,15 +28,6 @@ const NOT_PROVEN = 'curfew: not a request with a valid token of this session';
 const LONGEST_IN_RECORD = 300;
 
 const NO_LOGIN_HELPS: ReadonlySet<Code> = new Set(['unknown_session', 'another_user', 'not_admitted', 'impersonation']);
-
-/** Why a request is denied. */
-interface Refusal {
-  readonly code: Code;
-  readonly message: string;
-  readonly limits?: ResolvedLimits | undefined;
-  /** The engine's answer, where it was asked. */
-  readonly denied?: Denied | undefined;
-}
 
 /** @param address of the API server that asks: its own, not the person's */
 export async function authorize(broker: Broker, cluster: Cluster, review: AccessReview): Promise<Opinion> {
@@ -81,36 +68,6 @@ function tokenShown(
   const exp = tokenIds.expOf(jti, { sid, audience: cluster.audience });
   if (exp !== undefined) return over(plus(exp, takenAfterExp(cluster)), now) ? 'none' : 'own';
   return isOldTokenId(jti, oldTokenIds, now) ? 'old' : 'none';
-}
-
-/** The session itself, or the one that replaced it: that judges what the first has minted. */
-export async function findJudged(db: Transaction['db'], sid: string): Promise<Session | undefined> {
-  let session = await findBySid(db, sid);
-  for (let i = 0; session?.end_reason === 'replaced' && session.replaced_by !== null && i < MOST_REPLACEMENTS; i++) {
-    session = await findBySid(db, session.replaced_by);
-  }
-  return session;
-}
-
-/** @returns `undefined` when nothing speaks against the request */
-export function judge(
-  config: Config,
-  cluster: Cluster,
-  { user, within }: { readonly user: string; readonly within: Omit<Target, 'cluster'> },
-  session: Session | undefined,
-  now: Seconds,
-): Refusal | undefined {
-  if (!session) return { code: 'unknown_session', message: 'there is no such session' };
-  if (session.username !== user) return { code: 'another_user', message: 'the session belongs to another user' };
-  const groups = groupsOf(session);
-  if (session.ended_at === null && !(mayLogIn(config, session) && mayUse(cluster, groups))) {
-    return { code: 'not_admitted', message: 'you are not admitted to this cluster any more' };
-  }
-  const target = { cluster: cluster.name, ...within };
-  const limits = withYields(targetLimits(config, cluster, within), target, yieldsOfSession(session));
-  const verdict = decide(limits, factsOf(session), now);
-  if (verdict.allow) return undefined;
-  return { code: verdict.reason, message: sayDenial(verdict), limits, denied: verdict };
 }
 
 /** Last, so that it is told to nobody whose session is over. */

@@ -3,9 +3,10 @@
 
 import { stringify } from 'yaml';
 import { CurfewError } from '../shared/errors.ts';
-import { type Cluster, type Config, clusterNamed, type Webhook } from './config.ts';
+import { clusterNamed } from './config/clusters.ts';
+import type { Cluster, Config, Webhook } from './config/settings.ts';
 import { type Capabilities, capabilitiesOf } from './kubernetes_version.ts';
-import { SESSION_ID_KEY } from './webhook_review.ts';
+import { SESSION_ID_KEY } from './user_extra.ts';
 
 /** Where the API server's machine keeps the printed kubeconfig, unless it is said otherwise. */
 export const KUBECONFIG_PATH = '/etc/kubernetes/curfew-webhook.kubeconfig';

@@ -4,7 +4,6 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import { between, type Clock, latest, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { Stopwatch } from './metrics.ts';
 
 /** So far behind the newest instant time stands still there: clocks are corrected by as much all the time. */
 const STANDS_STILL = seconds(5);
@@ -149,3 +148,6 @@ export function sayClockFault(fault: ClockFault): string {
 function apart(a: Seconds, b: Seconds): Seconds {
   return plus(between(a, b), between(b, a));
 }
+
+/** Seconds by a clock that is never set: for lengths alone. */
+export type Stopwatch = () => number;

@@ -6,40 +6,29 @@ import { sayDuration } from '../shared/duration.ts';
 import { type Code, CurfewError } from '../shared/errors.ts';
 import { between, latest, plus, type Seconds, seconds } from '../shared/time.ts';
 import { TOKEN_TYPE } from '../shared/wire.ts';
-import {
-  type Asked,
-  type AskedCluster,
-  type Broker,
-  type Caller,
-  countRefusal,
-  type Granted,
-  isTooLarge,
-  type Refused,
-  recordMint,
-  refuse,
-  refuseByVerdict,
-  refuseUnresolved,
-  resolveTarget,
-  rulesOf,
-  signReply,
-  TOO_LARGE,
-  type ToSign,
-  wireSession,
-} from './broker.ts';
+import type { Broker } from './broker.ts';
+import type { Caller } from './caller.ts';
 import { requireClock } from './clock.ts';
-import { groupsTighten } from './config.ts';
+import { groupsTighten } from './config/clusters.ts';
 import { countedFromFirstSight } from './counted_login.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';
-import { admits, claimedUsername, identityOf } from './identity.ts';
+import { claimedUsername, identityOf } from './identity.ts';
 import { gapsBefore } from './idle_gaps.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
-import { serviceAccountOf } from './kubernetes/service_accounts.ts';
 import { loginAfterOf } from './login_after.ts';
 import { notAdmitted } from './not_admitted.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
+import { type Granted, recordMint, signReply, type ToSign } from './outcome/granted.ts';
+import { countRefusal, type Refused, refuse, refuseByVerdict, refuseUnresolved } from './outcome/refused.ts';
+import { isTooLarge, TOO_LARGE } from './outcome/token_size.ts';
+import { wireSession } from './outcome/wire_session.ts';
+import { admits } from './policy/groups.ts';
+import { serviceAccountOf } from './policy/service_accounts.ts';
+import { type Asked, type AskedCluster, resolveTarget, rulesOf } from './policy/target.ts';
 import { consumeProof } from './proof_use.ts';
-import { livingOfPerson, randomHandle, settle } from './sessions.ts';
+import { randomHandle } from './random.ts';
+import { livingOfPerson, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 import { endRenamed, holdUsername } from './username.ts';

@@ -10,12 +10,11 @@ import type { EndReason } from '../shared/session.ts';
 import { between, over, plus, type Seconds, seconds } from '../shared/time.ts';
 import { Allowance } from './allowance.ts';
 import type { FailedLoginsEvent } from './audit.ts';
-import type { Broker } from './broker.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/settings.ts';
 import { queueReports } from './hooks.ts';
 import { networkOf } from './rules/network.ts';
-import type { Schema } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
+import type { Schema } from './store/tables.ts';
 
 /** Whose failures are counted together: of an address, many people's. It may fail more often, and waits less. */
 export type Failing =
@@ -77,7 +76,7 @@ export function sayDelay(retry_after: Seconds): string {
 /** Counts one more of a person. At the threshold and whenever their number has doubled it is told and reported. */
 export async function noteFailure(
   transaction: Transaction,
-  { config }: Pick<Broker, 'config'>,
+  { config }: { readonly config: Config },
   person: Person,
   reason: Code,
   now: Seconds,
@@ -133,7 +132,7 @@ export async function forgetFailures({ db }: Transaction, person: Person): Promi
 /** Forgets windows that are over. */
 export async function sweepFailures(
   { db }: Transaction,
-  { config }: Pick<Broker, 'config'>,
+  { config }: { readonly config: Config },
   now: Seconds,
 ): Promise<void> {
   const { window } = config.policy.failed_logins;

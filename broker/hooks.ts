@@ -2,16 +2,16 @@
 // it takes, signed as Standard Webhooks has it. A hook can neither delay a request nor be told a secret.
 
 import { createHmac } from 'node:crypto';
+import type { Logger } from 'pino';
 import { Agent, request } from 'undici';
-import { between, plus, type Seconds, seconds } from '../shared/time.ts';
+import { between, type Clock, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { FailedLoginsEvent } from './audit.ts';
-import type { Broker } from './broker.ts';
-import type { Config, Hook } from './config.ts';
+import type { Config, Hook } from './config/settings.ts';
+import { trustedRoots } from './net/roots.ts';
+import { randomId } from './random.ts';
 import { formatTime } from './rfc3339.ts';
-import { randomId } from './sessions.ts';
-import type { HookDeliveryTable } from './store/schema.ts';
-import type { Transaction } from './store/store.ts';
-import { trustedRoots } from './tls.ts';
+import type { Store, Transaction } from './store/store.ts';
+import type { HookDeliveryTable } from './store/tables.ts';
 
 /** Milliseconds: for one delivery, and between two looks at the queue. */
 const DEADLINE_MS = 10_000;
@@ -50,13 +50,21 @@ async function queueLength(db: Transaction['db'], url: string): Promise<number> 
   return rows;
 }
 
+/** What deliveries work with; the configuration in force at each round. */
+export interface DeliveryParts {
+  readonly config: Pick<Config, 'hooks'>;
+  readonly store: Store;
+  readonly log: Pick<Logger, 'warn' | 'error'>;
+  readonly now: Clock;
+}
+
 /** @returns a function that stops it: what is under way is given up, and tried again after the next start */
-export function startDeliveries(broker: Broker): () => Promise<void> {
+export function startDeliveries(parts: DeliveryParts): () => Promise<void> {
   const stopped = new AbortController();
   let round: Promise<void> | undefined;
   const timer = setInterval(() => {
-    round ??= deliverDue(broker, stopped.signal)
-      .catch(() => broker.log.error('the store failed while reports were delivered: trying again'))
+    round ??= deliverDue(parts, stopped.signal)
+      .catch(() => parts.log.error('the store failed while reports were delivered: trying again'))
       .finally(() => {
         round = undefined;
       });
@@ -70,13 +78,13 @@ export function startDeliveries(broker: Broker): () => Promise<void> {
 }
 
 /** Each hook's reports one after the other, and no hook waits for another. */
-async function deliverDue(broker: Broker, stopped: AbortSignal): Promise<void> {
-  const urls = await broker.store.read((db) => db.selectFrom('hook_delivery').select('url').distinct().execute());
-  await Promise.all(urls.map(({ url }) => deliverTo(broker, url, stopped)));
+async function deliverDue(parts: DeliveryParts, stopped: AbortSignal): Promise<void> {
+  const urls = await parts.store.read((db) => db.selectFrom('hook_delivery').select('url').distinct().execute());
+  await Promise.all(urls.map(({ url }) => deliverTo(parts, url, stopped)));
 }
 
-async function deliverTo(broker: Broker, url: string, stopped: AbortSignal): Promise<void> {
-  const { config, log, store, now } = broker;
+async function deliverTo(parts: DeliveryParts, url: string, stopped: AbortSignal): Promise<void> {
+  const { config, log, store, now } = parts;
   const hook = config.hooks.find((candidate) => candidate.url === url);
   if (!hook) {
     await store.transaction(
@@ -93,9 +101,9 @@ async function deliverTo(broker: Broker, url: string, stopped: AbortSignal): Pro
   const dispatcher = agentFor(hook);
   try {
     for (const row of rows) {
-      const status = await send(hook, dispatcher, row, broker.now(), stopped);
+      const status = await send(hook, dispatcher, row, parts.now(), stopped);
       if (stopped.aborted) return;
-      await settle(broker, row, status);
+      await settle(parts, row, status);
       // It is away: what comes after waits for its own time.
       if (status === undefined) return;
     }
@@ -131,13 +139,13 @@ async function send(
   }
 }
 
-async function settle(broker: Broker, row: Delivery, status: number | undefined): Promise<void> {
-  const { log, now } = broker;
+async function settle(parts: DeliveryParts, row: Delivery, status: number | undefined): Promise<void> {
+  const { log, now } = parts;
   const { url } = row;
-  if (status !== undefined && status >= 200 && status < 300) return forget(broker, row);
+  if (status !== undefined && status >= 200 && status < 300) return forget(parts, row);
   const said = status === undefined ? 'no answer' : `HTTP ${status}`;
   if (status === 410 || between(row.created_at, now()) >= GIVE_UP) {
-    await forget(broker, row);
+    await forget(parts, row);
     log.error({ hook: originOf(url), answer: said, attempts: row.attempts + 1 }, 'a report was given up');
     return;
   }
@@ -146,7 +154,7 @@ async function settle(broker: Broker, row: Delivery, status: number | undefined)
     { hook: originOf(url), answer: said, attempts: row.attempts + 1 },
     'a report could not be delivered: trying again',
   );
-  await broker.store.transaction(async ({ db }) => {
+  await parts.store.transaction(async ({ db }) => {
     const again = db.updateTable('hook_delivery').set({ attempts: row.attempts + 1, next_at });
     await again.where('id', '=', row.id).execute();
   });
@@ -158,7 +166,7 @@ function pauseAfter({ id, attempts }: Delivery): Seconds {
   return seconds(pause + Math.floor((pause * (id % 8)) / 32));
 }
 
-async function forget({ store }: Broker, { id }: Delivery): Promise<void> {
+async function forget({ store }: Pick<DeliveryParts, 'store'>, { id }: Delivery): Promise<void> {
   await store.transaction(async ({ db }) => void (await db.deleteFrom('hook_delivery').where('id', '=', id).execute()));
 }
 

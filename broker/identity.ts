@@ -3,7 +3,8 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import { isObject } from '../shared/wire.ts';
-import { faultOfName, INVISIBLE } from './names.ts';
+import { isReserved } from './config/names.ts';
+import { faultOfName } from './names.ts';
 
 export interface IdentitySettings {
   readonly username_claim: string;
@@ -32,8 +33,6 @@ export interface Identity {
 }
 
 const MOST_GROUPS = 500;
-const UNSEEN = new RegExp(`${INVISIBLE.source}|\\p{White_Space}`, 'gu');
-
 /**
  * @param groups_tighten whether something is tighter for who is in a group (`groupsTighten`): then who has none, or has them in
  *   a form that may hide one, is refused, as it cannot be told from somebody whose groups got lost on the way
@@ -85,23 +84,6 @@ export function identityOf(
     if (fault instanceof CurfewError) return { fault };
     throw fault;
   }
-}
-
-/**
- * Whether a list of a setting (`allowed_groups`) lets someone with these groups in. Names as the IdP gives them.
- */
-export function admits(allowed: readonly string[], idp_groups: readonly string[]): boolean {
-  return allowed.some((group) => group === '*' || idp_groups.includes(group));
-}
-
-/** Whether a name begins with `system:` in any spelling: such names are rights in Kubernetes, and it does not refuse them. */
-export function isReserved(name: string): boolean {
-  const seen = bare(bare(name).normalize('NFKC'));
-  return seen.toUpperCase().toLowerCase().startsWith('system:');
-}
-
-function bare(name: string): string {
-  return name.replaceAll(UNSEEN, '');
 }
 
 function usernameOf(claims: IdentityClaims['claims'], claim: string): string {

@@ -5,8 +5,8 @@ import type { Selectable } from 'kysely';
 import type { EndReason, Gap } from '../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import { KEEP, type Person } from './login_after.ts';
-import type { SessionTable } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
+import type { SessionTable } from './store/tables.ts';
 
 type Session = Readonly<Selectable<SessionTable>>;
 

@@ -4,13 +4,16 @@
 import type { Kysely } from 'kysely';
 import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
-import { findJudged, judge } from './authorization.ts';
-import { type Broker, type Caller, mayLogIn, type Refused, refuse } from './broker.ts';
-import type { Cluster } from './config.ts';
+import type { Broker } from './broker.ts';
+import type { Caller } from './caller.ts';
+import type { Cluster } from './config/settings.ts';
+import { findJudged, judge } from './judgement.ts';
 import type { TokenClaims } from './mint.ts';
+import { type Refused, refuse } from './outcome/refused.ts';
+import { mayLogIn } from './policy/admission.ts';
 import { consumeProof } from './proof_use.ts';
-import { factsOf, findByHandle, livingLimits, type Session } from './sessions.ts';
-import type { Schema } from './store/schema.ts';
+import { factsOf, findByHandle, livingLimits } from './sessions.ts';
+import type { Schema, Session } from './store/tables.ts';
 import { recordUnknown } from './strangers.ts';
 import { verifyToken } from './verify_token.ts';
 

@@ -3,7 +3,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { CurfewError } from '../shared/errors.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/settings.ts';
 
 export type Outcome =
   | { readonly outcome: 'same' }

@@ -2,9 +2,8 @@
 
 import type { Kysely } from 'kysely';
 import type { Seconds } from '../shared/time.ts';
-import type { Session } from './sessions.ts';
-import type { Schema } from './store/schema.ts';
 import type { Transaction } from './store/store.ts';
+import type { Schema, Session } from './store/tables.ts';
 
 /** How many sessions live, by the index of the living ones. */
 export async function countLiving(db: Kysely<Schema>): Promise<number> {

@@ -16,8 +16,9 @@ import {
   type SignalEvent,
   type SignalSource,
 } from './audit.ts';
-import type { ClockFault } from './clock.ts';
-import { type Config, clusterLimits } from './config.ts';
+import type { ClockFault, Stopwatch } from './clock.ts';
+import { clusterLimits } from './config/clusters.ts';
+import type { Config } from './config/settings.ts';
 import { EndEffects } from './end_effects.ts';
 import { nameOfType } from './signals/events.ts';
 import { SETTLED, type StoreObserver } from './store/store.ts';
@@ -28,6 +29,7 @@ const OUTCOMES = {
   authorize: ['no_opinion', 'denied', 'refused', 'failed'],
   authenticate: ['authenticated', 'not_authenticated', 'refused', 'failed'],
 } as const;
+
 export type Webhook = keyof typeof OUTCOMES;
 export type WebhookOutcome = (typeof OUTCOMES)[Webhook][number];
 
@@ -36,9 +38,6 @@ const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'an
 
 /** Why a signal could not be taken yet, as far as that is foreseen. */
 const PUT_OFF: readonly Code[] = ['identity_provider', 'store'];
-
-/** Seconds by a clock that is never set: for lengths alone. */
-export type Stopwatch = () => number;
 
 /** What is looked up when the metrics are read. */
 export interface Facts {

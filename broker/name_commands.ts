@@ -5,7 +5,7 @@ import { sayDuration } from '../shared/duration.ts';
 import { CurfewError } from '../shared/errors.ts';
 import { between, type Clock, type Seconds } from '../shared/time.ts';
 import { administer } from './administration.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/settings.ts';
 import { endSession, livingOfPerson } from './sessions.ts';
 import type { Store, Transaction } from './store/store.ts';
 import { giveUpName, type Named } from './username.ts';

@@ -4,9 +4,12 @@
 import { createHash } from 'node:crypto';
 import type { Gap } from '../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { Asked, Broker, Caller } from './broker.ts';
+import type { Broker } from './broker.ts';
+import type { Caller } from './caller.ts';
 import type { Identity } from './identity.ts';
 import { closeGaps, textOfGaps } from './idle_gaps.ts';
+import type { Asked } from './policy/target.ts';
+import { randomId } from './random.ts';
 import { isOfAnother } from './rules.ts';
 import {
   endSession,
@@ -17,12 +20,11 @@ import {
   livingOfPerson,
   openSession,
   overAt,
-  randomId,
-  type Session,
   touch,
   yieldsOfSession,
 } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import type { Session } from './store/tables.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 
 /** How long the holder may repeat an exchange whose reply was lost, and how old a token without nonce may be. */

@@ -4,24 +4,16 @@
 import { decide, type Verdict } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { RefusalEvent } from './audit.ts';
-import {
-  type AskedCluster,
-  groupsOf,
-  mayLogIn,
-  type Origin,
-  type Refused,
-  refuse,
-  refuseByVerdict,
-  refuseUnresolved,
-  resolveTarget,
-  subjectOf,
-  type Wish,
-  wireSession,
-} from './broker.ts';
-import type { Config, ServiceAccountMapping } from './config.ts';
-import { serviceAccountOf } from './kubernetes/service_accounts.ts';
-import { endSession, factsOf, keepYields, type Session } from './sessions.ts';
+import type { Config, ServiceAccountMapping } from './config/settings.ts';
+import { type Refused, refuse, refuseByVerdict, refuseUnresolved } from './outcome/refused.ts';
+import { wireSession } from './outcome/wire_session.ts';
+import { mayLogIn } from './policy/admission.ts';
+import { groupsOf } from './policy/groups.ts';
+import { serviceAccountOf } from './policy/service_accounts.ts';
+import { type AskedCluster, type Origin, resolveTarget, type Wish } from './policy/target.ts';
+import { endSession, factsOf, keepYields, subjectOf } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import type { Session } from './store/tables.ts';
 
 export interface Permitted {
   readonly asked: AskedCluster;

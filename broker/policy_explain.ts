@@ -4,8 +4,9 @@
 import { formatDuration } from '../shared/duration.ts';
 import { combine, type Limits, type WholeLimits } from '../shared/limits.ts';
 import { type Match, matches, type Policy, resolveLimits, type Target, type Yield } from '../shared/policy.ts';
-import { type Cluster, type Config, ceilingLimits, clusterNamed, groupsTighten } from './config.ts';
-import { admits } from './identity.ts';
+import { ceilingLimits, clusterNamed, groupsTighten } from './config/clusters.ts';
+import type { Cluster, Config } from './config/settings.ts';
+import { admits } from './policy/groups.ts';
 import { factsOf, type Question } from './policy_question.ts';
 import { formatTime } from './rfc3339.ts';
 import { evaluate, type Outcome } from './rules.ts';

@@ -5,9 +5,10 @@ import { isIP } from 'node:net';
 import { CurfewError } from '../shared/errors.ts';
 import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
 import type { Seconds } from '../shared/time.ts';
-import { resolveTarget, ruleFacts, type Unresolved } from './broker.ts';
-import { type Cluster, type Config, groupsTighten, targetLimits } from './config.ts';
-import { admits } from './identity.ts';
+import { groupsTighten, targetLimits } from './config/clusters.ts';
+import type { Cluster, Config } from './config/settings.ts';
+import { admits } from './policy/groups.ts';
+import { resolveTarget, ruleFacts, type Unresolved } from './policy/target.ts';
 import { parseTime } from './rfc3339.ts';
 import type { RuleFacts } from './rules/facts.ts';
 

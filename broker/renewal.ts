@@ -2,25 +2,18 @@
 
 import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
-import {
-  type Broker,
-  type Caller,
-  type Granted,
-  groupsOf,
-  isTooLarge,
-  type Refused,
-  recordMint,
-  refuse,
-  signReply,
-  TOO_LARGE,
-  type ToSign,
-  wireSession,
-} from './broker.ts';
+import type { Broker } from './broker.ts';
+import type { Caller } from './caller.ts';
 import { requireClock } from './clock.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { notAdmitted } from './not_admitted.ts';
+import { type Granted, recordMint, signReply, type ToSign } from './outcome/granted.ts';
+import { type Refused, refuse } from './outcome/refused.ts';
+import { isTooLarge, TOO_LARGE } from './outcome/token_size.ts';
+import { wireSession } from './outcome/wire_session.ts';
 import { permit } from './permit.ts';
+import { groupsOf } from './policy/groups.ts';
 import { consumeProof } from './proof_use.ts';
 import { revalidate } from './revalidation.ts';
 import { endIfDue, factsOf, touch } from './sessions.ts';

@@ -4,10 +4,12 @@
 import { CurfewError } from '../shared/errors.ts';
 import { between, type Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
-import { groupsTighten, type IdentityProviderSettings } from './config.ts';
+import { groupsTighten } from './config/clusters.ts';
+import type { IdentityProviderSettings } from './config/settings.ts';
 import { claimedUsername, identityOf } from './identity.ts';
-import { findBySid, type Session } from './sessions.ts';
+import { findBySid } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import type { Session } from './store/tables.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 import { endRenamed } from './username.ts';
 

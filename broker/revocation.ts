@@ -1,6 +1,8 @@
 // Revocation (RFC 7009): the holder of the key logs out. Ends the session durably before it is acknowledged.
 
-import { type Broker, type Caller, type Refused, refuse } from './broker.ts';
+import type { Broker } from './broker.ts';
+import type { Caller } from './caller.ts';
+import { type Refused, refuse } from './outcome/refused.ts';
 import { consumeProof } from './proof_use.ts';
 import { endSession, settle } from './sessions.ts';
 import { findHeld, refuseStranger } from './strangers.ts';

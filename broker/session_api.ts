@@ -4,10 +4,12 @@ import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { SessionInfo, SessionList, SessionsEnded } from '../shared/wire.ts';
 import { type Asker, asking, eventOf, isAdministrator, refusalOf, refuseUnlessAdministrator } from './asker.ts';
-import { type Broker, type Refused, refuse } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { livingPage, type Place, type Whose } from './living_sessions.ts';
-import { endSession, factsOf, findBySid, livingLimits, livingOfPerson, type Session, settle } from './sessions.ts';
+import { type Refused, refuse } from './outcome/refused.ts';
+import { endSession, factsOf, findBySid, livingLimits, livingOfPerson, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import type { Session } from './store/tables.ts';
 
 export interface ListWish {
   /** Everybody's, for administrators; without it one's own. */

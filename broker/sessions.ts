@@ -1,32 +1,19 @@
 // Sessions in the store: found, opened, touched, ended. Each change is conditional and says whether it happened.
 
-import { hash, randomBytes } from 'node:crypto';
-import { type Kysely, type Selectable, sql } from 'kysely';
+import { hash } from 'node:crypto';
+import { type Kysely, sql } from 'kysely';
 import { decide } from '../shared/decide.ts';
 import type { WholeLimits } from '../shared/limits.ts';
 import { type Policy, type ResolvedLimits, withYields, type Yield } from '../shared/policy.ts';
 import { type EndReason, needsNewLogin, type SessionFacts } from '../shared/session.ts';
 import { between, earliest, latest, plus, type Seconds } from '../shared/time.ts';
+import type { IdentityProviderSettings } from './config/settings.ts';
 import { gapsWithUse, keepGaps, parseGaps, textOfGaps } from './idle_gaps.ts';
 import { laterLogin, requireLoginAfter } from './login_after.ts';
-import type { Schema, SessionTable } from './store/schema.ts';
+import { groupsOf } from './policy/groups.ts';
+import type { Subject } from './policy/target.ts';
 import type { Transaction } from './store/store.ts';
-
-export type Session = Readonly<Selectable<SessionTable>>;
-
-/** 256 random bits for a session handle, 128 for what only has to be unique. */
-export function randomHandle(): string {
-  return randomBytes(32).toString('base64url');
-}
-/** Characters of such an id. */
-export const ID_LENGTH = 22;
-export function randomId(): string {
-  // A session's id is typed on command lines: one that begins with `-` would be taken for a flag.
-  for (;;) {
-    const id = randomBytes(16).toString('base64url');
-    if (!id.startsWith('-')) return id;
-  }
-}
+import type { Schema, Session } from './store/tables.ts';
 
 /** Only this is stored of a handle. */
 export function hashOfHandle(handle: string): Uint8Array {
@@ -68,6 +55,7 @@ export function yieldsOfSession({ yields: text }: Pick<Session, 'yields'>): read
 /** A memory of what was parsed: sessions of people alike have the same text, and the webhook asks for it with each request. */
 const parsed = new Map<string, readonly Yield[]>();
 let parsed_length = 0;
+
 /** Characters. */
 const MOST_TEXT = 4_000_000;
 const NONE: readonly Yield[] = [];
@@ -246,4 +234,18 @@ export function livingOfPerson({ db }: Transaction, { iss, sub }: { iss: string;
 /** The living session that a key holds: at most one. */
 export function livingOfKey({ db }: Transaction, jkt: string): Promise<Session | undefined> {
   return db.selectFrom('session').selectAll().where('ended_at', 'is', null).where('jkt', '=', jkt).executeTakeFirst();
+}
+
+/** The person of a session, by the IdP's names. */
+export function subjectOf(session: Session, { username_prefix }: IdentityProviderSettings): Subject {
+  const { username, acr, amr, address } = session;
+  const name = username.startsWith(username_prefix) ? username.slice(username_prefix.length) : username;
+  return {
+    user: {
+      ...{ name, groups: groupsOf(session), acr: acr ?? undefined },
+      amr: amr === null ? [] : (JSON.parse(amr) as string[]),
+    },
+    login_address: address,
+    yields: yieldsOfSession(session),
+  };
 }

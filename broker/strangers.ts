@@ -2,9 +2,12 @@
 // what was committed, without a transaction, and counted by address: nothing that they send waits for the disk, or stays there.
 
 import type { Asking } from './audit.ts';
-import { type Broker, type Caller, countRefusal, type Refused } from './broker.ts';
-import { findByHandle, hashOfHandle, type Session } from './sessions.ts';
+import type { Broker } from './broker.ts';
+import type { Caller } from './caller.ts';
+import { countRefusal, type Refused } from './outcome/refused.ts';
+import { findByHandle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import type { Session } from './store/tables.ts';
 
 type Parts = Pick<Broker, 'store' | 'refusals' | 'now'>;
 
@@ -38,34 +41,6 @@ export async function findHeld(
   if (session?.jkt === jkt) return session;
   holders.forget(handle);
   return undefined;
-}
-
-const MOST_HOLDERS = 10_000;
-
-/**
- * Who was seen to hold a session: they are not looked for again before each transaction, which sees for itself. In memory alone, and
- * of a handle nothing but its hash.
- */
-export class Holders {
-  /** Thumbprints of keys, by the hash of the handle. */
-  readonly #jkts = new Map<string, string>();
-
-  isHolder(handle: string, jkt: string): boolean {
-    return this.#jkts.get(keyOf(handle)) === jkt;
-  }
-
-  note(handle: string, jkt: string): void {
-    if (this.#jkts.size >= MOST_HOLDERS) this.#jkts.clear();
-    this.#jkts.set(keyOf(handle), jkt);
-  }
-
-  forget(handle: string): void {
-    this.#jkts.delete(keyOf(handle));
-  }
-}
-
-function keyOf(handle: string): string {
-  return Buffer.from(hashOfHandle(handle)).toString('base64url');
 }
 
 /** @param session whose handle or token it was, where it is that of another key: somebody may want to know */

@@ -1,9 +1,9 @@
 // The server's certificate: read from files, and again whenever they change. A broken pair never replaces a good one.
 
-import { createSecureContext, getCACertificates, type SecureContextOptions } from 'node:tls';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
-import type { TlsFiles } from './config.ts';
+import type { TlsFiles } from './config/settings.ts';
 import { readRegularFile } from './regular_file.ts';
 import { watchFiles } from './watch.ts';
 
@@ -91,10 +91,4 @@ export function watchTls(
 
 function fingerprint({ cert, key }: TlsPair): string {
   return `${cert}\0${key}`;
-}
-
-/** Whose certificates are believed where we ask others: the system's roots and Node's, and one more. @param ca PEM */
-export function trustedRoots(ca: string | undefined): string[] {
-  const roots = [...getCACertificates('default'), ...getCACertificates('system'), ...(ca === undefined ? [] : [ca])];
-  return [...new Set(roots)];
 }

@@ -4,7 +4,7 @@
 
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { isSeconds, type Seconds } from '../shared/time.ts';
-import { randomId } from './sessions.ts';
+import { randomId } from './random.ts';
 
 /** Whose token an id is for. */
 export interface TokenOf {

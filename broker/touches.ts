@@ -5,9 +5,11 @@ import type { Logger } from 'pino';
 import type { WholeLimits } from '../shared/limits.ts';
 import type { Gap } from '../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../shared/time.ts';
+import type { Config } from './config/settings.ts';
 import { gapsWithUse, parseGaps, textOfGaps } from './idle_gaps.ts';
-import { findBySid, overAt, type Session } from './sessions.ts';
+import { findBySid, overAt } from './sessions.ts';
 import type { Store, Transaction } from './store/store.ts';
+import type { Session } from './store/tables.ts';
 
 /** Milliseconds between two batches. With the time of a commit this stays below the 5 s that may be lost. */
 const EVERY_MS = 2_000;
@@ -23,6 +25,13 @@ interface Use {
   readonly gaps: readonly Gap[];
   /** The earliest of them: the stored session must not have been over before it. Each later one was judged by the one before. */
   readonly first: Seconds;
+}
+
+/** What the sessions of now are found with. */
+export interface CurrentParts {
+  /** The one in force, read at each use. */
+  readonly config: Config;
+  readonly touches: Touches;
 }
 
 export class Touches {

@@ -2,10 +2,10 @@
 // and that is nobody's until the last token that bears it is over.
 
 import { over, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { Broker } from './broker.ts';
 import type { Person } from './login_after.ts';
 import { endSession, livingOfPerson, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import type { CurrentParts } from './touches.ts';
 
 /** kube-apiserver goes on taking a token for as long after its `exp`: the cache of its authenticators. */
 const LINGERS = seconds(10);
@@ -21,7 +21,7 @@ export interface Named extends Person {
  */
 export async function endRenamed(
   transaction: Transaction,
-  { config, touches }: Pick<Broker, 'config' | 'touches'>,
+  { config, touches }: CurrentParts,
   { iss, sub, username }: Named,
   { now, address }: { readonly now: Seconds; readonly address?: string | undefined },
 ): Promise<void> {

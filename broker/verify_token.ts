@@ -4,10 +4,10 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { isSeconds, over, type Seconds } from '../shared/time.ts';
 import { isObject } from '../shared/wire.ts';
-import type { Broker } from './broker.ts';
+import type { Config } from './config/settings.ts';
 import { verifyEs256 } from './es256.ts';
 import { parseCompactJws } from './jws.ts';
-import type { PublicJwk } from './keys.ts';
+import type { Keys, PublicJwk } from './keys.ts';
 import { TOKEN_TYP, type TokenClaims } from './mint.ts';
 
 /**
@@ -17,7 +17,7 @@ import { TOKEN_TYP, type TokenClaims } from './mint.ts';
  * @returns `undefined` for whatever is not a token of ours that is good now
  */
 export function verifyToken(
-  { config, keys }: Pick<Broker, 'config' | 'keys'>,
+  { config, keys }: { readonly config: Pick<Config, 'issuer' | 'clusters'>; readonly keys: Keys },
   text: string,
   now: Seconds,
 ): TokenClaims | undefined {

@@ -4,13 +4,8 @@ import type { Target } from '../shared/policy.ts';
 import { isObject } from '../shared/wire.ts';
 import { actsAs } from './impersonation.ts';
 import { isDiscovery, reachOfPath, reachOfResource } from './reach.ts';
+import { CREDENTIAL_ID_KEY, SESSION_ID_KEY, TOKEN_ID_KEY } from './user_extra.ts';
 
-/** Where Kubernetes carries the session's id: in audit logs and in every SubjectAccessReview. */
-export const SESSION_ID_KEY = 'curfew.internal/session-id';
-/** Where kube-apiserver carries the token's `jti`, from 1.32 on: `JTI=...`. */
-export const CREDENTIAL_ID_KEY = 'authentication.kubernetes.io/credential-id';
-/** Where the printed configuration has it put by one that is older. */
-export const TOKEN_ID_KEY = 'curfew.internal/token-id';
 /** Far longer than any id that we make. */
 const LONGEST_ID = 256;
 

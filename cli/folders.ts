@@ -3,8 +3,8 @@
 
 import { isObject } from '../shared/wire.ts';
 import { readOurs } from './cache/read.ts';
-import type { Reader } from './machine.ts';
-import { absolute, beneathHome, type Environment } from './paths.ts';
+import type { Environment, Reader } from './machine.ts';
+import { absolute, beneathHome } from './paths.ts';
 
 /** Whether kubectl runs this, or says so: then the environment and the arguments are the kubeconfig's author's as well. */
 export function isRunByKubectl(env: Environment): boolean {

@@ -3,9 +3,9 @@
 import { CurfewError } from '../shared/errors.ts';
 import type { Clock, Seconds } from '../shared/time.ts';
 import { configDirectory } from './folders.ts';
-import type { Files, TerminalState } from './machine.ts';
+import type { Environment, Files, TerminalState, UserId } from './machine.ts';
 import type { StrangeHome } from './own_home.ts';
-import { cacheDirectory, type Environment, type UserId } from './paths.ts';
+import { cacheDirectory } from './paths.ts';
 
 export interface Host {
   readonly now: Clock;

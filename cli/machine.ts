@@ -1,7 +1,6 @@
 // What the warm path may ask of the machine, whichever program it runs in: Node.js, or the small native one. Loads nothing.
 
 import type { Seconds } from '../shared/time.ts';
-import type { Environment, UserId } from './paths.ts';
 
 export interface Stat {
   readonly kind: 'file' | 'directory' | 'other';
@@ -70,3 +69,7 @@ export interface Machine extends Reader {
   /** `undefined` where it is not known, or takes our words as its own to pass on: then it gets them each time. */
   readonly caller: () => Caller | undefined;
 }
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+/** The person's user id, or `undefined` where the system has none (Windows). */
+export type UserId = number | undefined;

@@ -1,11 +1,6 @@
 // Where our files stand. Reads names from the environment alone; part of the warm path, so it loads nothing.
 
-import type { Reader } from './machine.ts';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** The person's user id, or `undefined` where the system has none (Windows). */
-export type UserId = number | undefined;
+import type { Environment, Reader } from './machine.ts';
 
 /**
  * The directory for tokens (minutes to live): `CURFEW_CACHE_DIR`, else beside the login session, else the XDG cache.

@@ -7,8 +7,8 @@ import type { Endpoints } from './broker.ts';
 import { isRemembered, type Remembered } from './cache/entry.ts';
 import { readOurs } from './cache/read.ts';
 import { configDirectory } from './folders.ts';
-import type { Reader } from './machine.ts';
-import { cacheDirectory, type Environment, fileName, runtimeDirectory } from './paths.ts';
+import type { Environment, Reader } from './machine.ts';
+import { cacheDirectory, fileName, runtimeDirectory } from './paths.ts';
 import type { Config, SecretStorage } from './settings.ts';
 
 const VERSION = 1;

@@ -3,9 +3,9 @@
 import { isSeconds, type Seconds } from '../shared/time.ts';
 import { isObject } from '../shared/wire.ts';
 import { configDirectory } from './folders.ts';
-import type { Reader, Stat } from './machine.ts';
+import type { Environment, Reader, Stat, UserId } from './machine.ts';
 import { oneLine } from './one_line.ts';
-import { brokerKey, type Environment, type UserId } from './paths.ts';
+import { brokerKey } from './paths.ts';
 
 /** How a person logs in: a browser sent back to loopback (RFC 8252), a code typed elsewhere (RFC 8628), or a code brought back by hand. */
 export const FLOWS = ['browser', 'device', 'paste'] as const;

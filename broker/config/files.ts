@@ -2,13 +2,13 @@
 
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
 import path from 'node:path';
-import type { Hook, Poll, TlsFiles, Transmitter } from '../config.ts';
+import { isBearer } from '../bearer.ts';
 import { isName } from '../names.ts';
 import type { FileReader } from '../regular_file.ts';
-import type { StorePlaces } from '../store/guard.ts';
 import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';
+import type { Hook, Poll, StorePlaces, TlsFiles, Transmitter } from './settings.ts';
 
 export interface ReadFiles {
   readonly faults: string[];
@@ -145,11 +145,6 @@ async function readBearer(setting: string, file: string | undefined, around: Sur
   const found = await readText(setting, file, around, faults);
   if (found && !isBearer(found.text)) faults.push(`${setting}: ${file}: expected one token, as it follows "Bearer"`);
   return path.resolve(around.folder, file);
-}
-
-/** RFC 6750 2.1 */
-export function isBearer(text: string): boolean {
-  return /^[A-Za-z0-9._~+/-]+=*$/.test(text.trim());
 }
 
 async function readCa(setting: string, file: string | undefined, around: Surroundings, faults: string[]) {

@@ -3,9 +3,9 @@
 import { formatDuration } from '../../shared/duration.ts';
 import { combine } from '../../shared/limits.ts';
 import { type Match, matches, resolveLimits } from '../../shared/policy.ts';
-import { isReserved } from '../identity.ts';
 import { sayWithin, unsatisfiable } from './acr.ts';
 import { formatPath } from './faults.ts';
+import { isReserved } from './names.ts';
 import { looserThan } from './presets.ts';
 import type { Sections } from './schema.ts';
 import { isLoopbackAddress } from './values.ts';

@@ -4,7 +4,7 @@ import type { FastifyReply } from 'fastify';
 import { answerOf, type CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import type { Refusal } from '../../shared/wire.ts';
-import type { Refused } from '../broker.ts';
+import type { Refused } from '../outcome/refused.ts';
 
 /** Seconds after which a caller may ask again when something is away. */
 const RETRY_AFTER = 1;

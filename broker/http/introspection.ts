@@ -2,10 +2,11 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
-import { type Broker, recordStranger } from '../broker.ts';
+import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { introspectAsCluster, introspectAsHolder } from '../introspection.ts';
+import { recordStranger } from '../outcome/refused.ts';
 import { clusterOfToken } from '../webhook_caller.ts';
 import { sendError, sendRefused } from './answer.ts';
 import { type Form, required } from './form.ts';

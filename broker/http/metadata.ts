@@ -4,7 +4,8 @@ import type { FastifyInstance } from 'fastify';
 import { resolveLimits } from '../../shared/policy.ts';
 import { GRANT, type Metadata } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
-import { type Config, clusterLimits, endWithin, revalidates, strictestLimits } from '../config.ts';
+import { clusterLimits, endWithin, revalidates, strictestLimits } from '../config/clusters.ts';
+import type { Config } from '../config/settings.ts';
 
 /** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
 const JWKS_MAX_AGE = 'public, max-age=60';

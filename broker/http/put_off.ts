@@ -4,7 +4,8 @@
 import type { FastifyRequest, onErrorHookHandler, onResponseHookHandler } from 'fastify';
 import { CurfewError } from '../../shared/errors.ts';
 import type { SignalSource } from '../audit.ts';
-import { type Broker, recordStranger } from '../broker.ts';
+import type { Broker } from '../broker.ts';
+import { recordStranger } from '../outcome/refused.ts';
 import { Rarely } from '../rarely.ts';
 
 interface Hooks {

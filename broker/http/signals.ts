@@ -4,7 +4,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { ownerOfBearer } from '../bearer.ts';
-import { type Broker, recordStranger } from '../broker.ts';
+import type { Broker } from '../broker.ts';
+import { recordStranger } from '../outcome/refused.ts';
 import { receiveLogout } from '../signals/logout.ts';
 import { receiveSet } from '../signals/receive_set.ts';
 import { errOf, type SetError } from '../signals/rfc8935.ts';

@@ -2,10 +2,14 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
-import { type Broker, type Caller, type Granted, type Origin, type Refused, recordStranger } from '../broker.ts';
+import type { Broker } from '../broker.ts';
+import type { Caller } from '../caller.ts';
 import { requireClock, requireTime } from '../clock.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { exchange } from '../exchange.ts';
+import type { Granted } from '../outcome/granted.ts';
+import { type Refused, recordStranger } from '../outcome/refused.ts';
+import type { Origin } from '../policy/target.ts';
 import { renew } from '../renewal.ts';
 import { revoke } from '../revocation.ts';
 import { requireQuickStore } from '../store_watch.ts';

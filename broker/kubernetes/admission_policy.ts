@@ -2,9 +2,11 @@
 // its people. Kubernetes' own role `edit` holds `serviceaccounts/token`, and a token made with it is nobody's to take back.
 
 import { stringify } from 'yaml';
-import { type Cluster, type Config, clusterNamed } from '../config.ts';
-import { SESSION_ID_KEY } from '../webhook_review.ts';
+import { clusterNamed } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { SESSION_ID_KEY } from '../user_extra.ts';
 import { BROKER, namespacesOf } from './manifests.ts';
+import type { AdmissionObject } from './objects.ts';
 
 /** Of the policy and of its binding. */
 export const NO_CREDENTIALS = 'curfew-no-credentials';
@@ -30,12 +32,6 @@ export function printAdmissionPolicy(config: Config, clusterName: string): strin
     stringify(object, { lineWidth: 0, aliasDuplicateObjects: false }),
   );
   return `${head.join('\n')}\n${documents.join('---\n')}`;
-}
-
-export interface AdmissionObject {
-  readonly kind: 'ValidatingAdmissionPolicy' | 'ValidatingAdmissionPolicyBinding';
-  readonly metadata: { readonly name: string };
-  readonly spec: object;
 }
 
 /** What a cluster needs. */

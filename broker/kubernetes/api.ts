@@ -5,27 +5,17 @@ import { type Agent, request } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { isBearer } from '../config/files.ts';
-import type { Cluster } from '../config.ts';
+import { isBearer } from '../bearer.ts';
+import type { Cluster } from '../config/settings.ts';
 import { textOf } from '../regular_file.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
-import type { AdmissionObject } from './admission_policy.ts';
-import type { Bindings } from './privileges.ts';
+import type { AdmissionObject, Bindings, Right } from './objects.ts';
 
 /** A Secret by name; the `uid` tells it from any other of that name. */
 export interface SecretRef {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
-}
-
-/** What one may do to a resource of the core group, in RBAC's words. */
-export interface Right {
-  readonly namespace: string;
-  readonly verb: string;
-  readonly resource: string;
-  readonly subresource?: string;
-  readonly name?: string;
 }
 
 export interface NewSecret {

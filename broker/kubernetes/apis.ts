@@ -1,7 +1,7 @@
 // The API servers that the broker asks, two connection pools each, kept while the configuration names them.
 
 import { Agent } from 'undici';
-import type { Cluster } from '../config.ts';
+import type { Cluster } from '../config/settings.ts';
 import { type ClusterApi, createClusterApi } from './api.ts';
 
 export interface ClusterApis {

@@ -6,12 +6,14 @@ import type { Selectable } from 'kysely';
 import { decide } from '../../shared/decide.ts';
 import { withYields } from '../../shared/policy.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { groupsOf, mayLogIn, mayUse } from '../broker.ts';
-import { type Cluster, type Config, clusterLimits, type ServiceAccountMapping } from '../config.ts';
-import { factsOf, type Session, yieldsOfSession } from '../sessions.ts';
-import type { BoundSecretTable } from '../store/schema.ts';
+import { clusterLimits } from '../config/clusters.ts';
+import type { Cluster, Config, ServiceAccountMapping } from '../config/settings.ts';
+import { mayLogIn, mayUse } from '../policy/admission.ts';
+import { groupsOf } from '../policy/groups.ts';
+import { serviceAccountOf } from '../policy/service_accounts.ts';
+import { factsOf, yieldsOfSession } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
-import { serviceAccountOf } from './service_accounts.ts';
+import type { BoundSecretTable, Session } from '../store/tables.ts';
 
 export type BoundSecret = Readonly<Selectable<BoundSecretTable>>;
 

@@ -5,13 +5,19 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { between, earliest, latest, plus, type Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
-import { type Broker, type Caller, type Granted, type Refused, refuse, rulesOf, wireSession } from '../broker.ts';
+import type { Broker } from '../broker.ts';
+import type { Caller } from '../caller.ts';
 import { requireClock } from '../clock.ts';
-import type { Cluster } from '../config.ts';
+import type { Cluster } from '../config/settings.ts';
 import { notAdmitted } from '../not_admitted.ts';
+import type { Granted } from '../outcome/granted.ts';
+import { type Refused, refuse } from '../outcome/refused.ts';
+import { wireSession } from '../outcome/wire_session.ts';
 import { type ClusterWish, type Permitted, permit } from '../permit.ts';
-import { endIfDue, findBySid, type Session } from '../sessions.ts';
+import { rulesOf } from '../policy/target.ts';
+import { endIfDue, findBySid } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
 import type { ServiceAccountToken } from './api.ts';
 import {
   annotationsOf,

@@ -5,7 +5,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { plus, seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
-import type { Cluster } from '../config.ts';
+import type { Cluster } from '../config/settings.ts';
 import { findBySid } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
 import { TOKEN_LIFE } from './api.ts';

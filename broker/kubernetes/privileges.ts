@@ -2,14 +2,7 @@
 // that may do more. Only reads what it is given.
 
 import { isObject } from '../../shared/wire.ts';
-
-/** The four lists of RBAC, as the API server has them. */
-export interface Bindings {
-  readonly clusterrolebindings: readonly unknown[];
-  readonly rolebindings: readonly unknown[];
-  readonly clusterroles: readonly unknown[];
-  readonly roles: readonly unknown[];
-}
+import type { Bindings } from './objects.ts';
 
 export interface Account {
   readonly namespace: string;
@@ -161,20 +154,25 @@ function rulesOf(role: unknown): readonly Rule[] {
 function metadataOf(object: unknown): unknown {
   return isObject(object) ? object.metadata : undefined;
 }
+
 function nameOf(object: unknown): string {
   return textOf(metadataOf(object), 'name');
 }
+
 function namespaceOf(object: unknown): string {
   return textOf(metadataOf(object), 'namespace');
 }
+
 function textOf(object: unknown, key: string): string {
   const value = isObject(object) ? object[key] : undefined;
   return typeof value === 'string' ? value : '';
 }
+
 function listOf(object: unknown, key: string): readonly unknown[] {
   const value = isObject(object) ? object[key] : undefined;
   return Array.isArray(value) ? value : [];
 }
+
 function textsOf(object: unknown, key: string): readonly string[] {
   return listOf(object, key).filter((text): text is string => typeof text === 'string');
 }

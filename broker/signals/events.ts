@@ -2,7 +2,6 @@
 // itself, and how a session ends by it. Names only; what stands in an event is read elsewhere.
 
 import type { EndReason } from '../../shared/session.ts';
-import { LOGOUT_EVENT } from '../upstream/logout_token.ts';
 
 const CAEP = 'https://schemas.openid.net/secevent/caep/event-type';
 const RISC = 'https://schemas.openid.net/secevent/risc/event-type';
@@ -116,3 +115,6 @@ export function nameOfType(type: string): string {
   if (Object.hasOwn(INERT, type)) return INERT[type] ?? 'other';
   return type === LOGOUT_EVENT ? 'logout' : (signalOfType(type) ?? 'other');
 }
+
+/** The member of `events` that makes it one. */
+export const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';

@@ -5,7 +5,8 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { requireTime } from '../clock.ts';
 import type { Transaction } from '../store/store.ts';
-import { LOGOUT_EVENT, type LogoutToken } from '../upstream/logout_token.ts';
+import type { LogoutToken } from '../upstream/logout_token.ts';
+import { LOGOUT_EVENT } from './events.ts';
 import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './received.ts';
 
 /**

@@ -2,10 +2,8 @@
 // whoever held it before. Better one too many than one that goes on.
 
 import { sql } from 'kysely';
+import type { MatchedBy } from '../audit.ts';
 import type { Transaction } from '../store/store.ts';
-
-/** How it was found, where it was not found as it is written. */
-export type MatchedBy = 'case' | 'old_name';
 
 export interface People {
   /** Of the persons; none where nobody is known by the name. */

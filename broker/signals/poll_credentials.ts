@@ -4,8 +4,8 @@
 import { type Dispatcher, request } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
-import { isBearer } from '../config/files.ts';
-import type { PollClient, Transmitter } from '../config.ts';
+import { isBearer } from '../bearer.ts';
+import type { PollClient, Transmitter } from '../config/settings.ts';
 import { textOf } from '../regular_file.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
 import { discoveryUrl, isAsSafe } from '../upstream/discovery.ts';

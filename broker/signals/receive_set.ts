@@ -2,10 +2,10 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
-import type { SignalSource } from '../audit.ts';
+import type { MatchedBy, SignalSource } from '../audit.ts';
 import type { Broker } from '../broker.ts';
 import { requireTime } from '../clock.ts';
-import type { Config, Transmitter } from '../config.ts';
+import type { Config, Transmitter } from '../config/settings.ts';
 import { isName } from '../names.ts';
 import type { Transaction } from '../store/store.ts';
 import {
@@ -17,7 +17,7 @@ import {
   signalOfType,
   VERIFICATION,
 } from './events.ts';
-import { type MatchedBy, peopleNamed } from './people.ts';
+import { peopleNamed } from './people.ts';
 import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './received.ts';
 import { type SecurityEvent, type SecurityEventToken, verifySet } from './set.ts';
 import { type Named, readSubject } from './subject.ts';

@@ -3,7 +3,7 @@
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import { numericDate, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import type { Transmitter } from '../config.ts';
+import type { Transmitter } from '../config/settings.ts';
 import { type CompactJws, parseCompactJws } from '../jws.ts';
 import { isName } from '../names.ts';
 import { notYet, type Published, type Signed, type Signer } from '../upstream/signer.ts';

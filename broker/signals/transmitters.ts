@@ -4,7 +4,7 @@
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import { type Clock, seconds } from '../../shared/time.ts';
-import type { Transmitter } from '../config.ts';
+import type { Transmitter } from '../config/settings.ts';
 import { isAsSafe } from '../upstream/discovery.ts';
 import { createFetchJson, FetchError, type FetchJson } from '../upstream/fetch_json.ts';
 import { fetchKeySet } from '../upstream/key_set.ts';

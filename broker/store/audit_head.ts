@@ -5,7 +5,7 @@ import { CompiledQuery, type Kysely, type Selectable } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { GENESIS, type Link, type Sealer } from '../audit_chain.ts';
-import type { Schema, StoreStateTable } from './schema.ts';
+import type { Schema, StoreStateTable } from './tables.ts';
 
 // Each commit runs these: as text they are not built anew each time, which would cost more than running them.
 const SELECT_HEAD = `select head.seq, head.hash, head.seal, coalesce((select max(seq) from audit), 0) as newest,

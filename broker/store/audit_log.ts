@@ -6,8 +6,9 @@ import { Kysely, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { AuditRow, SealedHead } from '../audit_verify.ts';
-import { MIGRATIONS, type Schema } from './schema.ts';
+import { MIGRATIONS } from './migrations.ts';
 import { openSqliteToRead } from './sqlite.ts';
+import type { Schema } from './tables.ts';
 
 /** Rows that are in memory at a time. */
 const PAGE = 500;

@@ -4,16 +4,11 @@
 import { existsSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Link, Sealer } from '../audit_chain.ts';
+import type { StorePlaces } from '../config/settings.ts';
 import { StoreFiles } from './files.ts';
-import type { Store } from './store.ts';
+import type { Guard, Store } from './store.ts';
 import { type Known, Witness } from './witness.ts';
 import { sayStoreFault } from './words.ts';
-
-export interface StorePlaces {
-  readonly sqlite: { readonly file: string };
-  /** Absent where there is to be none. */
-  readonly witness_file?: string | undefined;
-}
 
 const ACCEPT = 'put the right store back, or say that this one may be used: curfew-broker store accept';
 
@@ -23,7 +18,7 @@ export function refuseLostStore({ sqlite: { file }, witness_file }: StorePlaces)
   throw new CurfewError('store', `the store ${file} is gone: ${witness_file} knows of it`, { hint: ACCEPT });
 }
 
-export class StoreGuard {
+export class StoreGuard implements Guard {
   readonly #files: StoreFiles;
   readonly #witness: Witness | undefined;
   readonly #database_id: string;

@@ -8,10 +8,10 @@ import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit.ts';
 import { type Link, linkOf, type Sealer } from '../audit_chain.ts';
 import { visibleJson } from '../names.ts';
 import { headOf, type Standing, writeHead, writeNewest } from './audit_head.ts';
-import type { StoreGuard } from './guard.ts';
 import { StoreHealth } from './health.ts';
-import { migrationsWith, type Schema, type StoreStateTable } from './schema.ts';
+import { migrationsWith } from './migrations.ts';
 import type { Dialects } from './sqlite.ts';
+import type { Schema, StoreStateTable } from './tables.ts';
 import { sayStoreFault } from './words.ts';
 
 export interface Transaction {
@@ -54,10 +54,22 @@ export interface StoreOptions {
   readonly damp?: ((event: RefusalEvent) => RefusalEvent | undefined) | undefined;
 }
 
+/** Whether the store is still the one that was opened: asked around each commit. */
+export interface Guard {
+  /** As of the last look. */
+  readonly fault: string | undefined;
+  /** Before a commit. @throws CurfewError `store` */
+  check(): void;
+  /** After a commit, before anything of it is acknowledged. @throws CurfewError `store` */
+  committed(link: Link): void;
+  /** After a group that failed. */
+  undone(): void;
+}
+
 /** What a service does with a store, beyond what commands do. */
 export interface Serving {
   readonly clock: StoreClock;
-  readonly guard: Pick<StoreGuard, 'fault' | 'check' | 'committed' | 'undone'>;
+  readonly guard: Guard;
   /** All that there was has been declared over by a command beside us. Nothing is committed until this has resolved. */
   readonly onEpoch: (standing: Standing) => Promise<void>;
 }

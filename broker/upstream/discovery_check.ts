@@ -1,8 +1,9 @@
 // What the identity provider says of itself against what curfew needs of it. Its silence is a warning at most: many
 // support more than they list.
 
+import { revalidates } from '../config/clusters.ts';
+import type { Config } from '../config/settings.ts';
 import { SIGNING_ALGS } from '../config/values.ts';
-import { type Config, revalidates } from '../config.ts';
 import { error, type Finding, ok, warning } from '../finding.ts';
 import { isName } from '../names.ts';
 import type { Discovery } from './discovery.ts';

@@ -7,6 +7,7 @@ import { between, numericDate, over, plus, type Seconds, seconds } from '../../s
 import { isObject } from '../../shared/wire.ts';
 import type { CompactJws } from '../jws.ts';
 import { isName } from '../names.ts';
+import { LOGOUT_EVENT } from '../signals/events.ts';
 import type { Expected } from './id_token.ts';
 import type { Signed } from './signer.ts';
 
@@ -20,9 +21,6 @@ export interface LogoutToken {
   /** From when on it is refused for its age. */
   readonly expires_at: Seconds;
 }
-
-/** The member of `events` that makes it one. */
-export const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
 /** How old one without `exp` may be: two minutes, as 2.4 advises for its life. */
 const LIFE = seconds(120);

@@ -1,6 +1,6 @@
 // Which way a login goes where nobody said: by what this terminal can do.
 
-import type { Environment } from '../paths.ts';
+import type { Environment } from '../machine.ts';
 import type { Flow } from '../settings.ts';
 
 export interface Surroundings {

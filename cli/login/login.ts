@@ -21,27 +21,12 @@ import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord }
 import { isOffline, type RefreshToken, refreshTokenOf, revokeRefreshToken, shareSession } from '../refresh_token.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';
 import type { Place } from '../session_record.ts';
-import type { Flow } from '../settings.ts';
 import { sayUntil } from '../strikes.ts';
 import { rememberBroker, requireIdentityProvider } from '../trust.ts';
 import { LOOK, sentence } from './browser.ts';
 import { discover } from './identity_provider.ts';
 import { openWay } from './open_way.ts';
-import type { Brought, Way } from './way.ts';
-
-export interface Wish {
-  /** Without a cluster the login is judged by the session's limits, and brings no token. */
-  readonly cluster?: string | undefined;
-  readonly max_age?: Seconds | undefined;
-  readonly acr_values?: string | undefined;
-  /** For all of the cluster's namespaces and resources, not only for what a token of it can be minted with. */
-  readonly strictest?: boolean | undefined;
-  /** The IdP's living SSO is not enough: the person has to authenticate now. */
-  readonly in_person?: boolean | undefined;
-  /** In place of the choice by settings and surroundings. */
-  readonly flow?: Flow | undefined;
-  readonly no_browser?: boolean | undefined;
-}
+import type { Brought, Way, Wish } from './way.ts';
 
 export type LoginOutcome =
   | {

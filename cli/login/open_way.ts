@@ -9,9 +9,8 @@ import { openBrowserWay } from './browser.ts';
 import { openDeviceWay } from './device.ts';
 import { chooseFlow } from './flow.ts';
 import type { IdentityProvider } from './identity_provider.ts';
-import type { Wish } from './login.ts';
 import { openPasteWay } from './paste.ts';
-import type { Way } from './way.ts';
+import type { Way, Wish } from './way.ts';
 
 /** @throws CurfewError `configuration` when the device grant is wanted and cannot be had, `busy` for taken ports */
 export async function openWay(

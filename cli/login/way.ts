@@ -1,6 +1,7 @@
 // How a person reaches the identity provider: what every way is asked for, and what it brings back.
 
 import type { Seconds } from '../../shared/time.ts';
+import type { Flow } from '../settings.ts';
 
 /** Milliseconds that a person has. */
 export const LOGIN_DEADLINE = 180_000;
@@ -32,4 +33,18 @@ export interface Way extends AsyncDisposable {
   readonly asks_anew: boolean;
   /** Where it cannot: the way that can, if the person can go it from here. It holds nothing that has to be given back. */
   readonly instead?: Way | undefined;
+}
+
+export interface Wish {
+  /** Without a cluster the login is judged by the session's limits, and brings no token. */
+  readonly cluster?: string | undefined;
+  readonly max_age?: Seconds | undefined;
+  readonly acr_values?: string | undefined;
+  /** For all of the cluster's namespaces and resources, not only for what a token of it can be minted with. */
+  readonly strictest?: boolean | undefined;
+  /** The IdP's living SSO is not enough: the person has to authenticate now. */
+  readonly in_person?: boolean | undefined;
+  /** In place of the choice by settings and surroundings. */
+  readonly flow?: Flow | undefined;
+  readonly no_browser?: boolean | undefined;
 }

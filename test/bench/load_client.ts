@@ -3,7 +3,8 @@
 
 import { createSecretKey } from 'node:crypto';
 import { Client } from 'undici';
-import { hashOfHandle, randomHandle, randomId } from '../../broker/sessions.ts';
+import { randomHandle, randomId } from '../../broker/random.ts';
+import { hashOfHandle } from '../../broker/sessions.ts';
 import { createTokenIds } from '../../broker/token_id.ts';
 import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';
 import { GRANT, isTokenReply } from '../../shared/wire.ts';

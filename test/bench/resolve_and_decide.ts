@@ -1,9 +1,9 @@
 // One decision of the engine as the webhook makes it, without HTTP and store: the limits of a target resolved and the session
 // judged, with N segments in the policy and what N rules have yielded in the session.
 
-import { judge } from '../../broker/authorization.ts';
-import type { Config } from '../../broker/config.ts';
-import type { Session } from '../../broker/sessions.ts';
+import type { Config } from '../../broker/config/settings.ts';
+import { judge } from '../../broker/judgement.ts';
+import type { Session } from '../../broker/store/tables.ts';
 import type { Segment, Yield } from '../../shared/policy.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
 import { makeConfigFiles, SETTINGS } from '../broker/config_files.ts';

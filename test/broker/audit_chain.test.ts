@@ -12,7 +12,7 @@ import { Migrator } from 'kysely/migration';
 import type { AuditEntry, EndEvent } from '../../broker/audit.ts';
 import { createSealer } from '../../broker/audit_chain.ts';
 import { verifyRecord } from '../../broker/audit_commands.ts';
-import { migrationsWith } from '../../broker/store/schema.ts';
+import { migrationsWith } from '../../broker/store/migrations.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { Store, type Transaction } from '../../broker/store/store.ts';
 import { CurfewError } from '../../shared/errors.ts';

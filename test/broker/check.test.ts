@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { check } from '../../broker/check.ts';
-import type { Config } from '../../broker/config.ts';
+import type { Config } from '../../broker/config/settings.ts';
 import type { Discovery } from '../../broker/upstream/discovery.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';

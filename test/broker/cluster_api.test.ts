@@ -10,7 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import type { Cluster } from '../../broker/config.ts';
+import type { Cluster } from '../../broker/config/settings.ts';
 import type { ClusterApi } from '../../broker/kubernetes/api.ts';
 import { type ClusterApis, createClusterApis } from '../../broker/kubernetes/apis.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';

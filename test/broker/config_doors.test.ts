@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { endWithin } from '../../broker/config.ts';
+import { endWithin } from '../../broker/config/clusters.ts';
 import { printRbac, printServiceAccounts } from '../../broker/kubernetes/manifests.ts';
 import { type ConfigFiles, FOLDER, makeConfigFiles, SETTINGS, type Settings } from './config_files.ts';
 

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { admits, identify, isReserved } from '../../broker/identity.ts';
+import { isReserved } from '../../broker/config/names.ts';
+import { identify } from '../../broker/identity.ts';
+import { admits } from '../../broker/policy/groups.ts';
 import { CurfewError } from '../../shared/errors.ts';
 
 const SETTINGS = { username_claim: 'email', groups_claim: 'groups', username_prefix: 'u:', groups_prefix: 'g:' };

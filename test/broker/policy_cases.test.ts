@@ -7,7 +7,7 @@ import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { stringify } from 'yaml';
-import type { Config } from '../../broker/config.ts';
+import type { Config } from '../../broker/config/settings.ts';
 import { loadCases, testCases } from '../../broker/policy_cases.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { buildBundles } from '../support/bundle.ts';

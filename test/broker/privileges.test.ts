@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Bindings, impersonators, strongerBeside } from '../../broker/kubernetes/privileges.ts';
+import type { Bindings } from '../../broker/kubernetes/objects.ts';
+import { impersonators, strongerBeside } from '../../broker/kubernetes/privileges.ts';
 
 const READERS = { namespace: 'people', name: 'readers' };
 const rule = (verbs: string, resources: string, apiGroups = '') => ({

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { before, describe, test } from 'node:test';
-import type { Config } from '../../broker/config.ts';
+import type { Config } from '../../broker/config/settings.ts';
 import type { Keys } from '../../broker/keys.ts';
 import { signToken, type TokenClaims } from '../../broker/mint.ts';
 import { verifyToken } from '../../broker/verify_token.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, describe, test } from 'node:test';
-import type { Config } from '../../broker/config.ts';
+import type { Config } from '../../broker/config/settings.ts';
 import { clusterOfToken } from '../../broker/webhook_caller.ts';
 import { type ConfigFiles, makeConfigFiles, SETTINGS } from './config_files.ts';
 

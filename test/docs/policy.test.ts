@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { parse } from 'yaml';
 import { looserThan } from '../../broker/config/presets.ts';
-import type { Config } from '../../broker/config.ts';
+import type { Config } from '../../broker/config/settings.ts';
 import { loadCases, testCases } from '../../broker/policy_cases.ts';
 import { explainPolicy } from '../../broker/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from '../../broker/policy_question.ts';

@@ -1,7 +1,7 @@
 // Whom a person acts as in a cluster whose own ServiceAccounts are used.
 
-import type { Cluster, ServiceAccountMapping } from '../config.ts';
-import { admits } from '../identity.ts';
+import type { Cluster, ServiceAccountMapping } from '../config/settings.ts';
+import { admits } from './groups.ts';
 
 /** The first mapping that a person's groups fit. @returns `undefined` where none does */
 export function serviceAccountOf(

@@ -1,0 +1,9 @@
+// Who asks, and from where.
+
+import type { Proof } from './dpop.ts';
+import type { Origin } from './policy/target.ts';
+
+/** Who asks: the holder of a key, at an address. */
+export interface Caller extends Origin {
+  readonly proof: Proof;
+}

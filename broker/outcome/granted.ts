@@ -1,0 +1,64 @@
+// What is granted: a Kubernetes token, allowed and recorded in a transaction, signed after its commit.
+
+import type { Verdict } from '../../shared/decide.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
+import type { Broker } from '../broker.ts';
+import type { Keys } from '../keys.ts';
+import { signToken, type TokenClaims } from '../mint.ts';
+import { type AskedCluster, rulesOf } from '../policy/target.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
+
+export interface Granted {
+  readonly reply: TokenReply;
+}
+
+/** A Kubernetes token that is allowed and recorded, and that is signed once that is on disk. */
+export interface ToSign {
+  readonly to_sign: {
+    readonly claims: TokenClaims;
+    readonly session: WireSession;
+    /** The session handle, after a login. */
+    readonly handle?: string | undefined;
+  } & Pick<TokenReply, 'not_admitted'>;
+}
+
+/** What is needed to sign one Kubernetes token, with its row in the record written. */
+export async function recordMint(
+  transaction: Transaction,
+  { config, tokenIds }: Pick<Broker, 'config' | 'tokenIds'>,
+  session: Session,
+  asked: AskedCluster,
+  verdict: Verdict & { readonly allow: true },
+  at: { readonly now: Seconds; readonly address: string },
+): Promise<TokenClaims> {
+  const { sid, iss, sub, username, jkt, auth_time, acr } = session;
+  const { cluster, limits } = asked;
+  const { exp, session_end } = verdict;
+  const jti = tokenIds.make({ sid, audience: cluster.audience }, exp);
+  const applied = { segment: limits.segment, rules: rulesOf(asked), limits: limits.target };
+  const mint = { cluster: cluster.name, jti, exp, session_end, ...applied };
+  await transaction.audit({ event: 'mint', at: at.now, address: at.address, sid, iss, sub, username, jkt, ...mint });
+  return {
+    ...{ iss: config.issuer, aud: cluster.audience, sub, username, sid, jti },
+    groups: JSON.parse(session.groups) as string[],
+    ...{ iat: at.now, nbf: at.now, exp, auth_time, ...(acr !== null && { acr }) },
+  };
+}
+
+/** The reply that carries a Kubernetes token. Signs: only to be called after all that allows it is on disk. */
+export function signReply(keys: Keys, { to_sign }: ToSign): Granted {
+  const { claims, session, handle, not_admitted } = to_sign;
+  return {
+    reply: {
+      access_token: signToken(keys, claims),
+      issued_token_type: TOKEN_TYPE.jwt,
+      token_type: 'N_A',
+      expires_in: (claims.exp - claims.iat) as Seconds,
+      ...(handle !== undefined && { refresh_token: handle }),
+      session,
+      ...(not_admitted && { not_admitted }),
+    },
+  };
+}

@@ -1,0 +1,41 @@
+// Whether a person's token would be larger than what is read.
+
+import type { Seconds } from '../../shared/time.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { LONGEST_JWS } from '../jws.ts';
+import { isTooLong } from '../mint.ts';
+import { mayUse } from '../policy/admission.ts';
+import { ID_LENGTH } from '../random.ts';
+import { tokenIdLength } from '../token_id.ts';
+
+/** Who a token speaks of. */
+export interface Named {
+  readonly sub: string;
+  readonly username: string;
+  readonly groups: readonly string[];
+  readonly acr?: string | undefined;
+}
+
+/**
+ * Whether tokens for this person would be larger than any that we read: for the cluster, or without one for some that admits
+ * them. Said before anything is minted, as such a token would be good at the API server and nobody's here.
+ */
+export function isTooLarge(
+  { issuer, clusters }: Pick<Config, 'issuer' | 'clusters'>,
+  cluster: Cluster | undefined,
+  { sub, username, groups, acr }: Named,
+  idp_groups: readonly string[],
+  now: Seconds,
+): boolean {
+  const targets = (cluster ? [cluster] : clusters).filter(
+    (one) => one.credential === 'token' && mayUse(one, idp_groups),
+  );
+  return targets.some(({ audience: aud }) => {
+    // Session and token have ids of one length; so have all times until the year 2286.
+    const ids = { sid: '0'.repeat(ID_LENGTH), jti: '0'.repeat(tokenIdLength(now)) };
+    const times = { iat: now, nbf: now, exp: now, auth_time: now };
+    return isTooLong({ iss: issuer, aud, sub, username, groups, ...ids, ...times, ...(acr !== undefined && { acr }) });
+  });
+}
+
+export const TOO_LARGE = `name and groups are more than a token of ${LONGEST_JWS} characters holds`;
