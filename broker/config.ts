@@ -9,7 +9,7 @@ import { faultsOf } from './config/rules.ts';
 import { parseSections, type Sections } from './config/schema.ts';
 import type { Config } from './config/settings.ts';
 import { parseYaml } from './config/yaml.ts';
-import { type FileReader, readRegularFile } from './regular_file.ts';
+import { type FileReader, readRegularFile } from './files/regular_file.ts';
 
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;

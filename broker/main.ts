@@ -14,6 +14,8 @@ import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './aut
 import { check } from './check.ts';
 import type { Config } from './config/settings.ts';
 import { loadConfig } from './config.ts';
+import { readRegularFile } from './files/regular_file.ts';
+import { watchFiles } from './files/watch.ts';
 import { printAdmissionPolicy } from './kubernetes/admission_policy.ts';
 import { createClusterApis } from './kubernetes/apis.ts';
 import { printRbac, printServiceAccounts } from './kubernetes/manifests.ts';
@@ -23,11 +25,9 @@ import about from './package.json' with { type: 'json' };
 import { loadCases, testCases } from './policy_cases.ts';
 import { explainPolicy } from './policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './policy_question.ts';
-import { readRegularFile } from './regular_file.ts';
 import { startService } from './serve.ts';
 import { createFetchJson } from './upstream/fetch_json.ts';
 import { createIdentityProvider } from './upstream/identity_provider.ts';
-import { watchFiles } from './watch.ts';
 
 const now = () => fromMilliseconds(Date.now());
 const stopwatch = () => performance.now() / 1000;

@@ -11,8 +11,8 @@ import { limits, sayIssue } from './config/schema.ts';
 import type { Config } from './config/settings.ts';
 import * as value from './config/values.ts';
 import { parseYaml } from './config/yaml.ts';
+import { type FileReader, readRegularFile } from './files/regular_file.ts';
 import { ASSUMED_ADDRESS, answerTo, type Question } from './policy_question.ts';
-import { type FileReader, readRegularFile } from './regular_file.ts';
 import { parseTime } from './rfc3339.ts';
 
 /** What a case may expect to be denied for. */

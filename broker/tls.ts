@@ -4,8 +4,8 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
 import type { TlsFiles } from './config/settings.ts';
-import { readRegularFile } from './regular_file.ts';
-import { watchFiles } from './watch.ts';
+import { readRegularFile } from './files/regular_file.ts';
+import { watchFiles } from './files/watch.ts';
 
 export interface TlsPair {
   readonly cert: string;

@@ -7,7 +7,7 @@ import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { isBearer } from '../bearer.ts';
 import type { Cluster } from '../config/settings.ts';
-import { textOf } from '../regular_file.ts';
+import { textOf } from '../files/regular_file.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
 import type { AdmissionObject, Bindings, Right } from './objects.ts';
 

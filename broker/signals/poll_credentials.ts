@@ -6,7 +6,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import { isBearer } from '../bearer.ts';
 import type { PollClient, Transmitter } from '../config/settings.ts';
-import { textOf } from '../regular_file.ts';
+import { textOf } from '../files/regular_file.ts';
 import { readBounded } from '../upstream/bounded_body.ts';
 import { discoveryUrl, isAsSafe } from '../upstream/discovery.ts';
 import { createFetchJson } from '../upstream/fetch_json.ts';

@@ -9,7 +9,7 @@ import { before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { clusterLimits } from '../../broker/config/clusters.ts';
 import { loadConfig } from '../../broker/config.ts';
-import { readRegularFile, textOf } from '../../broker/regular_file.ts';
+import { readRegularFile, textOf } from '../../broker/files/regular_file.ts';
 import { readTlsPair } from '../../broker/tls.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
