@@ -11,9 +11,9 @@ import type { Config } from './config/settings.ts';
 import type { ClusterApis } from './kubernetes/apis.ts';
 import { countOverdue } from './kubernetes/bound_secrets.ts';
 import { startDeletions } from './kubernetes/deletions.ts';
-import { formatTime } from './rfc3339.ts';
 import { bearWitness } from './store/guard.ts';
 import { Witness } from './store/witness.ts';
+import { formatTime } from './text/rfc3339.ts';
 import { Touches } from './touches.ts';
 
 export interface Around {

@@ -8,10 +8,10 @@ import { between, type Seconds } from '../shared/time.ts';
 import { createSealer, type Link } from './audit_chain.ts';
 import { type AuditRow, parseEvent, type Verdict, verification } from './audit_verify.ts';
 import type { Config } from './config/settings.ts';
-import { visibleJson } from './names.ts';
-import { parseTime } from './rfc3339.ts';
 import { newestRows, openRecord, placeOf, rowsAfter, sealedHead } from './store/audit_log.ts';
 import type { Schema } from './store/tables.ts';
+import { visibleJson } from './text/names.ts';
+import { parseTime } from './text/rfc3339.ts';
 
 /** Takes one line; says false once nobody reads any more. */
 export type Print = (line: string) => Promise<boolean>;

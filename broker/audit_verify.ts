@@ -4,7 +4,7 @@
 import { isSeconds } from '../shared/time.ts';
 import { isObject } from '../shared/wire.ts';
 import { GENESIS, type Link, linkOf, type Sealer } from './audit_chain.ts';
-import { formatTime } from './rfc3339.ts';
+import { formatTime } from './text/rfc3339.ts';
 
 /** One row as it stands in the store. */
 export interface AuditRow extends Link {

@@ -9,9 +9,9 @@ import type { FailedLoginsEvent } from './audit.ts';
 import type { Config, Hook } from './config/settings.ts';
 import { trustedRoots } from './net/roots.ts';
 import { randomId } from './random.ts';
-import { formatTime } from './rfc3339.ts';
 import type { Store, Transaction } from './store/store.ts';
 import type { HookDeliveryTable } from './store/tables.ts';
+import { formatTime } from './text/rfc3339.ts';
 
 /** Milliseconds: for one delivery, and between two looks at the queue. */
 const DEADLINE_MS = 10_000;

@@ -4,7 +4,7 @@
 import { CurfewError } from '../shared/errors.ts';
 import { isObject } from '../shared/wire.ts';
 import { isReserved } from './config/names.ts';
-import { faultOfName } from './names.ts';
+import { faultOfName } from './text/names.ts';
 
 export interface IdentitySettings {
   readonly username_claim: string;

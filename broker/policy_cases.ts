@@ -13,7 +13,7 @@ import * as value from './config/values.ts';
 import { parseYaml } from './config/yaml.ts';
 import { type FileReader, readRegularFile } from './files/regular_file.ts';
 import { ASSUMED_ADDRESS, answerTo, type Question } from './policy_question.ts';
-import { parseTime } from './rfc3339.ts';
+import { parseTime } from './text/rfc3339.ts';
 
 /** What a case may expect to be denied for. */
 const DENIALS = [

@@ -9,8 +9,8 @@ import { groupsTighten, targetLimits } from './config/clusters.ts';
 import type { Cluster, Config } from './config/settings.ts';
 import { admits } from './policy/groups.ts';
 import { resolveTarget, ruleFacts, type Unresolved } from './policy/target.ts';
-import { parseTime } from './rfc3339.ts';
 import type { RuleFacts } from './rules/facts.ts';
+import { parseTime } from './text/rfc3339.ts';
 
 /** Names as the IdP gives them. */
 export interface Question {

@@ -4,7 +4,7 @@ import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
 import path from 'node:path';
 import { isBearer } from '../bearer.ts';
 import type { FileReader } from '../files/regular_file.ts';
-import { isName } from '../names.ts';
+import { isName } from '../text/names.ts';
 import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';

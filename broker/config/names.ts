@@ -1,6 +1,6 @@
 // Names that are rights in Kubernetes.
 
-import { INVISIBLE } from '../names.ts';
+import { INVISIBLE } from '../text/names.ts';
 
 export const UNSEEN = new RegExp(`${INVISIBLE.source}|\\p{White_Space}`, 'gu');
 /** Whether a name begins with `system:` in any spelling: such names are rights in Kubernetes, and it does not refuse them. */

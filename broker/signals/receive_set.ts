@@ -6,8 +6,8 @@ import type { MatchedBy, SignalSource } from '../audit.ts';
 import type { Broker } from '../broker.ts';
 import { requireTime } from '../clock.ts';
 import type { Config, Transmitter } from '../config/settings.ts';
-import { isName } from '../names.ts';
 import type { Transaction } from '../store/store.ts';
+import { isName } from '../text/names.ts';
 import {
   type Action,
   endReasonOf,

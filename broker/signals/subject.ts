@@ -3,7 +3,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
-import { isName } from '../names.ts';
+import { isName } from '../text/names.ts';
 
 /** As far as the subject says; a person is named by `sub` or by the name of an account. */
 export interface Named {

@@ -6,7 +6,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit.ts';
 import { type Link, linkOf, type Sealer } from '../audit_chain.ts';
-import { visibleJson } from '../names.ts';
+import { visibleJson } from '../text/names.ts';
 import { headOf, type Standing, writeHead, writeNewest } from './audit_head.ts';
 import { StoreHealth } from './health.ts';
 import { migrationsWith } from './migrations.ts';

@@ -2,7 +2,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/origin.ts';
-import { visibleJson } from '../names.ts';
+import { visibleJson } from '../text/names.ts';
 import type { FetchJson } from './fetch_json.ts';
 
 export interface Discovery {

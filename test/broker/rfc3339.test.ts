@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatTime, parseTime } from '../../broker/rfc3339.ts';
+import { formatTime, parseTime } from '../../broker/text/rfc3339.ts';
 import { seconds } from '../../shared/time.ts';
 
 test('a time in any offset is an instant, a fraction is rounded down', () => {

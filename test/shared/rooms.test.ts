@@ -26,7 +26,7 @@ const CLOCKS: Readonly<Record<string, string>> = {
 
 /** Files that may make a `Date` of an instant that they are given, each with its reason. They read no clock. */
 const DATES: Readonly<Record<string, string>> = {
-  'broker/rfc3339.ts': 'times as people write and read them',
+  'broker/text/rfc3339.ts': 'times as people write and read them',
   'broker/rules/moment.ts': 'a CEL timestamp is a Date, and so is what a clock in a zone shows',
   'cli/exec_info.ts': 'expirationTimestamp is RFC 3339',
   'cli/host.ts': 'a time of day as the person at the terminal reads it, in the local time zone',

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
-import { INVISIBLE } from '../../broker/names.ts';
+import { INVISIBLE } from '../../broker/text/names.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { listening, logoutToken, person, pushSet, sendLogout, setOf } from '../support/signals.ts';
 import { sessionRow } from '../support/store_row.ts';

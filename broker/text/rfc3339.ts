@@ -1,6 +1,6 @@
 // Times as people write them for the policy: RFC 3339, to the second.
 
-import { fromMilliseconds, type Seconds } from '../shared/time.ts';
+import { fromMilliseconds, type Seconds } from '../../shared/time.ts';
 
 const FORM =
   /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/;
