@@ -12,7 +12,7 @@ import { Allowance } from './allowance.ts';
 import type { FailedLoginsEvent } from './audit.ts';
 import type { Config } from './config/settings.ts';
 import { queueReports } from './hooks.ts';
-import { networkOf } from './rules/network.ts';
+import { networkOf } from './net/network.ts';
 import type { Transaction } from './store/store.ts';
 import type { Schema } from './store/tables.ts';
 

@@ -20,13 +20,13 @@ import { printAdmissionPolicy } from './kubernetes/admission_policy.ts';
 import { createClusterApis } from './kubernetes/apis.ts';
 import { printRbac, printServiceAccounts } from './kubernetes/manifests.ts';
 import { freeNames } from './name_commands.ts';
+import { createFetchJson } from './net/fetch_json.ts';
 import about from './package.json' with { type: 'json' };
 import { loadCases, testCases } from './policy_cases.ts';
 import { explainPolicy } from './policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './policy_question.ts';
 import { startService } from './serve.ts';
 import { visibleJson } from './text/names.ts';
-import { createFetchJson } from './upstream/fetch_json.ts';
 import { createIdentityProvider } from './upstream/identity_provider.ts';
 
 const now = () => fromMilliseconds(Date.now());

@@ -4,7 +4,7 @@
 import type { Seconds } from '../shared/time.ts';
 import { Allowance, type Rate } from './allowance.ts';
 import type { DenialEvent, RefusalEvent } from './audit.ts';
-import { networkOf } from './rules/network.ts';
+import { networkOf } from './net/network.ts';
 import type { Store } from './store/store.ts';
 
 /** For how many seconds further ones alike are only counted. */

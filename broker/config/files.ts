@@ -2,8 +2,8 @@
 
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
 import path from 'node:path';
-import { isBearer } from '../bearer.ts';
 import type { FileReader } from '../files/regular_file.ts';
+import { isBearer } from '../net/bearer.ts';
 import { isName } from '../text/names.ts';
 import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';

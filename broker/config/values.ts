@@ -5,8 +5,8 @@ import { z } from 'zod';
 import { parseDuration } from '../../shared/duration.ts';
 import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
+import { inNetwork, isNetwork } from '../net/network.ts';
 import { type Condition, parseCondition } from '../rules/condition.ts';
-import { inNetwork, isNetwork } from '../rules/network.ts';
 import { sayValue } from './faults.ts';
 
 /** A schema of one value whose fault reads `expected …, got …`, or `required` where nothing stands. */
@@ -160,6 +160,7 @@ export const SIGNING_ALGS: readonly unknown[] = [
   'ES384',
   'ES512',
 ];
+
 export const DEFAULT_SIGNING_ALGS: readonly string[] = ['RS256', 'PS256', 'ES256'];
 
 export const algorithms = listOf('a list of asymmetric algorithms such as "RS256"', (value): value is string =>

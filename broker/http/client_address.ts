@@ -3,7 +3,7 @@
 
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { inNetwork, plainSpelling } from '../rules/network.ts';
+import { inNetwork, plainSpelling } from '../net/network.ts';
 
 /** RFC 4291 2.5.2, the absence of an address: of a socket that is closed already. */
 const NONE = '::';

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { networkOf } from '../rules/network.ts';
+import { networkOf } from '../net/network.ts';
 
 export interface ConnectionLimits {
   readonly all: number;

@@ -3,8 +3,8 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
-import { ownerOfBearer } from '../bearer.ts';
 import type { Broker } from '../broker.ts';
+import { ownerOfBearer } from '../net/bearer.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { receiveLogout } from '../signals/logout.ts';
 import { receiveSet } from '../signals/receive_set.ts';

@@ -5,10 +5,10 @@ import { type Agent, request } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { isBearer } from '../bearer.ts';
 import type { Cluster } from '../config/settings.ts';
 import { textOf } from '../files/regular_file.ts';
-import { readBounded } from '../upstream/bounded_body.ts';
+import { isBearer } from '../net/bearer.ts';
+import { readBounded } from '../net/bounded_body.ts';
 import type { AdmissionObject, Bindings, Right } from './objects.ts';
 
 /** A Secret by name; the `uid` tells it from any other of that name. */

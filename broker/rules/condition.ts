@@ -2,10 +2,10 @@
 // left to go wrong when somebody waits: labels that are absent, and addresses that are none.
 
 import { Environment } from '@marcbachmann/cel-js';
+import { inNetwork, isNetwork } from '../net/network.ts';
 import { mostSteps, type Part } from './cost.ts';
 import { registerCluster, registerFacts, type Variables } from './facts.ts';
 import { isZone, takesZone } from './moment.ts';
-import { inNetwork, isNetwork } from './network.ts';
 
 /** An expression that has been checked. */
 export interface Condition {

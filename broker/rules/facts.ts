@@ -3,8 +3,8 @@
 
 import type { Environment } from '@marcbachmann/cel-js';
 import type { Seconds } from '../../shared/time.ts';
+import { plainSpelling } from '../net/network.ts';
 import { Moment, registerMoment } from './moment.ts';
-import { plainSpelling } from './network.ts';
 
 export interface RuleFacts {
   readonly user: {

@@ -4,12 +4,12 @@
 import { type Dispatcher, request } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
-import { isBearer } from '../bearer.ts';
 import type { PollClient, Transmitter } from '../config/settings.ts';
 import { textOf } from '../files/regular_file.ts';
-import { readBounded } from '../upstream/bounded_body.ts';
+import { isBearer } from '../net/bearer.ts';
+import { readBounded } from '../net/bounded_body.ts';
+import { createFetchJson } from '../net/fetch_json.ts';
 import { discoveryUrl, isAsSafe } from '../upstream/discovery.ts';
-import { createFetchJson } from '../upstream/fetch_json.ts';
 import { fetchMetadata, metadataUrls, TRANSMITTER } from './transmitters.ts';
 
 export interface PollCredentials {

@@ -5,8 +5,8 @@ import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import { type Clock, seconds } from '../../shared/time.ts';
 import type { Transmitter } from '../config/settings.ts';
+import { createFetchJson, FetchError, type FetchJson } from '../net/fetch_json.ts';
 import { isAsSafe } from '../upstream/discovery.ts';
-import { createFetchJson, FetchError, type FetchJson } from '../upstream/fetch_json.ts';
 import { fetchKeySet } from '../upstream/key_set.ts';
 import { createSigner, type Published, type Signer } from '../upstream/signer.ts';
 

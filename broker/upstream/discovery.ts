@@ -2,8 +2,8 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/origin.ts';
+import type { FetchJson } from '../net/fetch_json.ts';
 import { visibleJson } from '../text/names.ts';
-import type { FetchJson } from './fetch_json.ts';
 
 export interface Discovery {
   readonly issuer: string;

@@ -3,7 +3,7 @@
 import { compactVerify, importJWK, type JWK } from 'jose';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
-import type { FetchJson } from './fetch_json.ts';
+import type { FetchJson } from '../net/fetch_json.ts';
 
 /** The public parts of keys that can sign, in the order of publication. */
 export type KeySet = readonly PublicKey[];

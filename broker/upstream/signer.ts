@@ -4,7 +4,7 @@
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import { between, type Clock, earliest, plus, type Seconds, seconds } from '../../shared/time.ts';
-import { FAILURE_KINDS, type FailureKind, FetchError } from './fetch_json.ts';
+import { FAILURE_KINDS, type FailureKind, FetchError } from '../net/fetch_json.ts';
 import { candidates, type KeySet, verifiedByOne } from './key_set.ts';
 
 /** What a header says of the signature. */

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { createFetchJson } from '../../broker/upstream/fetch_json.ts';
+import { createFetchJson } from '../../broker/net/fetch_json.ts';
 import type { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { pino } from 'pino';
-import { createFetchJson, type Waits } from '../../broker/upstream/fetch_json.ts';
+import { createFetchJson, type Waits } from '../../broker/net/fetch_json.ts';
 import type { IdTokenClaims } from '../../broker/upstream/id_token.ts';
 import { createIdentityProvider, type IdentityProvider } from '../../broker/upstream/identity_provider.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';

@@ -4,8 +4,8 @@ import { Agent, fetch } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
 import { fromMilliseconds, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { trustedRoots } from '../net/roots.ts';
 import { readBounded } from './bounded_body.ts';
+import { trustedRoots } from './roots.ts';
 
 export interface FetchJson {
   /**
