@@ -2,7 +2,7 @@
 // other, and stands in the record like any other.
 
 import { CurfewError } from '../shared/errors.ts';
-import { createSealer } from './audit_chain.ts';
+import { createSealer } from './audit_log/chain.ts';
 import type { Config } from './config/settings.ts';
 import { openRecord } from './store/audit_log.ts';
 import { openSqlite } from './store/sqlite.ts';

@@ -4,7 +4,7 @@
 import type { KeyObject } from 'node:crypto';
 import { sql } from 'kysely';
 import { plus, type Seconds, seconds } from '../shared/time.ts';
-import type { AdministrationCommand } from './audit.ts';
+import type { AdministrationCommand } from './audit_log/events.ts';
 import { replaceKeys } from './keys.ts';
 import { endSession } from './sessions.ts';
 import type { Transaction } from './store/store.ts';

@@ -9,7 +9,7 @@ import { type Code, meaning } from '../shared/errors.ts';
 import type { EndReason } from '../shared/session.ts';
 import { between, over, plus, type Seconds, seconds } from '../shared/time.ts';
 import { Allowance } from './allowance.ts';
-import type { FailedLoginsEvent } from './audit.ts';
+import type { FailedLoginsEvent } from './audit_log/events.ts';
 import type { Config } from './config/settings.ts';
 import { queueReports } from './hooks.ts';
 import { networkOf } from './net/network.ts';

@@ -5,7 +5,7 @@ import { createHmac } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Agent, request } from 'undici';
 import { between, type Clock, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { FailedLoginsEvent } from './audit.ts';
+import type { FailedLoginsEvent } from './audit_log/events.ts';
 import type { Config, Hook } from './config/settings.ts';
 import { trustedRoots } from './net/roots.ts';
 import { randomId } from './random.ts';

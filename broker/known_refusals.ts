@@ -3,7 +3,7 @@
 
 import type { Seconds } from '../shared/time.ts';
 import { Allowance } from './allowance.ts';
-import type { RefusalEvent } from './audit.ts';
+import type { RefusalEvent } from './audit_log/events.ts';
 import { Repeated } from './repeated.ts';
 import type { Store } from './store/store.ts';
 

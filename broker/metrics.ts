@@ -15,13 +15,13 @@ import {
   SIGNAL_SOURCES,
   type SignalEvent,
   type SignalSource,
-} from './audit.ts';
+} from './audit_log/events.ts';
+import { nameOfType } from './audit_log/signals.ts';
 import type { ClockFault, Stopwatch } from './clock.ts';
 import { clusterLimits } from './config/clusters.ts';
 import type { Config } from './config/settings.ts';
 import { EndEffects } from './end_effects.ts';
 import { FAILURE_KINDS, type FailureKind } from './net/fetch_json.ts';
-import { nameOfType } from './signals/events.ts';
 import { SETTLED, type StoreObserver } from './store/store.ts';
 
 /** `refused`: the caller or its question was not taken. `failed`: no answer could be given. */

@@ -3,7 +3,7 @@
 
 import { decide, type Verdict } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
-import type { RefusalEvent } from './audit.ts';
+import type { RefusalEvent } from './audit_log/events.ts';
 import type { Config, ServiceAccountMapping } from './config/settings.ts';
 import { type Refused, refuse, refuseByVerdict, refuseUnresolved } from './outcome/refused.ts';
 import { wireSession } from './outcome/wire_session.ts';

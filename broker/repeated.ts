@@ -3,7 +3,7 @@
 
 import type { Seconds } from '../shared/time.ts';
 import { Allowance, type Rate } from './allowance.ts';
-import type { DenialEvent, RefusalEvent } from './audit.ts';
+import type { DenialEvent, RefusalEvent } from './audit_log/events.ts';
 import { networkOf } from './net/network.ts';
 import type { Store } from './store/store.ts';
 

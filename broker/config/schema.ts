@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { seconds } from '../../shared/time.ts';
 import { CREDENTIALS } from '../../shared/wire.ts';
-import { ACTIONS, SIGNALS, type Signal, withDefaults } from '../signals/events.ts';
+import { ACTIONS, SIGNALS, type Signal, withDefaults } from '../audit_log/signals.ts';
 import { formatPath, sayUnknown, sayValue } from './faults.ts';
 import * as value from './values.ts';
 

@@ -5,8 +5,8 @@ import type { Limits } from '../../shared/limits.ts';
 import type { Policy, Segment } from '../../shared/policy.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Credential } from '../../shared/wire.ts';
+import type { Actions } from '../audit_log/signals.ts';
 import type { Rule } from '../rules.ts';
-import type { Actions } from '../signals/events.ts';
 import type { Preset } from './presets.ts';
 
 export interface Config {

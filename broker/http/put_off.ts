@@ -3,7 +3,7 @@
 
 import type { FastifyRequest, onErrorHookHandler, onResponseHookHandler } from 'fastify';
 import { CurfewError } from '../../shared/errors.ts';
-import type { SignalSource } from '../audit.ts';
+import type { SignalSource } from '../audit_log/events.ts';
 import type { Broker } from '../broker.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { Rarely } from '../rarely.ts';

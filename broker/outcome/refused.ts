@@ -4,7 +4,7 @@ import type { Denied } from '../../shared/decide.ts';
 import type { Code } from '../../shared/errors.ts';
 import { sayDenial } from '../../shared/messages.ts';
 import type { WireSession } from '../../shared/wire.ts';
-import type { Asking, RefusalEvent } from '../audit.ts';
+import type { Asking, RefusalEvent } from '../audit_log/events.ts';
 import type { Broker } from '../broker.ts';
 import type { Asked, Unresolved } from '../policy/target.ts';
 import type { Transaction } from '../store/store.ts';

@@ -2,7 +2,7 @@
 // whoever held it before. Better one too many than one that goes on.
 
 import { sql } from 'kysely';
-import type { MatchedBy } from '../audit.ts';
+import type { MatchedBy } from '../audit_log/events.ts';
 import type { Transaction } from '../store/store.ts';
 
 export interface People {

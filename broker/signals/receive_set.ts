@@ -2,12 +2,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
-import type { MatchedBy, SignalSource } from '../audit.ts';
-import type { Broker } from '../broker.ts';
-import { requireTime } from '../clock.ts';
-import type { Config, Transmitter } from '../config/settings.ts';
-import type { Transaction } from '../store/store.ts';
-import { isName } from '../text/names.ts';
+import type { MatchedBy, SignalSource } from '../audit_log/events.ts';
 import {
   type Action,
   endReasonOf,
@@ -16,7 +11,12 @@ import {
   STREAM_UPDATED,
   signalOfType,
   VERIFICATION,
-} from './events.ts';
+} from '../audit_log/signals.ts';
+import type { Broker } from '../broker.ts';
+import { requireTime } from '../clock.ts';
+import type { Config, Transmitter } from '../config/settings.ts';
+import type { Transaction } from '../store/store.ts';
+import { isName } from '../text/names.ts';
 import { peopleNamed } from './people.ts';
 import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './received.ts';
 import { type SecurityEvent, type SecurityEventToken, verifySet } from './set.ts';

@@ -2,12 +2,12 @@
 
 import type { EndReason } from '../../shared/session.ts';
 import { latest, plus, type Seconds } from '../../shared/time.ts';
+import type { Action } from '../audit_log/signals.ts';
 import type { Broker } from '../broker.ts';
 import { laterLogin, requireLoginAfter } from '../login_after.ts';
 import { endSession, findBySid, settle } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Session, SignalReceivedTable } from '../store/tables.ts';
-import type { Action } from './events.ts';
 
 /** Whom a signal speaks of: a person, a session at the identity provider, or that session of that person. */
 export type Meant = { readonly iss: string } & (

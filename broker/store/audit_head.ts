@@ -4,7 +4,7 @@
 import { CompiledQuery, type Kysely, type Selectable } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { GENESIS, type Link, type Sealer } from '../audit_chain.ts';
+import { GENESIS, type Link, type Sealer } from '../audit_log/chain.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
 
 // Each commit runs these: as text they are not built anew each time, which would cost more than running them.

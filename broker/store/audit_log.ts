@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { Kysely, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
-import type { AuditRow, SealedHead } from '../audit_verify.ts';
+import type { AuditRow, SealedHead } from '../audit_log/verify.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { openSqliteToRead } from './sqlite.ts';
 import type { Schema } from './tables.ts';

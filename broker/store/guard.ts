@@ -3,7 +3,7 @@
 
 import { existsSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Link, Sealer } from '../audit_chain.ts';
+import type { Link, Sealer } from '../audit_log/chain.ts';
 import type { StorePlaces } from '../config/settings.ts';
 import { StoreFiles } from './files.ts';
 import type { Guard, Store } from './store.ts';

@@ -2,7 +2,7 @@
 
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import { GENESIS, type Link, linkOf, type Sealer } from '../audit_chain.ts';
+import { GENESIS, type Link, linkOf, type Sealer } from '../audit_log/chain.ts';
 import { writeHead } from './audit_head.ts';
 import type { Schema } from './tables.ts';
 

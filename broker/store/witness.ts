@@ -16,7 +16,7 @@ import {
 import path from 'node:path';
 import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import type { Link, Sealer } from '../audit_chain.ts';
+import type { Link, Sealer } from '../audit_log/chain.ts';
 
 /** What it knows. */
 export interface Known {

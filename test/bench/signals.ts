@@ -6,7 +6,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Agent, Client, fetch, Pool } from 'undici';
 import { stringify } from 'yaml';
-import { LOGOUT_EVENT } from '../../broker/signals/events.ts';
+import { LOGOUT_EVENT } from '../../broker/audit_log/signals.ts';
 import { seconds } from '../../shared/time.ts';
 import { freePort } from '../cluster/ports.ts';
 import { startBroker } from '../support/broker_process.ts';

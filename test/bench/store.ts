@@ -1,7 +1,7 @@
 // A store with living sessions in it, made by the broker's own schema before the broker starts.
 
 import type { KeyObject } from 'node:crypto';
-import { createSealer } from '../../broker/audit_chain.ts';
+import { createSealer } from '../../broker/audit_log/chain.ts';
 import { randomHandle, randomId } from '../../broker/random.ts';
 import { hashOfHandle, overAt } from '../../broker/sessions.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';

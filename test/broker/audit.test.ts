@@ -12,8 +12,8 @@ import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
-import { GENESIS, type Link, linkOf } from '../../broker/audit_chain.ts';
 import { verifyRecord } from '../../broker/audit_commands.ts';
+import { GENESIS, type Link, linkOf } from '../../broker/audit_log/chain.ts';
 import type { Config } from '../../broker/config/settings.ts';
 import { loadConfig } from '../../broker/config.ts';
 import { buildBundles } from '../support/bundle.ts';
@@ -213,7 +213,7 @@ describe('verify', () => {
     const own = { ...config, store: { sqlite: { file: late } }, encryption_key: createSecretKey(randomBytes(32)) };
     const head = remake(late);
     using database = new DatabaseSync(late);
-    const { createSealer } = await import('../../broker/audit_chain.ts');
+    const { createSealer } = await import('../../broker/audit_log/chain.ts');
     database
       .prepare('update audit_head set hash = ?, seal = ?')
       .run(head.hash, createSealer(own.encryption_key).seal(head));

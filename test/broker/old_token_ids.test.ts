@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
-import { createSealer } from '../../broker/audit_chain.ts';
+import { createSealer } from '../../broker/audit_log/chain.ts';
 import { isOldTokenId, oldTokenIds } from '../../broker/old_token_ids.ts';
 import { randomHandle, randomId } from '../../broker/random.ts';
 import { migrationsWith } from '../../broker/store/migrations.ts';

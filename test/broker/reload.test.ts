@@ -8,7 +8,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
-import type { PolicyEvent } from '../../broker/audit.ts';
+import type { PolicyEvent } from '../../broker/audit_log/events.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
@@ -26,6 +26,7 @@ const prodEu = (more: object) => ({
 });
 
 let service: TestService;
+
 /** A person of a test's own, as an end sets `login_after` for the person. */
 let people = 0;
 

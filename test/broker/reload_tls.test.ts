@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
-import type { PolicyEvent } from '../../broker/audit.ts';
+import type { PolicyEvent } from '../../broker/audit_log/events.ts';
 import {
   type CertificateAuthority,
   createCertificateAuthority,
@@ -18,6 +18,7 @@ import { startTestService, TEST_POLICY, type TestService } from '../support/serv
 let folder: string;
 let authority: CertificateAuthority;
 let service: TestService;
+
 /** Where the certificate and the key lie that the configuration names by links: no change is seen in the links' folder. */
 let [cert, key] = ['', ''];
 

@@ -97,7 +97,7 @@ test('each reason of the engine and each end reason is documented', () => {
 
 test('each audit event is documented, with its own fields', () => {
   const rows = rowsOf(read('docs/codes.md'), 'event', 'when', 'also');
-  const events = read('broker/audit.ts')
+  const events = read('broker/audit_log/events.ts')
     .split(/^export interface /m)
     .slice(1);
   const real = new Map(

@@ -5,7 +5,7 @@ import { createSecretKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createSealer } from '../../broker/audit_chain.ts';
+import { createSealer } from '../../broker/audit_log/chain.ts';
 import { type Keys, loadKeys } from '../../broker/keys.ts';
 import { signToken, type TokenClaims } from '../../broker/mint.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';

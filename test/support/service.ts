@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
 import { stringify } from 'yaml';
-import type { AuditEntry, AuditEvent } from '../../broker/audit.ts';
+import type { AuditEntry, AuditEvent } from '../../broker/audit_log/events.ts';
 import { loadConfig } from '../../broker/config.ts';
 import type { Outcome } from '../../broker/live_config.ts';
 import { createFetchJson } from '../../broker/net/fetch_json.ts';

@@ -2,7 +2,7 @@
 // issuer, over real HTTP. All that can be wrong with them is the test's to say.
 
 import { randomUUID } from 'node:crypto';
-import { LOGOUT_EVENT } from '../../broker/signals/events.ts';
+import { LOGOUT_EVENT } from '../../broker/audit_log/signals.ts';
 import type { TestService } from './service.ts';
 
 type Claims = Readonly<Record<string, unknown>>;

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
-import type { AuditEvent } from '../../broker/audit.ts';
+import type { AuditEvent } from '../../broker/audit_log/events.ts';
 import {
   isSessionInfo,
   isSessionList,
@@ -42,6 +42,7 @@ interface Open {
 }
 
 let people = 0;
+
 /** A person of a test's own, as an end sets `login_after` for the person. */
 const person = () => {
   people += 1;

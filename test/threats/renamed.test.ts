@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import type { EndEvent } from '../../broker/audit.ts';
+import type { EndEvent } from '../../broker/audit_log/events.ts';
 import { claimsOf, type Holder } from '../support/holder.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 

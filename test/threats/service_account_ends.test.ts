@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import type { AuditEvent } from '../../broker/audit.ts';
+import type { AuditEvent } from '../../broker/audit_log/events.ts';
 import { type Asked, type FakeApiServer, startFakeApiServer } from '../support/fake_api_server.ts';
 import type { Answer, Holder } from '../support/holder.ts';
 import { PATIENCE_MS, until } from '../support/patience.ts';

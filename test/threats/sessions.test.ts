@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
-import type { EndEvent, RefusalEvent } from '../../broker/audit.ts';
+import type { EndEvent, RefusalEvent } from '../../broker/audit_log/events.ts';
 import { claimsOf, type Holder } from '../support/holder.ts';
 import { identityProvider, startTestService, type TestService } from '../support/service.ts';
 

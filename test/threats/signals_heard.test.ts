@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { INERT_SIGNALS, SIGNALS, withDefaults } from '../../broker/signals/events.ts';
+import { INERT_SIGNALS, SIGNALS, withDefaults } from '../../broker/audit_log/signals.ts';
 import { listenAnywhere } from '../support/ports.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { listening, logoutToken, person, pushSet, sendLogout, setOf } from '../support/signals.ts';

@@ -1,10 +1,10 @@
 // The record: one event type for each thing that is to be told of. No secret has a place in its shape.
 
-import type { Code } from '../shared/errors.ts';
-import type { WholeLimits } from '../shared/limits.ts';
-import type { EndReason } from '../shared/session.ts';
-import type { Seconds } from '../shared/time.ts';
-import type { Action } from './signals/events.ts';
+import type { Code } from '../../shared/errors.ts';
+import type { WholeLimits } from '../../shared/limits.ts';
+import type { EndReason } from '../../shared/session.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { Action } from './signals.ts';
 
 interface Who {
   readonly iss?: string | undefined;

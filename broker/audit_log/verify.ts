@@ -1,10 +1,10 @@
 // Whether the record is as it was written, and if not, where: a row removed, changed, added or moved, the end cut off, the
 // whole made anew. Pure over rows, in constant memory.
 
-import { isSeconds } from '../shared/time.ts';
-import { isObject } from '../shared/wire.ts';
-import { GENESIS, type Link, linkOf, type Sealer } from './audit_chain.ts';
-import { formatTime } from './text/rfc3339.ts';
+import { isSeconds } from '../../shared/time.ts';
+import { isObject } from '../../shared/wire.ts';
+import { formatTime } from '../text/rfc3339.ts';
+import { GENESIS, type Link, linkOf, type Sealer } from './chain.ts';
 
 /** One row as it stands in the store. */
 export interface AuditRow extends Link {
