@@ -10,7 +10,7 @@ import type { Identity } from './identity.ts';
 import { closeGaps, textOfGaps } from './idle_gaps.ts';
 import type { Asked } from './policy/target.ts';
 import { randomId } from './random.ts';
-import { isOfAnother } from './rules.ts';
+import { isOfAnother } from './rules/rules.ts';
 import {
   endSession,
   findByHandle,

@@ -8,7 +8,7 @@ import { ceilingLimits, clusterNamed, groupsTighten } from './config/clusters.ts
 import type { Cluster, Config } from './config/settings.ts';
 import { admits } from './policy/groups.ts';
 import { factsOf, type Question } from './policy_question.ts';
-import { evaluate, type Outcome } from './rules.ts';
+import { evaluate, type Outcome } from './rules/rules.ts';
 import { formatTime } from './text/rfc3339.ts';
 
 /** Some limits, and the part of the configuration that states them, as it is called there. */

@@ -6,7 +6,7 @@ import type { Policy, Segment } from '../../shared/policy.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Credential } from '../../shared/wire.ts';
 import type { Actions } from '../audit_log/signals.ts';
-import type { Rule } from '../rules.ts';
+import type { Rule } from '../rules/rules.ts';
 import type { Preset } from './presets.ts';
 
 export interface Config {

@@ -5,7 +5,7 @@ import type { Seconds } from '../../shared/time.ts';
 import { clusterLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import type { RuleFacts } from '../rules/facts.ts';
-import { yieldsOf } from '../rules.ts';
+import { yieldsOf } from '../rules/rules.ts';
 import { mayUse } from './admission.ts';
 
 /** A target as asked for, resolved: no cluster means the session as a whole. */

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { inNetwork, isNetwork } from '../../broker/net/network.ts';
 import { type Condition, parseCondition } from '../../broker/rules/condition.ts';
 import { type RuleFacts, variablesOf } from '../../broker/rules/facts.ts';
-import { evaluate, type Rule, yieldsOf } from '../../broker/rules.ts';
+import { evaluate, type Rule, yieldsOf } from '../../broker/rules/rules.ts';
 import type { Match, Yield } from '../../shared/policy.ts';
 import { seconds } from '../../shared/time.ts';
 

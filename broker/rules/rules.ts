@@ -1,10 +1,10 @@
 // Rules of the policy: limits that hold while a condition does. A rule can only tighten, and one that cannot be evaluated
 // denies.
 
-import type { Limits } from '../shared/limits.ts';
-import { type Match, matches, type Yield } from '../shared/policy.ts';
-import type { Condition } from './rules/condition.ts';
-import { type RuleFacts, type Variables, variablesOf } from './rules/facts.ts';
+import type { Limits } from '../../shared/limits.ts';
+import { type Match, matches, type Yield } from '../../shared/policy.ts';
+import type { Condition } from './condition.ts';
+import { type RuleFacts, type Variables, variablesOf } from './facts.ts';
 
 export interface Rule {
   readonly name: string;
