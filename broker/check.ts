@@ -11,11 +11,11 @@ import { matches, resolveLimits } from '../shared/policy.ts';
 import { between, fromMilliseconds, over, type Seconds } from '../shared/time.ts';
 import { clusterLimits, strictestLimits } from './config/clusters.ts';
 import type { Cluster, Config } from './config/settings.ts';
+import { readTlsPair } from './config/tls.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
 import { TOKEN_LIFE } from './kubernetes/api.ts';
 import type { ClusterApis } from './kubernetes/apis.ts';
 import { checkApiServer } from './kubernetes/cluster_check.ts';
-import { readTlsPair } from './tls.ts';
 import type { Discovery } from './upstream/discovery.ts';
 import { checkDiscovery } from './upstream/discovery_check.ts';
 

@@ -5,10 +5,10 @@ import path from 'node:path';
 import type { FileReader } from '../files/regular_file.ts';
 import { isBearer } from '../net/bearer.ts';
 import { isName } from '../text/names.ts';
-import { faultOfPair } from '../tls.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';
 import type { Hook, Poll, StorePlaces, TlsFiles, Transmitter } from './settings.ts';
+import { faultOfPair } from './tls.ts';
 
 export interface ReadFiles {
   readonly faults: string[];

@@ -4,8 +4,8 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import type { Logger } from 'pino';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
+import { type TlsPair, tlsOptions } from '../config/tls.ts';
 import { createProofVerifier } from '../dpop.ts';
-import { type TlsPair, tlsOptions } from '../tls.ts';
 import { sendError } from './answer.ts';
 import { tellAddresses } from './client_address.ts';
 import { type ConnectionLimits, Connections } from './connections.ts';

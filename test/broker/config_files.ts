@@ -4,8 +4,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { loadConfig } from '../../broker/config/load.ts';
 import type { Config } from '../../broker/config/settings.ts';
-import { loadConfig } from '../../broker/config.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { administer } from '../../broker/administration.ts';
 import { verifyRecord } from '../../broker/audit_commands.ts';
-import { loadConfig } from '../../broker/config.ts';
+import { loadConfig } from '../../broker/config/load.ts';
 import { freeNames, type Wish } from '../../broker/name_commands.ts';
 import { seconds } from '../../shared/time.ts';
 import { claimsOf } from '../support/holder.ts';

@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createLiveConfig } from '../../broker/live_config.ts';
+import { createLiveConfig } from '../../broker/config/live.ts';
 import { settingPaths } from '../docs/sources.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { askAuthorization, post } from '../support/review.ts';
@@ -111,6 +111,7 @@ const CHANGES: Readonly<
     files: { 'client-secret': 'another' },
   }),
 };
+
 /** These take effect at a start only. */
 const AT_START: Readonly<Record<string, string>> = {
   issuer_ca_file: 'issuer_ca_file',

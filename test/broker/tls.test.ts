@@ -10,7 +10,14 @@ import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { connect, type SecureVersion } from 'node:tls';
 import { pino } from 'pino';
-import { faultOfPair, readTlsPair, type TlsPair, type TlsWatch, tlsOptions, watchTls } from '../../broker/tls.ts';
+import {
+  faultOfPair,
+  readTlsPair,
+  type TlsPair,
+  type TlsWatch,
+  tlsOptions,
+  watchTls,
+} from '../../broker/config/tls.ts';
 import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts';
 import { until } from '../support/patience.ts';
 

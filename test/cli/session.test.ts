@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { administer } from '../../broker/administration.ts';
-import { loadConfig } from '../../broker/config.ts';
+import { loadConfig } from '../../broker/config/load.ts';
 import { fromMilliseconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { PROGRAMS } from '../native/launcher.ts';

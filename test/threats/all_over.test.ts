@@ -9,7 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { type AcceptCommand, accept } from '../../broker/administration_commands.ts';
 import { verifyRecord } from '../../broker/audit_commands.ts';
-import { loadConfig } from '../../broker/config.ts';
+import { loadConfig } from '../../broker/config/load.ts';
 import { createClusterApis } from '../../broker/kubernetes/apis.ts';
 import { EXIT } from '../../shared/errors.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';

@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { loadConfig } from '../../broker/config.ts';
+import { loadConfig } from '../../broker/config/load.ts';
 import { freeNames } from '../../broker/name_commands.ts';
 import { type FakeApiServer, startFakeApiServer } from '../support/fake_api_server.ts';
 import type { Holder } from '../support/holder.ts';
@@ -50,6 +50,7 @@ const person = () => {
   const id = randomUUID();
   return { sub: id, email: `${id}@example.com` };
 };
+
 type Person = ReturnType<typeof person>;
 
 const login = (claims: object, audience: string, holder = service.holder()) =>

@@ -19,7 +19,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { accept } from '../../broker/administration_commands.ts';
 import { check } from '../../broker/check.ts';
-import { loadConfig } from '../../broker/config.ts';
+import { loadConfig } from '../../broker/config/load.ts';
 import { createClusterApis } from '../../broker/kubernetes/apis.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Holder } from '../support/holder.ts';

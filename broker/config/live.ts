@@ -2,8 +2,8 @@
 // good one, and what only a start can change is refused by name, so that nobody believes it took effect.
 
 import { isDeepStrictEqual } from 'node:util';
-import { CurfewError } from '../shared/errors.ts';
-import type { Config } from './config/settings.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Config } from './settings.ts';
 
 export type Outcome =
   | { readonly outcome: 'same' }

@@ -2,10 +2,10 @@
 
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { BaseLogger } from 'pino';
-import { CurfewError } from '../shared/errors.ts';
-import type { TlsFiles } from './config/settings.ts';
-import { readRegularFile } from './files/regular_file.ts';
-import { watchFiles } from './files/watch.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { readRegularFile } from '../files/regular_file.ts';
+import { watchFiles } from '../files/watch.ts';
+import type { TlsFiles } from './settings.ts';
 
 export interface TlsPair {
   readonly cert: string;

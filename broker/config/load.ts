@@ -2,14 +2,14 @@
 
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import { CurfewError } from '../shared/errors.ts';
-import { refused } from './config/faults.ts';
-import { readAll } from './config/files.ts';
-import { faultsOf } from './config/rules.ts';
-import { parseSections, type Sections } from './config/schema.ts';
-import type { Config } from './config/settings.ts';
-import { parseYaml } from './config/yaml.ts';
-import { type FileReader, readRegularFile } from './files/regular_file.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { type FileReader, readRegularFile } from '../files/regular_file.ts';
+import { faultsOf } from './consistency.ts';
+import { refused } from './faults.ts';
+import { readAll } from './files.ts';
+import { parseSections, type Sections } from './schema.ts';
+import type { Config } from './settings.ts';
+import { parseYaml } from './yaml.ts';
 
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
