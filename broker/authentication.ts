@@ -2,7 +2,7 @@
 // that ask about tokens instead of verifying them. It is not the clock of use: kube-apiserver caches what it was told.
 
 import type { Broker } from './broker.ts';
-import { sayClockFault } from './clock.ts';
+import { sayClockFault } from './clock/clock.ts';
 import type { Cluster } from './config/settings.ts';
 import { findJudged, judge } from './judgement.ts';
 import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from './user_extra.ts';

@@ -5,7 +5,7 @@ import type { Code } from '../shared/errors.ts';
 import { over, plus, type Seconds } from '../shared/time.ts';
 import type { DenialEvent } from './audit_log/events.ts';
 import type { Broker } from './broker.ts';
-import { sayClockFault } from './clock.ts';
+import { sayClockFault } from './clock/clock.ts';
 import { takenAfterExp } from './config/clusters.ts';
 import type { Cluster, Config } from './config/settings.ts';
 import { mayActAs } from './impersonation.ts';

@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../shared/time.ts';
 import type { DenialEvent, RefusalEvent } from './audit_log/events.ts';
-import type { BrokerClock } from './clock.ts';
+import type { BrokerClock } from './clock/clock.ts';
 import type { Config } from './config/settings.ts';
 import type { FailingAddresses } from './failed_logins.ts';
 import type { Holders } from './holders.ts';

@@ -8,7 +8,7 @@ import { between, latest, plus, type Seconds, seconds } from '../shared/time.ts'
 import { TOKEN_TYPE } from '../shared/wire.ts';
 import type { Broker } from './broker.ts';
 import type { Caller } from './caller.ts';
-import { requireClock } from './clock.ts';
+import { requireClock } from './clock/clock.ts';
 import { groupsTighten } from './config/clusters.ts';
 import { countedFromFirstSight } from './counted_login.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';

@@ -17,7 +17,7 @@ import {
   type SignalSource,
 } from './audit_log/events.ts';
 import { nameOfType } from './audit_log/signals.ts';
-import type { ClockFault, Stopwatch } from './clock.ts';
+import type { ClockFault, Stopwatch } from './clock/clock.ts';
 import { clusterLimits } from './config/clusters.ts';
 import type { Config } from './config/settings.ts';
 import { EndEffects } from './end_effects.ts';

@@ -4,7 +4,7 @@ import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import type { Caller } from './caller.ts';
-import { requireClock } from './clock.ts';
+import { requireClock } from './clock/clock.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { notAdmitted } from './not_admitted.ts';

@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
-import { requireClock } from '../clock.ts';
+import { requireClock } from '../clock/clock.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { introspectAsCluster, introspectAsHolder } from '../introspection.ts';
 import { recordStranger } from '../outcome/refused.ts';

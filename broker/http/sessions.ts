@@ -6,7 +6,7 @@ import { answerOf, type Code, CurfewError, meaning, type OAuthError } from '../.
 import { seconds } from '../../shared/time.ts';
 import { type Asker, STEP_UP } from '../asker.ts';
 import type { Broker } from '../broker.ts';
-import { requireClock } from '../clock.ts';
+import { requireClock } from '../clock/clock.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { type Refused, recordStranger } from '../outcome/refused.ts';
 import { type EndWish, endSessions, type ListWish, listSessions, showSession } from '../session_api.ts';

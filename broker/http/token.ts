@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import type { Caller } from '../caller.ts';
-import { requireClock, requireTime } from '../clock.ts';
+import { requireClock, requireTime } from '../clock/clock.ts';
 import type { ProofVerifier } from '../dpop.ts';
 import { exchange } from '../exchange.ts';
 import type { Granted } from '../outcome/granted.ts';

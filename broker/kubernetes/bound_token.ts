@@ -7,7 +7,7 @@ import { between, earliest, latest, plus, type Seconds } from '../../shared/time
 import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import type { Caller } from '../caller.ts';
-import { requireClock } from '../clock.ts';
+import { requireClock } from '../clock/clock.ts';
 import type { Cluster } from '../config/settings.ts';
 import { notAdmitted } from '../not_admitted.ts';
 import type { Granted } from '../outcome/granted.ts';

@@ -4,7 +4,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { LOGOUT_EVENT } from '../audit_log/signals.ts';
 import type { Broker } from '../broker.ts';
-import { requireTime } from '../clock.ts';
+import { requireTime } from '../clock/clock.ts';
 import type { Transaction } from '../store/store.ts';
 import type { LogoutToken } from '../upstream/logout_token.ts';
 import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './received.ts';

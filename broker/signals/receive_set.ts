@@ -13,7 +13,7 @@ import {
   VERIFICATION,
 } from '../audit_log/signals.ts';
 import type { Broker } from '../broker.ts';
-import { requireTime } from '../clock.ts';
+import { requireTime } from '../clock/clock.ts';
 import type { Config, Transmitter } from '../config/settings.ts';
 import type { Transaction } from '../store/store.ts';
 import { isName } from '../text/names.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { createBrokerClock } from '../../broker/clock.ts';
+import { createBrokerClock } from '../../broker/clock/clock.ts';
 import { seconds } from '../../shared/time.ts';
 
 const T = 1_800_000_000;

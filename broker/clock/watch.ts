@@ -2,9 +2,9 @@
 // until it is.
 
 import type { Logger } from 'pino';
-import type { Seconds } from '../shared/time.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { IdentityProvider } from '../upstream/identity_provider.ts';
 import { type BrokerClock, type ClockFault, type ClockParts, createBrokerClock, sayClockFault } from './clock.ts';
-import type { IdentityProvider } from './upstream/identity_provider.ts';
 
 /** Milliseconds between two looks, and between two questions to the identity provider. */
 const EVERY_MS = 1_000;

@@ -2,8 +2,8 @@
 // the newest instant that was ever committed at; against one that was set ahead the clock that is never set, and the identity
 // provider's. Pure but for what it remembers.
 
-import { CurfewError } from '../shared/errors.ts';
-import { between, type Clock, latest, plus, type Seconds, seconds } from '../shared/time.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { between, type Clock, latest, plus, type Seconds, seconds } from '../../shared/time.ts';
 
 /** So far behind the newest instant time stands still there: clocks are corrected by as much all the time. */
 const STANDS_STILL = seconds(5);
