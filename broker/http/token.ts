@@ -12,7 +12,7 @@ import { type Refused, recordStranger } from '../outcome/refused.ts';
 import type { Origin } from '../policy/target.ts';
 import { renew } from '../renewal.ts';
 import { revoke } from '../revocation.ts';
-import { requireQuickStore } from '../store_watch.ts';
+import { requireQuickStore } from '../store/watch.ts';
 import { sendError, sendRefused } from './answer.ts';
 import { type Form, LARGEST_BODY, parseForm, parseTokenRequest, required } from './form.ts';
 

@@ -2,9 +2,9 @@
 // again, so that it heals by itself; it is said in the log once, and once more when it is over.
 
 import type { Logger } from 'pino';
-import { CurfewError } from '../shared/errors.ts';
-import type { StoreGuard } from './store/guard.ts';
-import type { Store } from './store/store.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { StoreGuard } from './guard.ts';
+import type { Store } from './store.ts';
 
 /** Milliseconds between two looks. */
 const EVERY_MS = 250;
