@@ -6,7 +6,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { SignalSource } from '../audit_log/events.ts';
 import type { Broker } from '../broker.ts';
 import { recordStranger } from '../outcome/refused.ts';
-import { Rarely } from '../rarely.ts';
+import { Rarely } from '../refusals/rarely.ts';
 
 interface Hooks {
   readonly onError: onErrorHookHandler;

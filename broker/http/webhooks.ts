@@ -9,7 +9,7 @@ import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
 import type { Webhook, WebhookOutcome } from '../metrics.ts';
 import { recordStranger } from '../outcome/refused.ts';
-import { Rarely } from '../rarely.ts';
+import { Rarely } from '../refusals/rarely.ts';
 import { clusterOfToken } from '../webhook_caller.ts';
 import { parseAccessReview, parseTokenReview } from '../webhook_review.ts';
 import { sendError } from './answer.ts';

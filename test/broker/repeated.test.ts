@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RefusalEvent } from '../../broker/audit_log/events.ts';
-import { Repeated } from '../../broker/repeated.ts';
+import { Repeated } from '../../broker/refusals/repeated.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { T0 } from '../support/service.ts';
 

@@ -1,6 +1,6 @@
 // How much of something there may be: so many at once, and so many a minute after that. For what others cause and we would keep.
 
-import { type Seconds, seconds } from '../shared/time.ts';
+import { type Seconds, seconds } from '../../shared/time.ts';
 
 export interface Rate {
   readonly at_once: number;

@@ -1,7 +1,7 @@
 // Lines of the log about what anybody can cause as often as they like: each kind at most once a minute, with how many like it
 // were not said. Kinds are our own words, so there are few.
 
-import { over, plus, type Seconds, seconds } from '../shared/time.ts';
+import { over, plus, type Seconds, seconds } from '../../shared/time.ts';
 
 const EVERY = seconds(60);
 

@@ -1,11 +1,11 @@
 // Refusals of people who are known: each has a row of its own, as long as they are as many as somebody can mean. A client that
 // goes wild, or a person who wants our disk full, has the rest counted.
 
-import type { Seconds } from '../shared/time.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { RefusalEvent } from '../audit_log/events.ts';
+import type { Store } from '../store/store.ts';
 import { Allowance } from './allowance.ts';
-import type { RefusalEvent } from './audit_log/events.ts';
 import { Repeated } from './repeated.ts';
-import type { Store } from './store/store.ts';
 
 const RATE = { at_once: 100, a_minute: 10 } as const;
 /** People whose rate is remembered. Who is forgotten begins with a full one. */
