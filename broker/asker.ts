@@ -13,11 +13,11 @@ import { type Refused, refuse, refuseByVerdict } from './outcome/refused.ts';
 import { wireSession } from './outcome/wire_session.ts';
 import { mayLogIn } from './policy/admission.ts';
 import { admits, groupsOf } from './policy/groups.ts';
-import { consumeProof } from './proof_use.ts';
 import { endIfDue, endSession, factsOf, livingLimits, sessionLimits } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 import { findHeld, refuseStranger, UNKNOWN } from './strangers.ts';
+import { consumeProof } from './tokens/proof_use.ts';
 
 /** Who asks, by the handle of a session. */
 export interface Asker extends Caller {

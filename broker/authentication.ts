@@ -5,8 +5,8 @@ import type { Broker } from './broker.ts';
 import { sayClockFault } from './clock/clock.ts';
 import type { Cluster } from './config/settings.ts';
 import { findJudged, judge } from './judgement.ts';
-import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from './user_extra.ts';
-import { verifyToken } from './verify_token.ts';
+import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from './tokens/user_extra.ts';
+import { verifyToken } from './tokens/verify.ts';
 
 /** `status` of a TokenReview (authentication.k8s.io/v1). */
 export type TokenStatus =

@@ -6,7 +6,7 @@ import type { Seconds } from '../shared/time.ts';
 import { clusterLimits, clusterNamed } from './config/clusters.ts';
 import type { Cluster, Config } from './config/settings.ts';
 import { type Capabilities, capabilitiesOf } from './kubernetes_version.ts';
-import { SESSION_ID_KEY, TOKEN_ID_KEY } from './user_extra.ts';
+import { SESSION_ID_KEY, TOKEN_ID_KEY } from './tokens/user_extra.ts';
 
 /**
  * @param kubernetes the version of the API server, `1.33`; without it, what is current

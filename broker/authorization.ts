@@ -10,9 +10,9 @@ import { takenAfterExp } from './config/clusters.ts';
 import type { Cluster, Config } from './config/settings.ts';
 import { mayActAs } from './impersonation.ts';
 import { findJudged, judge, type Refusal } from './judgement.ts';
-import { isOldTokenId } from './old_token_ids.ts';
 import { sessionLimits, settle } from './sessions.ts';
 import type { Session } from './store/tables.ts';
+import { isOldTokenId } from './tokens/old_token_ids.ts';
 import type { AccessReview } from './webhook_review.ts';
 
 /** No opinion, or a denial with its reason as a person reads it. */

@@ -6,7 +6,7 @@ import { CurfewError } from '../shared/errors.ts';
 import { clusterNamed } from './config/clusters.ts';
 import type { Cluster, Config, Webhook } from './config/settings.ts';
 import { type Capabilities, capabilitiesOf } from './kubernetes_version.ts';
-import { SESSION_ID_KEY } from './user_extra.ts';
+import { SESSION_ID_KEY } from './tokens/user_extra.ts';
 
 /** Where the API server's machine keeps the printed kubeconfig, unless it is said otherwise. */
 export const KUBECONFIG_PATH = '/etc/kubernetes/curfew-webhook.kubeconfig';

@@ -26,10 +26,10 @@ import { wireSession } from './outcome/wire_session.ts';
 import { admits } from './policy/groups.ts';
 import { serviceAccountOf } from './policy/service_accounts.ts';
 import { type Asked, type AskedCluster, resolveTarget, rulesOf } from './policy/target.ts';
-import { consumeProof } from './proof_use.ts';
-import { randomHandle } from './random.ts';
 import { livingOfPerson, settle } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
+import { consumeProof } from './tokens/proof_use.ts';
+import { randomHandle } from './tokens/random.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 import { endRenamed, holdUsername } from './username.ts';
 

@@ -8,10 +8,10 @@ import { between, type Clock, plus, type Seconds, seconds } from '../shared/time
 import type { FailedLoginsEvent } from './audit_log/events.ts';
 import type { Config, Hook } from './config/settings.ts';
 import { trustedRoots } from './net/roots.ts';
-import { randomId } from './random.ts';
 import type { Store, Transaction } from './store/store.ts';
 import type { HookDeliveryTable } from './store/tables.ts';
 import { formatTime } from './text/rfc3339.ts';
+import { randomId } from './tokens/random.ts';
 
 /** Milliseconds: for one delivery, and between two looks at the queue. */
 const DEADLINE_MS = 10_000;

@@ -8,14 +8,14 @@ import type { Broker } from './broker.ts';
 import type { Caller } from './caller.ts';
 import type { Cluster } from './config/settings.ts';
 import { findJudged, judge } from './judgement.ts';
-import type { TokenClaims } from './mint.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
 import { mayLogIn } from './policy/admission.ts';
-import { consumeProof } from './proof_use.ts';
 import { factsOf, findByHandle, livingLimits } from './sessions.ts';
 import type { Schema, Session } from './store/tables.ts';
 import { recordUnknown } from './strangers.ts';
-import { verifyToken } from './verify_token.ts';
+import type { TokenClaims } from './tokens/mint.ts';
+import { consumeProof } from './tokens/proof_use.ts';
+import { verifyToken } from './tokens/verify.ts';
 
 /** RFC 7662 2.2 */
 export type Introspection =

@@ -9,7 +9,6 @@ import type { Caller } from './caller.ts';
 import type { Identity } from './identity.ts';
 import { closeGaps, textOfGaps } from './idle_gaps.ts';
 import type { Asked } from './policy/target.ts';
-import { randomId } from './random.ts';
 import { isOfAnother } from './rules/rules.ts';
 import {
   endSession,
@@ -25,6 +24,7 @@ import {
 } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
+import { randomId } from './tokens/random.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 
 /** How long the holder may repeat an exchange whose reply was lost, and how old a token without nonce may be. */

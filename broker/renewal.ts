@@ -14,11 +14,11 @@ import { isTooLarge, TOO_LARGE } from './outcome/token_size.ts';
 import { wireSession } from './outcome/wire_session.ts';
 import { permit } from './permit.ts';
 import { groupsOf } from './policy/groups.ts';
-import { consumeProof } from './proof_use.ts';
 import { revalidate } from './revalidation.ts';
 import { endIfDue, factsOf, touch } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import { findHeld, refuseStranger, UNKNOWN } from './strangers.ts';
+import { consumeProof } from './tokens/proof_use.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 
 export interface RenewalRequest {

@@ -3,9 +3,9 @@
 import type { Broker } from './broker.ts';
 import type { Caller } from './caller.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
-import { consumeProof } from './proof_use.ts';
 import { endSession, settle } from './sessions.ts';
 import { findHeld, refuseStranger } from './strangers.ts';
+import { consumeProof } from './tokens/proof_use.ts';
 
 /**
  * @returns `undefined` when the session is over now: ended here, ended before, or never there (RFC 7009 2.2).

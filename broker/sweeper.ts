@@ -7,8 +7,8 @@ import { forgetCounted } from './counted_login.ts';
 import { sweepFailures } from './failed_logins.ts';
 import { forgetGaps } from './idle_gaps.ts';
 import { forgetLoginAfter } from './login_after.ts';
-import { forgetProofs } from './proof_use.ts';
 import { settle } from './sessions.ts';
+import { forgetProofs } from './tokens/proof_use.ts';
 import { forgetRestingNames } from './username.ts';
 
 const EVERY_MS = 10_000;

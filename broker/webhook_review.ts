@@ -4,7 +4,7 @@ import type { Target } from '../shared/policy.ts';
 import { isObject } from '../shared/wire.ts';
 import { actsAs } from './impersonation.ts';
 import { isDiscovery, reachOfPath, reachOfResource } from './reach.ts';
-import { CREDENTIAL_ID_KEY, SESSION_ID_KEY, TOKEN_ID_KEY } from './user_extra.ts';
+import { CREDENTIAL_ID_KEY, SESSION_ID_KEY, TOKEN_ID_KEY } from './tokens/user_extra.ts';
 
 /** Far longer than any id that we make. */
 const LONGEST_ID = 256;

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { type TlsPair, tlsOptions } from '../config/tls.ts';
-import { createProofVerifier } from '../dpop.ts';
+import { createProofVerifier } from '../tokens/dpop.ts';
 import { sendError } from './answer.ts';
 import { tellAddresses } from './client_address.ts';
 import { type ConnectionLimits, Connections } from './connections.ts';

@@ -5,7 +5,6 @@ import { answerOf, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import type { Caller } from '../caller.ts';
 import { requireClock, requireTime } from '../clock/clock.ts';
-import type { ProofVerifier } from '../dpop.ts';
 import { exchange } from '../exchange.ts';
 import type { Granted } from '../outcome/granted.ts';
 import { type Refused, recordStranger } from '../outcome/refused.ts';
@@ -13,6 +12,7 @@ import type { Origin } from '../policy/target.ts';
 import { renew } from '../renewal.ts';
 import { revoke } from '../revocation.ts';
 import { requireQuickStore } from '../store/watch.ts';
+import type { ProofVerifier } from '../tokens/dpop.ts';
 import { sendError, sendRefused } from './answer.ts';
 import { type Form, LARGEST_BODY, parseForm, parseTokenRequest, required } from './form.ts';
 

@@ -4,7 +4,7 @@
 import { stringify } from 'yaml';
 import { clusterNamed } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
-import { SESSION_ID_KEY } from '../user_extra.ts';
+import { SESSION_ID_KEY } from '../tokens/user_extra.ts';
 import { BROKER, namespacesOf } from './manifests.ts';
 import type { AdmissionObject } from './objects.ts';
 

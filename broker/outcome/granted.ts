@@ -4,11 +4,11 @@ import type { Verdict } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
-import type { Keys } from '../keys.ts';
-import { signToken, type TokenClaims } from '../mint.ts';
 import { type AskedCluster, rulesOf } from '../policy/target.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Session } from '../store/tables.ts';
+import type { Keys } from '../tokens/keys.ts';
+import { signToken, type TokenClaims } from '../tokens/mint.ts';
 
 export interface Granted {
   readonly reply: TokenReply;

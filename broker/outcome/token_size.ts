@@ -2,11 +2,11 @@
 
 import type { Seconds } from '../../shared/time.ts';
 import type { Cluster, Config } from '../config/settings.ts';
-import { LONGEST_JWS } from '../jws.ts';
-import { isTooLong } from '../mint.ts';
 import { mayUse } from '../policy/admission.ts';
-import { ID_LENGTH } from '../random.ts';
-import { tokenIdLength } from '../token_id.ts';
+import { LONGEST_JWS } from '../tokens/jws.ts';
+import { isTooLong } from '../tokens/mint.ts';
+import { ID_LENGTH } from '../tokens/random.ts';
+import { tokenIdLength } from '../tokens/token_id.ts';
 
 /** Who a token speaks of. */
 export interface Named {

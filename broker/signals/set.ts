@@ -4,8 +4,8 @@ import { type Code, CurfewError } from '../../shared/errors.ts';
 import { numericDate, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Transmitter } from '../config/settings.ts';
-import { type CompactJws, parseCompactJws } from '../jws.ts';
 import { isName } from '../text/names.ts';
+import { type CompactJws, parseCompactJws } from '../tokens/jws.ts';
 import { notYet, type Published, type Signed, type Signer } from '../upstream/signer.ts';
 
 export interface SecurityEventToken {

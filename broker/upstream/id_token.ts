@@ -3,8 +3,8 @@
 import { sayDuration } from '../../shared/duration.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import { between, earliest, numericDate, over, plus, type Seconds } from '../../shared/time.ts';
-import type { CompactJws } from '../jws.ts';
 import { faultOfName } from '../text/names.ts';
+import type { CompactJws } from '../tokens/jws.ts';
 import type { Signed } from './signer.ts';
 
 export interface IdTokenClaims {

@@ -3,8 +3,8 @@
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Clock, Seconds } from '../../shared/time.ts';
-import { LONGEST_JWS, parseCompactJws, signingInputHash } from '../jws.ts';
 import type { FailureKind, FetchJson } from '../net/fetch_json.ts';
+import { LONGEST_JWS, parseCompactJws, signingInputHash } from '../tokens/jws.ts';
 import { type Discovery, discoveryUrl, fetchDiscovery } from './discovery.ts';
 import { checkClaims, checkHeader, type Expected, type IdTokenClaims } from './id_token.ts';
 import { fetchKeySet } from './key_set.ts';

@@ -6,8 +6,8 @@ import { CurfewError } from '../../shared/errors.ts';
 import { between, numericDate, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { LOGOUT_EVENT } from '../audit_log/signals.ts';
-import type { CompactJws } from '../jws.ts';
 import { isName } from '../text/names.ts';
+import type { CompactJws } from '../tokens/jws.ts';
 import type { Expected } from './id_token.ts';
 import type { Signed } from './signer.ts';
 

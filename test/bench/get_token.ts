@@ -4,7 +4,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { signToken } from '../../broker/mint.ts';
+import { signToken } from '../../broker/tokens/mint.ts';
 import { openCache } from '../../cli/cache/cache.ts';
 import type { Key } from '../../cli/cache/entry.ts';
 import { nodeFiles } from '../../cli/node_files.ts';

@@ -3,9 +3,9 @@
 
 import { createSecretKey } from 'node:crypto';
 import { Client } from 'undici';
-import { randomHandle, randomId } from '../../broker/random.ts';
 import { hashOfHandle } from '../../broker/sessions.ts';
-import { createTokenIds } from '../../broker/token_id.ts';
+import { randomHandle, randomId } from '../../broker/tokens/random.ts';
+import { createTokenIds } from '../../broker/tokens/token_id.ts';
 import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';
 import { GRANT, isTokenReply } from '../../shared/wire.ts';
 import { Holder } from '../support/holder.ts';

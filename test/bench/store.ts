@@ -2,11 +2,11 @@
 
 import type { KeyObject } from 'node:crypto';
 import { createSealer } from '../../broker/audit_log/chain.ts';
-import { randomHandle, randomId } from '../../broker/random.ts';
 import { hashOfHandle, overAt } from '../../broker/sessions.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { Store } from '../../broker/store/store.ts';
 import type { Session } from '../../broker/store/tables.ts';
+import { randomHandle, randomId } from '../../broker/tokens/random.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
 import { fromMilliseconds, plus, type Seconds } from '../../shared/time.ts';
 import type { HeldSession } from './load.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, createSecretKey, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { createProofVerifier, type Proof } from '../../broker/dpop.ts';
+import { createProofVerifier, type Proof } from '../../broker/tokens/dpop.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { Holder, type ProofOptions } from '../support/holder.ts';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { randomId } from '../../broker/random.ts';
+import { randomId } from '../../broker/tokens/random.ts';
 
 test('a session id is 128 random bits that no command line takes for a flag', () => {
   const ids = Array.from({ length: 5000 }, () => randomId());

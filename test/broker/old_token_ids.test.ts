@@ -9,12 +9,12 @@ import { after, before, test } from 'node:test';
 import { Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { createSealer } from '../../broker/audit_log/chain.ts';
-import { isOldTokenId, oldTokenIds } from '../../broker/old_token_ids.ts';
-import { randomHandle, randomId } from '../../broker/random.ts';
 import { migrationsWith } from '../../broker/store/migrations.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { Store } from '../../broker/store/store.ts';
 import type { Schema } from '../../broker/store/tables.ts';
+import { isOldTokenId, oldTokenIds } from '../../broker/tokens/old_token_ids.ts';
+import { randomHandle, randomId } from '../../broker/tokens/random.ts';
 import { seconds } from '../../shared/time.ts';
 import { sessionOf } from '../bench/store.ts';
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createTokenIds } from '../../broker/token_id.ts';
+import { createTokenIds } from '../../broker/tokens/token_id.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 
 const newKey = () => createSecretKey(randomBytes(32));

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import type { Config } from '../../broker/config/settings.ts';
-import type { Keys } from '../../broker/keys.ts';
-import { signToken, type TokenClaims } from '../../broker/mint.ts';
-import { verifyToken } from '../../broker/verify_token.ts';
+import type { Keys } from '../../broker/tokens/keys.ts';
+import { signToken, type TokenClaims } from '../../broker/tokens/mint.ts';
+import { verifyToken } from '../../broker/tokens/verify.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { makeConfigFiles } from './config_files.ts';
 

@@ -11,7 +11,7 @@ import type { Outcome } from '../../broker/config/live.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { createFetchJson } from '../../broker/net/fetch_json.ts';
 import { type Service, startService } from '../../broker/serve.ts';
-import { createTokenIds } from '../../broker/token_id.ts';
+import { createTokenIds } from '../../broker/tokens/token_id.ts';
 import { createIdentityProvider } from '../../broker/upstream/identity_provider.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { Holder } from './holder.ts';

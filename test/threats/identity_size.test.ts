@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { LONGEST_JWS } from '../../broker/jws.ts';
+import { LONGEST_JWS } from '../../broker/tokens/jws.ts';
 import { LARGEST } from '../../cli/cache/entry.ts';
 import type { Holder } from '../support/holder.ts';
 import { askAuthentication, askAuthorization, jtiOf } from '../support/review.ts';
@@ -21,6 +21,7 @@ const CLUSTERS = [
     webhook: { token_file: 'prod-eu-hook', ...WEBHOOK },
   },
 ];
+
 /** Longer than a group's own name: tokens of the broker are then much larger than those of the identity provider. */
 const PREFIX = 'prefix-of-this-identity-provider:';
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { createTokenIds } from '../../broker/token_id.ts';
+import { createTokenIds } from '../../broker/tokens/token_id.ts';
 import { seconds } from '../../shared/time.ts';
 import type { Holder } from '../support/holder.ts';
 import { type Asked, askAuthentication, askAuthorization, jtiOf, type Opinion } from '../support/review.ts';

@@ -9,9 +9,9 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { CurfewError } from '../shared/errors.ts';
-import type { Seconds } from '../shared/time.ts';
-import type { Store, Transaction } from './store/store.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { Store, Transaction } from '../store/store.ts';
 
 export interface PublicJwk {
   readonly kty: 'EC';

@@ -3,7 +3,7 @@
 // question that somebody asks about the session. Nothing is looked up: every replica can tell.
 
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
-import { isSeconds, type Seconds } from '../shared/time.ts';
+import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { randomId } from './random.ts';
 
 /** Whose token an id is for. */

@@ -1,6 +1,6 @@
 // Signs Kubernetes tokens. Their claims come from this allowlist and nowhere else.
 
-import type { Seconds } from '../shared/time.ts';
+import type { Seconds } from '../../shared/time.ts';
 import { signEs256 } from './es256.ts';
 import { LONGEST_JWS } from './jws.ts';
 import type { Keys } from './keys.ts';

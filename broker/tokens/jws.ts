@@ -1,7 +1,7 @@
 // Compact JWS (RFC 7515 3.1), split and decoded strictly: one spelling for each token, so that a hash of it is its identity.
 
 import { hash } from 'node:crypto';
-import { isObject } from '../shared/wire.ts';
+import { isObject } from '../../shared/wire.ts';
 
 export interface CompactJws {
   readonly header: Readonly<Record<string, unknown>>;

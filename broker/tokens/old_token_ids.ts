@@ -1,8 +1,8 @@
 // Tokens of 0.4.0, whose ids prove nothing. On a store of that version they are still judged for as long as one can be out,
 // counted from the first start of this version; they move no clock of use. On a new store there never are any.
 
-import { over, plus, type Seconds } from '../shared/time.ts';
-import type { Store } from './store/store.ts';
+import { over, plus, type Seconds } from '../../shared/time.ts';
+import type { Store } from '../store/store.ts';
 
 /** While ids of that form are judged. */
 export interface OldTokenIds {

@@ -1,9 +1,9 @@
 // DPoP proofs in the store: each is taken once.
 
 import { sql } from 'kysely';
-import type { Seconds } from '../shared/time.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { Transaction } from '../store/store.ts';
 import { firstLiveMinute, type Proof } from './dpop.ts';
-import type { Transaction } from './store/store.ts';
 
 /** Uses a proof up. @returns false when it had been used (RFC 9449 11.1) */
 export async function consumeProof({ db }: Transaction, { minute, hash }: Proof): Promise<boolean> {

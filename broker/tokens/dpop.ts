@@ -8,9 +8,9 @@ import {
   type KeyObject,
   timingSafeEqual,
 } from 'node:crypto';
-import { CurfewError } from '../shared/errors.ts';
-import { between, type Clock, isSeconds, type Seconds } from '../shared/time.ts';
-import { isObject } from '../shared/wire.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { between, type Clock, isSeconds, type Seconds } from '../../shared/time.ts';
+import { isObject } from '../../shared/wire.ts';
 import { verifyEs256 } from './es256.ts';
 import { parseCompactJws } from './jws.ts';
 

@@ -2,9 +2,9 @@
 // the caller's to find out: a token alone says nothing of that.
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { isSeconds, over, type Seconds } from '../shared/time.ts';
-import { isObject } from '../shared/wire.ts';
-import type { Config } from './config/settings.ts';
+import { isSeconds, over, type Seconds } from '../../shared/time.ts';
+import { isObject } from '../../shared/wire.ts';
+import type { Config } from '../config/settings.ts';
 import { verifyEs256 } from './es256.ts';
 import { parseCompactJws } from './jws.ts';
 import type { Keys, PublicJwk } from './keys.ts';
