@@ -11,13 +11,13 @@ import type { ClusterApis } from './kubernetes/apis.ts';
 import type { Metrics } from './metrics.ts';
 import type { KnownRefusals } from './refusals/known_refusals.ts';
 import type { Repeated } from './refusals/repeated.ts';
-import type { Transmitters } from './signals/transmitters.ts';
 import type { Store } from './store/store.ts';
 import type { Keys } from './tokens/keys.ts';
 import type { OldTokenIds } from './tokens/old_token_ids.ts';
 import type { TokenIds } from './tokens/token_id.ts';
 import type { Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
+import type { Transmitters } from './upstream/transmitters.ts';
 
 export interface Broker {
   /** The configuration in force: another one after a reload, so it is read once for each decision. */

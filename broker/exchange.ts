@@ -12,7 +12,6 @@ import { requireClock } from './clock/clock.ts';
 import { groupsTighten } from './config/clusters.ts';
 import { countedFromFirstSight } from './counted_login.ts';
 import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';
-import { claimedUsername, identityOf } from './identity.ts';
 import { gapsBefore } from './idle_gaps.ts';
 import { holdSecret } from './kubernetes/bound_secrets.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
@@ -31,6 +30,7 @@ import type { Transaction } from './store/store.ts';
 import { consumeProof } from './tokens/proof_use.ts';
 import { randomHandle } from './tokens/random.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
+import { claimedUsername, identityOf } from './upstream/identity.ts';
 import { endRenamed, holdUsername } from './username.ts';
 
 export interface ExchangeRequest {

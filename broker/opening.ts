@@ -6,7 +6,6 @@ import type { Gap } from '../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import type { Caller } from './caller.ts';
-import type { Identity } from './identity.ts';
 import { closeGaps, textOfGaps } from './idle_gaps.ts';
 import type { Asked } from './policy/target.ts';
 import { isOfAnother } from './rules/rules.ts';
@@ -26,6 +25,7 @@ import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 import { randomId } from './tokens/random.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
+import type { Identity } from './upstream/identity.ts';
 
 /** How long the holder may repeat an exchange whose reply was lost, and how old a token without nonce may be. */
 export const RETRY_WINDOW = seconds(60);

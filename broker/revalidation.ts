@@ -6,11 +6,11 @@ import { between, type Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import { groupsTighten } from './config/clusters.ts';
 import type { IdentityProviderSettings } from './config/settings.ts';
-import { claimedUsername, identityOf } from './identity.ts';
 import { findBySid } from './sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
+import { claimedUsername, identityOf } from './upstream/identity.ts';
 import { endRenamed } from './username.ts';
 
 /**

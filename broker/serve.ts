@@ -30,7 +30,6 @@ import program from './package.json' with { type: 'json' };
 import { KnownRefusals } from './refusals/known_refusals.ts';
 import { Repeated } from './refusals/repeated.ts';
 import { startPolling } from './signals/polling.ts';
-import { createTransmitters } from './signals/transmitters.ts';
 import type { Standing } from './store/audit_head.ts';
 import { refuseLostStore, StoreGuard } from './store/guard.ts';
 import { openSqlite } from './store/sqlite.ts';
@@ -43,6 +42,7 @@ import { oldTokenIds } from './tokens/old_token_ids.ts';
 import { createTokenIds } from './tokens/token_id.ts';
 import { startFlushing, Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
+import { createTransmitters } from './upstream/transmitters.ts';
 
 /** How long requests are still taken after `/readyz` says no, in milliseconds: whoever routes them must have noticed. */
 const DRAIN_MS = 3_000;

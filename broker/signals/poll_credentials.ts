@@ -10,7 +10,7 @@ import { isBearer } from '../net/bearer.ts';
 import { readBounded } from '../net/bounded_body.ts';
 import { createFetchJson } from '../net/fetch_json.ts';
 import { discoveryUrl, isAsSafe } from '../upstream/discovery.ts';
-import { fetchMetadata, metadataUrls, TRANSMITTER } from './transmitters.ts';
+import { fetchMetadata, metadataUrls, TRANSMITTER } from '../upstream/transmitters.ts';
 
 export interface PollCredentials {
   /** @throws CurfewError `identity_provider` when there is none to be had */

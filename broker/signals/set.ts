@@ -6,7 +6,7 @@ import { isObject } from '../../shared/wire.ts';
 import type { Transmitter } from '../config/settings.ts';
 import { isName } from '../text/names.ts';
 import { type CompactJws, parseCompactJws } from '../tokens/jws.ts';
-import { notYet, type Published, type Signed, type Signer } from '../upstream/signer.ts';
+import { notYet, type Published, type Signed, type Signer } from '../upstream/published_keys.ts';
 
 export interface SecurityEventToken {
   readonly iss: string;

@@ -5,7 +5,7 @@ import { type Code, CurfewError } from '../../shared/errors.ts';
 import { between, earliest, numericDate, over, plus, type Seconds } from '../../shared/time.ts';
 import { faultOfName } from '../text/names.ts';
 import type { CompactJws } from '../tokens/jws.ts';
-import type { Signed } from './signer.ts';
+import type { Signed } from './published_keys.ts';
 
 export interface IdTokenClaims {
   readonly iss: string;

@@ -9,7 +9,7 @@ import { type Discovery, discoveryUrl, fetchDiscovery } from './discovery.ts';
 import { checkClaims, checkHeader, type Expected, type IdTokenClaims } from './id_token.ts';
 import { fetchKeySet } from './key_set.ts';
 import { checkLogoutClaims, checkLogoutHeader, type LogoutToken } from './logout_token.ts';
-import { createSigner, notYet, type Verified } from './signer.ts';
+import { createSigner, notYet, type Verified } from './published_keys.ts';
 
 export interface IdentityProvider {
   /**

@@ -9,7 +9,7 @@ import { LOGOUT_EVENT } from '../audit_log/signals.ts';
 import { isName } from '../text/names.ts';
 import type { CompactJws } from '../tokens/jws.ts';
 import type { Expected } from './id_token.ts';
-import type { Signed } from './signer.ts';
+import type { Signed } from './published_keys.ts';
 
 export interface LogoutToken {
   readonly iss: string;

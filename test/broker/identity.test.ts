@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { isReserved } from '../../broker/config/names.ts';
-import { identify } from '../../broker/identity.ts';
 import { admits } from '../../broker/policy/groups.ts';
+import { identify } from '../../broker/upstream/identity.ts';
 import { CurfewError } from '../../shared/errors.ts';
 
 const SETTINGS = { username_claim: 'email', groups_claim: 'groups', username_prefix: 'u:', groups_prefix: 'g:' };

@@ -6,9 +6,9 @@ import { CurfewError } from '../../shared/errors.ts';
 import { type Clock, seconds } from '../../shared/time.ts';
 import type { Transmitter } from '../config/settings.ts';
 import { createFetchJson, FetchError, type FetchJson } from '../net/fetch_json.ts';
-import { isAsSafe } from '../upstream/discovery.ts';
-import { fetchKeySet } from '../upstream/key_set.ts';
-import { createSigner, type Published, type Signer } from '../upstream/signer.ts';
+import { isAsSafe } from './discovery.ts';
+import { fetchKeySet } from './key_set.ts';
+import { createSigner, type Published, type Signer } from './published_keys.ts';
 
 export interface Transmitters {
   signerOf(transmitter: Transmitter): Signer<Published>;

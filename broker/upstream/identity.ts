@@ -1,10 +1,10 @@
 // Who an ID token speaks of, in Kubernetes' words: username and groups, from the configured claims. Pure; refuses what
 // could be taken for someone or something else.
 
-import { CurfewError } from '../shared/errors.ts';
-import { isObject } from '../shared/wire.ts';
-import { isReserved } from './config/names.ts';
-import { faultOfName } from './text/names.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { isObject } from '../../shared/wire.ts';
+import { isReserved } from '../config/names.ts';
+import { faultOfName } from '../text/names.ts';
 
 export interface IdentitySettings {
   readonly username_claim: string;
