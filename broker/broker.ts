@@ -2,12 +2,12 @@
 
 import type { Logger } from 'pino';
 import type { Clock } from '../shared/time.ts';
+import type { ClusterApis } from './api_servers/apis.ts';
 import type { DenialEvent, RefusalEvent } from './audit_log/events.ts';
 import type { BrokerClock } from './clock/clock.ts';
 import type { Config } from './config/settings.ts';
 import type { FailingAddresses } from './failed_logins.ts';
 import type { Holders } from './holders.ts';
-import type { ClusterApis } from './kubernetes/apis.ts';
 import type { Metrics } from './metrics.ts';
 import type { KnownRefusals } from './refusals/known_refusals.ts';
 import type { Repeated } from './refusals/repeated.ts';

@@ -2,11 +2,11 @@
 // its people. Kubernetes' own role `edit` holds `serviceaccounts/token`, and a token made with it is nobody's to take back.
 
 import { stringify } from 'yaml';
+import type { AdmissionObject } from '../api_servers/objects.ts';
 import { clusterNamed } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import { SESSION_ID_KEY } from '../tokens/user_extra.ts';
 import { BROKER, namespacesOf } from './manifests.ts';
-import type { AdmissionObject } from './objects.ts';
 
 /** Of the policy and of its binding. */
 export const NO_CREDENTIALS = 'curfew-no-credentials';

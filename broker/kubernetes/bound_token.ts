@@ -5,6 +5,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { between, earliest, latest, plus, type Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
+import type { ServiceAccountToken } from '../api_servers/api.ts';
 import type { Broker } from '../broker.ts';
 import type { Caller } from '../caller.ts';
 import { requireClock } from '../clock/clock.ts';
@@ -18,7 +19,6 @@ import { rulesOf } from '../policy/target.ts';
 import { endIfDue, findBySid } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Session } from '../store/tables.ts';
-import type { ServiceAccountToken } from './api.ts';
 import {
   annotationsOf,
   type BoundSecret,

@@ -4,13 +4,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
+import type { ClusterApi } from '../api_servers/api.ts';
+import type { ClusterApis } from '../api_servers/apis.ts';
+import type { Right } from '../api_servers/objects.ts';
 import type { Cluster, ServiceAccountMapping } from '../config/settings.ts';
 import { error, type Finding, note, ok, warning } from '../finding.ts';
 import { NO_CREDENTIALS, policiesOf } from './admission_policy.ts';
-import type { ClusterApi } from './api.ts';
-import type { ClusterApis } from './apis.ts';
 import { rightsOf } from './manifests.ts';
-import type { Right } from './objects.ts';
 import { impersonators, strongerBeside } from './privileges.ts';
 
 /** Of several, named in one line. */

@@ -4,11 +4,11 @@
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { plus, seconds } from '../../shared/time.ts';
+import { TOKEN_LIFE } from '../api_servers/api.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
 import { findBySid } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
-import { TOKEN_LIFE } from './api.ts';
 import { type BoundSecret, labelsOf, reviewSecret } from './bound_secrets.ts';
 import { isBeingMade } from './bound_token.ts';
 

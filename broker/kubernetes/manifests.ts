@@ -3,9 +3,9 @@
 
 import { stringify } from 'yaml';
 import { CurfewError } from '../../shared/errors.ts';
+import type { Right } from '../api_servers/objects.ts';
 import { clusterNamed } from '../config/clusters.ts';
 import type { Cluster, Config, ServiceAccountMapping } from '../config/settings.ts';
-import type { Right } from './objects.ts';
 
 /** The broker's ServiceAccount, and the namespace of its own in which it lives. */
 export const BROKER = { name: 'curfew-broker', namespace: 'curfew-broker' } as const;

@@ -2,7 +2,7 @@
 // that may do more. Only reads what it is given.
 
 import { isObject } from '../../shared/wire.ts';
-import type { Bindings } from './objects.ts';
+import type { Bindings } from '../api_servers/objects.ts';
 
 export interface Account {
   readonly namespace: string;

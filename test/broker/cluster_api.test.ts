@@ -10,9 +10,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import type { ClusterApi } from '../../broker/api_servers/api.ts';
+import { type ClusterApis, createClusterApis } from '../../broker/api_servers/apis.ts';
 import type { Cluster } from '../../broker/config/settings.ts';
-import type { ClusterApi } from '../../broker/kubernetes/api.ts';
-import { type ClusterApis, createClusterApis } from '../../broker/kubernetes/apis.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;

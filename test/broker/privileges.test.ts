@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bindings } from '../../broker/kubernetes/objects.ts';
+import type { Bindings } from '../../broker/api_servers/objects.ts';
 import { impersonators, strongerBeside } from '../../broker/kubernetes/privileges.ts';
 
 const READERS = { namespace: 'people', name: 'readers' };
