@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto';
 import type { Gap } from '../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
-import type { Caller } from './caller.ts';
 import { closeGaps, textOfGaps } from './idle_gaps.ts';
+import type { Caller } from './policy/caller.ts';
 import type { Asked } from './policy/target.ts';
 import { isOfAnother } from './rules/rules.ts';
 import {

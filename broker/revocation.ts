@@ -1,8 +1,8 @@
 // Revocation (RFC 7009): the holder of the key logs out. Ends the session durably before it is acknowledged.
 
 import type { Broker } from './broker.ts';
-import type { Caller } from './caller.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
+import type { Caller } from './policy/caller.ts';
 import { endSession, settle } from './sessions.ts';
 import { findHeld, refuseStranger } from './strangers.ts';
 import { consumeProof } from './tokens/proof_use.ts';

@@ -3,11 +3,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
-import type { Caller } from '../caller.ts';
 import { requireClock, requireTime } from '../clock/clock.ts';
 import { exchange } from '../exchange.ts';
 import type { Granted } from '../outcome/granted.ts';
 import { type Refused, recordStranger } from '../outcome/refused.ts';
+import type { Caller } from '../policy/caller.ts';
 import type { Origin } from '../policy/target.ts';
 import { renew } from '../renewal.ts';
 import { revoke } from '../revocation.ts';

@@ -7,14 +7,14 @@ import { between, earliest, latest, plus, type Seconds } from '../../shared/time
 import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import type { ServiceAccountToken } from '../api_servers/api.ts';
 import type { Broker } from '../broker.ts';
-import type { Caller } from '../caller.ts';
 import { requireClock } from '../clock/clock.ts';
 import type { Cluster } from '../config/settings.ts';
-import { notAdmitted } from '../not_admitted.ts';
 import type { Granted } from '../outcome/granted.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
 import { wireSession } from '../outcome/wire_session.ts';
 import { type ClusterWish, type Permitted, permit } from '../permit.ts';
+import type { Caller } from '../policy/caller.ts';
+import { notAdmitted } from '../policy/not_admitted.ts';
 import { rulesOf } from '../policy/target.ts';
 import { endIfDue, findBySid } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';

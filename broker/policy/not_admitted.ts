@@ -1,8 +1,8 @@
 // Which clusters do not admit the person of a session: told to the holder of its key with each token, and to nobody else.
 
-import type { TokenReply } from '../shared/wire.ts';
-import type { Config } from './config/settings.ts';
-import { mayUse } from './policy/admission.ts';
+import type { TokenReply } from '../../shared/wire.ts';
+import type { Config } from '../config/settings.ts';
+import { mayUse } from './admission.ts';
 
 /** Of so many different lists of groups the answer is kept. */
 const MOST = 1_000;

@@ -1,7 +1,7 @@
 // Who asks, and from where.
 
-import type { Origin } from './policy/target.ts';
-import type { Proof } from './tokens/dpop.ts';
+import type { Proof } from '../tokens/dpop.ts';
+import type { Origin } from './target.ts';
 
 /** Who asks: the holder of a key, at an address. */
 export interface Caller extends Origin {
