@@ -4,17 +4,17 @@ import type { Logger } from 'pino';
 import { CurfewError, EXIT } from '../shared/errors.ts';
 import type { Clock } from '../shared/time.ts';
 import { administer } from './administration.ts';
-import { declareAllOver } from './all_over.ts';
 import type { ClusterApis } from './api_servers/apis.ts';
 import { createSealer } from './audit_log/chain.ts';
 import type { AdministrationCommand } from './audit_log/events.ts';
 import type { Config } from './config/settings.ts';
-import { countOverdue } from './kubernetes/bound_secrets.ts';
 import { startDeletions } from './kubernetes/deletions.ts';
+import { declareAllOver } from './sessions/all_over.ts';
+import { countOverdue } from './sessions/bound_secrets.ts';
+import { Touches } from './sessions/touches.ts';
 import { bearWitness } from './store/guard.ts';
 import { Witness } from './store/witness.ts';
 import { formatTime } from './text/rfc3339.ts';
-import { Touches } from './touches.ts';
 
 export interface Around {
   /** The machine's: it is what is accepted. */

@@ -7,15 +7,15 @@ import type { DenialEvent, RefusalEvent } from './audit_log/events.ts';
 import type { BrokerClock } from './clock/clock.ts';
 import type { Config } from './config/settings.ts';
 import type { FailingAddresses } from './failed_logins.ts';
-import type { Holders } from './holders.ts';
 import type { Metrics } from './metrics.ts';
 import type { KnownRefusals } from './refusals/known_refusals.ts';
 import type { Repeated } from './refusals/repeated.ts';
+import type { Holders } from './sessions/holders.ts';
+import type { Touches } from './sessions/touches.ts';
 import type { Store } from './store/store.ts';
 import type { Keys } from './tokens/keys.ts';
 import type { OldTokenIds } from './tokens/old_token_ids.ts';
 import type { TokenIds } from './tokens/token_id.ts';
-import type { Touches } from './touches.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
 import type { Transmitters } from './upstream/transmitters.ts';
 

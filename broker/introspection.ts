@@ -10,7 +10,7 @@ import { findJudged, judge } from './judgement.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
 import { mayLogIn } from './policy/admission.ts';
 import type { Caller } from './policy/caller.ts';
-import { factsOf, findByHandle, livingLimits } from './sessions.ts';
+import { factsOf, findByHandle, livingLimits } from './sessions/sessions.ts';
 import type { Schema, Session } from './store/tables.ts';
 import { recordUnknown } from './strangers.ts';
 import type { TokenClaims } from './tokens/mint.ts';

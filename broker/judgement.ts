@@ -9,7 +9,7 @@ import { targetLimits } from './config/clusters.ts';
 import type { Cluster, Config } from './config/settings.ts';
 import { mayLogIn, mayUse } from './policy/admission.ts';
 import { groupsOf } from './policy/groups.ts';
-import { factsOf, findBySid, yieldsOfSession } from './sessions.ts';
+import { factsOf, findBySid, yieldsOfSession } from './sessions/sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 

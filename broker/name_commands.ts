@@ -6,9 +6,10 @@ import { CurfewError } from '../shared/errors.ts';
 import { between, type Clock, type Seconds } from '../shared/time.ts';
 import { administer } from './administration.ts';
 import type { Config } from './config/settings.ts';
-import { endSession, livingOfPerson } from './sessions.ts';
+import { endSession } from './sessions/ending.ts';
+import { livingOfPerson } from './sessions/sessions.ts';
+import { giveUpName, type Named } from './sessions/usernames.ts';
 import type { Store, Transaction } from './store/store.ts';
-import { giveUpName, type Named } from './username.ts';
 
 /** Whose names: these, as Kubernetes sees them or as the IdP gives them, or everybody's. */
 export type Wish = ({ readonly names: readonly string[] } | { readonly all: true }) & {

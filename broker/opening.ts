@@ -5,12 +5,12 @@ import { createHash } from 'node:crypto';
 import type { Gap } from '../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
-import { closeGaps, textOfGaps } from './idle_gaps.ts';
 import type { Caller } from './policy/caller.ts';
 import type { Asked } from './policy/target.ts';
 import { isOfAnother } from './rules/rules.ts';
+import { endSession } from './sessions/ending.ts';
+import { closeGaps, textOfGaps } from './sessions/idle_gaps.ts';
 import {
-  endSession,
   findByHandle,
   hashOfHandle,
   keepYields,
@@ -20,7 +20,7 @@ import {
   overAt,
   touch,
   yieldsOfSession,
-} from './sessions.ts';
+} from './sessions/sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 import { randomId } from './tokens/random.ts';

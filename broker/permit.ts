@@ -11,7 +11,8 @@ import { mayLogIn } from './policy/admission.ts';
 import { groupsOf } from './policy/groups.ts';
 import { serviceAccountOf } from './policy/service_accounts.ts';
 import { type AskedCluster, type Origin, resolveTarget, type Wish } from './policy/target.ts';
-import { endSession, factsOf, keepYields, subjectOf } from './sessions.ts';
+import { endSession } from './sessions/ending.ts';
+import { factsOf, keepYields, subjectOf } from './sessions/sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 

@@ -6,12 +6,12 @@ import { between, type Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import { groupsTighten } from './config/clusters.ts';
 import type { IdentityProviderSettings } from './config/settings.ts';
-import { findBySid } from './sessions.ts';
+import { findBySid } from './sessions/sessions.ts';
+import { endRenamed } from './sessions/usernames.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 import { claimedUsername, identityOf } from './upstream/identity.ts';
-import { endRenamed } from './username.ts';
 
 /**
  * A token with another name ends the session.

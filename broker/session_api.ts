@@ -5,9 +5,10 @@ import type { Seconds } from '../shared/time.ts';
 import type { SessionInfo, SessionList, SessionsEnded } from '../shared/wire.ts';
 import { type Asker, asking, eventOf, isAdministrator, refusalOf, refuseUnlessAdministrator } from './asker.ts';
 import type { Broker } from './broker.ts';
-import { livingPage, type Place, type Whose } from './living_sessions.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
-import { endSession, factsOf, findBySid, livingLimits, livingOfPerson, settle } from './sessions.ts';
+import { endSession, settle } from './sessions/ending.ts';
+import { livingPage, type Place, type Whose } from './sessions/lists.ts';
+import { factsOf, findBySid, livingLimits, livingOfPerson } from './sessions/sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 

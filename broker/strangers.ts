@@ -5,7 +5,7 @@ import type { Asking } from './audit_log/events.ts';
 import type { Broker } from './broker.ts';
 import { countRefusal, type Refused } from './outcome/refused.ts';
 import type { Caller } from './policy/caller.ts';
-import { findByHandle } from './sessions.ts';
+import { findByHandle } from './sessions/sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
 

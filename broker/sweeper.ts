@@ -3,13 +3,13 @@
 import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
-import { forgetCounted } from './counted_login.ts';
 import { sweepFailures } from './failed_logins.ts';
-import { forgetGaps } from './idle_gaps.ts';
-import { forgetLoginAfter } from './login_after.ts';
-import { settle } from './sessions.ts';
+import { forgetCounted } from './sessions/counted_login.ts';
+import { settle } from './sessions/ending.ts';
+import { forgetGaps } from './sessions/idle_gaps.ts';
+import { forgetLoginAfter } from './sessions/login_after.ts';
+import { forgetRestingNames } from './sessions/usernames.ts';
 import { forgetProofs } from './tokens/proof_use.ts';
-import { forgetRestingNames } from './username.ts';
 
 const EVERY_MS = 10_000;
 /** How many sessions one transaction ends at most: requests wait no longer than that. */

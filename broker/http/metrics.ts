@@ -3,8 +3,8 @@
 
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Broker } from '../broker.ts';
-import { countOverdue } from '../kubernetes/bound_secrets.ts';
-import { countLiving } from '../living_sessions.ts';
+import { countOverdue } from '../sessions/bound_secrets.ts';
+import { countLiving } from '../sessions/lists.ts';
 import { type ConnectionLimits, Connections } from './connections.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */

@@ -16,9 +16,6 @@ import { type ClusterWish, type Permitted, permit } from '../permit.ts';
 import type { Caller } from '../policy/caller.ts';
 import { notAdmitted } from '../policy/not_admitted.ts';
 import { rulesOf } from '../policy/target.ts';
-import { endIfDue, findBySid } from '../sessions.ts';
-import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 import {
   annotationsOf,
   type BoundSecret,
@@ -29,7 +26,11 @@ import {
   labelsOf,
   reviewSoon,
   type Who,
-} from './bound_secrets.ts';
+} from '../sessions/bound_secrets.ts';
+import { endIfDue } from '../sessions/ending.ts';
+import { findBySid } from '../sessions/sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
 
 /** A token that was allowed, and that the cluster has yet to give. Holds nothing that was decided: that is done again. */
 export interface Pending {

@@ -7,9 +7,9 @@ import { plus, seconds } from '../../shared/time.ts';
 import { TOKEN_LIFE } from '../api_servers/api.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
-import { findBySid } from '../sessions.ts';
+import { type BoundSecret, labelsOf, reviewSecret } from '../sessions/bound_secrets.ts';
+import { findBySid } from '../sessions/sessions.ts';
 import type { Transaction } from '../store/store.ts';
-import { type BoundSecret, labelsOf, reviewSecret } from './bound_secrets.ts';
 import { isBeingMade } from './bound_token.ts';
 
 /** Milliseconds between two looks at what is due. */

@@ -4,8 +4,9 @@ import type { EndReason } from '../../shared/session.ts';
 import { latest, plus, type Seconds } from '../../shared/time.ts';
 import type { Action } from '../audit_log/signals.ts';
 import type { Broker } from '../broker.ts';
-import { laterLogin, requireLoginAfter } from '../login_after.ts';
-import { endSession, findBySid, settle } from '../sessions.ts';
+import { endSession, settle } from '../sessions/ending.ts';
+import { laterLogin, requireLoginAfter } from '../sessions/login_after.ts';
+import { findBySid } from '../sessions/sessions.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Session, SignalReceivedTable } from '../store/tables.ts';
 

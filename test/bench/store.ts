@@ -2,7 +2,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import { createSealer } from '../../broker/audit_log/chain.ts';
-import { hashOfHandle, overAt } from '../../broker/sessions.ts';
+import { hashOfHandle, overAt } from '../../broker/sessions/sessions.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { Store } from '../../broker/store/store.ts';
 import type { Session } from '../../broker/store/tables.ts';

@@ -1,10 +1,11 @@
 // Whose a username is: one person's at a time. A name that changes at the IdP is not followed: what went on under the old one ends,
 // and that is nobody's until the last token that bears it is over.
 
-import { over, plus, type Seconds, seconds } from '../shared/time.ts';
+import { over, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { Transaction } from '../store/store.ts';
+import { endSession, settle } from './ending.ts';
 import type { Person } from './login_after.ts';
-import { endSession, livingOfPerson, settle } from './sessions.ts';
-import type { Transaction } from './store/store.ts';
+import { livingOfPerson } from './sessions.ts';
 import type { CurrentParts } from './touches.ts';
 
 /** kube-apiserver goes on taking a token for as long after its `exp`: the cache of its authenticators. */

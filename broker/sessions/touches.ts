@@ -2,14 +2,14 @@
 // yet counts for every decision here; a crash loses at most what came since the last batch.
 
 import type { Logger } from 'pino';
-import type { WholeLimits } from '../shared/limits.ts';
-import type { Gap } from '../shared/session.ts';
-import { between, earliest, plus, type Seconds } from '../shared/time.ts';
-import type { Config } from './config/settings.ts';
+import type { WholeLimits } from '../../shared/limits.ts';
+import type { Gap } from '../../shared/session.ts';
+import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
+import type { Config } from '../config/settings.ts';
+import type { Store, Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
 import { gapsWithUse, parseGaps, textOfGaps } from './idle_gaps.ts';
 import { findBySid, overAt } from './sessions.ts';
-import type { Store, Transaction } from './store/store.ts';
-import type { Session } from './store/tables.ts';
 
 /** Milliseconds between two batches. With the time of a commit this stays below the 5 s that may be lost. */
 const EVERY_MS = 2_000;

@@ -1,9 +1,9 @@
 // Living sessions as lists: counted, and page by page in the order in which they were opened.
 
 import type { Kysely } from 'kysely';
-import type { Seconds } from '../shared/time.ts';
-import type { Transaction } from './store/store.ts';
-import type { Schema, Session } from './store/tables.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Schema, Session } from '../store/tables.ts';
 
 /** How many sessions live, by the index of the living ones. */
 export async function countLiving(db: Kysely<Schema>): Promise<number> {

@@ -1,9 +1,9 @@
 // Since when a login counts. The IdP's clock may be ahead by as much as is tolerated: then a login counts from when it was first
 // seen, and goes on doing so, whatever ID token of it comes later. So that lead lengthens no `max_age`.
 
-import { between, earliest, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { Transaction } from './store/store.ts';
-import type { IdTokenClaims } from './upstream/id_token.ts';
+import { between, earliest, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { Transaction } from '../store/store.ts';
+import type { IdTokenClaims } from '../upstream/id_token.ts';
 
 /** How much longer than `max_age` it is remembered, as the policy may be loosened. */
 const KEEP = seconds(30 * 86_400);

@@ -2,11 +2,11 @@
 // gap brings back no target that the gap denies.
 
 import type { Selectable } from 'kysely';
-import type { EndReason, Gap } from '../shared/session.ts';
-import { between, plus, type Seconds, seconds } from '../shared/time.ts';
+import type { EndReason, Gap } from '../../shared/session.ts';
+import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { Transaction } from '../store/store.ts';
+import type { SessionTable } from '../store/tables.ts';
 import { KEEP, type Person } from './login_after.ts';
-import type { Transaction } from './store/store.ts';
-import type { SessionTable } from './store/tables.ts';
 
 type Session = Readonly<Selectable<SessionTable>>;
 

@@ -11,9 +11,9 @@ import type { Cluster, Config, ServiceAccountMapping } from '../config/settings.
 import { mayLogIn, mayUse } from '../policy/admission.ts';
 import { groupsOf } from '../policy/groups.ts';
 import { serviceAccountOf } from '../policy/service_accounts.ts';
-import { factsOf, yieldsOfSession } from '../sessions.ts';
 import type { Transaction } from '../store/store.ts';
 import type { BoundSecretTable, Session } from '../store/tables.ts';
+import { factsOf, yieldsOfSession } from './sessions.ts';
 
 export type BoundSecret = Readonly<Selectable<BoundSecretTable>>;
 

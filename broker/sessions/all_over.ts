@@ -3,11 +3,11 @@
 
 import type { KeyObject } from 'node:crypto';
 import { sql } from 'kysely';
-import { plus, type Seconds, seconds } from '../shared/time.ts';
-import type { AdministrationCommand } from './audit_log/events.ts';
-import { endSession } from './sessions.ts';
-import type { Transaction } from './store/store.ts';
-import { replaceKeys } from './tokens/keys.ts';
+import { plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { AdministrationCommand } from '../audit_log/events.ts';
+import type { Transaction } from '../store/store.ts';
+import { replaceKeys } from '../tokens/keys.ts';
+import { endSession } from './ending.ts';
 
 /** What is only remembered so that it does not act twice is remembered for no longer than this, in seconds. */
 const REMEMBERED = seconds(30 * 86_400);

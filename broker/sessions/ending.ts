@@ -1,0 +1,95 @@
+import { decide } from '../../shared/decide.ts';
+import type { Policy } from '../../shared/policy.ts';
+import { type EndReason, needsNewLogin } from '../../shared/session.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
+import { keepGaps } from './idle_gaps.ts';
+import { laterLogin, requireLoginAfter } from './login_after.ts';
+import { factsOf, wholeLimits } from './sessions.ts';
+
+export interface End {
+  readonly reason: EndReason;
+  /** Since when it is over; `now` unless a limit struck before it was noticed. */
+  readonly since: Seconds;
+  readonly now: Seconds;
+  readonly address?: string | undefined;
+  /** The session that judges what the ended one has minted. */
+  readonly replaced_by?: string | undefined;
+  /** Username of whoever ended it, and what they gave as their reason. */
+  readonly by?: string | undefined;
+  readonly note?: string | undefined;
+}
+
+/**
+ * Ends a session, once: every cause of an end comes through here. Sets `login_after`, so that the IdP's living SSO does
+ * not bring the session back.
+ *
+ * @returns false when it had ended already: the first reason stands
+ */
+export async function endSession(transaction: Transaction, session: Session, end: End): Promise<boolean> {
+  const { db } = transaction;
+  const { reason, since, now, address, replaced_by, by, note } = end;
+  const { numUpdatedRows } = await db
+    .updateTable('session')
+    .set({ ended_at: since, end_reason: reason, replaced_by: replaced_by ?? null })
+    .where('sid', '=', session.sid)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+  if (numUpdatedRows !== 1n) return false;
+  await letSecretsGo(transaction, session.sid, replaced_by, since);
+  const { sid, iss, sub, username, jkt } = session;
+  if (needsNewLogin(reason)) await requireLoginAfter(transaction, { iss, sub }, laterLogin(session, since));
+  else await keepGaps(transaction, session, end);
+  await transaction.audit({
+    event: 'end',
+    at: now,
+    sid,
+    iss,
+    sub,
+    username,
+    jkt,
+    reason,
+    ended_at: since,
+    address,
+    replaced_by,
+    by,
+    note,
+  });
+  return true;
+}
+
+/** What the tokens of a session are bound to goes with it, or judges on for the session that replaced it. */
+async function letSecretsGo(
+  { db }: Transaction,
+  sid: string,
+  replaced_by: string | undefined,
+  since: Seconds,
+): Promise<void> {
+  const gone = { doomed: 1, over_at: since, next_at: since } as const;
+  const change = replaced_by === undefined ? gone : { sid: replaced_by };
+  await db.updateTable('bound_secret').set(change).where('sid', '=', sid).where('doomed', '=', 0).execute();
+}
+
+/** Ends what a word of the identity provider left until the next renewal. @returns the session as it is now */
+export async function endIfDue(transaction: Transaction, session: Session, now: Seconds): Promise<Session> {
+  const { end_at_renewal: reason } = session;
+  if (reason === null || session.ended_at !== null) return session;
+  await endSession(transaction, session, { reason, since: now, now });
+  return { ...session, ended_at: now, end_reason: reason };
+}
+
+/** Ends what session-wide limits have ended already, as of when they did. */
+export async function settle(
+  transaction: Transaction,
+  sessions: readonly Session[],
+  policy: Policy,
+  now: Seconds,
+): Promise<void> {
+  for (const session of sessions) {
+    const verdict = decide(wholeLimits(policy, session), factsOf(session), now);
+    if (!verdict.allow && verdict.ends) {
+      await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now });
+    }
+  }
+}
