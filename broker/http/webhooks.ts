@@ -7,7 +7,7 @@ import { authenticate } from '../authentication.ts';
 import { authorize } from '../authorization.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
-import type { Webhook, WebhookOutcome } from '../metrics.ts';
+import type { Webhook, WebhookOutcome } from '../metrics/metrics.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { Rarely } from '../refusals/rarely.ts';
 import { clusterOfToken } from '../webhook_caller.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Counter } from 'prom-client';
 import { parse } from 'yaml';
-import { createMetrics } from '../../broker/metrics.ts';
+import { createMetrics } from '../../broker/metrics/metrics.ts';
 import { firstNames, namesIn, read, rowsOf } from './documents.ts';
 import { parseQuery, type Selector } from './promql.ts';
 

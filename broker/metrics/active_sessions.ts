@@ -2,8 +2,8 @@
 // asking costs the store nothing. For metrics only; nothing is decided on it.
 
 import { type Kysely, sql } from 'kysely';
-import { over, type Seconds } from '../shared/time.ts';
-import type { Schema } from './store/tables.ts';
+import { over, type Seconds } from '../../shared/time.ts';
+import type { Schema } from '../store/tables.ts';
 
 /** Sessions that are remembered; beyond them those that were minted for longest ago are not counted. */
 const MOST = 100_000;

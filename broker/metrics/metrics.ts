@@ -2,11 +2,10 @@
 // are bounded: names of the configuration, and words of tables; no person, session or address is ever one.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client';
-import { REASONS } from '../shared/decide.ts';
-import type { Code } from '../shared/errors.ts';
-import { END_REASONS } from '../shared/session.ts';
-import { between, type Seconds } from '../shared/time.ts';
-import { ActiveSessions, type Minted } from './active_sessions.ts';
+import { REASONS } from '../../shared/decide.ts';
+import type { Code } from '../../shared/errors.ts';
+import { END_REASONS } from '../../shared/session.ts';
+import { between, type Seconds } from '../../shared/time.ts';
 import {
   type AuditEvent,
   type DenialEvent,
@@ -15,14 +14,15 @@ import {
   SIGNAL_SOURCES,
   type SignalEvent,
   type SignalSource,
-} from './audit_log/events.ts';
-import { nameOfType } from './audit_log/signals.ts';
-import type { ClockFault, Stopwatch } from './clock/clock.ts';
-import { clusterLimits } from './config/clusters.ts';
-import type { Config } from './config/settings.ts';
+} from '../audit_log/events.ts';
+import { nameOfType } from '../audit_log/signals.ts';
+import type { ClockFault, Stopwatch } from '../clock/clock.ts';
+import { clusterLimits } from '../config/clusters.ts';
+import type { Config } from '../config/settings.ts';
+import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
+import { SETTLED, type StoreObserver } from '../store/store.ts';
+import { ActiveSessions, type Minted } from './active_sessions.ts';
 import { EndEffects } from './end_effects.ts';
-import { FAILURE_KINDS, type FailureKind } from './net/fetch_json.ts';
-import { SETTLED, type StoreObserver } from './store/store.ts';
 
 /** `refused`: the caller or its question was not taken. `failed`: no answer could be given. */
 const OUTCOMES = {
