@@ -9,7 +9,14 @@ import { TOKEN_TYPE } from '../shared/wire.ts';
 import type { Broker } from './broker.ts';
 import { requireClock } from './clock/clock.ts';
 import { groupsTighten } from './config/clusters.ts';
-import { delayOf, forgetFailures, isFailedLogin, noteFailure, sayDelay, tellFailures } from './failed_logins.ts';
+import {
+  delayOf,
+  forgetFailures,
+  isFailedLogin,
+  noteFailure,
+  sayDelay,
+  tellFailures,
+} from './failed_logins/failed_logins.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
 import { type Granted, recordMint, signReply, type ToSign } from './outcome/granted.ts';

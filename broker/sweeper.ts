@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
-import { sweepFailures } from './failed_logins.ts';
+import { sweepFailures } from './failed_logins/failed_logins.ts';
 import { forgetCounted } from './sessions/counted_login.ts';
 import { settle } from './sessions/ending.ts';
 import { forgetGaps } from './sessions/idle_gaps.ts';

@@ -4,20 +4,15 @@
 import { createHmac } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Agent, request } from 'undici';
-import { between, type Clock, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { FailedLoginsEvent } from './audit_log/events.ts';
-import type { Config, Hook } from './config/settings.ts';
-import { trustedRoots } from './net/roots.ts';
-import type { Store, Transaction } from './store/store.ts';
-import type { HookDeliveryTable } from './store/tables.ts';
-import { formatTime } from './text/rfc3339.ts';
-import { randomId } from './tokens/random.ts';
+import { between, type Clock, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { Config, Hook } from '../config/settings.ts';
+import { trustedRoots } from '../net/roots.ts';
+import type { Store } from '../store/store.ts';
+import type { HookDeliveryTable } from '../store/tables.ts';
 
 /** Milliseconds: for one delivery, and between two looks at the queue. */
 const DEADLINE_MS = 10_000;
 const EVERY_MS = 1_000;
-/** Reports that wait for a hook that is away: further ones stand in the record alone. */
-const LONGEST_QUEUE = 10_000;
 /** How many reports of a hook one look delivers. */
 const AT_ONCE = 20;
 /** Seconds: the longest pause between two tries, and after which a report is given up. */
@@ -25,30 +20,6 @@ const LONGEST_PAUSE = 600;
 const GIVE_UP = seconds(86_400);
 
 type Delivery = Omit<HookDeliveryTable, 'id'> & { readonly id: number };
-
-/** One report for each hook, to be delivered after the commit. */
-export async function queueReports(
-  { db }: Transaction,
-  { hooks }: Pick<Config, 'hooks'>,
-  { event: type, ...data }: FailedLoginsEvent,
-): Promise<void> {
-  const { at } = data;
-  for (const { url } of hooks) {
-    if ((await queueLength(db, url)) >= LONGEST_QUEUE) continue;
-    const body = JSON.stringify({ id: randomId(), type, timestamp: formatTime(at), data });
-    const row = { url, body, created_at: at, attempts: 0, next_at: at };
-    await db.insertInto('hook_delivery').values(row).execute();
-  }
-}
-
-async function queueLength(db: Transaction['db'], url: string): Promise<number> {
-  const { rows } = await db
-    .selectFrom('hook_delivery')
-    .select(({ fn }) => fn.countAll<number>().as('rows'))
-    .where('url', '=', url)
-    .executeTakeFirstOrThrow();
-  return rows;
-}
 
 /** What deliveries work with; the configuration in force at each round. */
 export interface DeliveryParts {

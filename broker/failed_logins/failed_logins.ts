@@ -4,17 +4,17 @@
 
 import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
-import { sayDuration } from '../shared/duration.ts';
-import { type Code, meaning } from '../shared/errors.ts';
-import type { EndReason } from '../shared/session.ts';
-import { between, over, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { FailedLoginsEvent } from './audit_log/events.ts';
-import type { Config } from './config/settings.ts';
-import { queueReports } from './hooks.ts';
-import { networkOf } from './net/network.ts';
-import { Allowance } from './refusals/allowance.ts';
-import type { Transaction } from './store/store.ts';
-import type { Schema } from './store/tables.ts';
+import { sayDuration } from '../../shared/duration.ts';
+import { type Code, meaning } from '../../shared/errors.ts';
+import type { EndReason } from '../../shared/session.ts';
+import { between, over, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { FailedLoginsEvent } from '../audit_log/events.ts';
+import type { Config } from '../config/settings.ts';
+import { queueReports } from '../hooks/queue.ts';
+import { networkOf } from '../net/network.ts';
+import { Allowance } from '../refusals/allowance.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Schema } from '../store/tables.ts';
 
 /** Whose failures are counted together: of an address, many people's. It may fail more often, and waits less. */
 export type Failing =
