@@ -9,6 +9,7 @@ import type { ResolvedLimits } from '../shared/policy.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import { type Refused, refuse, refuseByVerdict } from './outcome/refused.ts';
+import { findHeld, refuseStranger, UNKNOWN } from './outcome/strangers.ts';
 import { wireSession } from './outcome/wire_session.ts';
 import { mayLogIn } from './policy/admission.ts';
 import type { Caller } from './policy/caller.ts';
@@ -17,7 +18,6 @@ import { endIfDue, endSession } from './sessions/ending.ts';
 import { factsOf, livingLimits, sessionLimits } from './sessions/sessions.ts';
 import type { Transaction } from './store/store.ts';
 import type { Session } from './store/tables.ts';
-import { findHeld, refuseStranger, UNKNOWN } from './strangers.ts';
 import { consumeProof } from './tokens/proof_use.ts';
 
 /** Who asks, by the handle of a session. */

@@ -7,6 +7,7 @@ import { requireClock } from './clock/clock.ts';
 import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { type Granted, recordMint, signReply, type ToSign } from './outcome/granted.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
+import { findHeld, refuseStranger, UNKNOWN } from './outcome/strangers.ts';
 import { isTooLarge, TOO_LARGE } from './outcome/token_size.ts';
 import { wireSession } from './outcome/wire_session.ts';
 import { permit } from './permit.ts';
@@ -18,7 +19,6 @@ import { holdSecret } from './sessions/bound_secrets.ts';
 import { endIfDue } from './sessions/ending.ts';
 import { factsOf, touch } from './sessions/sessions.ts';
 import type { Transaction } from './store/store.ts';
-import { findHeld, refuseStranger, UNKNOWN } from './strangers.ts';
 import { consumeProof } from './tokens/proof_use.ts';
 import type { IdTokenClaims } from './upstream/id_token.ts';
 

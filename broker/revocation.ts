@@ -2,9 +2,9 @@
 
 import type { Broker } from './broker.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
+import { findHeld, refuseStranger } from './outcome/strangers.ts';
 import type { Caller } from './policy/caller.ts';
 import { endSession, settle } from './sessions/ending.ts';
-import { findHeld, refuseStranger } from './strangers.ts';
 import { consumeProof } from './tokens/proof_use.ts';
 
 /**

@@ -1,13 +1,13 @@
 // Requests of nobody's session: whoever has a key, and anybody can make one, and no session that it holds. They are refused by
 // what was committed, without a transaction, and counted by address: nothing that they send waits for the disk, or stays there.
 
-import type { Asking } from './audit_log/events.ts';
-import type { Broker } from './broker.ts';
-import { countRefusal, type Refused } from './outcome/refused.ts';
-import type { Caller } from './policy/caller.ts';
-import { findByHandle } from './sessions/sessions.ts';
-import type { Transaction } from './store/store.ts';
-import type { Session } from './store/tables.ts';
+import type { Asking } from '../audit_log/events.ts';
+import type { Broker } from '../broker.ts';
+import type { Caller } from '../policy/caller.ts';
+import { findByHandle } from '../sessions/sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
+import { countRefusal, type Refused } from './refused.ts';
 
 type Parts = Pick<Broker, 'store' | 'refusals' | 'now'>;
 
