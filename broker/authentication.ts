@@ -4,7 +4,7 @@
 import type { Broker } from './broker.ts';
 import { sayClockFault } from './clock/clock.ts';
 import type { Cluster } from './config/settings.ts';
-import { findJudged, judge } from './judgement.ts';
+import { findJudged, judge } from './judgement/request.ts';
 import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from './tokens/user_extra.ts';
 import { verifyToken } from './tokens/verify.ts';
 

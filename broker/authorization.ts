@@ -9,7 +9,7 @@ import { sayClockFault } from './clock/clock.ts';
 import { takenAfterExp } from './config/clusters.ts';
 import type { Cluster, Config } from './config/settings.ts';
 import { mayActAs } from './impersonation.ts';
-import { findJudged, judge, type Refusal } from './judgement.ts';
+import { findJudged, judge, type Refusal } from './judgement/request.ts';
 import { settle } from './sessions/ending.ts';
 import { sessionLimits } from './sessions/sessions.ts';
 import type { Session } from './store/tables.ts';

@@ -6,7 +6,7 @@ import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import type { Cluster } from './config/settings.ts';
-import { findJudged, judge } from './judgement.ts';
+import { findJudged, judge } from './judgement/request.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
 import { recordUnknown } from './outcome/strangers.ts';
 import { mayLogIn } from './policy/admission.ts';

@@ -2,7 +2,7 @@
 // judged, with N segments in the policy and what N rules have yielded in the session.
 
 import type { Config } from '../../broker/config/settings.ts';
-import { judge } from '../../broker/judgement.ts';
+import { judge } from '../../broker/judgement/request.ts';
 import type { Session } from '../../broker/store/tables.ts';
 import type { Segment, Yield } from '../../shared/policy.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';

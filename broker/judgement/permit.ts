@@ -1,20 +1,20 @@
 // Whether a session may have a token for a cluster now. Every transaction that leads to a token asks this, about the session as it
 // reads it: what an earlier one was told may no longer be true.
 
-import { decide, type Verdict } from '../shared/decide.ts';
-import type { Seconds } from '../shared/time.ts';
-import type { RefusalEvent } from './audit_log/events.ts';
-import type { Config, ServiceAccountMapping } from './config/settings.ts';
-import { type Refused, refuse, refuseByVerdict, refuseUnresolved } from './outcome/refused.ts';
-import { wireSession } from './outcome/wire_session.ts';
-import { mayLogIn } from './policy/admission.ts';
-import { groupsOf } from './policy/groups.ts';
-import { serviceAccountOf } from './policy/service_accounts.ts';
-import { type AskedCluster, type Origin, resolveTarget, type Wish } from './policy/target.ts';
-import { endSession } from './sessions/ending.ts';
-import { factsOf, keepYields, subjectOf } from './sessions/sessions.ts';
-import type { Transaction } from './store/store.ts';
-import type { Session } from './store/tables.ts';
+import { decide, type Verdict } from '../../shared/decide.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { RefusalEvent } from '../audit_log/events.ts';
+import type { Config, ServiceAccountMapping } from '../config/settings.ts';
+import { type Refused, refuse, refuseByVerdict, refuseUnresolved } from '../outcome/refused.ts';
+import { wireSession } from '../outcome/wire_session.ts';
+import { mayLogIn } from '../policy/admission.ts';
+import { groupsOf } from '../policy/groups.ts';
+import { serviceAccountOf } from '../policy/service_accounts.ts';
+import { type AskedCluster, type Origin, resolveTarget, type Wish } from '../policy/target.ts';
+import { endSession } from '../sessions/ending.ts';
+import { factsOf, keepYields, subjectOf } from '../sessions/sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
 
 export interface Permitted {
   readonly asked: AskedCluster;

@@ -1,17 +1,17 @@
 // Whether a request at an API server is within its session's limits, and if not, why. Pure but for finding the session.
 
-import { type Denied, decide } from '../shared/decide.ts';
-import type { Code } from '../shared/errors.ts';
-import { sayDenial } from '../shared/messages.ts';
-import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
-import type { Seconds } from '../shared/time.ts';
-import { targetLimits } from './config/clusters.ts';
-import type { Cluster, Config } from './config/settings.ts';
-import { mayLogIn, mayUse } from './policy/admission.ts';
-import { groupsOf } from './policy/groups.ts';
-import { factsOf, findBySid, yieldsOfSession } from './sessions/sessions.ts';
-import type { Transaction } from './store/store.ts';
-import type { Session } from './store/tables.ts';
+import { type Denied, decide } from '../../shared/decide.ts';
+import type { Code } from '../../shared/errors.ts';
+import { sayDenial } from '../../shared/messages.ts';
+import { type ResolvedLimits, type Target, withYields } from '../../shared/policy.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { targetLimits } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { mayLogIn, mayUse } from '../policy/admission.ts';
+import { groupsOf } from '../policy/groups.ts';
+import { factsOf, findBySid, yieldsOfSession } from '../sessions/sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
 
 /** How many times a session may have been replaced by a newer login of the same key while a token is still out. */
 export const MOST_REPLACEMENTS = 50;
