@@ -7,7 +7,7 @@ import { requireClock } from '../clock/clock.ts';
 import { introspectAsCluster, introspectAsHolder } from '../introspection.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import type { ProofVerifier } from '../tokens/dpop.ts';
-import { clusterOfToken } from '../webhook_caller.ts';
+import { clusterOfToken } from '../webhooks/caller.ts';
 import { sendError, sendRefused } from './answer.ts';
 import { type Form, required } from './form.ts';
 import { originOf } from './token.ts';

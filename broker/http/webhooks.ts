@@ -3,15 +3,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CurfewError, meaning } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
-import { authenticate } from '../authentication.ts';
-import { authorize } from '../authorization.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
 import type { Webhook, WebhookOutcome } from '../metrics/metrics.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { Rarely } from '../refusals/rarely.ts';
-import { clusterOfToken } from '../webhook_caller.ts';
-import { parseAccessReview, parseTokenReview } from '../webhook_review.ts';
+import { authorize } from '../webhooks/access_review.ts';
+import { clusterOfToken } from '../webhooks/caller.ts';
+import { parseAccessReview, parseTokenReview } from '../webhooks/review.ts';
+import { authenticate } from '../webhooks/token_review.ts';
 import { sendError } from './answer.ts';
 
 /** Larger than a review about a person with as many groups, and as long ones, as are taken. */

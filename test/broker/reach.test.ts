@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { isDiscovery, reachOfPath, reachOfResource } from '../../broker/reach.ts';
+import { isDiscovery, reachOfPath, reachOfResource } from '../../broker/webhooks/reach.ts';
 import { EVERY } from '../../shared/policy.ts';
 
 /** `verb group/resource/subresource namespace name`, with `-` for what is empty. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import type { Config } from '../../broker/config/settings.ts';
-import { clusterOfToken } from '../../broker/webhook_caller.ts';
+import { clusterOfToken } from '../../broker/webhooks/caller.ts';
 import { type ConfigFiles, makeConfigFiles, SETTINGS } from './config_files.ts';
 
 const [prod, dev] = [randomBytes(32), randomBytes(32)];

@@ -1,8 +1,8 @@
 // Who a request wants to act as, where that is a ServiceAccount or an identity of Kubernetes' own: in its name a session could make
 // itself a token that outlives it, and what is done so is asked about no more. Denied, unless a segment allows it.
 
-import { globMatches } from '../shared/globs.ts';
-import { EVERY, type Match } from '../shared/policy.ts';
+import { globMatches } from '../../shared/globs.ts';
+import { EVERY, type Match } from '../../shared/policy.ts';
 import type { ResourceRequest } from './reach.ts';
 
 /**

@@ -1,20 +1,20 @@
 // The authorization webhook's answer for one request at an API server: is the person's session over for what is touched.
 // Says no, or has no opinion: what a person may do is RBAC's. It is also the clock of real use.
 
-import type { Code } from '../shared/errors.ts';
-import { over, plus, type Seconds } from '../shared/time.ts';
-import type { DenialEvent } from './audit_log/events.ts';
-import type { Broker } from './broker.ts';
-import { sayClockFault } from './clock/clock.ts';
-import { takenAfterExp } from './config/clusters.ts';
-import type { Cluster, Config } from './config/settings.ts';
+import type { Code } from '../../shared/errors.ts';
+import { over, plus, type Seconds } from '../../shared/time.ts';
+import type { DenialEvent } from '../audit_log/events.ts';
+import type { Broker } from '../broker.ts';
+import { sayClockFault } from '../clock/clock.ts';
+import { takenAfterExp } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { findJudged, judge, type Refusal } from '../judgement/request.ts';
+import { settle } from '../sessions/ending.ts';
+import { sessionLimits } from '../sessions/sessions.ts';
+import type { Session } from '../store/tables.ts';
+import { isOldTokenId } from '../tokens/old_token_ids.ts';
 import { mayActAs } from './impersonation.ts';
-import { findJudged, judge, type Refusal } from './judgement/request.ts';
-import { settle } from './sessions/ending.ts';
-import { sessionLimits } from './sessions/sessions.ts';
-import type { Session } from './store/tables.ts';
-import { isOldTokenId } from './tokens/old_token_ids.ts';
-import type { AccessReview } from './webhook_review.ts';
+import type { AccessReview } from './review.ts';
 
 /** No opinion, or a denial with its reason as a person reads it. */
 export type Opinion = { readonly denied: false } | { readonly denied: true; readonly reason: string };

@@ -1,12 +1,12 @@
 // The TokenReview webhook's answer: whose a Kubernetes token of ours is, as long as its session is not over. For clusters
 // that ask about tokens instead of verifying them. It is not the clock of use: kube-apiserver caches what it was told.
 
-import type { Broker } from './broker.ts';
-import { sayClockFault } from './clock/clock.ts';
-import type { Cluster } from './config/settings.ts';
-import { findJudged, judge } from './judgement/request.ts';
-import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from './tokens/user_extra.ts';
-import { verifyToken } from './tokens/verify.ts';
+import type { Broker } from '../broker.ts';
+import { sayClockFault } from '../clock/clock.ts';
+import type { Cluster } from '../config/settings.ts';
+import { findJudged, judge } from '../judgement/request.ts';
+import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from '../tokens/user_extra.ts';
+import { verifyToken } from '../tokens/verify.ts';
 
 /** `status` of a TokenReview (authentication.k8s.io/v1). */
 export type TokenStatus =

@@ -1,7 +1,7 @@
 // Which cluster's API server asks: known by the bearer token that `print webhook-kubeconfig` gave it, and by nothing else.
 
-import type { Cluster, Config } from './config/settings.ts';
-import { ownerOfBearer } from './net/bearer.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { ownerOfBearer } from '../net/bearer.ts';
 
 /**
  * @param authorization the header as it came
