@@ -6,6 +6,7 @@ import { sayDuration } from '../shared/duration.ts';
 import { type Code, CurfewError } from '../shared/errors.ts';
 import { between, latest, plus, type Seconds, seconds } from '../shared/time.ts';
 import { TOKEN_TYPE } from '../shared/wire.ts';
+import { bindToken, type Pending } from './bound_tokens/bound_token.ts';
 import type { Broker } from './broker.ts';
 import { requireClock } from './clock/clock.ts';
 import { groupsTighten } from './config/clusters.ts';
@@ -17,7 +18,6 @@ import {
   sayDelay,
   tellFailures,
 } from './failed_logins/failed_logins.ts';
-import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
 import { type Granted, recordMint, signReply, type ToSign } from './outcome/granted.ts';
 import { countRefusal, type Refused, refuse, refuseByVerdict, refuseUnresolved } from './outcome/refused.ts';

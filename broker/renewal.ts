@@ -2,10 +2,10 @@
 
 import { decide } from '../shared/decide.ts';
 import type { Seconds } from '../shared/time.ts';
+import { bindToken, type Pending } from './bound_tokens/bound_token.ts';
 import type { Broker } from './broker.ts';
 import { requireClock } from './clock/clock.ts';
 import { permit } from './judgement/permit.ts';
-import { bindToken, type Pending } from './kubernetes/bound_token.ts';
 import { type Granted, recordMint, signReply, type ToSign } from './outcome/granted.ts';
 import { type Refused, refuse } from './outcome/refused.ts';
 import { findHeld, refuseStranger, UNKNOWN } from './outcome/strangers.ts';
