@@ -7,7 +7,7 @@ import type { Broker } from '../broker.ts';
 import { requireTime } from '../clock/clock.ts';
 import type { Transaction } from '../store/store.ts';
 import type { LogoutToken } from '../upstream/logout_token.ts';
-import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './received.ts';
+import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './act.ts';
 
 /**
  * @throws CurfewError `logout_token_*`: nothing was ended; `identity_provider` or `store` likewise

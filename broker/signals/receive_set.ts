@@ -18,7 +18,7 @@ import type { Config, Transmitter } from '../config/settings.ts';
 import { peopleNamed } from '../sessions/people.ts';
 import type { Transaction } from '../store/store.ts';
 import { isName } from '../text/names.ts';
-import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './received.ts';
+import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './act.ts';
 import { type SecurityEvent, type SecurityEventToken, verifySet } from './set.ts';
 import { type Named, readSubject } from './subject.ts';
 
