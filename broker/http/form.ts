@@ -4,8 +4,8 @@ import { formatDuration, LONGEST } from '../../shared/duration.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { GRANT, TOKEN_TYPE } from '../../shared/wire.ts';
-import type { ExchangeRequest } from '../exchange.ts';
-import type { RenewalRequest } from '../renewal.ts';
+import type { ExchangeRequest } from '../grants/exchange.ts';
+import type { RenewalRequest } from '../grants/renewal.ts';
 
 export type Form = ReadonlyMap<string, string>;
 

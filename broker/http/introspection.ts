@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
-import { introspectAsCluster, introspectAsHolder } from '../introspection.ts';
+import { introspectAsCluster, introspectAsHolder } from '../grants/introspection.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import type { ProofVerifier } from '../tokens/dpop.ts';
 import { clusterOfToken } from '../webhooks/caller.ts';

@@ -2,20 +2,20 @@
 // or by a cluster about its own tokens; whatever else is presented is simply not active.
 
 import type { Kysely } from 'kysely';
-import { decide } from '../shared/decide.ts';
-import type { Seconds } from '../shared/time.ts';
-import type { Broker } from './broker.ts';
-import type { Cluster } from './config/settings.ts';
-import { findJudged, judge } from './judgement/request.ts';
-import { type Refused, refuse } from './outcome/refused.ts';
-import { recordUnknown } from './outcome/strangers.ts';
-import { mayLogIn } from './policy/admission.ts';
-import type { Caller } from './policy/caller.ts';
-import { factsOf, findByHandle, livingLimits } from './sessions/sessions.ts';
-import type { Schema, Session } from './store/tables.ts';
-import type { TokenClaims } from './tokens/mint.ts';
-import { consumeProof } from './tokens/proof_use.ts';
-import { verifyToken } from './tokens/verify.ts';
+import { decide } from '../../shared/decide.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { Broker } from '../broker.ts';
+import type { Cluster } from '../config/settings.ts';
+import { findJudged, judge } from '../judgement/request.ts';
+import { type Refused, refuse } from '../outcome/refused.ts';
+import { recordUnknown } from '../outcome/strangers.ts';
+import { mayLogIn } from '../policy/admission.ts';
+import type { Caller } from '../policy/caller.ts';
+import { factsOf, findByHandle, livingLimits } from '../sessions/sessions.ts';
+import type { Schema, Session } from '../store/tables.ts';
+import type { TokenClaims } from '../tokens/mint.ts';
+import { consumeProof } from '../tokens/proof_use.ts';
+import { verifyToken } from '../tokens/verify.ts';
 
 /** RFC 7662 2.2 */
 export type Introspection =

@@ -1,26 +1,26 @@
 // Renewal (refresh_token, DPoP-bound): a session handle in, a Kubernetes token out. Verify, decide, consume, sign.
 
-import { decide } from '../shared/decide.ts';
-import type { Seconds } from '../shared/time.ts';
-import { bindToken, type Pending } from './bound_tokens/bound_token.ts';
-import type { Broker } from './broker.ts';
-import { requireClock } from './clock/clock.ts';
-import { permit } from './judgement/permit.ts';
-import { type Granted, recordMint, signReply, type ToSign } from './outcome/granted.ts';
-import { type Refused, refuse } from './outcome/refused.ts';
-import { findHeld, refuseStranger, UNKNOWN } from './outcome/strangers.ts';
-import { isTooLarge, TOO_LARGE } from './outcome/token_size.ts';
-import { wireSession } from './outcome/wire_session.ts';
-import type { Caller } from './policy/caller.ts';
-import { groupsOf } from './policy/groups.ts';
-import { notAdmitted } from './policy/not_admitted.ts';
+import { decide } from '../../shared/decide.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { bindToken, type Pending } from '../bound_tokens/bound_token.ts';
+import type { Broker } from '../broker.ts';
+import { requireClock } from '../clock/clock.ts';
+import { permit } from '../judgement/permit.ts';
+import { type Granted, recordMint, signReply, type ToSign } from '../outcome/granted.ts';
+import { type Refused, refuse } from '../outcome/refused.ts';
+import { findHeld, refuseStranger, UNKNOWN } from '../outcome/strangers.ts';
+import { isTooLarge, TOO_LARGE } from '../outcome/token_size.ts';
+import { wireSession } from '../outcome/wire_session.ts';
+import type { Caller } from '../policy/caller.ts';
+import { groupsOf } from '../policy/groups.ts';
+import { notAdmitted } from '../policy/not_admitted.ts';
+import { holdSecret } from '../sessions/bound_secrets.ts';
+import { endIfDue } from '../sessions/ending.ts';
+import { factsOf, touch } from '../sessions/sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import { consumeProof } from '../tokens/proof_use.ts';
+import type { IdTokenClaims } from '../upstream/id_token.ts';
 import { revalidate } from './revalidation.ts';
-import { holdSecret } from './sessions/bound_secrets.ts';
-import { endIfDue } from './sessions/ending.ts';
-import { factsOf, touch } from './sessions/sessions.ts';
-import type { Transaction } from './store/store.ts';
-import { consumeProof } from './tokens/proof_use.ts';
-import type { IdTokenClaims } from './upstream/id_token.ts';
 
 export interface RenewalRequest {
   /** The session handle. */

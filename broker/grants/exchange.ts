@@ -1,15 +1,15 @@
 // Token exchange (RFC 8693): an ID token in, a session and its first Kubernetes token out. Verify, decide, consume, sign.
 
 import { createHash } from 'node:crypto';
-import { decide } from '../shared/decide.ts';
-import { sayDuration } from '../shared/duration.ts';
-import { type Code, CurfewError } from '../shared/errors.ts';
-import { between, latest, plus, type Seconds, seconds } from '../shared/time.ts';
-import { TOKEN_TYPE } from '../shared/wire.ts';
-import { bindToken, type Pending } from './bound_tokens/bound_token.ts';
-import type { Broker } from './broker.ts';
-import { requireClock } from './clock/clock.ts';
-import { groupsTighten } from './config/clusters.ts';
+import { decide } from '../../shared/decide.ts';
+import { sayDuration } from '../../shared/duration.ts';
+import { type Code, CurfewError } from '../../shared/errors.ts';
+import { between, latest, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { TOKEN_TYPE } from '../../shared/wire.ts';
+import { bindToken, type Pending } from '../bound_tokens/bound_token.ts';
+import type { Broker } from '../broker.ts';
+import { requireClock } from '../clock/clock.ts';
+import { groupsTighten } from '../config/clusters.ts';
 import {
   delayOf,
   forgetFailures,
@@ -17,29 +17,29 @@ import {
   noteFailure,
   sayDelay,
   tellFailures,
-} from './failed_logins/failed_logins.ts';
+} from '../failed_logins/failed_logins.ts';
+import { type Granted, recordMint, signReply, type ToSign } from '../outcome/granted.ts';
+import { countRefusal, type Refused, refuse, refuseByVerdict, refuseUnresolved } from '../outcome/refused.ts';
+import { isTooLarge, TOO_LARGE } from '../outcome/token_size.ts';
+import { wireSession } from '../outcome/wire_session.ts';
+import type { Caller } from '../policy/caller.ts';
+import { admits } from '../policy/groups.ts';
+import { notAdmitted } from '../policy/not_admitted.ts';
+import { serviceAccountOf } from '../policy/service_accounts.ts';
+import { type Asked, type AskedCluster, resolveTarget, rulesOf } from '../policy/target.ts';
+import { holdSecret } from '../sessions/bound_secrets.ts';
+import { countedFromFirstSight } from '../sessions/counted_login.ts';
+import { settle } from '../sessions/ending.ts';
+import { gapsBefore } from '../sessions/idle_gaps.ts';
+import { loginAfterOf } from '../sessions/login_after.ts';
+import { livingOfPerson } from '../sessions/sessions.ts';
+import { endRenamed, holdUsername } from '../sessions/usernames.ts';
+import type { Transaction } from '../store/store.ts';
+import { consumeProof } from '../tokens/proof_use.ts';
+import { randomHandle } from '../tokens/random.ts';
+import type { IdTokenClaims } from '../upstream/id_token.ts';
+import { claimedUsername, identityOf } from '../upstream/identity.ts';
 import { type Login, openOnce, RETRY_WINDOW } from './opening.ts';
-import { type Granted, recordMint, signReply, type ToSign } from './outcome/granted.ts';
-import { countRefusal, type Refused, refuse, refuseByVerdict, refuseUnresolved } from './outcome/refused.ts';
-import { isTooLarge, TOO_LARGE } from './outcome/token_size.ts';
-import { wireSession } from './outcome/wire_session.ts';
-import type { Caller } from './policy/caller.ts';
-import { admits } from './policy/groups.ts';
-import { notAdmitted } from './policy/not_admitted.ts';
-import { serviceAccountOf } from './policy/service_accounts.ts';
-import { type Asked, type AskedCluster, resolveTarget, rulesOf } from './policy/target.ts';
-import { holdSecret } from './sessions/bound_secrets.ts';
-import { countedFromFirstSight } from './sessions/counted_login.ts';
-import { settle } from './sessions/ending.ts';
-import { gapsBefore } from './sessions/idle_gaps.ts';
-import { loginAfterOf } from './sessions/login_after.ts';
-import { livingOfPerson } from './sessions/sessions.ts';
-import { endRenamed, holdUsername } from './sessions/usernames.ts';
-import type { Transaction } from './store/store.ts';
-import { consumeProof } from './tokens/proof_use.ts';
-import { randomHandle } from './tokens/random.ts';
-import type { IdTokenClaims } from './upstream/id_token.ts';
-import { claimedUsername, identityOf } from './upstream/identity.ts';
 
 export interface ExchangeRequest {
   readonly subject_token: string;

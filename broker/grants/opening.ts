@@ -2,14 +2,14 @@
 // transaction.
 
 import { createHash } from 'node:crypto';
-import type { Gap } from '../shared/session.ts';
-import { between, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { Broker } from './broker.ts';
-import type { Caller } from './policy/caller.ts';
-import type { Asked } from './policy/target.ts';
-import { isOfAnother } from './rules/rules.ts';
-import { endSession } from './sessions/ending.ts';
-import { closeGaps, textOfGaps } from './sessions/idle_gaps.ts';
+import type { Gap } from '../../shared/session.ts';
+import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { Broker } from '../broker.ts';
+import type { Caller } from '../policy/caller.ts';
+import type { Asked } from '../policy/target.ts';
+import { isOfAnother } from '../rules/rules.ts';
+import { endSession } from '../sessions/ending.ts';
+import { closeGaps, textOfGaps } from '../sessions/idle_gaps.ts';
 import {
   findByHandle,
   hashOfHandle,
@@ -20,12 +20,12 @@ import {
   overAt,
   touch,
   yieldsOfSession,
-} from './sessions/sessions.ts';
-import type { Transaction } from './store/store.ts';
-import type { Session } from './store/tables.ts';
-import { randomId } from './tokens/random.ts';
-import type { IdTokenClaims } from './upstream/id_token.ts';
-import type { Identity } from './upstream/identity.ts';
+} from '../sessions/sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
+import { randomId } from '../tokens/random.ts';
+import type { IdTokenClaims } from '../upstream/id_token.ts';
+import type { Identity } from '../upstream/identity.ts';
 
 /** How long the holder may repeat an exchange whose reply was lost, and how old a token without nonce may be. */
 export const RETRY_WINDOW = seconds(60);

@@ -1,11 +1,11 @@
 // Revocation (RFC 7009): the holder of the key logs out. Ends the session durably before it is acknowledged.
 
-import type { Broker } from './broker.ts';
-import { type Refused, refuse } from './outcome/refused.ts';
-import { findHeld, refuseStranger } from './outcome/strangers.ts';
-import type { Caller } from './policy/caller.ts';
-import { endSession, settle } from './sessions/ending.ts';
-import { consumeProof } from './tokens/proof_use.ts';
+import type { Broker } from '../broker.ts';
+import { type Refused, refuse } from '../outcome/refused.ts';
+import { findHeld, refuseStranger } from '../outcome/strangers.ts';
+import type { Caller } from '../policy/caller.ts';
+import { endSession, settle } from '../sessions/ending.ts';
+import { consumeProof } from '../tokens/proof_use.ts';
 
 /**
  * @returns `undefined` when the session is over now: ended here, ended before, or never there (RFC 7009 2.2).

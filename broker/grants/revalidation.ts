@@ -1,17 +1,17 @@
 // A newer ID token of the same login: the identity provider vouches for the account once more. Moves `revalidated_at` and the
 // groups; the login stays as old as it was, and no session opens by it.
 
-import { CurfewError } from '../shared/errors.ts';
-import { between, type Seconds } from '../shared/time.ts';
-import type { Broker } from './broker.ts';
-import { groupsTighten } from './config/clusters.ts';
-import type { IdentityProviderSettings } from './config/settings.ts';
-import { findBySid } from './sessions/sessions.ts';
-import { endRenamed } from './sessions/usernames.ts';
-import type { Transaction } from './store/store.ts';
-import type { Session } from './store/tables.ts';
-import type { IdTokenClaims } from './upstream/id_token.ts';
-import { claimedUsername, identityOf } from './upstream/identity.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { between, type Seconds } from '../../shared/time.ts';
+import type { Broker } from '../broker.ts';
+import { groupsTighten } from '../config/clusters.ts';
+import type { IdentityProviderSettings } from '../config/settings.ts';
+import { findBySid } from '../sessions/sessions.ts';
+import { endRenamed } from '../sessions/usernames.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
+import type { IdTokenClaims } from '../upstream/id_token.ts';
+import { claimedUsername, identityOf } from '../upstream/identity.ts';
 
 /**
  * A token with another name ends the session.
