@@ -1,24 +1,24 @@
 // Who asks at our own API: the living session that a handle names, and whether it is an administrator's. Asking is no use of
 // the session: it moves no clock.
 
-import { decide } from '../shared/decide.ts';
-import type { Code } from '../shared/errors.ts';
-import { combine } from '../shared/limits.ts';
-import { sayDenial } from '../shared/messages.ts';
-import type { ResolvedLimits } from '../shared/policy.ts';
-import type { Seconds } from '../shared/time.ts';
-import type { Broker } from './broker.ts';
-import { type Refused, refuse, refuseByVerdict } from './outcome/refused.ts';
-import { findHeld, refuseStranger, UNKNOWN } from './outcome/strangers.ts';
-import { wireSession } from './outcome/wire_session.ts';
-import { mayLogIn } from './policy/admission.ts';
-import type { Caller } from './policy/caller.ts';
-import { admits, groupsOf } from './policy/groups.ts';
-import { endIfDue, endSession } from './sessions/ending.ts';
-import { factsOf, livingLimits, sessionLimits } from './sessions/sessions.ts';
-import type { Transaction } from './store/store.ts';
-import type { Session } from './store/tables.ts';
-import { consumeProof } from './tokens/proof_use.ts';
+import { decide } from '../../shared/decide.ts';
+import type { Code } from '../../shared/errors.ts';
+import { combine } from '../../shared/limits.ts';
+import { sayDenial } from '../../shared/messages.ts';
+import type { ResolvedLimits } from '../../shared/policy.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { Broker } from '../broker.ts';
+import { type Refused, refuse, refuseByVerdict } from '../outcome/refused.ts';
+import { findHeld, refuseStranger, UNKNOWN } from '../outcome/strangers.ts';
+import { wireSession } from '../outcome/wire_session.ts';
+import { mayLogIn } from '../policy/admission.ts';
+import type { Caller } from '../policy/caller.ts';
+import { admits, groupsOf } from '../policy/groups.ts';
+import { endIfDue, endSession } from '../sessions/ending.ts';
+import { factsOf, livingLimits, sessionLimits } from '../sessions/sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
+import { consumeProof } from '../tokens/proof_use.ts';
 
 /** Who asks, by the handle of a session. */
 export interface Asker extends Caller {

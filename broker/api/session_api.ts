@@ -1,16 +1,16 @@
 // Our own API: a person's own sessions, and those of others for administrators. Shown, or ended durably.
 
-import { decide } from '../shared/decide.ts';
-import type { Seconds } from '../shared/time.ts';
-import type { SessionInfo, SessionList, SessionsEnded } from '../shared/wire.ts';
+import { decide } from '../../shared/decide.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { SessionInfo, SessionList, SessionsEnded } from '../../shared/wire.ts';
+import type { Broker } from '../broker.ts';
+import { type Refused, refuse } from '../outcome/refused.ts';
+import { endSession, settle } from '../sessions/ending.ts';
+import { livingPage, type Place, type Whose } from '../sessions/lists.ts';
+import { factsOf, findBySid, livingLimits, livingOfPerson } from '../sessions/sessions.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Session } from '../store/tables.ts';
 import { type Asker, asking, eventOf, isAdministrator, refusalOf, refuseUnlessAdministrator } from './asker.ts';
-import type { Broker } from './broker.ts';
-import { type Refused, refuse } from './outcome/refused.ts';
-import { endSession, settle } from './sessions/ending.ts';
-import { livingPage, type Place, type Whose } from './sessions/lists.ts';
-import { factsOf, findBySid, livingLimits, livingOfPerson } from './sessions/sessions.ts';
-import type { Transaction } from './store/store.ts';
-import type { Session } from './store/tables.ts';
 
 export interface ListWish {
   /** Everybody's, for administrators; without it one's own. */
