@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { printAuthnConfig } from '../../broker/authn_config.ts';
-import { printAuthzConfig } from '../../broker/authz_config.ts';
+import { printAuthnConfig } from '../../broker/layers/authn_config.ts';
+import { printAuthzConfig } from '../../broker/layers/authz_config.ts';
 import { type ConfigFiles, makeConfigFiles, SETTINGS } from './config_files.ts';
 
 let config: ConfigFiles;

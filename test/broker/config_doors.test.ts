@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { endWithin } from '../../broker/config/clusters.ts';
-import { printRbac, printServiceAccounts } from '../../broker/kubernetes/manifests.ts';
+import { printRbac, printServiceAccounts } from '../../broker/layers/manifests.ts';
 import { type ConfigFiles, FOLDER, makeConfigFiles, SETTINGS, type Settings } from './config_files.ts';
 
 const secret = () => ({ text: randomBytes(32).toString('base64'), mode: 0o600 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { printAuthnConfig } from '../../broker/authn_config.ts';
+import { printAuthnConfig } from '../../broker/layers/authn_config.ts';
 import { FLOWS, OWN_SETTINGS, SECRET_STORAGES } from '../../cli/settings.ts';
 import { REASONS } from '../../shared/decide.ts';
 import { CODES, EXIT } from '../../shared/errors.ts';

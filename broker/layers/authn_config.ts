@@ -1,12 +1,12 @@
 // The AuthenticationConfiguration that makes a kube-apiserver trust the broker, and check again by itself what it can.
 
 import { stringify } from 'yaml';
-import { formatDuration } from '../shared/duration.ts';
-import type { Seconds } from '../shared/time.ts';
-import { clusterLimits, clusterNamed } from './config/clusters.ts';
-import type { Cluster, Config } from './config/settings.ts';
+import { formatDuration } from '../../shared/duration.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { clusterLimits, clusterNamed } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { SESSION_ID_KEY, TOKEN_ID_KEY } from '../tokens/user_extra.ts';
 import { type Capabilities, capabilitiesOf } from './kubernetes_version.ts';
-import { SESSION_ID_KEY, TOKEN_ID_KEY } from './tokens/user_extra.ts';
 
 /**
  * @param kubernetes the version of the API server, `1.33`; without it, what is current

@@ -2,11 +2,11 @@
 // webhooks reach us.
 
 import { stringify } from 'yaml';
-import { CurfewError } from '../shared/errors.ts';
-import { clusterNamed } from './config/clusters.ts';
-import type { Cluster, Config, Webhook } from './config/settings.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { clusterNamed } from '../config/clusters.ts';
+import type { Cluster, Config, Webhook } from '../config/settings.ts';
+import { SESSION_ID_KEY } from '../tokens/user_extra.ts';
 import { type Capabilities, capabilitiesOf } from './kubernetes_version.ts';
-import { SESSION_ID_KEY } from './tokens/user_extra.ts';
 
 /** Where the API server's machine keeps the printed kubeconfig, unless it is said otherwise. */
 export const KUBECONFIG_PATH = '/etc/kubernetes/curfew-webhook.kubeconfig';

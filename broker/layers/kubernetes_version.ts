@@ -1,6 +1,6 @@
 // Which kube-apiserver a printed configuration is for: what of it there is from which version on.
 
-import { CurfewError } from '../shared/errors.ts';
+import { CurfewError } from '../../shared/errors.ts';
 
 /** What differs between the versions that can be printed for. */
 export interface Capabilities {
