@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { administer } from '../../broker/administration.ts';
-import { verifyRecord } from '../../broker/audit_commands.ts';
+import { administer } from '../../broker/commands/administration.ts';
+import { verifyRecord } from '../../broker/commands/audit_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import type { Config } from '../../broker/config/settings.ts';
 import { startTestService, T0, type TestService } from '../support/service.ts';

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { check } from '../../broker/check.ts';
+import { check } from '../../broker/commands/check.ts';
 import type { Config } from '../../broker/config/settings.ts';
 import type { Discovery } from '../../broker/upstream/discovery.ts';
 import { CurfewError } from '../../shared/errors.ts';

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { explainLimits, explainPolicy } from '../../broker/policy_explain.ts';
-import { answerTo, parseQuestion, type TypedQuestion } from '../../broker/policy_question.ts';
+import { explainLimits, explainPolicy } from '../../broker/commands/policy_explain.ts';
+import { answerTo, parseQuestion, type TypedQuestion } from '../../broker/commands/policy_question.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { resolveLimits, withYields } from '../../shared/policy.ts';
 import { seconds } from '../../shared/time.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bindings } from '../../broker/api_servers/objects.ts';
-import { impersonators, strongerBeside } from '../../broker/kubernetes/privileges.ts';
+import { impersonators, strongerBeside } from '../../broker/commands/privileges.ts';
 
 const READERS = { namespace: 'people', name: 'readers' };
 const rule = (verbs: string, resources: string, apiGroups = '') => ({

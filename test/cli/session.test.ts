@@ -5,7 +5,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { administer } from '../../broker/administration.ts';
+import { administer } from '../../broker/commands/administration.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { fromMilliseconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { parse } from 'yaml';
+import { loadCases, testCases } from '../../broker/commands/policy_cases.ts';
+import { explainPolicy } from '../../broker/commands/policy_explain.ts';
+import { parseQuestion, type TypedQuestion } from '../../broker/commands/policy_question.ts';
 import { looserThan } from '../../broker/config/presets.ts';
 import type { Config } from '../../broker/config/settings.ts';
-import { loadCases, testCases } from '../../broker/policy_cases.ts';
-import { explainPolicy } from '../../broker/policy_explain.ts';
-import { parseQuestion, type TypedQuestion } from '../../broker/policy_question.ts';
 import { parseDuration } from '../../shared/duration.ts';
 import { plus, seconds } from '../../shared/time.ts';
 import { type ConfigFiles, makeConfigFiles, SETTINGS } from '../broker/config_files.ts';

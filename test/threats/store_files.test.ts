@@ -17,9 +17,9 @@ import {
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { accept } from '../../broker/administration_commands.ts';
 import { createClusterApis } from '../../broker/api_servers/apis.ts';
-import { check } from '../../broker/check.ts';
+import { accept } from '../../broker/commands/administration_commands.ts';
+import { check } from '../../broker/commands/check.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Holder } from '../support/holder.ts';

@@ -1,12 +1,12 @@
 // Commands of an administrator that change the store, beside a broker that runs or without one: each is a transaction like any
 // other, and stands in the record like any other.
 
-import { CurfewError } from '../shared/errors.ts';
-import { createSealer } from './audit_log/chain.ts';
-import type { Config } from './config/settings.ts';
-import { openRecord } from './store/audit_log.ts';
-import { openSqlite } from './store/sqlite.ts';
-import { Store } from './store/store.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { createSealer } from '../audit_log/chain.ts';
+import type { Config } from '../config/settings.ts';
+import { openRecord } from '../store/audit_log.ts';
+import { openSqlite } from '../store/sqlite.ts';
+import { Store } from '../store/store.ts';
 
 export type Administered = Pick<Config, 'store' | 'encryption_key'>;
 

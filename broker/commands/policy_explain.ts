@@ -1,15 +1,15 @@
 // `curfew-broker policy explain`: which parts of the policy hold for a person and a target, and where each limit comes from.
 // Only tells: what holds is decided by shared/policy.ts and the rules.
 
-import { formatDuration } from '../shared/duration.ts';
-import { combine, type Limits, type WholeLimits } from '../shared/limits.ts';
-import { type Match, matches, type Policy, resolveLimits, type Target, type Yield } from '../shared/policy.ts';
-import { ceilingLimits, clusterNamed, groupsTighten } from './config/clusters.ts';
-import type { Cluster, Config } from './config/settings.ts';
-import { admits } from './policy/groups.ts';
+import { formatDuration } from '../../shared/duration.ts';
+import { combine, type Limits, type WholeLimits } from '../../shared/limits.ts';
+import { type Match, matches, type Policy, resolveLimits, type Target, type Yield } from '../../shared/policy.ts';
+import { ceilingLimits, clusterNamed, groupsTighten } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { admits } from '../policy/groups.ts';
+import { evaluate, type Outcome } from '../rules/rules.ts';
+import { formatTime } from '../text/rfc3339.ts';
 import { factsOf, type Question } from './policy_question.ts';
-import { evaluate, type Outcome } from './rules/rules.ts';
-import { formatTime } from './text/rfc3339.ts';
 
 /** Some limits, and the part of the configuration that states them, as it is called there. */
 interface Source {

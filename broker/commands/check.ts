@@ -4,20 +4,20 @@
 import { X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { formatDuration, sayDuration } from '../shared/duration.ts';
-import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
-import { combine } from '../shared/limits.ts';
-import { matches, resolveLimits } from '../shared/policy.ts';
-import { between, fromMilliseconds, over, type Seconds } from '../shared/time.ts';
-import { TOKEN_LIFE } from './api_servers/api.ts';
-import type { ClusterApis } from './api_servers/apis.ts';
-import { clusterLimits, strictestLimits } from './config/clusters.ts';
-import type { Cluster, Config } from './config/settings.ts';
-import { readTlsPair } from './config/tls.ts';
+import { formatDuration, sayDuration } from '../../shared/duration.ts';
+import { CurfewError, EXIT, meaning } from '../../shared/errors.ts';
+import { combine } from '../../shared/limits.ts';
+import { matches, resolveLimits } from '../../shared/policy.ts';
+import { between, fromMilliseconds, over, type Seconds } from '../../shared/time.ts';
+import { TOKEN_LIFE } from '../api_servers/api.ts';
+import type { ClusterApis } from '../api_servers/apis.ts';
+import { clusterLimits, strictestLimits } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { readTlsPair } from '../config/tls.ts';
+import type { Discovery } from '../upstream/discovery.ts';
+import { checkApiServer } from './cluster_check.ts';
+import { checkDiscovery } from './discovery_check.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
-import { checkApiServer } from './kubernetes/cluster_check.ts';
-import type { Discovery } from './upstream/discovery.ts';
-import { checkDiscovery } from './upstream/discovery_check.ts';
 
 export interface Checked {
   /** One line each: `ok: …`, `note: …`, `warning: …`, `error: …`. */

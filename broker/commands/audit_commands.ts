@@ -2,16 +2,16 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
-import { parseDuration } from '../shared/duration.ts';
-import { CurfewError, EXIT } from '../shared/errors.ts';
-import { between, type Seconds } from '../shared/time.ts';
-import { createSealer, type Link } from './audit_log/chain.ts';
-import { type AuditRow, parseEvent, type Verdict, verification } from './audit_log/verify.ts';
-import type { Config } from './config/settings.ts';
-import { newestRows, openRecord, placeOf, rowsAfter, sealedHead } from './store/audit_log.ts';
-import type { Schema } from './store/tables.ts';
-import { visibleJson } from './text/names.ts';
-import { parseTime } from './text/rfc3339.ts';
+import { parseDuration } from '../../shared/duration.ts';
+import { CurfewError, EXIT } from '../../shared/errors.ts';
+import { between, type Seconds } from '../../shared/time.ts';
+import { createSealer, type Link } from '../audit_log/chain.ts';
+import { type AuditRow, parseEvent, type Verdict, verification } from '../audit_log/verify.ts';
+import type { Config } from '../config/settings.ts';
+import { newestRows, openRecord, placeOf, rowsAfter, sealedHead } from '../store/audit_log.ts';
+import type { Schema } from '../store/tables.ts';
+import { visibleJson } from '../text/names.ts';
+import { parseTime } from '../text/rfc3339.ts';
 
 /** Takes one line; says false once nobody reads any more. */
 export type Print = (line: string) => Promise<boolean>;

@@ -1,15 +1,15 @@
 // `curfew-broker names free`: an administrator says that a name is no longer whose it was, as where a person has a new `sub` at the
 // IdP. It is the next one's who logs in with it, once no token of before bears it.
 
-import { sayDuration } from '../shared/duration.ts';
-import { CurfewError } from '../shared/errors.ts';
-import { between, type Clock, type Seconds } from '../shared/time.ts';
+import { sayDuration } from '../../shared/duration.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { between, type Clock, type Seconds } from '../../shared/time.ts';
+import type { Config } from '../config/settings.ts';
+import { endSession } from '../sessions/ending.ts';
+import { livingOfPerson } from '../sessions/sessions.ts';
+import { giveUpName, type Named } from '../sessions/usernames.ts';
+import type { Store, Transaction } from '../store/store.ts';
 import { administer } from './administration.ts';
-import type { Config } from './config/settings.ts';
-import { endSession } from './sessions/ending.ts';
-import { livingOfPerson } from './sessions/sessions.ts';
-import { giveUpName, type Named } from './sessions/usernames.ts';
-import type { Store, Transaction } from './store/store.ts';
 
 /** Whose names: these, as Kubernetes sees them or as the IdP gives them, or everybody's. */
 export type Wish = ({ readonly names: readonly string[] } | { readonly all: true }) & {

@@ -1,20 +1,20 @@
 // `curfew-broker store accept` and `clock accept`: what an administrator says about the store as it is, or about the clock as it is.
 
 import type { Logger } from 'pino';
-import { CurfewError, EXIT } from '../shared/errors.ts';
-import type { Clock } from '../shared/time.ts';
+import { CurfewError, EXIT } from '../../shared/errors.ts';
+import type { Clock } from '../../shared/time.ts';
+import type { ClusterApis } from '../api_servers/apis.ts';
+import { createSealer } from '../audit_log/chain.ts';
+import type { AdministrationCommand } from '../audit_log/events.ts';
+import { startDeletions } from '../bound_tokens/deletions.ts';
+import type { Config } from '../config/settings.ts';
+import { declareAllOver } from '../sessions/all_over.ts';
+import { countOverdue } from '../sessions/bound_secrets.ts';
+import { Touches } from '../sessions/touches.ts';
+import { bearWitness } from '../store/guard.ts';
+import { Witness } from '../store/witness.ts';
+import { formatTime } from '../text/rfc3339.ts';
 import { administer } from './administration.ts';
-import type { ClusterApis } from './api_servers/apis.ts';
-import { createSealer } from './audit_log/chain.ts';
-import type { AdministrationCommand } from './audit_log/events.ts';
-import { startDeletions } from './bound_tokens/deletions.ts';
-import type { Config } from './config/settings.ts';
-import { declareAllOver } from './sessions/all_over.ts';
-import { countOverdue } from './sessions/bound_secrets.ts';
-import { Touches } from './sessions/touches.ts';
-import { bearWitness } from './store/guard.ts';
-import { Witness } from './store/witness.ts';
-import { formatTime } from './text/rfc3339.ts';
 
 export interface Around {
   /** The machine's: it is what is accepted. */

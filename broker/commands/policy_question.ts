@@ -2,15 +2,15 @@
 // and webhook, so that the answer is theirs.
 
 import { isIP } from 'node:net';
-import { CurfewError } from '../shared/errors.ts';
-import { type ResolvedLimits, type Target, withYields } from '../shared/policy.ts';
-import type { Seconds } from '../shared/time.ts';
-import { groupsTighten, targetLimits } from './config/clusters.ts';
-import type { Cluster, Config } from './config/settings.ts';
-import { admits } from './policy/groups.ts';
-import { resolveTarget, ruleFacts, type Unresolved } from './policy/target.ts';
-import type { RuleFacts } from './rules/facts.ts';
-import { parseTime } from './text/rfc3339.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { type ResolvedLimits, type Target, withYields } from '../../shared/policy.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { groupsTighten, targetLimits } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
+import { admits } from '../policy/groups.ts';
+import { resolveTarget, ruleFacts, type Unresolved } from '../policy/target.ts';
+import type { RuleFacts } from '../rules/facts.ts';
+import { parseTime } from '../text/rfc3339.ts';
 
 /** Names as the IdP gives them. */
 export interface Question {

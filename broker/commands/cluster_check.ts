@@ -8,9 +8,9 @@ import type { ClusterApi } from '../api_servers/api.ts';
 import type { ClusterApis } from '../api_servers/apis.ts';
 import type { Right } from '../api_servers/objects.ts';
 import type { Cluster, ServiceAccountMapping } from '../config/settings.ts';
-import { error, type Finding, note, ok, warning } from '../finding.ts';
 import { NO_CREDENTIALS, policiesOf } from '../layers/admission_policy.ts';
 import { rightsOf } from '../layers/manifests.ts';
+import { error, type Finding, note, ok, warning } from './finding.ts';
 import { impersonators, strongerBeside } from './privileges.ts';
 
 /** Of several, named in one line. */

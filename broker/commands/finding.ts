@@ -1,6 +1,6 @@
 // One line of what `check` says. Shape and makers only.
 
-import type { Code } from '../shared/errors.ts';
+import type { Code } from '../../shared/errors.ts';
 
 export interface Finding {
   readonly level: 'ok' | 'note' | 'warning' | 'error';

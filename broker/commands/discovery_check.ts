@@ -4,9 +4,9 @@
 import { revalidates } from '../config/clusters.ts';
 import type { Config } from '../config/settings.ts';
 import { SIGNING_ALGS } from '../config/values.ts';
-import { error, type Finding, ok, warning } from '../finding.ts';
 import { isName } from '../text/names.ts';
-import type { Discovery } from './discovery.ts';
+import type { Discovery } from '../upstream/discovery.ts';
+import { error, type Finding, ok, warning } from './finding.ts';
 
 type Check = (config: Config, discovery: Discovery) => Finding[];
 
