@@ -16,20 +16,13 @@ import {
 import { type PrivateJwk, prove } from './dpop.ts';
 import type { Host } from './host.ts';
 import { ANSWER, type HttpAnswer, HttpFault, hintOf, type Send } from './http.ts';
-import { oneLine } from './one_line.ts';
+import { oneLine } from './warm/one_line.ts';
+import type { Endpoints } from './warm/session_record.ts';
 
 /** Milliseconds for one request with all its repetitions. */
 const WHOLE = 9_000;
 /** Milliseconds for an end of sessions: everybody's may be many, and each is on disk before it is acknowledged. */
 const ENDING = 60_000;
-
-/** The addresses of one broker; kept with the session, so that a renewal is one round trip. */
-export interface Endpoints {
-  readonly token_endpoint: string;
-  readonly revocation_endpoint: string;
-  /** Absent in the record of an earlier version. */
-  readonly sessions_endpoint?: string | undefined;
-}
 
 /** The broker's answer. `asked_at` is our clock before the request: nothing in the answer is younger. */
 export type Answer =

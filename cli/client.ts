@@ -7,12 +7,12 @@ import { type Cache, openCache } from './cache/cache.ts';
 import { readConfig } from './config.ts';
 import type { Host } from './host.ts';
 import { createSend, type Send } from './http.ts';
-import { oneLine } from './one_line.ts';
 import { stateDirectoryOf } from './record.ts';
-import type { AskedBroker } from './refusal.ts';
 import { createSecrets, type Secrets } from './secrets/secrets.ts';
-import { isDefault } from './settings.ts';
 import { type Trusted, trust } from './trust.ts';
+import { oneLine } from './warm/one_line.ts';
+import type { AskedBroker } from './warm/refusal.ts';
+import { isDefault } from './warm/settings.ts';
 
 export interface Client extends AskedBroker {
   readonly host: Host;

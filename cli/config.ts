@@ -3,11 +3,11 @@
 import { existsSync } from 'node:fs';
 import { CurfewError } from '../shared/errors.ts';
 import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
-import { namedFolders, usualDirectory } from './folders.ts';
 import { configDirectoryOf, type Host } from './host.ts';
-import { brokerKey } from './paths.ts';
 import { faultOfPlace } from './place.ts';
-import { type Config, readSettings } from './settings.ts';
+import { namedFolders, usualDirectory } from './warm/folders.ts';
+import { brokerKey } from './warm/paths.ts';
+import { type Config, readSettings } from './warm/settings.ts';
 
 /**
  * Reads the settings, which say whom kubectl's calls trust: where others could put their own in place of them, none are believed.

@@ -2,18 +2,18 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import { over, plus } from '../shared/time.ts';
-import type { GetTokenArguments } from './arguments.ts';
-import type { Entry, Key } from './cache/entry.ts';
 import { type Client, createClient } from './client.ts';
-import { type ExecInfo, parseExecInfo, printCredential } from './exec_info.ts';
 import { makeFile } from './files.ts';
 import type { Host } from './host.ts';
-import { expirationOf, judge } from './judge.ts';
 import { refreshLauncher } from './launcher.ts';
-import { isTaken } from './machine.ts';
-import { asError } from './refusal.ts';
 import { renew } from './renew.ts';
-import { sayWarning, warningDue } from './warning.ts';
+import type { GetTokenArguments } from './warm/arguments.ts';
+import type { Entry, Key } from './warm/entry.ts';
+import { type ExecInfo, parseExecInfo, printCredential } from './warm/exec_info.ts';
+import { expirationOf, judge } from './warm/judge.ts';
+import { isTaken } from './warm/machine.ts';
+import { asError } from './warm/refusal.ts';
+import { sayWarning, warningDue } from './warm/warning.ts';
 
 /** As often as it is stopped between its decision and its answer. */
 const MOST_TRIES = 3;

@@ -1,11 +1,11 @@
 // What the machine gives to the program, made in main.ts and passed on: clock, randomness, environment, the two outputs.
 
 import { CurfewError } from '../shared/errors.ts';
-import type { Clock, Seconds } from '../shared/time.ts';
-import { configDirectory } from './folders.ts';
-import type { Environment, Files, TerminalState, UserId } from './machine.ts';
+import type { Clock } from '../shared/time.ts';
 import type { StrangeHome } from './own_home.ts';
-import { cacheDirectory } from './paths.ts';
+import { configDirectory } from './warm/folders.ts';
+import type { Environment, Files, TerminalState, UserId } from './warm/machine.ts';
+import { cacheDirectory } from './warm/paths.ts';
 
 export interface Host {
   readonly now: Clock;
@@ -63,13 +63,4 @@ function lost(name: string): never {
   throw new CurfewError('configuration', `neither ${name} nor HOME is an absolute path`, {
     hint: `set HOME, or ${name}`,
   });
-}
-
-/** An instant of our clock as a person reads it: `14:05`, with the date when it is another day's. */
-export function sayInstant(instant: Seconds, now: Seconds): string {
-  const [then, today] = [new Date(instant * 1000), new Date(now * 1000)];
-  const two = (part: number) => String(part).padStart(2, '0');
-  const time = `${two(then.getHours())}:${two(then.getMinutes())}`;
-  if (then.toDateString() === today.toDateString()) return time;
-  return `${then.getFullYear()}-${two(then.getMonth() + 1)}-${two(then.getDate())} ${time}`;
 }

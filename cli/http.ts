@@ -10,7 +10,7 @@ import { readCertificates } from './certificates.ts';
 import { codeOf } from './files.ts';
 import type { Host } from './host.ts';
 import { type ProxyServer, proxyFor } from './proxy.ts';
-import { userAgent } from './version.ts';
+import { userAgent } from './warm/version.ts';
 
 /** Deadlines in milliseconds: for a connection, and for the whole answer. */
 const CONNECT = 3_000;

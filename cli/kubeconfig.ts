@@ -22,7 +22,7 @@ import { CurfewError } from '../shared/errors.ts';
 import { codeOf, removeFile, writeBeside, writeWhole } from './files.ts';
 import type { Host } from './host.ts';
 import { KubeconfigText, TextFault } from './kubeconfig_text.ts';
-import { beneathHome } from './paths.ts';
+import { beneathHome } from './warm/paths.ts';
 
 /** How long kubectl's own lock is waited for, in milliseconds. */
 const LONGEST_WAIT = 5_000;

@@ -4,8 +4,8 @@
 import { formatDuration } from '../shared/duration.ts';
 import type { Seconds } from '../shared/time.ts';
 import type { MetadataCluster } from '../shared/wire.ts';
-import { printExecInfo } from './exec_info.ts';
 import type { KubeconfigText, List } from './kubeconfig_text.ts';
+import { printExecInfo } from './warm/exec_info.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 

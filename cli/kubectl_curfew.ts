@@ -4,8 +4,8 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { EXIT } from '../shared/errors.ts';
 import { fromMilliseconds, over } from '../shared/time.ts';
-import { answer } from './answer.ts';
 import { callerOf, nodeFiles, writeNote } from './node_files.ts';
+import { answer } from './warm/answer.ts';
 
 /** All of it or an error: a pipe may take less than it is given, or be full for a moment. */
 function write(fd: number, text: string): void {

@@ -4,7 +4,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { CurfewError } from '../shared/errors.ts';
 import { makePrivateDirectory } from './files.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
-import { fileName } from './paths.ts';
+import { fileName } from './warm/paths.ts';
 
 /** Milliseconds between two looks. */
 const FIRST_LOOK = 20;

@@ -7,17 +7,17 @@ import { userInfo } from 'node:os';
 import { isatty } from 'node:tty';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
-import { parseGetToken } from './arguments.ts';
 import { getToken } from './get_token.ts';
 import type { Host } from './host.ts';
-import type { TerminalState } from './machine.ts';
 import { callerOf, nodeFiles, writeNote } from './node_files.ts';
 import { ownEnvironment } from './own_home.ts';
-import { cacheDirectory } from './paths.ts';
-import { sayError } from './refusal.ts';
-import { repeated } from './repeated.ts';
 import { terminalOf } from './terminal.ts';
 import { terminalState } from './terminal_state.ts';
+import { parseGetToken } from './warm/arguments.ts';
+import type { TerminalState } from './warm/machine.ts';
+import { cacheDirectory } from './warm/paths.ts';
+import { sayError } from './warm/refusal.ts';
+import { repeated } from './warm/repeated.ts';
 
 export async function main(): Promise<void> {
   const words = process.argv.slice(2);

@@ -9,11 +9,11 @@ import { logoutCommand } from './commands/logout.ts';
 import { endCommand, listCommand } from './commands/sessions.ts';
 import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
-import { EXEC_VERSIONS } from './exec_info.ts';
 import { getToken } from './get_token.ts';
 import type { Host } from './host.ts';
-import { brokerKey } from './paths.ts';
-import { FLOWS } from './settings.ts';
+import { EXEC_VERSIONS } from './warm/exec_info.ts';
+import { brokerKey } from './warm/paths.ts';
+import { FLOWS } from './warm/settings.ts';
 
 const BROKER = ['--broker <url>', 'the broker; without it, the one set up last'] as const;
 const CA_FILE = ['--ca-file <file>', "PEM certificates that are trusted beside the system's"] as const;

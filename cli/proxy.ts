@@ -3,7 +3,7 @@
 
 import { BlockList, isIP } from 'node:net';
 import { CurfewError } from '../shared/errors.ts';
-import type { Environment } from './machine.ts';
+import type { Environment } from './warm/machine.ts';
 
 export interface ProxyServer {
   /** Scheme, user, host and port, for `proxyEnv` of an agent. May carry a password: never shown. */

@@ -2,12 +2,12 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { CurfewError } from '../shared/errors.ts';
-import { readOurs } from './cache/read.ts';
 import { readConfig } from './config.ts';
 import { makePrivateDirectory, removeFile, writeWhole } from './files.ts';
-import { configDirectory } from './folders.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
-import { runtimeDirectory } from './paths.ts';
+import { configDirectory } from './warm/folders.ts';
+import { runtimeDirectory } from './warm/paths.ts';
+import { readOurs } from './warm/read_cache.ts';
 import {
   parseRecord,
   printRecord,
@@ -15,7 +15,7 @@ import {
   recordFile,
   type SessionRecord,
   stateDirectory,
-} from './session_record.ts';
+} from './warm/session_record.ts';
 
 /**
  * The directory for what is remembered of logins, by `secret_storage`.

@@ -4,13 +4,9 @@ import { CurfewError, isCode } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
 import { type Refusal, TOKEN_TYPE, type TokenReply } from '../shared/wire.ts';
 import type { Answer } from './broker.ts';
-import type { Entry, Key, Remembered } from './cache/entry.ts';
 import { type Client, findCluster } from './client.ts';
-import { judge } from './judge.ts';
 import { withLock } from './lock.ts';
-import { oneLine } from './one_line.ts';
 import { readRecord, writeRecord } from './record.ts';
-import { asError } from './refusal.ts';
 import {
   askToVouch,
   dropRefresh,
@@ -22,7 +18,11 @@ import {
   refusesIdToken,
   type Vouching,
 } from './revalidation.ts';
-import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from './session_record.ts';
+import type { Entry, Key, Remembered } from './warm/entry.ts';
+import { judge } from './warm/judge.ts';
+import { oneLine } from './warm/one_line.ts';
+import { asError } from './warm/refusal.ts';
+import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from './warm/session_record.ts';
 
 export type Outcome =
   | { readonly entry: Entry; readonly refused?: undefined }
@@ -39,6 +39,7 @@ export const RENEWING = {
 const FINAL: readonly string[] = [
   ...['session_ended', 'login_too_old', 'idle_too_long', 'revalidation_due', 'acr_too_low', 'unknown_session'],
 ];
+
 /** What is so for every cluster. */
 export const OVER: readonly string[] = ['session_ended', 'unknown_session'];
 

@@ -5,13 +5,13 @@ import { decide } from '../shared/decide.ts';
 import { CurfewError } from '../shared/errors.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import { factsOf, type Refusal, type WireSession } from '../shared/wire.ts';
-import type { Entry } from './cache/entry.ts';
 import type { Client } from './client.ts';
 import { codeOf } from './files.ts';
 import { writeRecord } from './record.ts';
 import { revokeRefreshToken } from './refresh_token.ts';
 import type { Secret } from './secrets/secret.ts';
-import type { SessionRecord } from './session_record.ts';
+import type { Entry } from './warm/entry.ts';
+import type { SessionRecord } from './warm/session_record.ts';
 
 /** Milliseconds for the refresh with all that it takes: others wait for it, and no longer than 10 s for the whole renewal. */
 const REFRESHING = 5_000;

@@ -4,14 +4,14 @@
 import { CurfewError } from '../shared/errors.ts';
 import type { Refusal } from '../shared/wire.ts';
 import type { SessionRequest } from './broker.ts';
-import type { Remembered } from './cache/entry.ts';
 import type { Client } from './client.ts';
 import { forgetSession } from './commands/logout.ts';
 import { withPersonsTurn } from './login/turn.ts';
 import { readRecord } from './record.ts';
-import { asError } from './refusal.ts';
 import { asRemembered, OVER } from './renew.ts';
-import { NOT_LOGGED_IN } from './session_record.ts';
+import type { Remembered } from './warm/entry.ts';
+import { asError } from './warm/refusal.ts';
+import { NOT_LOGGED_IN } from './warm/session_record.ts';
 
 type Is<T> = (value: unknown) => value is T;
 

@@ -6,12 +6,12 @@ import { CurfewError } from '../shared/errors.ts';
 import type { Metadata } from '../shared/wire.ts';
 import { areAmong, fingerprintsOf } from './certificates.ts';
 import { readConfig, writeConfig } from './config.ts';
-import { chosenDirectory, isRunByKubectl, usualDirectory } from './folders.ts';
 import { configDirectoryOf, type Host } from './host.ts';
-import { oneLine } from './one_line.ts';
 import { faultOfPlace } from './place.ts';
-import { sayLogin } from './refusal.ts';
-import { type Config, type KnownBroker, parseBrokers } from './settings.ts';
+import { chosenDirectory, isRunByKubectl, usualDirectory } from './warm/folders.ts';
+import { oneLine } from './warm/one_line.ts';
+import { sayLogin } from './warm/refusal.ts';
+import { type Config, type KnownBroker, parseBrokers } from './warm/settings.ts';
 
 /** Bytes. */
 const LARGEST = 1024 * 1024;

@@ -5,11 +5,11 @@ import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../files.ts';
 import { cacheDirectoryOf, type Host } from '../host.ts';
-import { fileName } from '../paths.ts';
-import { WARNED } from '../warning.ts';
-import { checksum } from './checksum.ts';
-import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from './entry.ts';
-import { readEntry, readOurs } from './read.ts';
+import { checksum } from '../warm/checksum.ts';
+import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from '../warm/entry.ts';
+import { fileName } from '../warm/paths.ts';
+import { readEntry, readOurs } from '../warm/read_cache.ts';
+import { WARNED } from '../warm/warning.ts';
 
 export interface Cache {
   /** Set when the directory must not be used: everything works without it, only slower. */

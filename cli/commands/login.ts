@@ -6,10 +6,10 @@ import { chooseBroker } from '../config.ts';
 import type { Host } from '../host.ts';
 import { login } from '../login/login.ts';
 import { withPersonsTurn } from '../login/turn.ts';
-import { oneLine } from '../one_line.ts';
-import { asError } from '../refusal.ts';
 import { renew } from '../renew.ts';
-import type { Flow } from '../settings.ts';
+import { oneLine } from '../warm/one_line.ts';
+import { asError } from '../warm/refusal.ts';
+import type { Flow } from '../warm/settings.ts';
 
 export interface LoginOptions {
   readonly broker?: string;

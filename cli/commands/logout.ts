@@ -3,16 +3,17 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { between, plus } from '../../shared/time.ts';
 import type { WireSession } from '../../shared/wire.ts';
-import type { Remembered } from '../cache/entry.ts';
 import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
 import type { PrivateJwk } from '../dpop.ts';
-import { type Host, sayInstant } from '../host.ts';
+import type { Host } from '../host.ts';
 import { withLock } from '../lock.ts';
 import { listRecords, readRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
 import { type RefreshToken, revokeRefreshToken } from '../refresh_token.ts';
 import { RENEWING } from '../renew.ts';
-import type { SessionRecord } from '../session_record.ts';
+import type { Remembered } from '../warm/entry.ts';
+import { sayInstant } from '../warm/instant.ts';
+import type { SessionRecord } from '../warm/session_record.ts';
 
 export interface LogoutOptions {
   readonly broker?: string;

@@ -8,9 +8,9 @@ import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../config.ts';
 import { type EndEffect, sayEffects } from '../end_effect.ts';
 import type { Host } from '../host.ts';
-import { oneLine } from '../one_line.ts';
 import { readRecord } from '../record.ts';
 import { askAsSession } from '../session_request.ts';
+import { oneLine } from '../warm/one_line.ts';
 import { forgetSession } from './logout.ts';
 
 interface BrokerOptions {

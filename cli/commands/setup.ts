@@ -13,9 +13,9 @@ import { editKubeconfig, kubeconfigFile, kubeconfigFiles, readKubeconfig } from 
 import { addCluster, hasCluster, type PluginCall } from '../kubeconfig_entries.ts';
 import type { KubeconfigText } from '../kubeconfig_text.ts';
 import { type Launcher, writeLauncher } from '../launcher.ts';
-import { oneLine } from '../one_line.ts';
 import { rememberProbe } from '../secrets/probe.ts';
 import { brokerOf, requireByHand } from '../trust.ts';
+import { oneLine } from '../warm/one_line.ts';
 
 export interface SetupOptions {
   /** From `brokerKey`. */

@@ -11,16 +11,17 @@ import { type Credential, factsOf, type WireSession } from '../../shared/wire.ts
 import { createClient } from '../client.ts';
 import { readConfig } from '../config.ts';
 import { sayWithin } from '../end_effect.ts';
-import { type Host, sayInstant } from '../host.ts';
+import type { Host } from '../host.ts';
 import { readKubeconfig } from '../kubeconfig.ts';
-import { oneLine } from '../one_line.ts';
-import { sayPrompt } from '../prompt.ts';
 import { listRecords } from '../record.ts';
 import { hasKeychain } from '../secrets/keychain.ts';
 import { rememberedFault } from '../secrets/probe.ts';
 import { fileOf } from '../secrets/secrets.ts';
-import type { Place, SessionRecord } from '../session_record.ts';
-import { type Strikes, strikesOf } from '../strikes.ts';
+import { sayInstant } from '../warm/instant.ts';
+import { oneLine } from '../warm/one_line.ts';
+import { sayPrompt } from '../warm/prompt.ts';
+import type { Place, SessionRecord } from '../warm/session_record.ts';
+import { type Strikes, strikesOf } from '../warm/strikes.ts';
 
 /** Milliseconds: the limits of clusters are worth asking for, but not worth waiting for. */
 const DEADLINE = 2_000;

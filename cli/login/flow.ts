@@ -1,7 +1,7 @@
 // Which way a login goes where nobody said: by what this terminal can do.
 
-import type { Environment } from '../machine.ts';
-import type { Flow } from '../settings.ts';
+import type { Environment } from '../warm/machine.ts';
+import type { Flow } from '../warm/settings.ts';
 
 export interface Surroundings {
   readonly env: Environment;

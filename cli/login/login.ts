@@ -11,18 +11,18 @@ import {
   type WireSession,
 } from '../../shared/wire.ts';
 import type { Answer } from '../broker.ts';
-import type { Entry, Key, Remembered } from '../cache/entry.ts';
 import { type Client, findCluster } from '../client.ts';
 import { commit, generateKey, type PrivateJwk } from '../dpop.ts';
 import { codeOf } from '../files.ts';
 import { withLock } from '../lock.ts';
-import { oneLine } from '../one_line.ts';
 import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
 import { isOffline, type RefreshToken, refreshTokenOf, revokeRefreshToken, shareSession } from '../refresh_token.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';
-import type { Place } from '../session_record.ts';
-import { sayUntil } from '../strikes.ts';
 import { rememberBroker, requireIdentityProvider } from '../trust.ts';
+import type { Entry, Key, Remembered } from '../warm/entry.ts';
+import { oneLine } from '../warm/one_line.ts';
+import type { Place } from '../warm/session_record.ts';
+import { sayUntil } from '../warm/strikes.ts';
 import { LOOK, sentence } from './browser.ts';
 import { discover } from './identity_provider.ts';
 import { openWay } from './open_way.ts';

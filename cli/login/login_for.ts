@@ -4,14 +4,14 @@ import { CurfewError, isCode } from '../../shared/errors.ts';
 import { needsNewLogin } from '../../shared/session.ts';
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isEndReason, isObject } from '../../shared/wire.ts';
-import type { Entry, Key, Remembered } from '../cache/entry.ts';
-import { readOurs } from '../cache/read.ts';
 import type { Client } from '../client.ts';
 import { writeWhole } from '../files.ts';
 import type { Host } from '../host.ts';
-import { fileName } from '../paths.ts';
-import { asError } from '../refusal.ts';
 import { outcomeInCache, renew } from '../renew.ts';
+import type { Entry, Key, Remembered } from '../warm/entry.ts';
+import { fileName } from '../warm/paths.ts';
+import { readOurs } from '../warm/read_cache.ts';
+import { asError } from '../warm/refusal.ts';
 import { login } from './login.ts';
 import { withTurn } from './turn.ts';
 

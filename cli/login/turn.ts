@@ -4,12 +4,12 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { isSeconds, over, plus, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { readOurs } from '../cache/read.ts';
 import type { Client } from '../client.ts';
 import { removeFile, writeWhole } from '../files.ts';
 import type { Host } from '../host.ts';
 import { withLock } from '../lock.ts';
-import { fileName } from '../paths.ts';
+import { fileName } from '../warm/paths.ts';
+import { readOurs } from '../warm/read_cache.ts';
 import { LOGIN_DEADLINE } from './way.ts';
 
 /** How long a call waits for another's login: its deadline, and the time for what comes around it. */

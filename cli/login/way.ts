@@ -1,7 +1,7 @@
 // How a person reaches the identity provider: what every way is asked for, and what it brings back.
 
 import type { Seconds } from '../../shared/time.ts';
-import type { Flow } from '../settings.ts';
+import type { Flow } from '../warm/settings.ts';
 
 /** Milliseconds that a person has. */
 export const LOGIN_DEADLINE = 180_000;

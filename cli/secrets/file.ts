@@ -1,10 +1,10 @@
 // Secrets in a 0600 file: beneath the settings where there is no keychain, or beneath what ends with the login session.
 // No encryption whose key would lie beside it.
 
-import { readOurs } from '../cache/read.ts';
 import { codeOf, makePrivateDirectory, removeFile, writeWhole } from '../files.ts';
 import type { Host } from '../host.ts';
-import { fileName } from '../paths.ts';
+import { fileName } from '../warm/paths.ts';
+import { readOurs } from '../warm/read_cache.ts';
 import { parseSecret, printSecret, SecretFault, type SecretStore } from './secret.ts';
 
 export function secretFile(directory: string, broker: string): string {

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { isObject } from '../../shared/wire.ts';
 import { configDirectoryOf, type Host } from '../host.ts';
-import { beneathHome } from '../paths.ts';
+import { beneathHome } from '../warm/paths.ts';
 import { parseSecret, printSecret, type Secret, SecretFault, type SecretStore } from './secret.ts';
 
 /** Milliseconds: no keychain that a person can use takes longer. */

@@ -1,11 +1,11 @@
 // Chooses where secrets are kept: as `secret_storage` says, or the OS keychain, else a file; and says so once.
 
 import { existsSync } from 'node:fs';
-import { configDirectory } from '../folders.ts';
 import type { Host } from '../host.ts';
-import { runtimeDirectory } from '../paths.ts';
-import type { Place } from '../session_record.ts';
-import type { SecretStorage } from '../settings.ts';
+import { configDirectory } from '../warm/folders.ts';
+import { runtimeDirectory } from '../warm/paths.ts';
+import type { Place } from '../warm/session_record.ts';
+import type { SecretStorage } from '../warm/settings.ts';
 import { createSecretFile, secretFile } from './file.ts';
 import { createKeychain, hasKeychain } from './keychain.ts';
 import { rememberedFault, rememberProbe } from './probe.ts';

@@ -3,7 +3,7 @@
 import { statSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import path from 'node:path';
-import { brokerKey } from '../../cli/paths.ts';
+import { brokerKey } from '../../cli/warm/paths.ts';
 import { buildPeak } from '../native/build.ts';
 import { installNative } from '../native/launcher.ts';
 import { run } from '../support/run.ts';

@@ -1,7 +1,7 @@
 // Entries of the token cache as a broker's answers give them.
 
 import fc from 'fast-check';
-import { type Entry, type Key, printEntry } from '../../cli/cache/entry.ts';
+import { type Entry, type Key, printEntry } from '../../cli/warm/entry.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 
 /** Nobody listens there. */

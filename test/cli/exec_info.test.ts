@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseExecInfo, printCredential } from '../../cli/exec_info.ts';
+import { parseExecInfo, printCredential } from '../../cli/warm/exec_info.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { installNative, nodeProgram, type Program } from '../native/launcher.ts';

@@ -5,8 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Host } from '../../cli/host.ts';
-import type { Environment } from '../../cli/machine.ts';
 import { nodeFiles } from '../../cli/node_files.ts';
+import type { Environment } from '../../cli/warm/machine.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
 
 export interface TestHost extends Host {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, it } from 'node:test';
 import fc from 'fast-check';
-import { sayInstant } from '../../cli/host.ts';
+import { sayInstant } from '../../cli/warm/instant.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 
 const before = process.env.TZ;

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { stringify } from 'yaml';
-import { ReadKubeconfig, scanKubeconfig } from '../../cli/kubeconfig_scan.ts';
 import { KubeconfigText } from '../../cli/kubeconfig_text.ts';
 import { ODD_WORDS } from './odd_words.ts';
+import { ReadKubeconfig, scanKubeconfig } from '../../cli/warm/kubeconfig_scan.ts';
 
 /** All that the prompt asks. */
 function answersOf(value: unknown, names: readonly string[]): unknown {

@@ -14,7 +14,7 @@ import {
 import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import { refreshLauncher, writeLauncher } from '../../cli/launcher.ts';
-import { VERSION } from '../../cli/version.ts';
+import { VERSION } from '../../cli/warm/version.ts';
 import { buildNative, nativeProgram, OURS } from '../native/build.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';

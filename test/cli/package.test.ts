@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { writeLauncher } from '../../cli/launcher.ts';
-import { VERSION } from '../../cli/version.ts';
+import { VERSION } from '../../cli/warm/version.ts';
 import { buildNative, OURS } from '../native/build.ts';
 import { buildBundles } from '../support/bundle.ts';
 import { run } from '../support/run.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { printEntry } from '../../cli/cache/entry.ts';
+import { printEntry } from '../../cli/warm/entry.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import { INSTANT } from '../support/local_time.ts';
 import { runInPty } from '../support/pty.ts';

@@ -16,8 +16,8 @@ import {
 import path from 'node:path';
 import { before, beforeEach, describe, it } from 'node:test';
 import { nodeFiles } from '../../cli/node_files.ts';
-import { fileName } from '../../cli/paths.ts';
-import { type Note, repeated } from '../../cli/repeated.ts';
+import { fileName } from '../../cli/warm/paths.ts';
+import { type Note, repeated } from '../../cli/warm/repeated.ts';
 import { seconds } from '../../shared/time.ts';
 import { installNative, nodeProgram, PROGRAMS } from '../native/launcher.ts';
 import { type RunResult, run } from '../support/run.ts';

@@ -11,7 +11,7 @@ import { createClient } from '../../cli/client.ts';
 import { endCommand, listCommand } from '../../cli/commands/sessions.ts';
 import { generateKey } from '../../cli/dpop.ts';
 import { listRecords, writeRecord } from '../../cli/record.ts';
-import { userAgent, VERSION } from '../../cli/version.ts';
+import { userAgent, VERSION } from '../../cli/warm/version.ts';
 import { seconds } from '../../shared/time.ts';
 import { isObject, isSessionList, type SessionInfo } from '../../shared/wire.ts';
 import { claimsOf } from '../support/holder.ts';
@@ -27,6 +27,7 @@ const logIn = async (env = {}) => {
   const { code, stderr } = await desk.curfew(['login', ...to()], env);
   assert.equal(code, 0, stderr);
 };
+
 /** The same person at another machine. */
 const elsewhere = (name: string) => ({
   CURFEW_CONFIG_DIR: `${desk.dir}/${name}/config`,
@@ -38,6 +39,7 @@ const done = ({ code, stdout, stderr }: RunResult) => {
   assert.equal(code, 0, stderr);
   return stdout;
 };
+
 async function sessions(more: readonly string[] = [], env = {}): Promise<readonly SessionInfo[]> {
   const value: unknown = JSON.parse(done(await list(['-o', 'json', ...more], env)));
   assert.ok(isSessionList(value));

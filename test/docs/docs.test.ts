@@ -5,7 +5,7 @@ import { existsSync, globSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { printAuthnConfig } from '../../broker/layers/authn_config.ts';
-import { FLOWS, OWN_SETTINGS, SECRET_STORAGES } from '../../cli/settings.ts';
+import { FLOWS, OWN_SETTINGS, SECRET_STORAGES } from '../../cli/warm/settings.ts';
 import { REASONS } from '../../shared/decide.ts';
 import { CODES, EXIT } from '../../shared/errors.ts';
 import { END_REASONS } from '../../shared/session.ts';

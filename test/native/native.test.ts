@@ -7,12 +7,12 @@ import { chmodSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } fr
 import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Answer, answer } from '../../cli/answer.ts';
-import { entryName, printEntry } from '../../cli/cache/entry.ts';
-import type { Environment } from '../../cli/machine.ts';
 import { nodeFiles } from '../../cli/node_files.ts';
-import { fileName } from '../../cli/paths.ts';
-import { VERSION } from '../../cli/version.ts';
+import { type Answer, answer } from '../../cli/warm/answer.ts';
+import { entryName, printEntry } from '../../cli/warm/entry.ts';
+import type { Environment } from '../../cli/warm/machine.ts';
+import { fileName } from '../../cli/warm/paths.ts';
+import { VERSION } from '../../cli/warm/version.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
 import { execInfo } from '../cli/desk.ts';
 import { entryAt, KEY, mutation } from '../cli/entries.ts';

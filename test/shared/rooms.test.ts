@@ -28,7 +28,7 @@ const CLOCKS: Readonly<Record<string, string>> = {
 const DATES: Readonly<Record<string, string>> = {
   'broker/text/rfc3339.ts': 'times as people write and read them',
   'broker/rules/moment.ts': 'a CEL timestamp is a Date, and so is what a clock in a zone shows',
-  'cli/exec_info.ts': 'expirationTimestamp is RFC 3339',
+  'cli/warm/exec_info.ts': 'expirationTimestamp is RFC 3339',
   'cli/host.ts': 'a time of day as the person at the terminal reads it, in the local time zone',
 };
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { LONGEST_JWS } from '../../broker/tokens/jws.ts';
-import { LARGEST } from '../../cli/cache/entry.ts';
+import { LARGEST } from '../../cli/warm/entry.ts';
 import type { Holder } from '../support/holder.ts';
 import { askAuthentication, askAuthorization, jtiOf } from '../support/review.ts';
 import { identityProvider, startTestService, type TestService } from '../support/service.ts';

@@ -1,16 +1,16 @@
 // The segment of a shell's prompt: who, which cluster, how long still. Empty where the current context is none of ours.
 // Part of the warm path: loads nothing, asks nobody.
 
-import { decide } from '../shared/decide.ts';
-import { sayDuration } from '../shared/duration.ts';
-import { between, plus, type Seconds, seconds } from '../shared/time.ts';
-import { factsOf, type WireSession } from '../shared/wire.ts';
+import { decide } from '../../shared/decide.ts';
+import { sayDuration } from '../../shared/duration.ts';
+import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { factsOf, type WireSession } from '../../shared/wire.ts';
 import { parseGetToken } from './arguments.ts';
-import type { Key } from './cache/entry.ts';
-import { readEntry } from './cache/read.ts';
+import type { Key } from './entry.ts';
 import { ReadKubeconfig, scanKubeconfig } from './kubeconfig_scan.ts';
 import type { Machine } from './machine.ts';
 import { beneathHome, cacheDirectory } from './paths.ts';
+import { readEntry } from './read_cache.ts';
 import { recordOf, type SessionRecord } from './session_record.ts';
 import { readOrThrow } from './settings.ts';
 

@@ -1,7 +1,7 @@
 // How the plugin says that there is no credential: one error line, one hint line, an exit status. Part of the warm path.
 
-import { CurfewError, isCode, meaning } from '../shared/errors.ts';
-import type { Remembered } from './cache/entry.ts';
+import { CurfewError, isCode, meaning } from '../../shared/errors.ts';
+import type { Remembered } from './entry.ts';
 import { oneLine } from './one_line.ts';
 
 export interface AskedBroker {

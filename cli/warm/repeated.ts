@@ -1,8 +1,8 @@
 // A refusal that one caller gets several times in a row: kubectl without a discovery cache calls up to five times in one go,
 // and a person should read why once. Whatever is not plainly the same is said. Part of the warm path: loads nothing.
 
-import { faultOfDirectory, readOurs } from './cache/read.ts';
 import type { Caller, Reader } from './machine.ts';
+import { faultOfDirectory, readOurs } from './read_cache.ts';
 
 /** Milliseconds in which the same is not said again. */
 const WHILE = 2_000;

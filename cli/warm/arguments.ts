@@ -1,7 +1,7 @@
 // The arguments of get-token, as kubectl passes them on every call. Part of the warm path: loads nothing.
 
-import { parseDuration } from '../shared/duration.ts';
-import type { Key } from './cache/entry.ts';
+import { parseDuration } from '../../shared/duration.ts';
+import type { Key } from './entry.ts';
 import { brokerKey } from './paths.ts';
 
 export interface GetTokenArguments {

@@ -1,10 +1,10 @@
 // The word before a session ends: once, at a terminal, while there is time to log in without a break.
 // Part of the warm path: loads nothing.
 
-import { sayDuration } from '../shared/duration.ts';
-import { between, type Seconds, seconds } from '../shared/time.ts';
-import type { Entry } from './cache/entry.ts';
-import { sayInstant } from './host.ts';
+import { sayDuration } from '../../shared/duration.ts';
+import { between, type Seconds, seconds } from '../../shared/time.ts';
+import type { Entry } from './entry.ts';
+import { sayInstant } from './instant.ts';
 import type { Reader } from './machine.ts';
 import { fileName } from './paths.ts';
 import { type AskedBroker, sayLogin } from './refusal.ts';

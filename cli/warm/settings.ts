@@ -1,7 +1,7 @@
 // What stands in the plugin's own settings, `config.json`. Part of the warm path: loads nothing.
 
-import { isSeconds, type Seconds } from '../shared/time.ts';
-import { isObject } from '../shared/wire.ts';
+import { isSeconds, type Seconds } from '../../shared/time.ts';
+import { isObject } from '../../shared/wire.ts';
 import { configDirectory } from './folders.ts';
 import type { Environment, Reader, Stat, UserId } from './machine.ts';
 import { oneLine } from './one_line.ts';

@@ -1,11 +1,11 @@
 // What a cache entry is worth now. Pure; the engine judges, this only turns its clock to the broker's.
 // Part of the warm path: loads nothing.
 
-import { decide } from '../shared/decide.ts';
-import { sayDenial } from '../shared/messages.ts';
-import { between, earliest, isSeconds, plus, type Seconds, seconds } from '../shared/time.ts';
-import { factsOf, isObject } from '../shared/wire.ts';
-import type { Entry, Remembered } from './cache/entry.ts';
+import { decide } from '../../shared/decide.ts';
+import { sayDenial } from '../../shared/messages.ts';
+import { between, earliest, isSeconds, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { factsOf, isObject } from '../../shared/wire.ts';
+import type { Entry, Remembered } from './entry.ts';
 
 /** A token is not served in its last seconds: it has a way to go. */
 const MARGIN = 10;

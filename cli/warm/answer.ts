@@ -1,16 +1,16 @@
 // What is answered without the full program: a cached token that is still good, a refusal that is known, the prompt segment.
 // Reads files, writes none itself, loads nothing. The same in Node.js and in the small native program.
 
-import { meaning } from '../shared/errors.ts';
-import type { Seconds } from '../shared/time.ts';
+import { meaning } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
 import { parseGetToken } from './arguments.ts';
-import type { Remembered } from './cache/entry.ts';
-import { readEntry } from './cache/read.ts';
+import type { Remembered } from './entry.ts';
 import { parseExecInfo, printCredential } from './exec_info.ts';
 import { judge } from './judge.ts';
 import { isTaken, type Machine } from './machine.ts';
 import { cacheDirectory } from './paths.ts';
 import { sayPrompt } from './prompt.ts';
+import { readEntry } from './read_cache.ts';
 import { asError, sayError } from './refusal.ts';
 import { type Note, repeated } from './repeated.ts';
 import { recordOf, refusedByRecord } from './session_record.ts';

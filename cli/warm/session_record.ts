@@ -1,14 +1,13 @@
 // What is remembered of a login beside its secrets, as it stands in its file. Part of the warm path: loads nothing.
 
-import type { ResolvedLimits } from '../shared/policy.ts';
-import { isSeconds, type Seconds } from '../shared/time.ts';
-import { isObject, isResolvedLimits, isTexts, isWireSession, type WireSession } from '../shared/wire.ts';
-import type { Endpoints } from './broker.ts';
-import { isRemembered, type Remembered } from './cache/entry.ts';
-import { readOurs } from './cache/read.ts';
+import type { ResolvedLimits } from '../../shared/policy.ts';
+import { isSeconds, type Seconds } from '../../shared/time.ts';
+import { isObject, isResolvedLimits, isTexts, isWireSession, type WireSession } from '../../shared/wire.ts';
+import { isRemembered, type Remembered } from './entry.ts';
 import { configDirectory } from './folders.ts';
 import type { Environment, Reader } from './machine.ts';
 import { cacheDirectory, fileName, runtimeDirectory } from './paths.ts';
+import { readOurs } from './read_cache.ts';
 import type { Config, SecretStorage } from './settings.ts';
 
 const VERSION = 1;
@@ -124,4 +123,12 @@ function isEndpoints(value: unknown): value is Endpoints {
 
 function isPlace(value: unknown): value is Place {
   return value === 'keychain' || value === 'file' || value === 'memory';
+}
+
+/** The addresses of one broker; kept with the session, so that a renewal is one round trip. */
+export interface Endpoints {
+  readonly token_endpoint: string;
+  readonly revocation_endpoint: string;
+  /** Absent in the record of an earlier version. */
+  readonly sessions_endpoint?: string | undefined;
 }

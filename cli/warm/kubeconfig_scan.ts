@@ -2,7 +2,7 @@
 // and most people write, and JSON; what is written in any other way it leaves to a reader that knows all of YAML. Part of the
 // warm path: loads nothing.
 
-import { isObject } from '../shared/wire.ts';
+import { isObject } from '../../shared/wire.ts';
 
 type Value = string | boolean | undefined | readonly Value[] | { readonly [key: string]: Value };
 

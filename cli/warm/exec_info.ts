@@ -1,8 +1,8 @@
 // The exec plugin's two ends (client.authentication.k8s.io): what kubectl says, and what it reads. Loads nothing.
 
-import { CurfewError } from '../shared/errors.ts';
-import type { Seconds } from '../shared/time.ts';
-import { isObject } from '../shared/wire.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { isObject } from '../../shared/wire.ts';
 
 /** Of client.authentication.k8s.io. */
 export const EXEC_VERSIONS = ['v1', 'v1beta1'] as const;

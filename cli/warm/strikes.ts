@@ -1,10 +1,10 @@
 // When the limits of a session strike, told to a person. Only for words: what is allowed, the engine decides.
 
-import { sayDuration } from '../shared/duration.ts';
-import type { WholeLimits } from '../shared/limits.ts';
-import { between, earliest, plus, type Seconds, seconds } from '../shared/time.ts';
-import type { WireSession } from '../shared/wire.ts';
-import { sayInstant } from './host.ts';
+import { sayDuration } from '../../shared/duration.ts';
+import type { WholeLimits } from '../../shared/limits.ts';
+import { between, earliest, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { WireSession } from '../../shared/wire.ts';
+import { sayInstant } from './instant.ts';
 
 /** Instants of our clock. */
 export interface Strikes {

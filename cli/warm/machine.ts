@@ -1,6 +1,6 @@
 // What the warm path may ask of the machine, whichever program it runs in: Node.js, or the small native one. Loads nothing.
 
-import type { Seconds } from '../shared/time.ts';
+import type { Seconds } from '../../shared/time.ts';
 
 export interface Stat {
   readonly kind: 'file' | 'directory' | 'other';

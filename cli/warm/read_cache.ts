@@ -1,8 +1,8 @@
 // Reads the token cache, and trusts nothing it finds there: what is not plainly ours is a miss with a reason.
 // Part of the warm path: loads nothing.
 
-import type { Reader } from '../machine.ts';
 import { type Entry, entryName, isWhole, type Key, LARGEST, parseEntry } from './entry.ts';
+import type { Reader } from './machine.ts';
 
 /** `entry` is absent on a miss; `fault` says why when something is there that must not be used. */
 export interface Read {

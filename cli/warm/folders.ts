@@ -1,10 +1,10 @@
 // Which folder holds the settings. Whoever wrote a kubeconfig also chose the environment of what kubectl runs (`exec.env`),
 // so that alone moves nobody's trust to another folder. Part of the warm path: loads nothing.
 
-import { isObject } from '../shared/wire.ts';
-import { readOurs } from './cache/read.ts';
+import { isObject } from '../../shared/wire.ts';
 import type { Environment, Reader } from './machine.ts';
 import { absolute, beneathHome } from './paths.ts';
+import { readOurs } from './read_cache.ts';
 
 /** Whether kubectl runs this, or says so: then the environment and the arguments are the kubeconfig's author's as well. */
 export function isRunByKubectl(env: Environment): boolean {

@@ -2,8 +2,8 @@
 
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject, isWireSession, type WireSession } from '../../shared/wire.ts';
-import { fileName } from '../paths.ts';
 import { checksum } from './checksum.ts';
+import { fileName } from './paths.ts';
 
 export const VERSION = 1;
 /** The largest entry that is read: a token with its facts is a few KiB. */
