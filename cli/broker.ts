@@ -14,7 +14,7 @@ import {
   type TokenReply,
 } from '../shared/wire.ts';
 import { type PrivateJwk, prove } from './dpop.ts';
-import type { Host } from './host.ts';
+import type { Host } from './host/host.ts';
 import { ANSWER, type HttpAnswer, HttpFault, hintOf, type Send } from './http.ts';
 import { oneLine } from './warm/one_line.ts';
 import type { Endpoints } from './warm/session_record.ts';

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { CurfewError } from '../shared/errors.ts';
-import { nodeFiles } from './node_files.ts';
+import { nodeFiles } from './host/node_files.ts';
 
 /** Bytes: many times all roots of a system. */
 const LARGEST = 4 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 import { createHash, createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
 import { isObject } from '../shared/wire.ts';
-import type { Host } from './host.ts';
+import type { Host } from './host/host.ts';
 
 /** A private P-256 key as it is kept in the keychain. */
 export interface PrivateJwk {

@@ -3,9 +3,9 @@
 import { CurfewError } from '../shared/errors.ts';
 import { over, plus } from '../shared/time.ts';
 import { type Client, createClient } from './client.ts';
-import { makeFile } from './files.ts';
-import type { Host } from './host.ts';
-import { refreshLauncher } from './launcher.ts';
+import { makeFile } from './host/files.ts';
+import type { Host } from './host/host.ts';
+import { refreshLauncher } from './host/launcher.ts';
 import { renew } from './renew.ts';
 import type { GetTokenArguments } from './warm/arguments.ts';
 import type { Entry, Key } from './warm/entry.ts';

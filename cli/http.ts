@@ -7,8 +7,8 @@ import tls from 'node:tls';
 import { isLoopback } from '../shared/origin.ts';
 import { certificateFault, UNKNOWN_ISSUER } from './certificate_fault.ts';
 import { readCertificates } from './certificates.ts';
-import { codeOf } from './files.ts';
-import type { Host } from './host.ts';
+import { codeOf } from './host/files.ts';
+import type { Host } from './host/host.ts';
 import { type ProxyServer, proxyFor } from './proxy.ts';
 import { userAgent } from './warm/version.ts';
 

@@ -19,8 +19,8 @@ import {
 } from 'node:fs';
 import { delimiter, dirname, resolve } from 'node:path';
 import { CurfewError } from '../shared/errors.ts';
-import { codeOf, removeFile, writeBeside, writeWhole } from './files.ts';
-import type { Host } from './host.ts';
+import { codeOf, removeFile, writeBeside, writeWhole } from './host/files.ts';
+import type { Host } from './host/host.ts';
 import { KubeconfigText, TextFault } from './kubeconfig_text.ts';
 import { beneathHome } from './warm/paths.ts';
 

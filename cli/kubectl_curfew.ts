@@ -4,7 +4,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { EXIT } from '../shared/errors.ts';
 import { fromMilliseconds, over } from '../shared/time.ts';
-import { callerOf, nodeFiles, writeNote } from './node_files.ts';
+import { callerOf, nodeFiles, writeNote } from './host/node_files.ts';
 import { answer } from './warm/answer.ts';
 
 /** All of it or an error: a pipe may take less than it is given, or be full for a moment. */

@@ -10,7 +10,7 @@ import { endCommand, listCommand } from './commands/sessions.ts';
 import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
 import { getToken } from './get_token.ts';
-import type { Host } from './host.ts';
+import type { Host } from './host/host.ts';
 import { EXEC_VERSIONS } from './warm/exec_info.ts';
 import { brokerKey } from './warm/paths.ts';
 import { FLOWS } from './warm/settings.ts';

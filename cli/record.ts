@@ -2,9 +2,9 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { CurfewError } from '../shared/errors.ts';
-import { readConfig } from './config.ts';
-import { makePrivateDirectory, removeFile, writeWhole } from './files.ts';
-import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
+import { readConfig } from './host/config.ts';
+import { makePrivateDirectory, removeFile, writeWhole } from './host/files.ts';
+import { cacheDirectoryOf, configDirectoryOf, type Host } from './host/host.ts';
 import { configDirectory } from './warm/folders.ts';
 import { runtimeDirectory } from './warm/paths.ts';
 import { readOurs } from './warm/read_cache.ts';

@@ -5,7 +5,7 @@ import type { Seconds } from '../shared/time.ts';
 import { type Refusal, TOKEN_TYPE, type TokenReply } from '../shared/wire.ts';
 import type { Answer } from './broker.ts';
 import { type Client, findCluster } from './client.ts';
-import { withLock } from './lock.ts';
+import { withLock } from './host/lock.ts';
 import { readRecord, writeRecord } from './record.ts';
 import {
   askToVouch,

@@ -6,7 +6,7 @@ import { CurfewError } from '../shared/errors.ts';
 import { between, plus, type Seconds, seconds } from '../shared/time.ts';
 import { factsOf, type Refusal, type WireSession } from '../shared/wire.ts';
 import type { Client } from './client.ts';
-import { codeOf } from './files.ts';
+import { codeOf } from './host/files.ts';
 import { writeRecord } from './record.ts';
 import { revokeRefreshToken } from './refresh_token.ts';
 import type { Secret } from './secrets/secret.ts';

@@ -3,8 +3,8 @@
 import { readdirSync } from 'node:fs';
 import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../files.ts';
-import { cacheDirectoryOf, type Host } from '../host.ts';
+import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../host/files.ts';
+import { cacheDirectoryOf, type Host } from '../host/host.ts';
 import { checksum } from '../warm/checksum.ts';
 import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from '../warm/entry.ts';
 import { fileName } from '../warm/paths.ts';

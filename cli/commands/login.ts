@@ -2,8 +2,8 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { type Client, createClient } from '../client.ts';
-import { chooseBroker } from '../config.ts';
-import type { Host } from '../host.ts';
+import { chooseBroker } from '../host/config.ts';
+import type { Host } from '../host/host.ts';
 import { login } from '../login/login.ts';
 import { withPersonsTurn } from '../login/turn.ts';
 import { renew } from '../renew.ts';

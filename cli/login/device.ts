@@ -3,8 +3,8 @@
 import { renderUnicodeCompact } from 'uqr';
 import { CurfewError } from '../../shared/errors.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
-import type { Host } from '../host.ts';
-import { isUnicode, whileWaiting } from '../waiting.ts';
+import type { Host } from '../host/host.ts';
+import { isUnicode, whileWaiting } from '../host/waiting.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { IdentityProvider } from './identity_provider.ts';
 import { LOGIN_DEADLINE, type Way } from './way.ts';

@@ -5,7 +5,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CurfewError } from '../../shared/errors.ts';
-import { codeOf } from '../files.ts';
+import { codeOf } from '../host/files.ts';
 
 export const PATH = '/callback';
 /** Milliseconds: for a stray connection to say something, and for the last page to get out. */

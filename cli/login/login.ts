@@ -13,8 +13,8 @@ import {
 import type { Answer } from '../broker.ts';
 import { type Client, findCluster } from '../client.ts';
 import { commit, generateKey, type PrivateJwk } from '../dpop.ts';
-import { codeOf } from '../files.ts';
-import { withLock } from '../lock.ts';
+import { codeOf } from '../host/files.ts';
+import { withLock } from '../host/lock.ts';
 import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
 import { isOffline, type RefreshToken, refreshTokenOf, revokeRefreshToken, shareSession } from '../refresh_token.ts';
 import { asRemembered, entryOf, RENEWING } from '../renew.ts';

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import type { Host } from '../host.ts';
+import type { Host } from '../host/host.ts';
 import { windowsOpener } from './flow.ts';
 
 /** Milliseconds after which a command that still runs, or has ended well, is taken to have opened a browser. */

@@ -1,8 +1,8 @@
 // Secrets in a 0600 file: beneath the settings where there is no keychain, or beneath what ends with the login session.
 // No encryption whose key would lie beside it.
 
-import { codeOf, makePrivateDirectory, removeFile, writeWhole } from '../files.ts';
-import type { Host } from '../host.ts';
+import { codeOf, makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
+import type { Host } from '../host/host.ts';
 import { fileName } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
 import { parseSecret, printSecret, SecretFault, type SecretStore } from './secret.ts';

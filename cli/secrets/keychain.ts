@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { isObject } from '../../shared/wire.ts';
-import { configDirectoryOf, type Host } from '../host.ts';
+import { configDirectoryOf, type Host } from '../host/host.ts';
 import { beneathHome } from '../warm/paths.ts';
 import { parseSecret, printSecret, type Secret, SecretFault, type SecretStore } from './secret.ts';
 

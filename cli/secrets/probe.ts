@@ -2,8 +2,8 @@
 
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { makePrivateDirectory, removeFile, writeWhole } from '../files.ts';
-import { configDirectoryOf, type Host } from '../host.ts';
+import { makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
+import { configDirectoryOf, type Host } from '../host/host.ts';
 import { readOurs } from '../warm/read_cache.ts';
 
 /** Seconds after which a keychain that failed is tried again: it may only have been locked. */

@@ -1,7 +1,7 @@
 // Chooses where secrets are kept: as `secret_storage` says, or the OS keychain, else a file; and says so once.
 
 import { existsSync } from 'node:fs';
-import type { Host } from '../host.ts';
+import type { Host } from '../host/host.ts';
 import { configDirectory } from '../warm/folders.ts';
 import { runtimeDirectory } from '../warm/paths.ts';
 import type { Place } from '../warm/session_record.ts';

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { signToken } from '../../broker/tokens/mint.ts';
 import { openCache } from '../../cli/cache/cache.ts';
-import { nodeFiles } from '../../cli/node_files.ts';
+import { nodeFiles } from '../../cli/host/node_files.ts';
 import type { Key } from '../../cli/warm/entry.ts';
 import { brokerKey } from '../../cli/warm/paths.ts';
 import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';

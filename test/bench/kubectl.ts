@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { quote } from '../../cli/launcher.ts';
+import { quote } from '../../cli/host/launcher.ts';
 import { buildBundles } from '../support/bundle.ts';
 import type { Bench, Settings } from './figure.ts';
 import { type Command, compare } from './pairs.ts';

@@ -19,7 +19,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import fc from 'fast-check';
-import { nodeFiles } from '../../cli/node_files.ts';
+import { nodeFiles } from '../../cli/host/node_files.ts';
 import { entryName, parseEntry, printEntry } from '../../cli/warm/entry.ts';
 import { parseExecInfo, printCredential } from '../../cli/warm/exec_info.ts';
 import { judge } from '../../cli/warm/judge.ts';

@@ -3,8 +3,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { openCache } from '../../cli/cache/cache.ts';
-import type { Host } from '../../cli/host.ts';
-import { nodeFiles } from '../../cli/node_files.ts';
+import type { Host } from '../../cli/host/host.ts';
+import { nodeFiles } from '../../cli/host/node_files.ts';
 import { seconds } from '../../shared/time.ts';
 import { entryAt } from './entries.ts';
 import { NO_TERMINAL } from './host.ts';

@@ -6,8 +6,8 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openCache } from '../../cli/cache/cache.ts';
-import { writeConfig } from '../../cli/config.ts';
 import { getToken } from '../../cli/get_token.ts';
+import { writeConfig } from '../../cli/host/config.ts';
 import { entryName, printEntry } from '../../cli/warm/entry.ts';
 import { seconds } from '../../shared/time.ts';
 import { installNative, nodeProgram, PROGRAMS } from '../native/launcher.ts';

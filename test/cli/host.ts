@@ -4,8 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Host } from '../../cli/host.ts';
-import { nodeFiles } from '../../cli/node_files.ts';
+import type { Host } from '../../cli/host/host.ts';
+import { nodeFiles } from '../../cli/host/node_files.ts';
 import type { Environment } from '../../cli/warm/machine.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
 

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { before, describe, it } from 'node:test';
-import { refreshLauncher, writeLauncher } from '../../cli/launcher.ts';
+import { refreshLauncher, writeLauncher } from '../../cli/host/launcher.ts';
 import { VERSION } from '../../cli/warm/version.ts';
 import { buildNative, nativeProgram, OURS } from '../native/build.ts';
 import { buildBundles } from '../support/bundle.ts';

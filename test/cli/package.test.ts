@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { writeLauncher } from '../../cli/launcher.ts';
+import { writeLauncher } from '../../cli/host/launcher.ts';
 import { VERSION } from '../../cli/warm/version.ts';
 import { buildNative, OURS } from '../native/build.ts';
 import { buildBundles } from '../support/bundle.ts';

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { before, beforeEach, describe, it } from 'node:test';
-import { nodeFiles } from '../../cli/node_files.ts';
+import { nodeFiles } from '../../cli/host/node_files.ts';
 import { fileName } from '../../cli/warm/paths.ts';
 import { type Note, repeated } from '../../cli/warm/repeated.ts';
 import { seconds } from '../../shared/time.ts';

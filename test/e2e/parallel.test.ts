@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { quote } from '../../cli/launcher.ts';
+import { quote } from '../../cli/host/launcher.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import type { Person } from '../support/person.ts';
 import { runInPty } from '../support/pty.ts';
@@ -23,6 +23,7 @@ before(async () => {
   };
   world = await startWorld({ policy, kwok: false });
 });
+
 /** As nobody who ever logged in here: a logout would have the next login come in person. */
 const forget = () => {
   world.idp.setAuthTimeOffset(null, 0);

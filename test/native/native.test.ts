@@ -7,7 +7,7 @@ import { chmodSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } fr
 import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { nodeFiles } from '../../cli/node_files.ts';
+import { nodeFiles } from '../../cli/host/node_files.ts';
 import { type Answer, answer } from '../../cli/warm/answer.ts';
 import { entryName, printEntry } from '../../cli/warm/entry.ts';
 import type { Environment } from '../../cli/warm/machine.ts';

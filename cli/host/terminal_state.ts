@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, fstatSync, statSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import type { TerminalState } from './warm/machine.ts';
+import type { TerminalState } from '../warm/machine.ts';
 
 /** Milliseconds; it only reads a setting. */
 const STTY = 2_000;

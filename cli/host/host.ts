@@ -1,11 +1,11 @@
 // What the machine gives to the program, made in main.ts and passed on: clock, randomness, environment, the two outputs.
 
-import { CurfewError } from '../shared/errors.ts';
-import type { Clock } from '../shared/time.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Clock } from '../../shared/time.ts';
+import { configDirectory } from '../warm/folders.ts';
+import type { Environment, Files, TerminalState, UserId } from '../warm/machine.ts';
+import { cacheDirectory } from '../warm/paths.ts';
 import type { StrangeHome } from './own_home.ts';
-import { configDirectory } from './warm/folders.ts';
-import type { Environment, Files, TerminalState, UserId } from './warm/machine.ts';
-import { cacheDirectory } from './warm/paths.ts';
 
 export interface Host {
   readonly now: Clock;

@@ -1,8 +1,8 @@
 // Whose home this is. Under `sudo -E`, or with another's HOME, the environment leads into somebody else's folders: there
 // nothing is read or written, as what we made would be ours and no longer theirs.
 
-import type { Environment, Files, UserId } from './warm/machine.ts';
-import { absolute } from './warm/paths.ts';
+import type { Environment, Files, UserId } from '../warm/machine.ts';
+import { absolute } from '../warm/paths.ts';
 
 export interface StrangeHome {
   readonly home: string;

@@ -1,10 +1,10 @@
 // One process at a time for one thing: a lock that the kernel frees with its holder, however that ended.
 
 import type { DatabaseSync } from 'node:sqlite';
-import { CurfewError } from '../shared/errors.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { fileName } from '../warm/paths.ts';
 import { makePrivateDirectory } from './files.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
-import { fileName } from './warm/paths.ts';
 
 /** Milliseconds between two looks. */
 const FIRST_LOOK = 20;

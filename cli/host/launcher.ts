@@ -3,12 +3,12 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { CurfewError, EXIT } from '../shared/errors.ts';
+import { CurfewError, EXIT } from '../../shared/errors.ts';
+import { readOurs } from '../warm/read_cache.ts';
+import { VERSION } from '../warm/version.ts';
 import { requireOwnPlace } from './config.ts';
 import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
 import { configDirectoryOf, type Host } from './host.ts';
-import { readOurs } from './warm/read_cache.ts';
-import { VERSION } from './warm/version.ts';
 
 /** Milliseconds for the native program to say its version. */
 const LONGEST = 5_000;

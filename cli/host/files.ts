@@ -15,9 +15,9 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { faultOfDirectory } from '../warm/read_cache.ts';
 import type { Host } from './host.ts';
 import { isRootUnseen } from './place.ts';
-import { faultOfDirectory } from './warm/read_cache.ts';
 
 /** A temporary file this old was left by a process that was killed, in milliseconds. */
 const LEFT_OVER = 60_000;

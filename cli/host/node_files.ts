@@ -14,9 +14,9 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { checksum } from './warm/checksum.ts';
-import type { Caller, Files, Opened, Stat } from './warm/machine.ts';
-import type { Note } from './warm/repeated.ts';
+import { checksum } from '../warm/checksum.ts';
+import type { Caller, Files, Opened, Stat } from '../warm/machine.ts';
+import type { Note } from '../warm/repeated.ts';
 
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 const O_NONBLOCK = constants.O_NONBLOCK ?? 0;

@@ -1,13 +1,13 @@
 // The plugin's own settings, written by `setup`: the brokers by URL, and which one is meant without a word.
 
 import { existsSync } from 'node:fs';
-import { CurfewError } from '../shared/errors.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { namedFolders, usualDirectory } from '../warm/folders.ts';
+import { brokerKey } from '../warm/paths.ts';
+import { type Config, readSettings } from '../warm/settings.ts';
 import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
 import { configDirectoryOf, type Host } from './host.ts';
 import { faultOfPlace } from './place.ts';
-import { namedFolders, usualDirectory } from './warm/folders.ts';
-import { brokerKey } from './warm/paths.ts';
-import { type Config, readSettings } from './warm/settings.ts';
 
 /**
  * Reads the settings, which say whom kubectl's calls trust: where others could put their own in place of them, none are believed.

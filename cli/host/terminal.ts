@@ -4,8 +4,8 @@
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
+import type { Environment } from '../warm/machine.ts';
 import type { Host } from './host.ts';
-import type { Environment } from './warm/machine.ts';
 
 const ERASE = '\r\x1b[K';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -3,7 +3,7 @@
 
 import { lstatSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import type { UserId } from './warm/machine.ts';
+import type { UserId } from '../warm/machine.ts';
 
 /** As many as Linux follows. */
 const MOST_LINKS = 40;
