@@ -12,7 +12,7 @@ import { createClient } from '../client.ts';
 import { sayWithin } from '../end_effect.ts';
 import { readConfig } from '../host/config.ts';
 import type { Host } from '../host/host.ts';
-import { readKubeconfig } from '../kubeconfig.ts';
+import { readKubeconfig } from '../kubeconfig/kubeconfig.ts';
 import { listRecords } from '../record.ts';
 import { hasKeychain } from '../secrets/keychain.ts';
 import { rememberedFault } from '../secrets/probe.ts';

@@ -18,9 +18,9 @@ import {
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parse, stringify } from 'yaml';
-import { editKubeconfig, kubeconfigFiles, readKubeconfig } from '../../cli/kubeconfig.ts';
-import { addCluster, type PluginCall } from '../../cli/kubeconfig_entries.ts';
-import { KubeconfigText, TextFault } from '../../cli/kubeconfig_text.ts';
+import { addCluster, type PluginCall } from '../../cli/kubeconfig/entries.ts';
+import { editKubeconfig, kubeconfigFiles, readKubeconfig } from '../../cli/kubeconfig/kubeconfig.ts';
+import { KubeconfigText, TextFault } from '../../cli/kubeconfig/text.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { ensureBinaries } from '../cluster/build.ts';
@@ -65,6 +65,7 @@ interface Entry {
   readonly name: string;
   readonly [field: string]: unknown;
 }
+
 type Config = Readonly<Record<string, unknown>> & {
   readonly [list in (typeof LISTS)[number]]?: readonly Entry[] | null;
 };

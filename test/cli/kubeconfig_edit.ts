@@ -1,7 +1,7 @@
 // Adds a cluster to the kubeconfig that it is given, as `setup` does: a process of its own, for mount points and other users.
 
-import { editKubeconfig } from '../../cli/kubeconfig.ts';
-import { addCluster } from '../../cli/kubeconfig_entries.ts';
+import { addCluster } from '../../cli/kubeconfig/entries.ts';
+import { editKubeconfig } from '../../cli/kubeconfig/kubeconfig.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { testHost } from './host.ts';
 

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { stringify } from 'yaml';
 import { KubeconfigText } from '../../cli/kubeconfig_text.ts';
 import { ODD_WORDS } from './odd_words.ts';
+import { KubeconfigText } from '../../cli/kubeconfig/text.ts';
 import { ReadKubeconfig, scanKubeconfig } from '../../cli/warm/kubeconfig_scan.ts';
 
 /** All that the prompt asks. */

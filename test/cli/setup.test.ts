@@ -16,8 +16,8 @@ import {
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { quote } from '../../cli/host/launcher.ts';
-import { editKubeconfig, kubeconfigFile } from '../../cli/kubeconfig.ts';
-import type { KubeconfigText } from '../../cli/kubeconfig_text.ts';
+import { editKubeconfig, kubeconfigFile } from '../../cli/kubeconfig/kubeconfig.ts';
+import type { KubeconfigText } from '../../cli/kubeconfig/text.ts';
 import { INSTANT, localTime } from '../support/local_time.ts';
 import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';

@@ -18,11 +18,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { delimiter, dirname, resolve } from 'node:path';
-import { CurfewError } from '../shared/errors.ts';
-import { codeOf, removeFile, writeBeside, writeWhole } from './host/files.ts';
-import type { Host } from './host/host.ts';
-import { KubeconfigText, TextFault } from './kubeconfig_text.ts';
-import { beneathHome } from './warm/paths.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { codeOf, removeFile, writeBeside, writeWhole } from '../host/files.ts';
+import type { Host } from '../host/host.ts';
+import { beneathHome } from '../warm/paths.ts';
+import { KubeconfigText, TextFault } from './text.ts';
 
 /** How long kubectl's own lock is waited for, in milliseconds. */
 const LONGEST_WAIT = 5_000;

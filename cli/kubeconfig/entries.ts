@@ -1,11 +1,11 @@
 // The broker's clusters as clusters, users and contexts of kubeconfig. An entry is ours where its user calls the plugin for that
 // broker and cluster; what belongs to anything else is neither changed nor shadowed.
 
-import { formatDuration } from '../shared/duration.ts';
-import type { Seconds } from '../shared/time.ts';
-import type { MetadataCluster } from '../shared/wire.ts';
-import type { KubeconfigText, List } from './kubeconfig_text.ts';
-import { printExecInfo } from './warm/exec_info.ts';
+import { formatDuration } from '../../shared/duration.ts';
+import type { Seconds } from '../../shared/time.ts';
+import type { MetadataCluster } from '../../shared/wire.ts';
+import { printExecInfo } from '../warm/exec_info.ts';
+import type { KubeconfigText, List } from './text.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
