@@ -3,7 +3,6 @@
 import { CurfewError, isCode } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
 import { type Refusal, TOKEN_TYPE, type TokenReply } from '../shared/wire.ts';
-import type { Answer } from './broker.ts';
 import { type Client, findCluster } from './client.ts';
 import { withLock } from './host/lock.ts';
 import { readRecord, writeRecord } from './record.ts';
@@ -23,6 +22,7 @@ import { judge } from './warm/judge.ts';
 import { oneLine } from './warm/one_line.ts';
 import { asError } from './warm/refusal.ts';
 import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from './warm/session_record.ts';
+import type { Answer } from './wire/broker.ts';
 
 export type Outcome =
   | { readonly entry: Entry; readonly refused?: undefined }

@@ -3,7 +3,6 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import type { Refusal } from '../shared/wire.ts';
-import type { SessionRequest } from './broker.ts';
 import type { Client } from './client.ts';
 import { forgetSession } from './commands/logout.ts';
 import { withPersonsTurn } from './login/turn.ts';
@@ -12,6 +11,7 @@ import { asRemembered, OVER } from './renew.ts';
 import type { Remembered } from './warm/entry.ts';
 import { asError } from './warm/refusal.ts';
 import { NOT_LOGGED_IN } from './warm/session_record.ts';
+import type { SessionRequest } from './wire/broker.ts';
 
 type Is<T> = (value: unknown) => value is T;
 

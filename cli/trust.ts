@@ -4,7 +4,6 @@
 import { resolve } from 'node:path';
 import { CurfewError } from '../shared/errors.ts';
 import type { Metadata } from '../shared/wire.ts';
-import { areAmong, fingerprintsOf } from './certificates.ts';
 import { readConfig, writeConfig } from './host/config.ts';
 import { configDirectoryOf, type Host } from './host/host.ts';
 import { faultOfPlace } from './host/place.ts';
@@ -12,6 +11,7 @@ import { chosenDirectory, isRunByKubectl, usualDirectory } from './warm/folders.
 import { oneLine } from './warm/one_line.ts';
 import { sayLogin } from './warm/refusal.ts';
 import { type Config, type KnownBroker, parseBrokers } from './warm/settings.ts';
+import { areAmong, fingerprintsOf } from './wire/certificates.ts';
 
 /** Bytes. */
 const LARGEST = 1024 * 1024;

@@ -4,7 +4,6 @@ import { CurfewError } from '../../shared/errors.ts';
 import { between, plus } from '../../shared/time.ts';
 import type { WireSession } from '../../shared/wire.ts';
 import { type Client, createClient } from '../client.ts';
-import type { PrivateJwk } from '../dpop.ts';
 import { chooseBroker } from '../host/config.ts';
 import type { Host } from '../host/host.ts';
 import { withLock } from '../host/lock.ts';
@@ -14,6 +13,7 @@ import { RENEWING } from '../renew.ts';
 import type { Remembered } from '../warm/entry.ts';
 import { sayInstant } from '../warm/instant.ts';
 import type { SessionRecord } from '../warm/session_record.ts';
+import type { PrivateJwk } from '../wire/dpop.ts';
 
 export interface LogoutOptions {
   readonly broker?: string;

@@ -4,18 +4,18 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
-import { createBroker, refuseInsecure } from '../broker.ts';
 import { findCluster } from '../client.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../host/config.ts';
 import { configDirectoryOf, type Host } from '../host/host.ts';
 import { type Launcher, writeLauncher } from '../host/launcher.ts';
-import { createSend } from '../http.ts';
 import { addCluster, hasCluster, type PluginCall } from '../kubeconfig/entries.ts';
 import { editKubeconfig, kubeconfigFile, kubeconfigFiles, readKubeconfig } from '../kubeconfig/kubeconfig.ts';
 import type { KubeconfigText } from '../kubeconfig/text.ts';
 import { rememberProbe } from '../secrets/probe.ts';
 import { brokerOf, requireByHand } from '../trust.ts';
 import { oneLine } from '../warm/one_line.ts';
+import { createBroker, refuseInsecure } from '../wire/broker.ts';
+import { createSend } from '../wire/http.ts';
 
 export interface SetupOptions {
   /** From `brokerKey`. */

@@ -5,8 +5,8 @@ import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import { isObject, type Metadata } from '../../shared/wire.ts';
-import { HttpFault, hintOf, type Send } from '../http.ts';
 import { oneLine } from '../warm/one_line.ts';
+import { HttpFault, hintOf, type Send } from '../wire/http.ts';
 import { hintOfRefusal } from './refusal_hint.ts';
 import type { Ask, Brought } from './way.ts';
 

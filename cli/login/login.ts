@@ -10,9 +10,7 @@ import {
   type TokenReply,
   type WireSession,
 } from '../../shared/wire.ts';
-import type { Answer } from '../broker.ts';
 import { type Client, findCluster } from '../client.ts';
-import { commit, generateKey, type PrivateJwk } from '../dpop.ts';
 import { codeOf } from '../host/files.ts';
 import { withLock } from '../host/lock.ts';
 import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
@@ -23,6 +21,8 @@ import type { Entry, Key, Remembered } from '../warm/entry.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { Place } from '../warm/session_record.ts';
 import { sayUntil } from '../warm/strikes.ts';
+import type { Answer } from '../wire/broker.ts';
+import { commit, generateKey, type PrivateJwk } from '../wire/dpop.ts';
 import { LOOK, sentence } from './browser.ts';
 import { discover } from './identity_provider.ts';
 import { openWay } from './open_way.ts';

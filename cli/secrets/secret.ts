@@ -1,7 +1,7 @@
 // The small secrets of one broker, and what a place that keeps them must do.
 
 import { isObject } from '../../shared/wire.ts';
-import { isPrivateJwk, type PrivateJwk } from '../dpop.ts';
+import { isPrivateJwk, type PrivateJwk } from '../wire/dpop.ts';
 
 export interface Secret {
   /** Outlives logins. */

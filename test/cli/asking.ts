@@ -1,8 +1,8 @@
 // Asks a broker once, in a process that can be stopped: prints what came of it. usage: asking metadata|renew URL
 
-import { createBroker } from '../../cli/broker.ts';
-import { generateKey } from '../../cli/dpop.ts';
-import { createSend } from '../../cli/http.ts';
+import { createBroker } from '../../cli/wire/broker.ts';
+import { generateKey } from '../../cli/wire/dpop.ts';
+import { createSend } from '../../cli/wire/http.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { testHost } from './host.ts';
 

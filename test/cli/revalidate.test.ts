@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { generateKey } from '../../cli/dpop.ts';
 import { parseSecret, printSecret } from '../../cli/secrets/secret.ts';
+import { generateKey } from '../../cli/wire/dpop.ts';
 import { claimsOf } from '../support/holder.ts';
 import { assertKept } from '../support/patience.ts';
 import { run } from '../support/run.ts';
@@ -19,6 +19,7 @@ const policy = (revalidate?: string) => ({
     segments: [],
   },
 });
+
 /** Each renewal is due: the token would live longer than the identity provider's word. */
 const ALWAYS_DUE = {
   policy: { limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m', revalidate: '4m' }, segments: [] },

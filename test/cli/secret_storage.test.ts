@@ -4,11 +4,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { generateKey } from '../../cli/dpop.ts';
 import { createKeychain } from '../../cli/secrets/keychain.ts';
 import { SecretFault } from '../../cli/secrets/secret.ts';
 import { createSecrets } from '../../cli/secrets/secrets.ts';
 import { fileName } from '../../cli/warm/paths.ts';
+import { generateKey } from '../../cli/wire/dpop.ts';
 import { credentialOf, type Desk, openDesk, readJson, refusalOf } from './desk.ts';
 import { temporaryFolder, testHost } from './host.ts';
 import { type Keyring, startKeyring } from './keyring.ts';

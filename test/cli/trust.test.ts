@@ -16,7 +16,6 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fingerprintsOf } from '../../cli/certificates.ts';
 import { createClient } from '../../cli/client.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../../cli/host/config.ts';
 import { makePrivateDirectory } from '../../cli/host/files.ts';
@@ -26,6 +25,7 @@ import { ownEnvironment } from '../../cli/host/own_home.ts';
 import { faultOfPlace } from '../../cli/host/place.ts';
 import { brokerOf, requireIdentityProvider, trust } from '../../cli/trust.ts';
 import { configDirectory } from '../../cli/warm/folders.ts';
+import { fingerprintsOf } from '../../cli/wire/certificates.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
 import { buildBundles } from '../support/bundle.ts';

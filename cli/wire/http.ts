@@ -4,13 +4,13 @@
 import http from 'node:http';
 import https from 'node:https';
 import tls from 'node:tls';
-import { isLoopback } from '../shared/origin.ts';
+import { isLoopback } from '../../shared/origin.ts';
+import { codeOf } from '../host/files.ts';
+import type { Host } from '../host/host.ts';
+import { userAgent } from '../warm/version.ts';
 import { certificateFault, UNKNOWN_ISSUER } from './certificate_fault.ts';
 import { readCertificates } from './certificates.ts';
-import { codeOf } from './host/files.ts';
-import type { Host } from './host/host.ts';
 import { type ProxyServer, proxyFor } from './proxy.ts';
-import { userAgent } from './warm/version.ts';
 
 /** Deadlines in milliseconds: for a connection, and for the whole answer. */
 const CONNECT = 3_000;

@@ -2,8 +2,8 @@
 // take the same way. What cannot be understood is an error: nothing goes past a proxy in silence.
 
 import { BlockList, isIP } from 'node:net';
-import { CurfewError } from '../shared/errors.ts';
-import type { Environment } from './warm/machine.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Environment } from '../warm/machine.ts';
 
 export interface ProxyServer {
   /** Scheme, user, host and port, for `proxyEnv` of an agent. May carry a password: never shown. */

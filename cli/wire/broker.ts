@@ -1,8 +1,8 @@
 // The broker as the plugin sees it: its metadata, POST /token, POST /revoke. A refusal is a value, a failure an exception.
 
-import { type Code, CurfewError } from '../shared/errors.ts';
-import { faultOfUrl } from '../shared/origin.ts';
-import type { Seconds } from '../shared/time.ts';
+import { type Code, CurfewError } from '../../shared/errors.ts';
+import { faultOfUrl } from '../../shared/origin.ts';
+import type { Seconds } from '../../shared/time.ts';
 import {
   GRANT,
   isMetadata,
@@ -12,12 +12,12 @@ import {
   type Refusal,
   TOKEN_TYPE,
   type TokenReply,
-} from '../shared/wire.ts';
+} from '../../shared/wire.ts';
+import type { Host } from '../host/host.ts';
+import { oneLine } from '../warm/one_line.ts';
+import type { Endpoints } from '../warm/session_record.ts';
 import { type PrivateJwk, prove } from './dpop.ts';
-import type { Host } from './host/host.ts';
 import { ANSWER, type HttpAnswer, HttpFault, hintOf, type Send } from './http.ts';
-import { oneLine } from './warm/one_line.ts';
-import type { Endpoints } from './warm/session_record.ts';
 
 /** Milliseconds for one request with all its repetitions. */
 const WHOLE = 9_000;

@@ -1,8 +1,8 @@
 // Files of certificates that are trusted beside the system's, and what tells them from others.
 
 import { createHash } from 'node:crypto';
-import { CurfewError } from '../shared/errors.ts';
-import { nodeFiles } from './host/node_files.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { nodeFiles } from '../host/node_files.ts';
 
 /** Bytes: many times all roots of a system. */
 const LARGEST = 4 * 1024 * 1024;

@@ -1,8 +1,8 @@
 // The client's key and what it proves: DPoP proofs (RFC 9449 4.2), its thumbprint (RFC 7638), the ID token's nonce.
 
 import { createHash, createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
-import { isObject } from '../shared/wire.ts';
-import type { Host } from './host/host.ts';
+import { isObject } from '../../shared/wire.ts';
+import type { Host } from '../host/host.ts';
 
 /** A private P-256 key as it is kept in the keychain. */
 export interface PrivateJwk {
