@@ -2,11 +2,11 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import { over, plus } from '../shared/time.ts';
-import { type Client, createClient } from './client.ts';
 import { makeFile } from './host/files.ts';
 import type { Host } from './host/host.ts';
 import { refreshLauncher } from './host/launcher.ts';
-import { renew } from './renew.ts';
+import { type Client, createClient } from './session/client.ts';
+import { renew } from './session/renew.ts';
 import type { GetTokenArguments } from './warm/arguments.ts';
 import type { Entry, Key } from './warm/entry.ts';
 import { type ExecInfo, parseExecInfo, printCredential } from './warm/exec_info.ts';

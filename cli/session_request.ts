@@ -3,11 +3,11 @@
 
 import { CurfewError } from '../shared/errors.ts';
 import type { Refusal } from '../shared/wire.ts';
-import type { Client } from './client.ts';
 import { forgetSession } from './commands/logout.ts';
 import { withPersonsTurn } from './login/turn.ts';
-import { readRecord } from './record.ts';
-import { asRemembered, OVER } from './renew.ts';
+import type { Client } from './session/client.ts';
+import { readRecord } from './session/record.ts';
+import { asRemembered, OVER } from './session/renew.ts';
 import type { Remembered } from './warm/entry.ts';
 import { asError } from './warm/refusal.ts';
 import { NOT_LOGGED_IN } from './warm/session_record.ts';

@@ -1,12 +1,12 @@
 // `login`: the person comes in person, whatever the IdP's SSO would do.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../host/config.ts';
 import type { Host } from '../host/host.ts';
 import { login } from '../login/login.ts';
 import { withPersonsTurn } from '../login/turn.ts';
-import { renew } from '../renew.ts';
+import { type Client, createClient } from '../session/client.ts';
+import { renew } from '../session/renew.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { asError } from '../warm/refusal.ts';
 import type { Flow } from '../warm/settings.ts';

@@ -3,13 +3,13 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { between, plus } from '../../shared/time.ts';
 import type { WireSession } from '../../shared/wire.ts';
-import { type Client, createClient } from '../client.ts';
 import { chooseBroker } from '../host/config.ts';
 import type { Host } from '../host/host.ts';
 import { withLock } from '../host/lock.ts';
-import { listRecords, readRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
-import { type RefreshToken, revokeRefreshToken } from '../refresh_token.ts';
-import { RENEWING } from '../renew.ts';
+import { type Client, createClient } from '../session/client.ts';
+import { listRecords, readRecord, removeStrayRecord, strayRecord, writeRecord } from '../session/record.ts';
+import { type RefreshToken, revokeRefreshToken } from '../session/refresh_token.ts';
+import { RENEWING } from '../session/renew.ts';
 import type { Remembered } from '../warm/entry.ts';
 import { sayInstant } from '../warm/instant.ts';
 import type { SessionRecord } from '../warm/session_record.ts';

@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
-import { findCluster } from '../client.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../host/config.ts';
 import { configDirectoryOf, type Host } from '../host/host.ts';
 import { type Launcher, writeLauncher } from '../host/launcher.ts';
@@ -12,7 +11,8 @@ import { addCluster, hasCluster, type PluginCall } from '../kubeconfig/entries.t
 import { editKubeconfig, kubeconfigFile, kubeconfigFiles, readKubeconfig } from '../kubeconfig/kubeconfig.ts';
 import type { KubeconfigText } from '../kubeconfig/text.ts';
 import { rememberProbe } from '../secrets/probe.ts';
-import { brokerOf, requireByHand } from '../trust.ts';
+import { findCluster } from '../session/client.ts';
+import { brokerOf, requireByHand } from '../session/trust.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { createBroker, refuseInsecure } from '../wire/broker.ts';
 import { createSend } from '../wire/http.ts';

@@ -10,13 +10,19 @@ import {
   type TokenReply,
   type WireSession,
 } from '../../shared/wire.ts';
-import { type Client, findCluster } from '../client.ts';
 import { codeOf } from '../host/files.ts';
 import { withLock } from '../host/lock.ts';
-import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../record.ts';
-import { isOffline, type RefreshToken, refreshTokenOf, revokeRefreshToken, shareSession } from '../refresh_token.ts';
-import { asRemembered, entryOf, RENEWING } from '../renew.ts';
-import { rememberBroker, requireIdentityProvider } from '../trust.ts';
+import { type Client, findCluster } from '../session/client.ts';
+import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../session/record.ts';
+import {
+  isOffline,
+  type RefreshToken,
+  refreshTokenOf,
+  revokeRefreshToken,
+  shareSession,
+} from '../session/refresh_token.ts';
+import { asRemembered, entryOf, RENEWING } from '../session/renew.ts';
+import { rememberBroker, requireIdentityProvider } from '../session/trust.ts';
 import type { Entry, Key, Remembered } from '../warm/entry.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { Place } from '../warm/session_record.ts';

@@ -3,8 +3,8 @@
 import { existsSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
-import type { Client } from '../client.ts';
 import { readConfig } from '../host/config.ts';
+import type { Client } from '../session/client.ts';
 import { openBrowserWay } from './browser.ts';
 import { openDeviceWay } from './device.ts';
 import { chooseFlow } from './flow.ts';

@@ -4,10 +4,10 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { isSeconds, over, plus, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import type { Client } from '../client.ts';
 import { removeFile, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { withLock } from '../host/lock.ts';
+import type { Client } from '../session/client.ts';
 import { fileName } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
 import { LOGIN_DEADLINE } from './way.ts';

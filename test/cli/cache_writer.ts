@@ -2,9 +2,9 @@
 // usage: cache_writer DIRECTORY
 
 import { randomBytes } from 'node:crypto';
-import { openCache } from '../../cli/cache/cache.ts';
 import type { Host } from '../../cli/host/host.ts';
 import { nodeFiles } from '../../cli/host/node_files.ts';
+import { openCache } from '../../cli/session/cache.ts';
 import { seconds } from '../../shared/time.ts';
 import { entryAt } from './entries.ts';
 import { NO_TERMINAL } from './host.ts';

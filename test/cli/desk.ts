@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { brokerOf } from '../../cli/trust.ts';
+import { brokerOf } from '../../cli/session/trust.ts';
 import { freePort } from '../cluster/ports.ts';
 import { installNative, nodeProgram, type PROGRAMS, type Program } from '../native/launcher.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';

@@ -16,14 +16,14 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { createClient } from '../../cli/client.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../../cli/host/config.ts';
 import { makePrivateDirectory } from '../../cli/host/files.ts';
 import { writeLauncher } from '../../cli/host/launcher.ts';
 import { nodeFiles } from '../../cli/host/node_files.ts';
 import { ownEnvironment } from '../../cli/host/own_home.ts';
 import { faultOfPlace } from '../../cli/host/place.ts';
-import { brokerOf, requireIdentityProvider, trust } from '../../cli/trust.ts';
+import { createClient } from '../../cli/session/client.ts';
+import { brokerOf, requireIdentityProvider, trust } from '../../cli/session/trust.ts';
 import { configDirectory } from '../../cli/warm/folders.ts';
 import { fingerprintsOf } from '../../cli/wire/certificates.ts';
 import { CurfewError } from '../../shared/errors.ts';

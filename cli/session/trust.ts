@@ -2,16 +2,16 @@
 // wrote the kubeconfig: no login begins and nothing is sent but to a broker that a person set up here, or an administrator.
 
 import { resolve } from 'node:path';
-import { CurfewError } from '../shared/errors.ts';
-import type { Metadata } from '../shared/wire.ts';
-import { readConfig, writeConfig } from './host/config.ts';
-import { configDirectoryOf, type Host } from './host/host.ts';
-import { faultOfPlace } from './host/place.ts';
-import { chosenDirectory, isRunByKubectl, usualDirectory } from './warm/folders.ts';
-import { oneLine } from './warm/one_line.ts';
-import { sayLogin } from './warm/refusal.ts';
-import { type Config, type KnownBroker, parseBrokers } from './warm/settings.ts';
-import { areAmong, fingerprintsOf } from './wire/certificates.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Metadata } from '../../shared/wire.ts';
+import { readConfig, writeConfig } from '../host/config.ts';
+import { configDirectoryOf, type Host } from '../host/host.ts';
+import { faultOfPlace } from '../host/place.ts';
+import { chosenDirectory, isRunByKubectl, usualDirectory } from '../warm/folders.ts';
+import { oneLine } from '../warm/one_line.ts';
+import { sayLogin } from '../warm/refusal.ts';
+import { type Config, type KnownBroker, parseBrokers } from '../warm/settings.ts';
+import { areAmong, fingerprintsOf } from '../wire/certificates.ts';
 
 /** Bytes. */
 const LARGEST = 1024 * 1024;

@@ -1,10 +1,16 @@
 // A token from the living session: one process asks for all, and what the broker refuses for good is remembered.
 
-import { CurfewError, isCode } from '../shared/errors.ts';
-import type { Seconds } from '../shared/time.ts';
-import { type Refusal, TOKEN_TYPE, type TokenReply } from '../shared/wire.ts';
+import { CurfewError, isCode } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { type Refusal, TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
+import { withLock } from '../host/lock.ts';
+import type { Entry, Key, Remembered } from '../warm/entry.ts';
+import { judge } from '../warm/judge.ts';
+import { oneLine } from '../warm/one_line.ts';
+import { asError } from '../warm/refusal.ts';
+import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from '../warm/session_record.ts';
+import type { Answer } from '../wire/broker.ts';
 import { type Client, findCluster } from './client.ts';
-import { withLock } from './host/lock.ts';
 import { readRecord, writeRecord } from './record.ts';
 import {
   askToVouch,
@@ -17,12 +23,6 @@ import {
   refusesIdToken,
   type Vouching,
 } from './revalidation.ts';
-import type { Entry, Key, Remembered } from './warm/entry.ts';
-import { judge } from './warm/judge.ts';
-import { oneLine } from './warm/one_line.ts';
-import { asError } from './warm/refusal.ts';
-import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from './warm/session_record.ts';
-import type { Answer } from './wire/broker.ts';
 
 export type Outcome =
   | { readonly entry: Entry; readonly refused?: undefined }

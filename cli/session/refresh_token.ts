@@ -1,9 +1,9 @@
 // Refresh tokens that nobody here uses any more are revoked at the identity provider (RFC 7009): with `offline_access` each is
 // a session there that outlives the person's own. At best: nothing fails or waits for long where that cannot be done.
 
-import { isObject, type Metadata } from '../shared/wire.ts';
+import { isObject, type Metadata } from '../../shared/wire.ts';
+import type { Secret } from '../secrets/secret.ts';
 import type { Client } from './client.ts';
-import type { Secret } from './secrets/secret.ts';
 
 export type RefreshToken = NonNullable<Secret['refresh']>;
 
@@ -54,7 +54,7 @@ export async function revokeRefreshToken(client: Client, token: RefreshToken | u
   try {
     const { identity_provider } = await client.broker.metadata(deadline());
     if (identity_provider.issuer !== token.issuer) return;
-    const { discover } = await import('./login/identity_provider.ts');
+    const { discover } = await import('../login/identity_provider.ts');
     const send: Client['send'] = (url, request) => client.send(url, { ...request, deadline: deadline() });
     const provider = await discover(identity_provider, send);
     await provider.revoke(token.refresh_token);

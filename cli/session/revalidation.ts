@@ -1,17 +1,17 @@
 // The identity provider vouches for the account again: its refresh token brings a newer ID token of the same login, and the
 // broker takes that. Loads nothing heavy until it has to ask: most renewals do not.
 
-import { decide } from '../shared/decide.ts';
-import { CurfewError } from '../shared/errors.ts';
-import { between, plus, type Seconds, seconds } from '../shared/time.ts';
-import { factsOf, type Refusal, type WireSession } from '../shared/wire.ts';
+import { decide } from '../../shared/decide.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { factsOf, type Refusal, type WireSession } from '../../shared/wire.ts';
+import { codeOf } from '../host/files.ts';
+import type { Secret } from '../secrets/secret.ts';
+import type { Entry } from '../warm/entry.ts';
+import type { SessionRecord } from '../warm/session_record.ts';
 import type { Client } from './client.ts';
-import { codeOf } from './host/files.ts';
 import { writeRecord } from './record.ts';
 import { revokeRefreshToken } from './refresh_token.ts';
-import type { Secret } from './secrets/secret.ts';
-import type { Entry } from './warm/entry.ts';
-import type { SessionRecord } from './warm/session_record.ts';
 
 /** Milliseconds for the refresh with all that it takes: others wait for it, and no longer than 10 s for the whole renewal. */
 const REFRESHING = 5_000;
@@ -87,7 +87,7 @@ async function refreshAt(client: Client, { issuer, refresh_token }: NonNullable<
   const metadata = await client.broker.metadata(deadline());
   // What one identity provider gave is shown to no other, whatever the metadata says now.
   if (metadata.identity_provider.issuer !== issuer) return { refused: 'the broker has another identity provider now' };
-  const { discover } = await import('./login/identity_provider.ts');
+  const { discover } = await import('../login/identity_provider.ts');
   const send: Client['send'] = (url, request) => client.send(url, { ...request, deadline: deadline() });
   const provider = await discover(metadata.identity_provider, send);
   return await provider.refresh(refresh_token);

@@ -1,13 +1,13 @@
 // What is remembered of a login beside its secrets: who, where, since when, and where the secrets are. No secret stands here.
 
 import { existsSync, readdirSync } from 'node:fs';
-import { CurfewError } from '../shared/errors.ts';
-import { readConfig } from './host/config.ts';
-import { makePrivateDirectory, removeFile, writeWhole } from './host/files.ts';
-import { cacheDirectoryOf, configDirectoryOf, type Host } from './host/host.ts';
-import { configDirectory } from './warm/folders.ts';
-import { runtimeDirectory } from './warm/paths.ts';
-import { readOurs } from './warm/read_cache.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { readConfig } from '../host/config.ts';
+import { makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
+import { cacheDirectoryOf, configDirectoryOf, type Host } from '../host/host.ts';
+import { configDirectory } from '../warm/folders.ts';
+import { runtimeDirectory } from '../warm/paths.ts';
+import { readOurs } from '../warm/read_cache.ts';
 import {
   parseRecord,
   printRecord,
@@ -15,7 +15,7 @@ import {
   recordFile,
   type SessionRecord,
   stateDirectory,
-} from './warm/session_record.ts';
+} from '../warm/session_record.ts';
 
 /**
  * The directory for what is remembered of logins, by `secret_storage`.

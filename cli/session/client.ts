@@ -1,18 +1,18 @@
 // All that serves one broker in one person's name, put together.
 
-import { CurfewError } from '../shared/errors.ts';
-import type { MetadataCluster } from '../shared/wire.ts';
-import { type Cache, openCache } from './cache/cache.ts';
-import { readConfig } from './host/config.ts';
-import type { Host } from './host/host.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { MetadataCluster } from '../../shared/wire.ts';
+import { readConfig } from '../host/config.ts';
+import type { Host } from '../host/host.ts';
+import { createSecrets, type Secrets } from '../secrets/secrets.ts';
+import { oneLine } from '../warm/one_line.ts';
+import type { AskedBroker } from '../warm/refusal.ts';
+import { isDefault } from '../warm/settings.ts';
+import { type Broker, createBroker, refuseInsecure } from '../wire/broker.ts';
+import { createSend, type Send } from '../wire/http.ts';
+import { type Cache, openCache } from './cache.ts';
 import { stateDirectoryOf } from './record.ts';
-import { createSecrets, type Secrets } from './secrets/secrets.ts';
 import { type Trusted, trust } from './trust.ts';
-import { oneLine } from './warm/one_line.ts';
-import type { AskedBroker } from './warm/refusal.ts';
-import { isDefault } from './warm/settings.ts';
-import { type Broker, createBroker, refuseInsecure } from './wire/broker.ts';
-import { createSend, type Send } from './wire/http.ts';
 
 export interface Client extends AskedBroker {
   readonly host: Host;
