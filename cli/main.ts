@@ -7,7 +7,7 @@ import { userInfo } from 'node:os';
 import { isatty } from 'node:tty';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
-import { getToken } from './get_token.ts';
+import { getToken } from './commands/get_token.ts';
 import type { Host } from './host/host.ts';
 import { callerOf, nodeFiles, writeNote } from './host/node_files.ts';
 import { ownEnvironment } from './host/own_home.ts';

@@ -4,12 +4,12 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { parseDuration } from '../shared/duration.ts';
 import { CurfewError, EXIT } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
+import { getToken } from './commands/get_token.ts';
 import { loginCommand } from './commands/login.ts';
 import { logoutCommand } from './commands/logout.ts';
 import { endCommand, listCommand } from './commands/sessions.ts';
 import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
-import { getToken } from './get_token.ts';
 import type { Host } from './host/host.ts';
 import { EXEC_VERSIONS } from './warm/exec_info.ts';
 import { brokerKey } from './warm/paths.ts';

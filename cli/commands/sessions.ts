@@ -9,9 +9,9 @@ import type { Host } from '../host/host.ts';
 import { type Client, createClient } from '../session/client.ts';
 import { type EndEffect, sayEffects } from '../session/end_effect.ts';
 import { readRecord } from '../session/record.ts';
-import { askAsSession } from '../session_request.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { forgetSession } from './logout.ts';
+import { askAsSession } from './session_request.ts';
 
 interface BrokerOptions {
   readonly broker?: string;

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { getToken } from '../../cli/get_token.ts';
+import { getToken } from '../../cli/commands/get_token.ts';
 import { writeConfig } from '../../cli/host/config.ts';
 import { openCache } from '../../cli/session/cache.ts';
 import { entryName, printEntry } from '../../cli/warm/entry.ts';

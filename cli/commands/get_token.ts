@@ -1,19 +1,19 @@
 // The exec plugin, beyond the warm path: cache, renewal, login at the terminal, or a refusal.
 
-import { CurfewError } from '../shared/errors.ts';
-import { over, plus } from '../shared/time.ts';
-import { makeFile } from './host/files.ts';
-import type { Host } from './host/host.ts';
-import { refreshLauncher } from './host/launcher.ts';
-import { type Client, createClient } from './session/client.ts';
-import { renew } from './session/renew.ts';
-import type { GetTokenArguments } from './warm/arguments.ts';
-import type { Entry, Key } from './warm/entry.ts';
-import { type ExecInfo, parseExecInfo, printCredential } from './warm/exec_info.ts';
-import { expirationOf, judge } from './warm/judge.ts';
-import { isTaken } from './warm/machine.ts';
-import { asError } from './warm/refusal.ts';
-import { sayWarning, warningDue } from './warm/warning.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import { over, plus } from '../../shared/time.ts';
+import { makeFile } from '../host/files.ts';
+import type { Host } from '../host/host.ts';
+import { refreshLauncher } from '../host/launcher.ts';
+import { type Client, createClient } from '../session/client.ts';
+import { renew } from '../session/renew.ts';
+import type { GetTokenArguments } from '../warm/arguments.ts';
+import type { Entry, Key } from '../warm/entry.ts';
+import { type ExecInfo, parseExecInfo, printCredential } from '../warm/exec_info.ts';
+import { expirationOf, judge } from '../warm/judge.ts';
+import { isTaken } from '../warm/machine.ts';
+import { asError } from '../warm/refusal.ts';
+import { sayWarning, warningDue } from '../warm/warning.ts';
 
 /** As often as it is stopped between its decision and its answer. */
 const MOST_TRIES = 3;
@@ -51,7 +51,7 @@ async function entryFor(client: Client, key: Key, info: ExecInfo): Promise<Entry
   }
   if (!info.interactive || isTaken(host.terminal())) throw asError(client, outcome.refused, key.cluster);
 
-  const { loginFor } = await import('./login/login_for.ts');
+  const { loginFor } = await import('../login/login_for.ts');
   return await loginFor(client, key);
 }
 

@@ -1,17 +1,17 @@
 // A request to the broker's own API in the name of the session that is kept here. Where an administrator's login is not good
 // enough for it, and somebody is at a terminal, they log in once more, and the request goes on.
 
-import { CurfewError } from '../shared/errors.ts';
-import type { Refusal } from '../shared/wire.ts';
-import { forgetSession } from './commands/logout.ts';
-import { withPersonsTurn } from './login/turn.ts';
-import type { Client } from './session/client.ts';
-import { readRecord } from './session/record.ts';
-import { asRemembered, OVER } from './session/renew.ts';
-import type { Remembered } from './warm/entry.ts';
-import { asError } from './warm/refusal.ts';
-import { NOT_LOGGED_IN } from './warm/session_record.ts';
-import type { SessionRequest } from './wire/broker.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Refusal } from '../../shared/wire.ts';
+import { withPersonsTurn } from '../login/turn.ts';
+import type { Client } from '../session/client.ts';
+import { readRecord } from '../session/record.ts';
+import { asRemembered, OVER } from '../session/renew.ts';
+import type { Remembered } from '../warm/entry.ts';
+import { asError } from '../warm/refusal.ts';
+import { NOT_LOGGED_IN } from '../warm/session_record.ts';
+import type { SessionRequest } from '../wire/broker.ts';
+import { forgetSession } from './logout.ts';
 
 type Is<T> = (value: unknown) => value is T;
 
@@ -27,7 +27,7 @@ export async function askAsSession<T>(client: Client, request: SessionRequest, i
   if (!client.host.interactive) throw asErrorWithoutTerminal(client, refused);
   const wish = { in_person: true, acr_values: refused.acr_values, max_age: first.refusal.max_age };
   client.host.say(`${refused.message}: logging in`);
-  const { blame, login } = await import('./login/login.ts');
+  const { blame, login } = await import('../login/login.ts');
   const outcome = await withPersonsTurn(client, (signal) => login(client, wish, signal));
   if (outcome.refused) throw asError(client, outcome.refused);
   // Once: whoever just came and is still refused cannot help it by coming again.
