@@ -4,7 +4,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
 import type { Host } from '../host/host.ts';
 import { whileWaiting } from '../host/waiting.ts';
-import type { IdentityProvider } from './identity_provider.ts';
+import type { IdentityProvider } from '../wire/identity_provider.ts';
 import { openListener, type Visit } from './listener.ts';
 import { openBrowser } from './open_browser.ts';
 import { page } from './page.ts';

@@ -6,7 +6,7 @@ import { faultOfUrl } from '../../shared/origin.ts';
 import type { Host } from '../host/host.ts';
 import { isUnicode, whileWaiting } from '../host/waiting.ts';
 import { oneLine } from '../warm/one_line.ts';
-import type { IdentityProvider } from './identity_provider.ts';
+import type { IdentityProvider } from '../wire/identity_provider.ts';
 import { LOGIN_DEADLINE, type Way } from './way.ts';
 
 /** Seen on paper, and through a camera: with its border of two modules. */

@@ -29,8 +29,8 @@ import type { Place } from '../warm/session_record.ts';
 import { sayUntil } from '../warm/strikes.ts';
 import type { Answer } from '../wire/broker.ts';
 import { commit, generateKey, type PrivateJwk } from '../wire/dpop.ts';
+import { discover } from '../wire/identity_provider.ts';
 import { LOOK, sentence } from './browser.ts';
-import { discover } from './identity_provider.ts';
 import { openWay } from './open_way.ts';
 import type { Brought, Way, Wish } from './way.ts';
 

@@ -5,10 +5,10 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
 import { readConfig } from '../host/config.ts';
 import type { Client } from '../session/client.ts';
+import type { IdentityProvider } from '../wire/identity_provider.ts';
 import { openBrowserWay } from './browser.ts';
 import { openDeviceWay } from './device.ts';
 import { chooseFlow } from './flow.ts';
-import type { IdentityProvider } from './identity_provider.ts';
 import { openPasteWay } from './paste.ts';
 import type { Way, Wish } from './way.ts';
 

@@ -3,7 +3,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
 import type { Host } from '../host/host.ts';
-import type { Authorization, IdentityProvider } from './identity_provider.ts';
+import type { Authorization, IdentityProvider } from '../wire/identity_provider.ts';
 import { PATH } from './listener.ts';
 import { LOGIN_DEADLINE, type Way } from './way.ts';
 

@@ -2,21 +2,12 @@
 
 import type { Seconds } from '../../shared/time.ts';
 import type { Flow } from '../warm/settings.ts';
+import type { Ask, Tokens } from '../wire/identity_provider.ts';
 
 /** Milliseconds that a person has. */
 export const LOGIN_DEADLINE = 180_000;
 
-export interface Ask {
-  /** Commits to the DPoP key. */
-  readonly nonce: string;
-  readonly max_age?: Seconds | undefined;
-  readonly acr_values?: string | undefined;
-  readonly prompt?: 'login' | undefined;
-}
-
-export interface Brought {
-  readonly id_token: string;
-  readonly refresh_token: string | undefined;
+export interface Brought extends Tokens {
   /** Tells the outcome where the person is looking, if that is not the terminal; the lines are sentences. */
   tell(status: number, title: string, lines: readonly string[]): Promise<void>;
 }

@@ -54,7 +54,7 @@ export async function revokeRefreshToken(client: Client, token: RefreshToken | u
   try {
     const { identity_provider } = await client.broker.metadata(deadline());
     if (identity_provider.issuer !== token.issuer) return;
-    const { discover } = await import('../login/identity_provider.ts');
+    const { discover } = await import('../wire/identity_provider.ts');
     const send: Client['send'] = (url, request) => client.send(url, { ...request, deadline: deadline() });
     const provider = await discover(identity_provider, send);
     await provider.revoke(token.refresh_token);

@@ -87,7 +87,7 @@ async function refreshAt(client: Client, { issuer, refresh_token }: NonNullable<
   const metadata = await client.broker.metadata(deadline());
   // What one identity provider gave is shown to no other, whatever the metadata says now.
   if (metadata.identity_provider.issuer !== issuer) return { refused: 'the broker has another identity provider now' };
-  const { discover } = await import('../login/identity_provider.ts');
+  const { discover } = await import('../wire/identity_provider.ts');
   const send: Client['send'] = (url, request) => client.send(url, { ...request, deadline: deadline() });
   const provider = await discover(metadata.identity_provider, send);
   return await provider.refresh(refresh_token);

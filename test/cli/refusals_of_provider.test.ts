@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { discover, type IdentityProvider } from '../../cli/login/identity_provider.ts';
 import { createSend } from '../../cli/wire/http.ts';
+import { discover, type IdentityProvider } from '../../cli/wire/identity_provider.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { testHost } from './host.ts';
 

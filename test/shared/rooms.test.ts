@@ -1,5 +1,5 @@
-// The rooms and their doors: cli and broker meet only on the wire, shared/ is pure, nothing imports test/, and clocks
-// are read in main.ts alone.
+// The rooms, their doors and their floors: cli and broker meet only on the wire, shared/ is pure, nothing imports test/, no import
+// runs back up or in a circle, and clocks are read in main.ts alone.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -7,6 +7,7 @@ import { builtinModules } from 'node:module';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { FLOORS, WALLS } from './floors.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const ROOMS = ['cli', 'broker', 'shared'] as const;
@@ -29,7 +30,7 @@ const DATES: Readonly<Record<string, string>> = {
   'broker/text/rfc3339.ts': 'times as people write and read them',
   'broker/rules/moment.ts': 'a CEL timestamp is a Date, and so is what a clock in a zone shows',
   'cli/warm/exec_info.ts': 'expirationTimestamp is RFC 3339',
-  'cli/host/host.ts': 'a time of day as the person at the terminal reads it, in the local time zone',
+  'cli/warm/instant.ts': 'a time of day as the person at the terminal reads it, in the local time zone',
 };
 
 interface Source {
@@ -55,6 +56,42 @@ for (const room of ROOMS) {
     }
   });
 }
+
+test('no files import one another in a circle', () => {
+  assert.deepEqual(circlesOf(arrows()), []);
+});
+
+test('every room is on its floor, and no arrow runs back up', () => {
+  const rooms = new Set([...arrows().keys()].map(roomOf).filter((room) => !room.startsWith('shared')));
+  const listed = Object.entries(FLOORS).flatMap(([workspace, list]) => list.map((room) => `${workspace}/${room}`));
+  assert.deepEqual([...rooms].sort(), [...listed].sort(), 'test/shared/floors.ts lists the rooms that there are');
+  assert.deepEqual(backUp(arrows()), []);
+});
+
+test('what stands behind a wall imports nothing from outside', () => {
+  for (const [room, { why, doors }] of Object.entries(WALLS)) {
+    const files = [...arrows()].filter(([file]) => roomOf(file) === room);
+    assert.ok(files.length > 0, `${room} is empty`);
+    for (const [file, imported] of files) {
+      const outside = imported.filter((to) => ![room, 'shared', ...doors].some((door) => to.startsWith(`${door}/`)));
+      assert.deepEqual(outside, [], `${file}: ${why}`);
+    }
+  }
+});
+
+test('the checks of circles and floors can fail', () => {
+  const circle = new Map([
+    ['broker/net/a.ts', ['broker/net/b.ts']],
+    ['broker/net/b.ts', ['broker/net/c.ts', 'shared/time.ts']],
+    ['broker/net/c.ts', ['broker/net/a.ts']],
+    ['broker/net/d.ts', ['broker/net/a.ts']],
+  ]);
+  assert.deepEqual(circlesOf(circle), ['broker/net/a.ts broker/net/b.ts broker/net/c.ts']);
+  const up = new Map([
+    ['broker/net/a.ts', ['broker/store/b.ts', 'broker/text/c.ts', 'broker/net/d.ts', 'shared/time.ts']],
+  ]);
+  assert.deepEqual(backUp(up), ['broker/net/a.ts -> broker/store/b.ts']);
+});
 
 test('shared reads no clock, no environment, no randomness, no network', () => {
   const impure =
@@ -117,6 +154,53 @@ test('the check of doors can fail', () => {
     assertDoor('cli', join('cli', 'x.ts'), name, new Set(['jose']));
   }
 });
+
+/** What each file of the project imports of it, by paths from the root. */
+function arrows(): Map<string, readonly string[]> {
+  return new Map(
+    [...sources.values()].flat().map(({ path, text }) => {
+      const near = importsOf(text).filter((name) => name.startsWith('.') && name.endsWith('.ts'));
+      return [path, near.map((name) => relative(ROOT, join(ROOT, dirname(path), name)))];
+    }),
+  );
+}
+
+/** `broker/net`, or for a file beside the folders `broker/main.ts`. */
+function roomOf(file: string): string {
+  const [workspace, ...rest] = file.split(sep);
+  return `${workspace}/${rest[0]}`;
+}
+
+function floorOf(file: string): number {
+  const [workspace = '', room = ''] = roomOf(file).split('/');
+  const list: readonly string[] = workspace in FLOORS ? FLOORS[workspace as keyof typeof FLOORS] : [];
+  return list.indexOf(room);
+}
+
+function backUp(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  return [...graph].flatMap(([file, imported]) =>
+    imported.filter((to) => floorOf(to) > floorOf(file)).map((to) => `${file} -> ${to}`),
+  );
+}
+
+/** Files that can be reached from themselves, those of one circle together. */
+function circlesOf(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const reached = new Map([...graph.keys()].map((file) => [file, reachedFrom(graph, file)]));
+  const among = (file: string) =>
+    [...graph.keys()].filter((to) => reached.get(file)?.has(to) && reached.get(to)?.has(file));
+  return [...new Set([...graph.keys()].map((file) => among(file).sort().join(' ')).filter((circle) => circle !== ''))];
+}
+
+function reachedFrom(graph: ReadonlyMap<string, readonly string[]>, file: string): ReadonlySet<string> {
+  const seen = new Set<string>();
+  const open = [...(graph.get(file) ?? [])];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    open.push(...(graph.get(next) ?? []));
+  }
+  return seen;
+}
 
 function assertDoor(room: Room, path: string, name: string, packages: ReadonlySet<string>): void {
   const fault = `${path} imports ${name}`;

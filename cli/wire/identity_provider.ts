@@ -4,11 +4,11 @@
 import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
+import type { Seconds } from '../../shared/time.ts';
 import { isObject, type Metadata } from '../../shared/wire.ts';
 import { oneLine } from '../warm/one_line.ts';
-import { HttpFault, hintOf, type Send } from '../wire/http.ts';
+import { HttpFault, hintOf, type Send } from './http.ts';
 import { hintOfRefusal } from './refusal_hint.ts';
-import type { Ask, Brought } from './way.ts';
 
 type Settings = Metadata['identity_provider'];
 
@@ -19,7 +19,10 @@ export interface AuthorizationRequest extends Ask {
   readonly redirect_uri: string;
 }
 
-type Tokens = Pick<Brought, 'id_token' | 'refresh_token'>;
+export interface Tokens {
+  readonly id_token: string;
+  readonly refresh_token: string | undefined;
+}
 
 /** An authorization request under way. */
 export interface Authorization {
@@ -248,3 +251,10 @@ function hasOtherNonce(error: unknown): boolean {
 
 const NO_ANSWER =
   'look whether a proxy or a page of the network answers in its place; else ask who runs curfew-broker for identity_provider.issuer';
+export interface Ask {
+  /** Commits to the DPoP key. */
+  readonly nonce: string;
+  readonly max_age?: Seconds | undefined;
+  readonly acr_values?: string | undefined;
+  readonly prompt?: 'login' | undefined;
+}
