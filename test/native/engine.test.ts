@@ -51,8 +51,8 @@ describe('on the engine of the native program', () => {
     const texts = fc.sample(fc.oneof(fc.string(), fc.string({ unit: 'grapheme' }), fc.webUrl()), 300);
     const urls = fc.sample(plainUrl, 300);
     const given = await evaluate(`
-      import { fileName, plainBrokerKey } from './cli/paths.ts';
-      import { scanKubeconfig } from './cli/kubeconfig_scan.ts';
+      import { fileName, plainBrokerKey } from './cli/warm/paths.ts';
+      import { scanKubeconfig } from './cli/warm/kubeconfig_scan.ts';
       const [texts, urls, files] = ${JSON.stringify([texts, urls, KUBECONFIGS])};
       globalThis.output = JSON.stringify({
         names: texts.map((text) => fileName(text, 'x'.repeat(100), text)),
