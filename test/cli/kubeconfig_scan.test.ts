@@ -4,10 +4,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { stringify } from 'yaml';
-import { KubeconfigText } from '../../cli/kubeconfig_text.ts';
-import { ODD_WORDS } from './odd_words.ts';
 import { KubeconfigText } from '../../cli/kubeconfig/text.ts';
 import { ReadKubeconfig, scanKubeconfig } from '../../cli/warm/kubeconfig_scan.ts';
+import { ODD_WORDS } from './odd_words.ts';
 
 /** All that the prompt asks. */
 function answersOf(value: unknown, names: readonly string[]): unknown {
