@@ -33,7 +33,7 @@ const now = () => fromMilliseconds(Date.now());
 const stopwatch = () => performance.now() / 1000;
 const { env, stdout, stderr } = process;
 
-/** The service's own log goes to stderr; stdout carries the record (`serve`) or what was asked for. */
+/** The service's own log goes to stderr; stdout carries the audit log (`serve`) or what was asked for. */
 const log = pino({ level: 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
 
 function upstream({ identity_provider: settings }: Config) {
@@ -132,7 +132,7 @@ async function free(names: readonly string[], { config: file, all, reason: note 
   printLines(await freeNames(await loadConfig(file, { env }), wish, { now, by: operator() }));
 }
 
-/** Who runs a command that the record is to tell of. In a container a uid may have no name. */
+/** Who runs a command that the audit log is to tell of. In a container a uid may have no name. */
 function operator(): string {
   try {
     return userInfo().username;
@@ -215,7 +215,7 @@ function program(): Command {
     .action(async ({ config, cluster }: { config: string; cluster: string }) => {
       stdout.write(printAdmissionPolicy(await loadConfig(config, { env }), cluster));
     });
-  const audit = root.command('audit').description('check and read the record');
+  const audit = root.command('audit').description('check and read the audit log');
   audit
     .command('verify')
     .description('find rows that were changed, removed, added or reordered')
@@ -321,7 +321,7 @@ function asFailure(error: unknown): CurfewError {
   return new CurfewError('internal', `unexpected ${error instanceof Error ? error.name : 'error'}`, { cause: error });
 }
 
-// A reader of the record that went away must not take the service with it: the store has every row.
+// A reader of the audit log that went away must not take the service with it: the store has every row.
 stdout.on('error', () => undefined);
 
 program()

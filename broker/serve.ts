@@ -71,7 +71,7 @@ export interface Surroundings {
   readonly monotonic?: Stopwatch;
   readonly log: Logger;
   readonly identityProvider: IdentityProvider;
-  /** Is told each row of the record after it is on disk. */
+  /** Is told each row of the audit log after it is on disk. */
   readonly onAudit: (entry: AuditEntry) => void;
   readonly drainMs?: number;
 }
@@ -163,7 +163,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     sweep: () => sweep(broker),
     async reload(load) {
       const outcome = await live.judge(load);
-      // First the row, then the policy: none is in force that the record does not know.
+      // First the row, then the policy: none is in force that the audit log does not know.
       await recordOutcome(broker, outcome);
       if (outcome.outcome === 'reloaded') {
         live.take(outcome.config);
@@ -252,7 +252,7 @@ async function openStore(
   log: Logger,
 ): Promise<Store> {
   const { file } = store.sqlite;
-  const onBroken = () => log.error('the record was changed from outside: run curfew-broker audit verify');
+  const onBroken = () => log.error('the audit log was changed from outside: run curfew-broker audit verify');
   try {
     return await Store.open(openSqlite(file), {
       sealer: createSealer(encryption_key),

@@ -1,4 +1,4 @@
-// Looks after time: ends what ended while nobody asked, so that the record says so, and forgets what cannot matter any more.
+// Looks after time: ends what ended while nobody asked, so that the audit log says so, and forgets what cannot matter any more.
 
 import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';

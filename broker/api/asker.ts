@@ -102,7 +102,7 @@ export async function refuseUnlessAdministrator(
   return { ...refused, message: `administrators: ${sayDenial(verdict)}` };
 }
 
-/** The session that asks, as rows of the record name it. */
+/** The session that asks, as rows of the audit log name it. */
 export function eventOf({ sid, iss, sub, username, jkt }: Session, { address }: Asker, at: Seconds) {
   return { at, sid, iss, sub, username, jkt, address };
 }

@@ -1,4 +1,4 @@
-// The record: one event type for each thing that is to be told of. No secret has a place in its shape.
+// The audit log: one event type for each thing that is to be told of. No secret has a place in its shape.
 
 import type { Code } from '../../shared/errors.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
@@ -202,7 +202,7 @@ export type AuditEvent =
   | PolicyEvent
   | AdministrationEvent;
 
-/** One row of the record: the event, and its place in the chain. */
+/** One row of the audit log: the event, and its place in the chain. */
 export interface AuditEntry {
   readonly seq: number;
   /** SHA-256 over the row before it and this one, hex. */

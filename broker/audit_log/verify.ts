@@ -1,4 +1,4 @@
-// Whether the record is as it was written, and if not, where: a row removed, changed, added or moved, the end cut off, the
+// Whether the audit log is as it was written, and if not, where: a row removed, changed, added or moved, the end cut off, the
 // whole made anew. Pure over rows, in constant memory.
 
 import { isSeconds } from '../../shared/time.ts';
@@ -106,8 +106,8 @@ function faultsOfEnd(head: SealedHead, atHead: Link | undefined, newest: Link, s
 
 function sayLost({ seq }: Link, there: boolean): string {
   return there
-    ? `row ${seq} is not the one of the anchor: the record was made anew, or is another one`
-    : `row ${seq}, which the anchor names, is not there: the record was cut off, or taken back to an earlier state`;
+    ? `row ${seq} is not the one of the anchor: the audit log was made anew, or is another one`
+    : `row ${seq}, which the anchor names, is not there: the audit log was cut off, or taken back to an earlier state`;
 }
 
 function sayRows(first: number, last: number): string {

@@ -24,7 +24,7 @@ export type ClockFault = (typeof CLOCK_FAULTS)[number];
 export interface BrokerClock {
   /**
    * The time for decisions; never goes back. While the clock is not believed: as the one that is never set has it, for what must
-   * be done all the same (an end, a row of the record).
+   * be done all the same (an end, a row of the audit log).
    */
   readonly now: Clock;
   /** @returns `undefined` while the clock is believed */

@@ -1,5 +1,5 @@
 // Commands of an administrator that change the store, beside a broker that runs or without one: each is a transaction like any
-// other, and stands in the record like any other.
+// other, and is in the audit log like any other.
 
 import { CurfewError } from '../../shared/errors.ts';
 import { createSealer } from '../audit_log/chain.ts';
@@ -11,7 +11,7 @@ import { Store } from '../store/store.ts';
 export type Administered = Pick<Config, 'store' | 'encryption_key'>;
 
 /**
- * Opens the store that is there, for one command. SQLite lets one process write at a time, and the chain of the record goes on from
+ * Opens the store that is there, for one command. SQLite lets one process write at a time, and the chain of the audit log goes on from
  * what is in the store: so a broker may run beside it, and sees the change with its next transaction.
  *
  * @param make whether a store that is lost, or of an earlier version, is made or brought to this one
@@ -38,7 +38,7 @@ export async function administer<T>(
   } finally {
     await store.close();
   }
-  throw new CurfewError('store', 'it is done, but the record was changed from outside before', {
+  throw new CurfewError('store', 'it is done, but the audit log was changed from outside before', {
     hint: 'run: curfew-broker audit verify',
   });
 }

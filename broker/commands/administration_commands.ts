@@ -19,7 +19,7 @@ import { administer } from './administration.ts';
 export interface Around {
   /** The machine's: it is what is accepted. */
   readonly now: Clock;
-  /** Who runs the command, for the record. */
+  /** Who runs the command, for the audit log. */
   readonly by: string;
   readonly apis: ClusterApis;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;

@@ -23,7 +23,7 @@ const LAST = 20;
 const POLL_MS = 1_000;
 
 /**
- * @param anchor `SEQ:HASH` as a line of the record has them
+ * @param anchor `SEQ:HASH` as a line of the audit log has them
  * @throws CurfewError `usage` for what is no anchor, `configuration` when there is no store to read
  */
 export async function verifyRecord(
@@ -51,7 +51,7 @@ export async function verifyRecord(
   return { lines: [told, ...held], exit: EXIT.done };
 }
 
-/** A file that is damaged is a fault of the record like others. What comes after the place cannot be judged, nor the end. */
+/** A file that is damaged is a fault of the audit log like others. What comes after the place cannot be judged, nor the end. */
 function unreadable(verdict: Verdict, error: unknown): Verdict {
   const what = error instanceof Error ? error.message : 'unknown';
   return { ...verdict, faults: [`the store cannot be read after row ${verdict.newest.seq} (${what})`] };
@@ -76,7 +76,7 @@ export async function tailRecord({ store }: Settings, { follow }: { follow: bool
 }
 
 /**
- * Prints the record, in order and to its end.
+ * Prints the audit log, in order and to its end.
  *
  * @param since an RFC 3339 time, or how far back, such as `24h`
  * @throws CurfewError `usage`; `configuration` when there is no store to read, `store` when it cannot be read on
@@ -114,7 +114,7 @@ function parseAnchor(text: string | undefined): Link | undefined {
   if (text === undefined) return undefined;
   const [, seq, hash] = /^([1-9][0-9]{0,14}):([0-9a-f]{64})$/.exec(text.toLowerCase()) ?? [];
   if (seq !== undefined && hash !== undefined) return { seq: Number(seq), hash };
-  throw new CurfewError('usage', '--anchor: expected SEQ:HASH, as a line of the record has them');
+  throw new CurfewError('usage', '--anchor: expected SEQ:HASH, as a line of the audit log has them');
 }
 
 function parseSince(text: string | undefined, now: Seconds): Seconds | undefined {

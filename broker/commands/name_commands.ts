@@ -18,7 +18,7 @@ export type Wish = ({ readonly names: readonly string[] } | { readonly all: true
 
 export interface Around {
   readonly now: Clock;
-  /** Who runs the command, for the record. */
+  /** Who runs the command, for the audit log. */
   readonly by: string;
 }
 

@@ -1,5 +1,5 @@
 // Failed logins, noticed: counted for the person where the ID token says whose login it was, and for the address where
-// nothing does. Too many within the window are answered with growing delays, told in the record, and reported. What is counted
+// nothing does. Too many within the window are answered with growing delays, told in the audit log, and reported. What is counted
 // for a person is in the store; for an address in memory alone, as strangers are not to write on our disk.
 
 import { createHash } from 'node:crypto';

@@ -9,7 +9,7 @@ import { consumeProof } from '../tokens/proof_use.ts';
 
 /**
  * @returns `undefined` when the session is over now: ended here, ended before, or never there (RFC 7009 2.2).
- *   A handle presented with another key changes nothing and is told nothing; the attempt stands in the record.
+ *   A handle presented with another key changes nothing and is told nothing; the attempt is in the audit log.
  */
 export async function revoke(broker: Broker, caller: Caller, handle: string): Promise<Refused | undefined> {
   const { config, store, touches, now } = broker;

@@ -4,7 +4,7 @@ import type { Transaction } from '../store/store.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { randomId } from '../tokens/random.ts';
 
-/** Reports that wait for a hook that is away: further ones stand in the record alone. */
+/** Reports that wait for a hook that is away: further ones is in the audit log alone. */
 export const LONGEST_QUEUE = 10000;
 /** One report for each hook, to be delivered after the commit. */
 export async function queueReports(

@@ -1,5 +1,5 @@
 // Where a request comes from: the socket's address, or what proxies that are trusted say of it in `X-Forwarded-For`. Always an
-// address, in its one spelling: rules judge by it, failures are counted by it, and the record shows it.
+// address, in its one spelling: rules judge by it, failures are counted by it, and the audit log shows it.
 
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';

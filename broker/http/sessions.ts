@@ -136,7 +136,7 @@ function parseEndMany(request: FastifyRequest): EndWish {
   throw invalid('expected either user or all=true');
 }
 
-/** What goes into the record as it is: one line that can be shown. */
+/** What goes into the audit log as it is: one line that can be shown. */
 function noteOf(reason: string | undefined): string | undefined {
   if (reason === undefined) return undefined;
   if (reason === '' || reason.length > 200 || /[\p{C}\p{Zl}\p{Zp}]/u.test(reason)) {

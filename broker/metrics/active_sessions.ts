@@ -1,4 +1,4 @@
-// Which living sessions hold an unexpired token, by cluster: followed from the record's rows as they are committed, so that
+// Which living sessions hold an unexpired token, by cluster: followed from the audit log's rows as they are committed, so that
 // asking costs the store nothing. For metrics only; nothing is decided on it.
 
 import { type Kysely, sql } from 'kysely';
@@ -58,7 +58,7 @@ export class ActiveSessions {
   }
 }
 
-/** Rows of the record that are looked through: a start does not take longer the longer the record is. */
+/** Rows of the audit log that are looked through: a start does not take longer the longer the audit log is. */
 const MOST_ROWS = 500_000;
 
 /** The tokens of living sessions that were minted since then, the last of each session and cluster; for a start. */

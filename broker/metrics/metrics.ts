@@ -1,4 +1,4 @@
-// The metrics, all of them: defined here, fed from the record's rows as they are committed and by few calls beside. Labels
+// The metrics, all of them: defined here, fed from the audit log's rows as they are committed and by few calls beside. Labels
 // are bounded: names of the configuration, and words of tables; no person, session or address is ever one.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client';
@@ -55,7 +55,7 @@ export interface Facts {
 
 export interface Metrics {
   readonly registry: Registry<OpenMetricsContentType>;
-  /** Follows the record. */
+  /** Follows the audit log. */
   readonly onAudit: (event: AuditEvent) => void;
   readonly store: StoreObserver;
   /** One answered request. */

@@ -24,7 +24,7 @@ export interface ToSign {
   } & Pick<TokenReply, 'not_admitted'>;
 }
 
-/** What is needed to sign one Kubernetes token, with its row in the record written. */
+/** What is needed to sign one Kubernetes token, with its row in the audit log written. */
 export async function recordMint(
   transaction: Transaction,
   { config, tokenIds }: Pick<Broker, 'config' | 'tokenIds'>,

@@ -9,7 +9,7 @@ import type { Broker } from '../broker.ts';
 import type { Asked, Unresolved } from '../policy/target.ts';
 import type { Transaction } from '../store/store.ts';
 
-/** A denial as a value: what the caller is told. It stands in the record already. */
+/** A denial as a value: what the caller is told. It is in the audit log already. */
 export interface Refused {
   readonly refused: Code;
   readonly message: string;
@@ -20,7 +20,7 @@ export interface Refused {
   readonly retry_after?: number | undefined;
 }
 
-/** Writes the refusal into the record and makes the answer of it. */
+/** Writes the refusal into the audit log and makes the answer of it. */
 export async function refuse(
   transaction: Transaction,
   event: Omit<RefusalEvent, 'event' | 'reason'>,
@@ -31,7 +31,7 @@ export async function refuse(
   return { refused, message };
 }
 
-/** Writes the refusal of a caller that is not known into the record: one row for each kind and address within a minute. */
+/** Writes the refusal of a caller that is not known into the audit log: one row for each kind and address within a minute. */
 export function recordStranger(
   broker: Pick<Broker, 'store' | 'refusals' | 'now'>,
   grant: Asking,

@@ -31,7 +31,7 @@ export interface Subject {
 export interface Unresolved {
   readonly refused: 'invalid_target' | 'rule_error';
   readonly message: string;
-  /** For the record: the rule that could not be evaluated, and for which cluster. */
+  /** For the audit log: the rule that could not be evaluated, and for which cluster. */
   readonly rule?: string;
   readonly cluster?: string | undefined;
 }
@@ -100,7 +100,7 @@ export function ruleFacts(
   };
 }
 
-/** Names of the rules whose limits apply, for the record. */
+/** Names of the rules whose limits apply, for the audit log. */
 export function rulesOf({ yields }: Pick<Asked, 'yields'>): readonly string[] | undefined {
   return yields.length === 0 ? undefined : yields.map(({ rule }) => rule);
 }

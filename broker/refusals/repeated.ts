@@ -1,4 +1,4 @@
-// Rows that would repeat, into the record: the first of a kind at once, further ones like it counted, so that a client that
+// Rows that would repeat, into the audit log: the first of a kind at once, further ones like it counted, so that a client that
 // calls 500 times fills no disk and hides nothing. Nor do 500 kinds of somebody who varies the address with each call.
 
 import type { Seconds } from '../../shared/time.ts';

@@ -1,4 +1,4 @@
-// The newest link of the record's chain, sealed in the store. The chain goes on from what was sealed, never from what happens
+// The newest link of the audit log's chain, sealed in the store. The chain goes on from what was sealed, never from what happens
 // to stand there: rows that were cut off, added or changed from outside must not be sealed as if they had always been so.
 
 import { CompiledQuery, type Kysely, type Selectable } from 'kysely';
@@ -32,7 +32,7 @@ export type Standing = Pick<Selectable<StoreStateTable>, 'epoch' | 'over_before'
 export interface Head {
   /** What the next row follows. */
   readonly link: Link;
-  /** False where the record was changed from outside; the next row then follows none that is there, so that it shows. */
+  /** False where the audit log was changed from outside; the next row then follows none that is there, so that it shows. */
   readonly sound: boolean;
   readonly standing: Standing;
 }

@@ -18,7 +18,7 @@ export interface Transaction {
   readonly db: Kysely<Schema>;
   /** What there was before this instant is over, for everybody; 0 where that was never said. */
   readonly over_before: Seconds;
-  /** Adds a row to the record; it is written with the transaction or not at all, and passed on after the commit. */
+  /** Adds a row to the audit log; it is written with the transaction or not at all, and passed on after the commit. */
   audit(event: AuditEvent): Promise<void>;
 }
 
@@ -30,7 +30,7 @@ interface Queued {
   readonly fail: (cause: unknown) => void;
 }
 
-/** The newest row of the record, as of within a group's transaction, and what holds for all of the store. */
+/** The newest row of the audit log, as of within a group's transaction, and what holds for all of the store. */
 interface Chain {
   head: Link;
   readonly standing: Standing;
@@ -44,10 +44,10 @@ export interface StoreClock {
 }
 
 export interface StoreOptions {
-  /** Is told each row of the record after it was committed. */
+  /** Is told each row of the audit log after it was committed. */
   readonly onAudit: (entry: AuditEntry) => void;
   readonly sealer: Sealer;
-  /** Is told when the record turns out to have been changed from outside. The chain shows where, for good. */
+  /** Is told when the audit log turns out to have been changed from outside. The chain shows where, for good. */
   readonly onBroken: () => void;
   readonly observer?: StoreObserver | undefined;
   /** What of a refusal is written: nothing where it is only counted, and told later. Else each is written as it comes. */

@@ -140,7 +140,7 @@ export interface AuditTable {
   hash: string;
 }
 
-/** One row: the newest link of the record's chain, sealed with the encryption key. */
+/** One row: the newest link of the audit log's chain, sealed with the encryption key. */
 export interface AuditHeadTable {
   id: 1;
   seq: number;

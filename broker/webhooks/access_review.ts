@@ -25,7 +25,7 @@ const NO_OPINION: Opinion = { denied: false };
  * anybody can make (SubjectAccessReview, LocalSubjectAccessReview, impersonation with extra) is evidence of nothing.
  */
 const NOT_PROVEN = 'curfew: not a request with a valid token of this session';
-/** What of a name goes into the record, in characters: a review of half a MiB must not be a row of half a MiB. */
+/** What of a name goes into the audit log, in characters: a review of half a MiB must not be a row of half a MiB. */
 const LONGEST_IN_RECORD = 300;
 
 const NO_LOGIN_HELPS: ReadonlySet<Code> = new Set(['unknown_session', 'another_user', 'not_admitted', 'impersonation']);

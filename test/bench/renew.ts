@@ -1,4 +1,4 @@
-// Renewals per second and their latency: DPoP, SQLite on disk, the row in the record; one broker, 1,000 sessions.
+// Renewals per second and their latency: DPoP, SQLite on disk, the row in the audit log; one broker, 1,000 sessions.
 
 import type { Aim, Bench, Settings } from './figure.ts';
 import { type Load, LoadClient } from './load.ts';

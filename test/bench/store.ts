@@ -13,7 +13,7 @@ import type { HeldSession } from './load.ts';
 
 export interface Filling {
   readonly file: string;
-  /** The broker's encryption key: seals the record. */
+  /** The broker's encryption key: seals the audit log. */
   readonly key: KeyObject;
   /** Issuer of the persons. */
   readonly iss: string;

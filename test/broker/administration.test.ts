@@ -1,4 +1,4 @@
-// Commands of an administrator that change the store: one more process that writes, and rows in the record like any other.
+// Commands of an administrator that change the store: one more process that writes, and rows in the audit log like any other.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -25,7 +25,7 @@ describe('administration', () => {
       ),
     );
 
-  test('beside a running broker: both write on, and the record stays whole', async () => {
+  test('beside a running broker: both write on, and the audit log stays whole', async () => {
     const holder = service.holder();
     const { refresh_token = '' } = (await service.login(holder)).granted;
     for (let i = 0; i < 5; i++) {

@@ -1,4 +1,4 @@
-// The chain of the record, as the store writes it: whole after whatever goes wrong, and never healed over what was changed.
+// The chain of the audit log, as the store writes it: whole after whatever goes wrong, and never healed over what was changed.
 
 import assert from 'node:assert/strict';
 import { createHash, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';

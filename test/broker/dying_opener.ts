@@ -1,4 +1,4 @@
-// Opens the store that is named, and dies by kill -9 in the middle of its migration: when the record is about to be sealed.
+// Opens the store that is named, and dies by kill -9 in the middle of its migration: when the audit log is about to be sealed.
 
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { Store } from '../../broker/store/store.ts';

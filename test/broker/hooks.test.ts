@@ -107,7 +107,7 @@ function queued() {
 }
 
 describe('a report', () => {
-  test('comes once, says what the record says, and is signed as Standard Webhooks has it', async () => {
+  test('comes once, says what the audit log says, and is signed as Standard Webhooks has it', async () => {
     const email = await noticed();
     await until(() => receiver.reports.length === 1 && queued().length === 0, 'the report did not come');
     const [report] = receiver.reports;

@@ -158,7 +158,7 @@ describe('introspection by the holder of the key', () => {
     for (const one of [handle, token]) assert.equal(await isActive(holder, one), true, 'and nothing was ended');
   });
 
-  test("S12 another key's handle or token is not active, tells nothing, and stands in the record", async () => {
+  test("S12 another key's handle or token is not active, tells nothing, and is in the audit log", async () => {
     const [one, thief] = [await open(), await open()];
     for (const token of [one.handle, one.token]) {
       const before = refusals().length;
@@ -204,7 +204,7 @@ describe('introspection by the holder of the key', () => {
     });
   }
 
-  test('T6 the same proof twice: 401 and a row in the record', async () => {
+  test('T6 the same proof twice: 401 and a row in the audit log', async () => {
     const { holder, handle } = await open();
     const proof = holder.proof({ url: `${ISSUER}/introspect` });
     assert.equal((await holder.introspect(handle, proof)).status, 200);

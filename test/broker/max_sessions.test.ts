@@ -39,7 +39,7 @@ const endsOf = ({ sid }: Opened) =>
   service.audit.flatMap((event) => (event.event === 'end' && event.sid === sid ? [event.reason] : []));
 
 describe('max_sessions with refuse', () => {
-  test('refuses one more, with the number and a row in the record, and leaves the others', async () => {
+  test('refuses one more, with the number and a row in the audit log, and leaves the others', async () => {
     await service.reload(most(2, 'refuse'));
     const opened = [await open(), await open()];
     const { status, refused } = await service.login(service.holder(), who);

@@ -95,7 +95,7 @@ describe('sessions', () => {
     assert.deepEqual(await moved(['curfew_logins_total'], ['curfew_sessions_living']), [1, 1]);
   });
 
-  test('who holds a token is known again after a start, from the record', async () => {
+  test('who holds a token is known again after a start, from the audit log', async () => {
     const ended = await login('dev', { sub: 'b', email: 'b@example.com' });
     await ended.holder.revoke(ended.handle);
     const { holder, handle } = await login('prod-eu');
@@ -113,7 +113,7 @@ describe('sessions', () => {
 });
 
 describe('refusals and denials', () => {
-  test('are counted by reason, each once, with what was only counted by the record', async () => {
+  test('are counted by reason, each once, with what was only counted by the audit log', async () => {
     const { holder, handle, sid } = await login('dev');
     await holder.renew(handle, 'nowhere');
     await holder.renew('made-up', 'dev');

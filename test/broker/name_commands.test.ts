@@ -63,7 +63,7 @@ describe('names free', () => {
     });
   }
 
-  test('stands in the audit log, with who and why; the record stays whole', async () => {
+  test('stands in the audit log, with who and why; the audit log stays whole', async () => {
     const name = email();
     await open({ sub: name, email: name }, 'none');
     const lines = await free(names(name));

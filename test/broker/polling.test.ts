@@ -48,7 +48,7 @@ async function open() {
 
 const endOf = (sid: string) => sessionRow(service.storeFile, sid).end_reason;
 
-test('an event is acknowledged after it took effect; one that is wrong is refused by setErrs, in the record too', async () => {
+test('an event is acknowledged after it took effect; one that is wrong is refused by setErrs, in the audit log too', async () => {
   const [good, bad] = [await open(), await open()];
   const [fine, wrong] = [good.event(), bad.event({ aud: 'another' })];
   transmitter.queue(wrong, fine);

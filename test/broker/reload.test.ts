@@ -249,7 +249,7 @@ describe('a configuration that cannot be taken over', () => {
     ]);
   });
 
-  test('is not taken over when it could not be recorded: no policy holds that the record does not know', async () => {
+  test('is not taken over when it could not be recorded: no policy holds that the audit log does not know', async () => {
     const { renew } = await open();
     await service.reload();
     const database = new DatabaseSync(service.storeFile);

@@ -67,7 +67,7 @@ describe('a rule that names no target', () => {
     assert.equal(await renewed(other.holder, other.handle, 'dev'), 'granted');
   });
 
-  test('is known from the login on: its end is stored, and the record names the rule', async () => {
+  test('is known from the login on: its end is stored, and the audit log names the rule', async () => {
     await service.reload(rules(contractors));
     const { holder, handle, sid } = await open({ groups: ['contractors'] });
     assert.equal(sessionRow(service.storeFile, sid).end_at_most, service.now + 600);
@@ -206,7 +206,7 @@ describe('a rule that looks at the cluster', () => {
 describe('a rule that cannot be evaluated', () => {
   const broken = { name: 'labelled', when: 'cluster.labels.tier == "gold"', limits: { max_age: '10m' } };
 
-  test('refuses the renewal by name with rule_error, in the record too, and ends nothing', async () => {
+  test('refuses the renewal by name with rule_error, in the audit log too, and ends nothing', async () => {
     const { holder, handle, sid, user } = await open();
     await service.reload(rules(broken));
     const { status, refused } = await holder.renew(handle, 'dev');

@@ -88,10 +88,10 @@ export async function play(): Promise<void> {
     await type('kubectl curfew logout', works(/./));
     await type('kubectl get namespaces', refuses(/not logged in|login/), { terminal: false });
     expectLogins(2);
-    say('\n# each login, token, refusal and end stands in the record, chained by hash');
+    say('\n# each login, token, refusal and end is in the audit log, chained by hash');
     const record = await world.site.command('audit', 'verify');
     say(`\n$ curfew-broker audit verify --config ${world.site.configFile}\n${record.stdout.trimEnd()}`);
-    if (record.code !== 0) throw new Error('the record is not whole');
+    if (record.code !== 0) throw new Error('the audit log is not whole');
     say('\n# all of it did what it should');
   } finally {
     await world.stop();

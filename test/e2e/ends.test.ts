@@ -375,7 +375,7 @@ describe('what was written and what was foretold', () => {
     assert.match(explained.stdout, /max_age +5m +segment shells/);
   });
 
-  test('each refusal, denial and end of this run stands in the record with its reason, and one changed byte is found', async () => {
+  test('each refusal, denial and end of this run is in the audit log with its reason, and one changed byte is found', async () => {
     const { code, stdout } = await world.site.command('audit', 'export');
     assert.equal(code, 0);
     const record = stdout

@@ -154,7 +154,7 @@ describe('a person of a mapped group', () => {
     assert.match(refused.stderr, /forbidden: User "system:serviceaccount:curfew-people:readers" cannot create/i);
   });
 
-  test('is named on the Secret, and by the jti of the token in the record', async () => {
+  test('is named on the Secret, and by the jti of the token in the audit log', async () => {
     const secret = await secretOf('bob');
     assert.ok(secret);
     const [login] = rows('bob', 'login');

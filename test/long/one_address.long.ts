@@ -42,7 +42,7 @@ test(`H9 ${PEOPLE} logins from one address at once, each over a connection of it
     const rows = (wanted: string) => audit().filter(({ event }) => event === wanted).length;
     const seconds = Math.round((performance.now() - begin) / 1000);
     say(
-      `${done} logins from one address in ${seconds} s, ${again} requests sent again; in the record: ${rows('login')} logins, ${rows('mint')} tokens, ${rows('refusal')} refusals`,
+      `${done} logins from one address in ${seconds} s, ${again} requests sent again; in the audit log: ${rows('login')} logins, ${rows('mint')} tokens, ${rows('refusal')} refusals`,
     );
     assert.deepEqual([done, rows('login'), rows('mint'), rows('refusal')], [PEOPLE, PEOPLE, PEOPLE, 0]);
     assert.ok(!log().includes('were cut'), 'no bound was met');

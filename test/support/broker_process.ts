@@ -25,7 +25,7 @@ export type AuditLine = Readonly<Record<string, unknown>> & { readonly event: st
 
 export interface BrokerProcess {
   readonly pid: number;
-  /** What it has put into the record so far, as it stands on stdout. */
+  /** What it has put into the audit log so far, as it stands on stdout. */
   audit(): readonly AuditLine[];
   /** Its own log, as it stands on stderr. */
   log(): string;

@@ -169,7 +169,7 @@ describe('an owner', () => {
     assert.equal(columnsOf(one.sid).end_reason, 'policy');
   });
 
-  test('S13 ends one of their own: the reason stands in the record, and single sign-on brings no session back', async () => {
+  test('S13 ends one of their own: the reason is in the audit log, and single sign-on brings no session back', async () => {
     const claims = person();
     const [one, two] = [await open(claims), await open(claims)];
     const auth_time = service.now;
@@ -279,7 +279,7 @@ describe('an owner', () => {
 });
 
 describe('an administrator', () => {
-  test('sees everybody, page by page, and that stands in the record', async () => {
+  test('sees everybody, page by page, and that is in the audit log', async () => {
     const own = await openAdmin();
     const others = [await open(), await open(), await open()];
     const seen: string[] = [];
@@ -309,7 +309,7 @@ describe('an administrator', () => {
     assert.equal((await ask(own, { path: `/${idle.sid}` })).refused.reason, 'no_such_session');
   });
 
-  test('sees one session of another, and that stands in the record; a look at their own does not', async () => {
+  test('sees one session of another, and that is in the audit log; a look at their own does not', async () => {
     const [own, other] = [await openAdmin(), await open()];
     const { body } = await ask(own, { path: `/${other.sid}` });
     assert.ok(isSessionInfo(body) && body.username === other.username && !body.current);
@@ -321,7 +321,7 @@ describe('an administrator', () => {
     );
   });
 
-  test('S13 ends one of another, with who and why in the record; single sign-on brings it not back', async () => {
+  test('S13 ends one of another, with who and why in the audit log; single sign-on brings it not back', async () => {
     const claims = person();
     const [own, other] = [await openAdmin(), await open(claims)];
     const auth_time = service.now;
@@ -345,7 +345,7 @@ describe('an administrator', () => {
     }
   });
 
-  test('H4 whose login is too old for it gets 403 with max_age, and a row in the record; own sessions go on', async () => {
+  test('H4 whose login is too old for it gets 403 with max_age, and a row in the audit log; own sessions go on', async () => {
     const [own, other] = [await openAdmin(), await open()];
     service.advance(899);
     listed(await ask(own, { query: '?all=true' }));
@@ -571,7 +571,7 @@ describe('all sessions at once', () => {
     assert.deepEqual(endedBy(await end(own, own.sid)), [own.sid]);
   });
 
-  test('S10 while the record cannot be written nothing ends', async () => {
+  test('S10 while the audit log cannot be written nothing ends', async () => {
     const one = await open();
     using database = new DatabaseSync(service.storeFile);
     database.exec("create trigger broken before insert on audit begin select raise(abort, 'disk full'); end");
@@ -624,7 +624,7 @@ describe('all sessions at once', () => {
   }
 });
 
-test('S9 ended by administrator and owner, then kill -9 and start again: a replay is refused, and the record has it', async () => {
+test('S9 ended by administrator and owner, then kill -9 and start again: a replay is refused, and the audit log has it', async () => {
   const folder = await mkdtemp(path.join(tmpdir(), 'curfew-administration-'));
   const issuer = await startStaticIssuer();
   const url = `http://127.0.0.1:${await freePort()}`;

@@ -112,7 +112,7 @@ describe('everything before now is over', () => {
     assert.equal(await authenticated(token), true);
   });
 
-  test('S22 it stands in the record, with who said it, and the record is whole', async () => {
+  test('S22 it is in the audit log, with who said it, and the audit log is whole', async () => {
     const config = await loadConfig(service.configFile, { env: process.env });
     const { exit, lines } = await verifyRecord(config);
     assert.equal(exit, 0, lines.join('\n'));

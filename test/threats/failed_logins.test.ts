@@ -1,5 +1,5 @@
-// Somebody fails to log in again and again: counted, answered with growing delays, told in the record, reported; and what a
-// flood of requests from nobody knows whom does to the record.
+// Somebody fails to log in again and again: counted, answered with growing delays, told in the audit log, reported; and what a
+// flood of requests from nobody knows whom does to the audit log.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -88,7 +88,7 @@ describe('a person', () => {
     assert.ok((await succeed(who)).granted);
   });
 
-  test('is told in the record at the threshold and at each doubling, with how the last session ended', async () => {
+  test('is told in the audit log at the threshold and at each doubling, with how the last session ended', async () => {
     const who = person();
     const username = `curfew:${who.email}`;
     assert.ok((await succeed(who)).granted);
@@ -150,7 +150,7 @@ test('counters are forgotten when their window is over', async () => {
   assert.equal(database.prepare('select count(*) as rows from failed_login').get()?.rows, 0);
 });
 
-describe('the record', () => {
+describe('the audit log', () => {
   test('does not grow with a flood of callers that are not known: one row a minute for each kind, the rest counted', async () => {
     const before = service.audit.length;
     for (let i = 0; i < 200; i++) {

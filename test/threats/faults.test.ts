@@ -187,7 +187,7 @@ describe('the broker as a process', () => {
     assert.ok((await rss()) - before < 64, `${before} MiB, then ${await rss()} MiB`);
   });
 
-  test('I2 what was acknowledged before a kill -9 stands after it: the end of a session, and the record', async () => {
+  test('I2 what was acknowledged before a kill -9 stands after it: the end of a session, and the audit log', async () => {
     const [ended, living] = [await lone.login('i2-ended'), await lone.login('i2-living')];
     assert.equal((await ended.holder.revoke(ended.handle)).status, 200);
     await lone.process.kill();

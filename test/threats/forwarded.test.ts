@@ -134,7 +134,7 @@ describe('a service behind a proxy', () => {
       sent.on('error', reject).end(body);
     });
 
-  test('H8 each form gives a refusal with an address in the record, never a 500', async () => {
+  test('H8 each form gives a refusal with an address in the audit log, never a 500', async () => {
     for (const [name, said] of SAID) {
       // What Node.js would not send, and what is too long for a head at all.
       if (/[^\t\x20-\x7e]/.test(said) || said.length > 8000) continue;

@@ -134,7 +134,7 @@ describe('HTTP', () => {
     await service.restart();
   });
 
-  test('H5 no secret that passes through stands in the log, the record or the store, at the highest log level', async () => {
+  test('H5 no secret that passes through stands in the log, the audit log or the store, at the highest log level', async () => {
     const holder = service.holder();
     const idToken = service.issuer.sign(service.claims(holder));
     const exchangeProof = holder.proof();

@@ -155,7 +155,7 @@ describe('L2 a SET that breaks a rule is refused in the words of RFC 8935, and e
     assert.equal(endOf(own), null);
   });
 
-  test('L2 whose subject is not understood, though it would act: invalid_request, in the log and the record', async () => {
+  test('L2 whose subject is not understood, though it would act: invalid_request, in the log and the audit log', async () => {
     for (const subject of [
       undefined,
       'alice',
@@ -178,7 +178,7 @@ describe('L2 a SET that breaks a rule is refused in the words of RFC 8935, and e
 });
 
 describe('L2 what is acknowledged with 202', () => {
-  test('L2 an unknown subject: nobody ends, and it stands in the record', async () => {
+  test('L2 an unknown subject: nobody ends, and it is in the audit log', async () => {
     await heard('session-revoked', person(service, 'never-seen'));
     assert.equal(signalsOf('never-seen').length, 1);
     await heard('account-disabled', { format: 'email', email: 'never-seen@example.com' });

@@ -203,7 +203,7 @@ describe('sessions and time', () => {
     assert.equal((await holder.renew(handle, 'dev')).refused.reason, 'session_ended');
   });
 
-  test("S12 another key's revocation of a handle changes nothing, learns nothing and stands in the record", async () => {
+  test("S12 another key's revocation of a handle changes nothing, learns nothing and is in the audit log", async () => {
     const { holder, handle, sid } = await open(person());
     const thief = service.holder();
     const [foreign, unknown] = [await thief.revoke(handle), await thief.revoke('x'.repeat(43))];
@@ -340,7 +340,7 @@ describe('sessions and time', () => {
     assert.equal((await first.holder.renew(granted.refresh_token ?? '', 'dev')).status, 200);
   });
 
-  test("S15 the same person's new login replaces the session: the old handle is void, and the record says by what", async () => {
+  test("S15 the same person's new login replaces the session: the old handle is void, and the audit log says by what", async () => {
     const who = person();
     const first = await open(who);
     service.advance(5);
@@ -368,7 +368,7 @@ describe('sessions and time', () => {
     assert.equal(claimsOf(access_token).exp, Number(claimsOf(access_token).auth_time) + HOUR);
   });
 
-  test('sessions that end while nobody asks are ended in the record by the sweeper', async () => {
+  test('sessions that end while nobody asks are ended in the audit log by the sweeper', async () => {
     const { sid } = await open(person());
     service.advance(1800);
     await service.sweep();

@@ -11,7 +11,7 @@ import { addressOf, KINDS } from '../support/strangers.ts';
 
 let service: TestService;
 
-/** Rows of the record that strangers may cause at once, and each minute after that; with the one that stands for the others. */
+/** Rows of the audit log that strangers may cause at once, and each minute after that; with the one that stands for the others. */
 const [AT_ONCE, A_MINUTE] = [100, 12] as const;
 
 before(async () => {
@@ -53,7 +53,7 @@ function grown(before: ReturnType<typeof rows>): Readonly<Record<string, number>
 
 describe('strangers', () => {
   for (const kind of KINDS) {
-    test(`H7 a ${kind.name}, 40 times with keys made on the spot: at most a row of the record, and no other`, async () => {
+    test(`H7 a ${kind.name}, 40 times with keys made on the spot: at most a row of the audit log, and no other`, async () => {
       service.advance(3600);
       await service.sweep();
       const before = rows();

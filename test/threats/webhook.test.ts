@@ -386,7 +386,7 @@ describe('who asks', () => {
   });
 });
 
-describe('the record', () => {
+describe('the audit log', () => {
   test('the first denial of a kind has its row, further ones share the next: each denial is counted once', async () => {
     service.advance(900);
     const id = service.tokenId(sid, 'prod-eu');
