@@ -41,6 +41,12 @@ interface Network {
   readonly unproven: Set<Connection>;
 }
 
+/**
+ * Requests that are sent on one connection without waiting for their answers: a few (RFC 9112 9.3.2). No client that we know of sends
+ * a second one before the first is answered, and all that come in one piece are there at once, each with its answer to be kept.
+ */
+const MOST_UNANSWERED = 16;
+
 /** How many are looked at for the one that goes. */
 const SAMPLE = 32;
 
@@ -62,12 +68,17 @@ export class Connections {
     this.#onCut = onCut;
     // Under TLS as well these are the bare ones, before any handshake.
     server.on('connection', (socket) => this.#add(socket));
-    server.on('request', (request, response) => this.#begin(request, response));
+    server.prependListener('request', (request, response) => this.#begin(request, response));
   }
 
   /** Cuts what has not sent a whole request: a stop waits for the others alone. */
   close(): void {
     for (const { socket } of this.#unproven) socket.destroy();
+  }
+
+  /** Whether a request came on a connection that was cut: it is not to be looked at. */
+  isCut({ socket }: IncomingMessage): boolean {
+    return socket.destroyed;
   }
 
   get size(): number {
@@ -133,6 +144,7 @@ export class Connections {
     if (!connection) return;
     this.#by_socket.set(socket, connection);
     connection.open += 1;
+    if (connection.open > MOST_UNANSWERED) socket.destroy();
     this.#idle.delete(connection);
     this.#receiving.add(connection);
     request.once('end', () => this.#received(connection));

@@ -12,12 +12,11 @@ import { type ConnectionLimits, Connections } from './connections.ts';
 import { LARGEST_BODY } from './form.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
-import { limitPipelining } from './pipelining.ts';
 import { faultOfHead } from './request_head.ts';
 import { sessionRoutes } from './sessions.ts';
 import { logoutRoute, pushRoute } from './signals.ts';
 import { tokenRoutes } from './token.ts';
-import { answerBadTarget, answerUnreadable, keepFromCaches } from './unreadable.ts';
+import { answerBadTarget, answerExpectations, answerUnreadable } from './unreadable.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
@@ -70,11 +69,10 @@ export function createServer(broker: Broker, { log, readiness, tls, limits }: Se
     connections.close();
     done();
   });
-  const isCut = limitPipelining(app.server);
-  keepFromCaches(app.server);
+  answerExpectations(app.server);
   tellAddresses(app, config.trusted_proxies);
   app.addHook('onRequest', ({ raw }, reply, done) => {
-    if (isCut(raw)) {
+    if (connections.isCut(raw)) {
       reply.hijack();
       return;
     }
@@ -84,6 +82,8 @@ export function createServer(broker: Broker, { log, readiness, tls, limits }: Se
   });
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('X-Content-Type-Options', 'nosniff');
+    // Nothing here is for a cache unless its route says so (RFC 6749 5.1, RFC 9110 15.5).
+    if (!reply.hasHeader('Cache-Control')) reply.header('Cache-Control', 'no-store');
     if (!readiness.accepting) reply.header('Connection', 'close');
     done(null, payload);
   });

@@ -26,24 +26,20 @@ export function answerBadTarget(
   _request: FastifyRequest,
   reply: FastifyReply,
 ): void {
-  reply.raw.writeHead(statusCode, { 'Content-Type': 'application/json; charset=utf-8' });
+  reply.raw.writeHead(statusCode, HEADERS);
   reply.raw.end(bodyOf('the request target cannot be read'));
 }
 
-/**
- * Nothing here is for a cache unless its route says so (RFC 6749 5.1, RFC 9110 15.5): said before anything answers, so that no way
- * to answer can forget it.
- */
-export function keepFromCaches(server: Server): void {
-  server.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
-    response.setHeader('Cache-Control', 'no-store');
-  });
-  // RFC 9110 10.1.1
+/** RFC 9110 10.1.1 */
+export function answerExpectations(server: Server): void {
   server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    response.writeHead(417, { 'Cache-Control': 'no-store', 'Content-Type': 'application/json; charset=utf-8' });
+    response.writeHead(417, HEADERS);
     response.end(bodyOf('expected no Expect but 100-continue'));
   });
 }
+
+/** Of what Fastify's hooks do not see. */
+const HEADERS = { 'Cache-Control': 'no-store', 'Content-Type': 'application/json; charset=utf-8' } as const;
 
 function bodyOf(error_description: string): string {
   return JSON.stringify({ error: 'invalid_request', error_description, reason: 'request_invalid' } satisfies Refusal);
