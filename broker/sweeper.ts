@@ -5,9 +5,11 @@ import type { Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import { sweepFailures } from './failed_logins/failed_logins.ts';
 import { forgetCounted } from './sessions/counted_login.ts';
-import { settle } from './sessions/ending.ts';
+import { currentSessions } from './sessions/current.ts';
+import { overdue } from './sessions/find.ts';
 import { forgetGaps } from './sessions/idle_gaps.ts';
 import { forgetLoginAfter } from './sessions/login_after.ts';
+import { forgetEnded } from './sessions/opened.ts';
 import { forgetRestingNames } from './sessions/usernames.ts';
 import { forgetProofs } from './tokens/proof_use.ts';
 
@@ -19,13 +21,12 @@ const KEEP_ENDED = 30 * 86_400;
 
 /** One round. @returns how many sessions were over. */
 export async function sweep(broker: Broker): Promise<number> {
-  const { config, store, touches, denials, unproven, refusals, known_refusals, now } = broker;
+  const { config, store, denials, unproven, refusals, known_refusals, now } = broker;
   let count = 0;
   for (let more = true; more; ) {
     const over = await store.transaction(async (transaction) => {
-      const living = transaction.db.selectFrom('session').selectAll().where('ended_at', 'is', null);
-      const due = await living.where('over_at', '<=', now()).orderBy('over_at').limit(AT_ONCE).execute();
-      await settle(transaction, await touches.apply(transaction, due), config.policy, now());
+      const due = await overdue(transaction, now(), AT_ONCE);
+      await currentSessions(transaction, broker, { sids: due.map(({ sid }) => sid) }, now());
       return due.length;
     });
     count += over;
@@ -40,11 +41,7 @@ export async function sweep(broker: Broker): Promise<number> {
     await forgetRestingNames(transaction, now());
     await forgetCounted(transaction, config.policy.limits.max_age, now());
     await db.deleteFrom('signal_received').where('expires_at', '<=', now()).execute();
-    await db.deleteFrom('id_token_use').where('expires_at', '<=', now()).execute();
-    await db
-      .deleteFrom('session')
-      .where('ended_at', '<', (now() - KEEP_ENDED) as Seconds)
-      .execute();
+    await forgetEnded(transaction, (now() - KEEP_ENDED) as Seconds, now());
   });
   for (const counted of [denials, unproven, refusals, known_refusals]) await counted.flush(store, now());
   return count;

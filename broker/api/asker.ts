@@ -1,4 +1,4 @@
-// Who asks at our own API: the living session that a handle names, and whether it is an administrator's. Asking is no use of
+// Who asks at our own API: the active session that a handle names, and whether it is an administrator's. Asking is no use of
 // the session: it moves no clock.
 
 import { decide } from '../../shared/decide.ts';
@@ -13,11 +13,12 @@ import { findHeld, refuseStranger, UNKNOWN } from '../outcome/strangers.ts';
 import { wireSession } from '../outcome/wire_session.ts';
 import { mayLogIn } from '../policy/admission.ts';
 import type { Caller } from '../policy/caller.ts';
-import { admits, groupsOf } from '../policy/groups.ts';
-import { endIfDue, endSession } from '../sessions/ending.ts';
-import { factsOf, livingLimits, sessionLimits } from '../sessions/sessions.ts';
+import { admits } from '../policy/groups.ts';
+import { currentSession } from '../sessions/current.ts';
+import { endSession } from '../sessions/ending.ts';
+import { activeLimits, factsOf, sessionLimits } from '../sessions/limits.ts';
+import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 import { consumeProof } from '../tokens/proof_use.ts';
 
 /** Who asks, by the handle of a session. */
@@ -25,17 +26,20 @@ export interface Asker extends Caller {
   readonly handle: string;
 }
 
+/** What it takes to know who asks. */
+export type AskingParts = Pick<Broker, 'config' | 'store' | 'touches' | 'holders' | 'refusals' | 'now'>;
+
 /** Codes that say that the login itself is not good enough for an administrator (RFC 9470). */
 export const STEP_UP: readonly Code[] = ['login_too_old', 'idle_too_long', 'acr_too_low'];
 
 /**
- * Runs `work` for the session that asks, if it lives, in the transaction that uses the proof up, and that ends the session where
+ * Runs `work` for the session that asks, if it is active, in the transaction that uses the proof up, and that ends the session where
  * a session-wide limit has struck.
  *
  * @returns what `work` returns, or why nobody may ask
  */
 export async function asking<T>(
-  broker: Broker,
+  broker: AskingParts,
   asker: Asker,
   work: (transaction: Transaction, own: Session, now: Seconds) => Promise<T | Refused>,
 ): Promise<T | Refused> {
@@ -60,14 +64,13 @@ async function identify(
   if (!(await consumeProof(transaction, proof))) {
     return refuse(transaction, refusalOf(found, asker, now), 'proof_replayed', 'the DPoP proof was used before');
   }
-  const [current = found] = await touches.apply(transaction, [found]);
-  const session = await endIfDue(transaction, current, now);
+  const session = await currentSession(transaction, { touches }, found, now);
   const about = refusalOf(session, asker, now);
   if (session.ended_at === null && !mayLogIn(config, session)) {
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
     return refuse(transaction, about, 'not_admitted', `${session.username} may not log in any more`);
   }
-  const resolved = livingLimits(config.policy, session);
+  const resolved = activeLimits(config.policy, session);
   const verdict = decide(resolved, factsOf(session), now);
   if (verdict.allow) return session;
   if (verdict.ends)
@@ -76,14 +79,14 @@ async function identify(
 }
 
 /** Whether a session's groups make it an administrator's, be its login good enough or not. */
-export function isAdministrator({ config: { admins } }: Broker, session: Session): boolean {
-  return admins !== undefined && admits(admins.groups, groupsOf(session));
+export function isAdministrator({ config: { admins } }: Pick<Broker, 'config'>, session: Session): boolean {
+  return admins !== undefined && admits(admins.groups, session.idp_groups);
 }
 
 /** An administrator's session has limits of its own beside those of everybody. @returns `undefined` when it satisfies them */
 export async function refuseUnlessAdministrator(
   transaction: Transaction,
-  broker: Broker,
+  broker: Pick<Broker, 'config'>,
   asker: Asker,
   own: Session,
   now: Seconds,

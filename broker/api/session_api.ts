@@ -3,14 +3,24 @@
 import { decide } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { SessionInfo, SessionList, SessionsEnded } from '../../shared/wire.ts';
-import type { Broker } from '../broker.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
-import { endSession, settle } from '../sessions/ending.ts';
-import { livingPage, type Place, type Whose } from '../sessions/lists.ts';
-import { factsOf, findBySid, livingLimits, livingOfPerson } from '../sessions/sessions.ts';
+import { currentSessions } from '../sessions/current.ts';
+import { endSession } from '../sessions/ending.ts';
+import { activeNamed, activeOfPerson } from '../sessions/find.ts';
+import { activeLimits, factsOf } from '../sessions/limits.ts';
+import { activePage, type Place, type Whose } from '../sessions/lists.ts';
+import type { Session } from '../sessions/session.ts';
+import type { CurrentParts } from '../sessions/touches.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
-import { type Asker, asking, eventOf, isAdministrator, refusalOf, refuseUnlessAdministrator } from './asker.ts';
+import {
+  type Asker,
+  type AskingParts,
+  asking,
+  eventOf,
+  isAdministrator,
+  refusalOf,
+  refuseUnlessAdministrator,
+} from './asker.ts';
 
 export interface ListWish {
   /** Everybody's, for administrators; without it one's own. */
@@ -30,12 +40,12 @@ export type EndWish = (
 /** How many sessions one transaction ends at most: requests wait no longer than that. */
 const AT_ONCE = 200;
 
-export function listSessions(broker: Broker, asker: Asker, wish: ListWish): Promise<SessionList | Refused> {
+export function listSessions(broker: AskingParts, asker: Asker, wish: ListWish): Promise<SessionList | Refused> {
   return asking(broker, asker, async (transaction, own, now) => {
     const refused = wish.all ? await refuseUnlessAdministrator(transaction, broker, asker, own, now) : undefined;
     if (refused) return refused;
     const whose: Whose = wish.all ? {} : { of: own };
-    const page = await livingPage(transaction, { ...whose, after: wish.after, most: wish.limit + 1 });
+    const page = await activePage(transaction, { ...whose, after: wish.after, most: wish.limit + 1 });
     const shown = page.slice(0, wish.limit);
     const sessions = shown.flatMap((session) => infoOf(broker, own, session, now) ?? []);
     if (wish.all) await transaction.audit({ event: 'list', ...eventOf(own, asker, now), count: sessions.length });
@@ -45,19 +55,19 @@ export function listSessions(broker: Broker, asker: Asker, wish: ListWish): Prom
 }
 
 /** @returns `no_such_session` alike for what never was, has ended, and belongs to another person */
-export function showSession(broker: Broker, asker: Asker, sid: string): Promise<SessionInfo | Refused> {
+export function showSession(broker: AskingParts, asker: Asker, sid: string): Promise<SessionInfo | Refused> {
   return asking(broker, asker, async (transaction, own, now) => {
     const found = await findReachable(transaction, broker, asker, own, sid, now);
     if ('refused' in found) return found;
     if (!isOf(found, own)) await transaction.audit({ event: 'list', ...eventOf(own, asker, now), count: 1 });
     const info = infoOf(broker, own, found, now);
-    if (!info) throw new TypeError('a session that lives is over');
+    if (!info) throw new TypeError('an active session is over');
     return info;
   });
 }
 
 /** Ends sessions; resolves when all of them are over, durably. @throws CurfewError `store`: then not all may be over */
-export async function endSessions(broker: Broker, asker: Asker, wish: EndWish): Promise<SessionsEnded | Refused> {
+export async function endSessions(broker: AskingParts, asker: Asker, wish: EndWish): Promise<SessionsEnded | Refused> {
   const first = await asking(broker, asker, async (transaction, own, now) => {
     const due = await chosen(transaction, broker, asker, own, wish, now);
     if ('refused' in due) return due;
@@ -79,13 +89,13 @@ interface Ending {
  * Ends all sessions that were open when this was asked for; the right to do so was established then. The person who asks
  * comes last, and the session that asks at the very end: where the store fails half-way, they can ask again.
  */
-async function endEverybody(broker: Broker, ending: Ending, until: Seconds): Promise<readonly Session[]> {
+async function endEverybody(broker: AskingParts, ending: Ending, until: Seconds): Promise<readonly Session[]> {
   const { own } = ending;
   const ended: Session[] = [];
   for (const whose of [{ not_of: own }, { of: own, except: own.sid }, { of: own }] satisfies readonly Whose[]) {
     for (let after: Place | undefined, more = true; more; ) {
       const page = await broker.store.transaction(async (transaction) => {
-        const due = await livingPage(transaction, { ...whose, after, until, most: AT_ONCE });
+        const due = await activePage(transaction, { ...whose, after, until, most: AT_ONCE });
         ended.push(...(await endEach(transaction, broker, ending, due, broker.now())));
         return due;
       });
@@ -99,7 +109,7 @@ async function endEverybody(broker: Broker, ending: Ending, until: Seconds): Pro
 /** @returns those that this ended: what was over by itself is ended as of then, and is not among them */
 async function endEach(
   transaction: Transaction,
-  broker: Broker,
+  broker: AskingParts,
   { asker, own, wish }: Ending,
   due: readonly Session[],
   now: Seconds,
@@ -108,7 +118,8 @@ async function endEach(
   const common = { since: now, now, address: asker.address, note: wish.note };
   // One's own last: it is what asks.
   const ordered = [...due].sort((a, b) => Number(a.sid === own.sid) - Number(b.sid === own.sid));
-  for (const session of await settled(transaction, broker, ordered, now)) {
+  const sids = ordered.map(({ sid }) => sid);
+  for (const session of await currentSessions(transaction, broker, { sids }, now)) {
     const end = isOf(session, own)
       ? ({ reason: 'owner', ...common } as const)
       : ({ reason: 'administrator', by: own.username, ...common } as const);
@@ -120,7 +131,7 @@ async function endEach(
 /** The sessions that are meant; none yet of everybody's, which are ended one batch after the other. */
 async function chosen(
   transaction: Transaction,
-  broker: Broker,
+  broker: AskingParts,
   asker: Asker,
   own: Session,
   wish: EndWish,
@@ -132,54 +143,32 @@ async function chosen(
   }
   const { username_prefix } = broker.config.identity_provider;
   if ('user' in wish && [wish.user, username_prefix + wish.user].includes(own.username)) {
-    return livingOfPerson(transaction, own);
+    return activeOfPerson(transaction, own);
   }
   const refused = await refuseUnlessAdministrator(transaction, broker, asker, own, now);
   if (refused) return refused;
   if ('all' in wish) return [];
-  const living = transaction.db.selectFrom('session').selectAll().where('ended_at', 'is', null);
-  return living.where('username', 'in', [wish.user, username_prefix + wish.user]).execute();
+  return activeNamed(transaction, [wish.user, username_prefix + wish.user]);
 }
 
 /** One session by its id, if the asker may reach it. */
 async function findReachable(
   transaction: Transaction,
-  broker: Broker,
+  broker: AskingParts,
   asker: Asker,
   own: Session,
   sid: string,
   now: Seconds,
 ): Promise<Session | Refused> {
-  const found = await findBySid(transaction.db, sid);
-  const [living] = found ? await settled(transaction, broker, [found], now) : [];
-  if (living && isOf(living, own)) return living;
+  const [session] = await currentSessions(transaction, broker, { sids: [sid] }, now);
+  if (session && isOf(session, own)) return session;
   if (isAdministrator(broker, own)) {
     // Before it is told whether there is such a session.
     const refused = await refuseUnlessAdministrator(transaction, broker, asker, own, now);
     if (refused) return refused;
-    if (living) return living;
+    if (session) return session;
   }
-  return refuse(transaction, refusalOf(own, asker, now), 'no_such_session', 'there is no such living session of yours');
-}
-
-/** With uses that are not written yet; and without those that have ended by now, which are ended. */
-async function settled(
-  transaction: Transaction,
-  { config, touches }: Broker,
-  sessions: readonly Session[],
-  now: Seconds,
-): Promise<Session[]> {
-  const current = await touches.apply(
-    transaction,
-    sessions.filter(({ ended_at }) => ended_at === null),
-  );
-  await settle(transaction, current, config.policy, now);
-  const living: Session[] = [];
-  for (const { sid } of current) {
-    const session = await findBySid(transaction.db, sid);
-    if (session && session.ended_at === null) living.push(session);
-  }
-  return living;
+  return refuse(transaction, refusalOf(own, asker, now), 'no_such_session', 'there is no such active session of yours');
 }
 
 function isOf(session: Session, { iss, sub }: Session): boolean {
@@ -187,13 +176,18 @@ function isOf(session: Session, { iss, sub }: Session): boolean {
 }
 
 /** @returns `undefined` for one that is over by now, be it noticed or not */
-function infoOf({ config, touches }: Broker, own: Session, found: Session, now: Seconds): SessionInfo | undefined {
+function infoOf(
+  { config, touches }: CurrentParts,
+  own: Session,
+  found: Session,
+  now: Seconds,
+): SessionInfo | undefined {
   const session = touches.overlay(found);
-  const verdict = decide(livingLimits(config.policy, session), factsOf(session), now);
+  const verdict = decide(activeLimits(config.policy, session), factsOf(session), now);
   if (!verdict.allow) return undefined;
-  const { sid, username, opened_at, auth_time, acr, last_used, address, user_agent } = session;
+  const { sid, username, groups, opened_at, auth_time, acr, last_used, address, user_agent } = session;
   return {
-    ...{ sid, username, groups: JSON.parse(session.groups) as string[], opened_at, auth_time },
+    ...{ sid, username, groups: [...groups], opened_at, auth_time },
     ...(acr !== null && { acr }),
     ...{ last_used, session_end: verdict.session_end, address },
     ...(user_agent !== null && { user_agent }),

@@ -3,7 +3,7 @@
 // decides again. What was true before the cluster was asked says nothing about now.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { between, earliest, latest, plus, type Seconds } from '../../shared/time.ts';
+import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import type { ServiceAccountToken } from '../api_servers/api.ts';
 import type { Broker } from '../broker.ts';
@@ -25,12 +25,12 @@ import {
   keepUid,
   labelsOf,
   reviewSoon,
-  type Who,
 } from '../sessions/bound_secrets.ts';
-import { endIfDue } from '../sessions/ending.ts';
-import { findBySid } from '../sessions/sessions.ts';
+import { currentSession } from '../sessions/current.ts';
+import { findBySid } from '../sessions/find.ts';
+import type { Session, Who } from '../sessions/session.ts';
+import { bearName } from '../sessions/use.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 
 /** A token that was allowed, and that the cluster has yet to give. Holds nothing that was decided: that is done again. */
 export interface Pending {
@@ -49,11 +49,14 @@ export interface Pending {
 
 type Wanted = Pending['pending'];
 
+type DecisionParts = Pick<Broker, 'config' | 'touches' | 'clock' | 'now'>;
+export type BindingParts = DecisionParts & Pick<Broker, 'apis' | 'store' | 'log'>;
+
 /**
  * @returns refused where the session is not allowed it any more
  * @throws CurfewError `api_server` or `service_account` when the cluster gives no token; `busy` when it was overtaken
  */
-export async function bindToken(broker: Broker, { pending }: Pending): Promise<Granted | Refused> {
+export async function bindToken(broker: BindingParts, { pending }: Pending): Promise<Granted | Refused> {
   const { log, store } = broker;
   try {
     return await obtain(broker, pending);
@@ -68,7 +71,7 @@ export async function bindToken(broker: Broker, { pending }: Pending): Promise<G
   }
 }
 
-async function obtain(broker: Broker, wanted: Wanted): Promise<Granted | Refused> {
+async function obtain(broker: BindingParts, wanted: Wanted): Promise<Granted | Refused> {
   const { apis, store, now } = broker;
   const api = apis.of(wanted.cluster);
   for (let { secret } = wanted, first = true; ; first = false) {
@@ -87,6 +90,10 @@ async function obtain(broker: Broker, wanted: Wanted): Promise<Granted | Refused
   }
 }
 
+/**
+ * Secrets that this process makes just now: of many that want the first token of a session here, one asks for its Secret. Another
+ * process may ask as well: the API server makes one of a name.
+ */
 const making = new Map<string, Promise<string | undefined>>();
 
 /** Whether a Secret is being made this very moment: who deletes it now may come too early. */
@@ -99,7 +106,11 @@ export function isBeingMade({ name }: BoundSecret): boolean {
  *
  * @returns its `uid`, once the store knows it; `undefined` when it is to go already, or has gone
  */
-function makeOnce(broker: Broker, wanted: Wanted, secret: BoundSecret): Promise<string | undefined> {
+function makeOnce(
+  broker: Pick<Broker, 'apis' | 'config' | 'store' | 'now'>,
+  wanted: Wanted,
+  secret: BoundSecret,
+): Promise<string | undefined> {
   const { name, namespace } = secret;
   const under_way = making.get(name);
   if (under_way) return under_way;
@@ -129,7 +140,7 @@ interface Bound {
 type Next = Granted | Refused | 'another_account' | { readonly held: BoundSecret };
 
 /** The token is there: whether it may be handed out is decided only now. */
-async function conclude(transaction: Transaction, broker: Broker, wanted: Wanted, bound: Bound): Promise<Next> {
+async function conclude(transaction: Transaction, broker: DecisionParts, wanted: Wanted, bound: Bound): Promise<Next> {
   const now = broker.now();
   const { secret, token, since } = bound;
   const standing = await permitAgain(transaction, broker, wanted, now);
@@ -165,18 +176,10 @@ async function conclude(transaction: Transaction, broker: Broker, wanted: Wanted
   };
 }
 
-async function bearName({ db }: Transaction, { sid, token_exp }: Session, exp: Seconds): Promise<void> {
-  await db
-    .updateTable('session')
-    .set({ token_exp: latest(token_exp, exp) })
-    .where('sid', '=', sid)
-    .execute();
-}
-
 /** The Secret is gone, and all that was bound to it with it: a session that is still active gets another. */
 async function holdAnother(
   transaction: Transaction,
-  broker: Broker,
+  broker: DecisionParts,
   wanted: Wanted,
   secret: BoundSecret,
 ): Promise<Next> {
@@ -192,16 +195,15 @@ async function holdAnother(
 /** Decides once more, on the session as it is now and by the configuration in force now. */
 async function permitAgain(
   transaction: Transaction,
-  { config, touches, clock }: Broker,
+  { config, touches, clock }: DecisionParts,
   { grant, session: { sid, iss, sub, username, jkt }, wish, caller, cluster, secret }: Wanted,
   now: Seconds,
 ): Promise<(Permitted & { readonly session: Session }) | Refused> {
   requireClock({ clock });
   const about = { grant, at: now, sid, iss, sub, username, jkt, address: caller.address, cluster: cluster.name };
   const found = await findBySid(transaction.db, sid);
-  const [current] = found ? await touches.apply(transaction, [found]) : [];
-  if (!current) return refuse(transaction, about, 'unknown_session', 'there is no such session');
-  const session = await endIfDue(transaction, current, now);
+  if (!found) return refuse(transaction, about, 'unknown_session', 'there is no such session');
+  const session = await currentSession(transaction, { touches }, found, now);
   const standing = await permit(transaction, config, session, wish, caller, about, now);
   if (!('refused' in standing)) return { ...standing, session };
   // It may be that this cluster does not admit them any more, while the session is active.

@@ -1,26 +1,34 @@
-// Takes away the Secrets of sessions that are over, and all tokens with them. What is due stands in the store: it is tried until it
+// Takes away the Secrets of sessions that are over, and all tokens with them. What is due is in the store: it is tried until it
 // is done, also after a crash, and overdue ones come first.
 
 import { CurfewError } from '../../shared/errors.ts';
-import type { Seconds } from '../../shared/time.ts';
 import { plus, seconds } from '../../shared/time.ts';
 import { TOKEN_LIFE } from '../api_servers/api.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
-import { type BoundSecret, labelsOf, reviewSecret } from '../sessions/bound_secrets.ts';
-import { findBySid } from '../sessions/sessions.ts';
-import type { Transaction } from '../store/store.ts';
+import {
+  adoptUnknown,
+  type BoundSecret,
+  dueSecrets,
+  forgetSecret,
+  heldSecrets,
+  labelsOf,
+  postponeCluster,
+  postponeSecret,
+  reviewSecret,
+} from '../sessions/bound_secrets.ts';
+import { findBySid } from '../sessions/find.ts';
 import { isBeingMade } from './bound_token.ts';
 
 /** Milliseconds between two looks at what is due. */
 const EVERY_MS = 500;
-/** Milliseconds between two looks at what there is in the clusters, and at all that lives. */
+/** Milliseconds between two looks at what there is in the clusters, and at all that is active. */
 const SWEEP_MS = 60_000;
 const AT_ONCE = 200;
 /** Requests to one API server at a time. */
 const PARALLEL = 8;
-/** Seconds: the longest pause between two tries. */
-const LONGEST_PAUSE = 10;
+/** The longest pause between two tries. */
+const LONGEST_PAUSE_SECONDS = 10;
 
 /** What it takes to look after Secrets. */
 export type Looking = Pick<Broker, 'store' | 'config' | 'touches' | 'apis' | 'log' | 'now'>;
@@ -57,7 +65,7 @@ export function startDeletions(broker: Looking): Deletions {
   let sweeping: Promise<readonly string[]> | undefined;
   const sweep = () => {
     sweeping ??= reviewAll(broker)
-      .then(() => condemnLeftOvers(broker))
+      .then(() => deleteLeftOvers(broker))
       .then((unseen) => {
         wake();
         return unseen;
@@ -98,15 +106,7 @@ function sayFailure({ log }: Looking, error: unknown): void {
 /** Looks at all that is due: what is to go is taken away, each cluster by itself. */
 async function deleteDue(broker: Looking): Promise<void> {
   for (let more = true; more; ) {
-    const due = await broker.store.read((db) =>
-      db
-        .selectFrom('bound_secret')
-        .selectAll()
-        .where('next_at', '<=', broker.now())
-        .orderBy('over_at')
-        .limit(AT_ONCE)
-        .execute(),
-    );
+    const due = await broker.store.read((db) => dueSecrets(db, broker.now(), AT_ONCE));
     if (due.length === 0) return;
     const doomed = await reviewEach(broker, due);
     const clusters = [...new Set(doomed.map(({ cluster }) => cluster))];
@@ -165,7 +165,7 @@ async function deleteOne({ apis, store, now }: Looking, cluster: Cluster, secret
   await store.transaction(async (transaction) => {
     const session = await findBySid(transaction.db, sid);
     const who = session && { iss: session.iss, sub: session.sub, username: session.username };
-    await transaction.db.deleteFrom('bound_secret').where('name', '=', name).execute();
+    await forgetSecret(transaction, name);
     const due_at = secret.over_at < now() ? secret.over_at : now();
     await transaction.audit({
       ...{ event: 'secret_deleted', at: now(), ...(sid !== '' && { sid }), ...who },
@@ -178,15 +178,12 @@ async function deleteOne({ apis, store, now }: Looking, cluster: Cluster, secret
 async function postpone(broker: Looking, cluster: string, secrets: readonly BoundSecret[], failure: CurfewError) {
   const { store, log, now } = broker;
   const attempts = Math.max(...secrets.map((secret) => secret.attempts));
-  const next_at = plus(now(), seconds(Math.min(2 ** Math.min(attempts, 10), LONGEST_PAUSE)));
+  const next_at = plus(now(), seconds(Math.min(2 ** Math.min(attempts, 10), LONGEST_PAUSE_SECONDS)));
   log.error(
     { cluster, reason: failure.message, waiting: secrets.length, attempts: attempts + 1 },
     'Secrets of ended sessions could not be deleted: trying again',
   );
-  await store.transaction(async ({ db }) => {
-    const waiting = db.updateTable('bound_secret').set({ next_at, attempts: attempts + 1 });
-    await waiting.where('cluster', '=', cluster).where('doomed', '=', 1).execute();
-  });
+  await store.transaction((transaction) => postponeCluster(transaction, cluster, { next_at, attempts: attempts + 1 }));
 }
 
 /** Of a cluster that is no longer in the configuration: nobody can ask it. Its tokens die by themselves. */
@@ -199,32 +196,19 @@ async function dropOutlived(broker: Looking, cluster: string, secrets: readonly 
       'Secrets left in a cluster that is not in the configuration any more',
     );
   }
-  await store.transaction(async ({ db }) => {
-    for (const { name } of secrets) {
-      if (outlived.some((secret) => secret.name === name)) {
-        await db.deleteFrom('bound_secret').where('name', '=', name).execute();
-      } else {
-        const next_at = plus(now(), seconds(LONGEST_PAUSE));
-        await db.updateTable('bound_secret').set({ next_at }).where('name', '=', name).execute();
-      }
+  await store.transaction(async (transaction) => {
+    for (const secret of secrets) {
+      if (outlived.includes(secret)) await forgetSecret(transaction, secret.name);
+      else await postponeSecret(transaction, secret.name, plus(now(), seconds(LONGEST_PAUSE_SECONDS)));
     }
   });
   return true;
 }
 
-/** All that lives, by the configuration in force: a policy that was tightened acts on Secrets too. */
+/** All that is active, by the configuration in force: a policy that was tightened acts on Secrets too. */
 async function reviewAll(broker: Looking): Promise<void> {
   for (let after = '', more = true; more; ) {
-    const page = await broker.store.read((db) =>
-      db
-        .selectFrom('bound_secret')
-        .selectAll()
-        .where('doomed', '=', 0)
-        .where('name', '>', after)
-        .orderBy('name')
-        .limit(AT_ONCE)
-        .execute(),
-    );
+    const page = await broker.store.read((db) => heldSecrets(db, after, AT_ONCE));
     if (page.length > 0) await reviewEach(broker, page);
     after = page.at(-1)?.name ?? '';
     more = page.length === AT_ONCE;
@@ -232,11 +216,11 @@ async function reviewAll(broker: Looking): Promise<void> {
 }
 
 /**
- * What bears our labels in a cluster and is in no row: made when an answer was lost, or of a store that was set back.
+ * What bears our labels in a cluster and is in no row: made when an answer was lost, or of a store that was put back.
  *
  * @returns the clusters in which nobody could look
  */
-async function condemnLeftOvers(broker: Looking): Promise<readonly string[]> {
+async function deleteLeftOvers(broker: Looking): Promise<readonly string[]> {
   const { apis, config, store, log, now } = broker;
   const unseen = new Set<string>();
   for (const cluster of config.clusters) {
@@ -244,7 +228,7 @@ async function condemnLeftOvers(broker: Looking): Promise<readonly string[]> {
     for (const namespace of namespaces) {
       try {
         const found = await apis.of(cluster).listSecrets(namespace, labelsOf(config));
-        const left = await store.transaction((transaction) => condemnUnknown(transaction, cluster, found, now()));
+        const left = await store.transaction((transaction) => adoptUnknown(transaction, cluster.name, found, now()));
         if (left > 0)
           log.warn({ cluster: cluster.name, namespace, secrets: left }, 'Secrets of no session are deleted');
       } catch (error) {
@@ -258,23 +242,4 @@ async function condemnLeftOvers(broker: Looking): Promise<readonly string[]> {
     }
   }
   return [...unseen];
-}
-
-async function condemnUnknown(
-  { db }: Transaction,
-  cluster: Cluster,
-  found: readonly { readonly namespace: string; readonly name: string; readonly uid: string }[],
-  now: Seconds,
-): Promise<number> {
-  let count = 0;
-  for (const { namespace, name, uid } of found) {
-    const row = { name, cluster: cluster.name, namespace, service_account: '', sid: '', uid, doomed: 1 } as const;
-    const { numInsertedOrUpdatedRows } = await db
-      .insertInto('bound_secret')
-      .values({ ...row, over_at: now, next_at: now, attempts: 0 })
-      .onConflict((conflict) => conflict.doNothing())
-      .executeTakeFirst();
-    count += Number(numInsertedOrUpdatedRows ?? 0n);
-  }
-  return count;
 }

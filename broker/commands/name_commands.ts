@@ -6,8 +6,8 @@ import { CurfewError } from '../../shared/errors.ts';
 import { between, type Clock, type Seconds } from '../../shared/time.ts';
 import type { Config } from '../config/settings.ts';
 import { endSession } from '../sessions/ending.ts';
-import { livingOfPerson } from '../sessions/sessions.ts';
-import { giveUpName, type Named } from '../sessions/usernames.ts';
+import { activeOfPerson } from '../sessions/find.ts';
+import { anyHolders, giveUpName, holderOf, type Named } from '../sessions/usernames.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import { administer } from './administration.ts';
 
@@ -41,7 +41,7 @@ export async function freeNames(config: Config, wish: Wish, around: Around): Pro
     }
     if ('all' in wish) return freeAll(store, wish, around);
     return store.transaction(async (transaction) => {
-      const holders = await Promise.all([...new Set(wish.names)].map((name) => holderOf(transaction, config, name)));
+      const holders = await Promise.all([...new Set(wish.names)].map((name) => holderNamed(transaction, config, name)));
       return freeEach(transaction, holders, wish, around);
     });
   });
@@ -51,7 +51,7 @@ async function freeAll(store: Store, wish: Wish, around: Around): Promise<readon
   const lines: string[] = [];
   for (let more = true; more; ) {
     const freed = await store.transaction(async (transaction) => {
-      const holders = await transaction.db.selectFrom('person').selectAll().limit(AT_ONCE).execute();
+      const holders = await anyHolders(transaction, AT_ONCE);
       return freeEach(transaction, holders, wish, around);
     });
     lines.push(...freed);
@@ -69,7 +69,7 @@ async function freeEach(
   const now = clock();
   const lines: string[] = [];
   for (const { iss, sub, username } of holders) {
-    const living = await livingOfPerson(transaction, { iss, sub });
+    const living = await activeOfPerson(transaction, { iss, sub });
     for (const session of living) {
       await endSession(transaction, session, { reason: 'administrator', since: now, now, by, note });
     }
@@ -98,12 +98,10 @@ function say(username: string, sessions: number, wait: Seconds): string {
 }
 
 /** @throws CurfewError `usage` */
-async function holderOf({ db }: Transaction, config: Config, name: string): Promise<Named> {
+async function holderNamed(transaction: Transaction, config: Config, name: string): Promise<Named> {
   const { username_prefix } = config.identity_provider;
-  for (const username of [name, username_prefix + name]) {
-    const holder = await db.selectFrom('person').selectAll().where('username', '=', username).executeTakeFirst();
-    if (holder) return holder;
-  }
+  const holder = await holderOf(transaction, [name, username_prefix + name]);
+  if (holder) return holder;
   throw new CurfewError('usage', `nobody holds the username ${JSON.stringify(name)}: nothing was done`, {
     hint: 'give it as kubectl auth whoami shows it, or as the identity provider gives it, in the same case',
   });

@@ -6,13 +6,13 @@ import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { sayDuration } from '../../shared/duration.ts';
 import { type Code, meaning } from '../../shared/errors.ts';
-import type { EndReason } from '../../shared/session.ts';
 import { between, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { FailedLoginsEvent } from '../audit_log/events.ts';
 import type { Config } from '../config/settings.ts';
 import { queueReports } from '../hooks/queue.ts';
 import { networkOf } from '../net/network.ts';
 import { Allowance } from '../refusals/allowance.ts';
+import { lastTimeout } from '../sessions/ending.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Schema } from '../store/tables.ts';
 
@@ -185,17 +185,6 @@ function delayAfter(beyond: number, longest: number): Seconds {
 
 function isDoubling(count: number, threshold: number): boolean {
   return count >= threshold && Number.isInteger(Math.log2(count / threshold));
-}
-
-/** How the person's last session ended, if time ended it: whoever fails then does not get back in. */
-async function lastTimeout(
-  { db }: Transaction,
-  { iss, sub }: { readonly iss: string; readonly sub: string },
-): Promise<EndReason | undefined> {
-  const ended = db.selectFrom('session').select('end_reason').where('ended_at', 'is not', null);
-  const last = await ended.where('iss', '=', iss).where('sub', '=', sub).orderBy('ended_at', 'desc').executeTakeFirst();
-  const reason = last?.end_reason;
-  return reason === 'max_age' || reason === 'inactivity_timeout' ? reason : undefined;
 }
 
 function keyOf({ iss, sub }: Person): string {

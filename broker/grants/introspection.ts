@@ -6,13 +6,16 @@ import { decide } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
-import { findJudged, judge } from '../judgement/request.ts';
+import { judge } from '../judgement/request.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
 import { recordUnknown } from '../outcome/strangers.ts';
 import { mayLogIn } from '../policy/admission.ts';
 import type { Caller } from '../policy/caller.ts';
-import { factsOf, findByHandle, livingLimits } from '../sessions/sessions.ts';
-import type { Schema, Session } from '../store/tables.ts';
+import { findByHandle, findJudged } from '../sessions/find.ts';
+import { activeLimits, factsOf } from '../sessions/limits.ts';
+import type { Session } from '../sessions/session.ts';
+import type { CurrentParts } from '../sessions/touches.ts';
+import type { Schema } from '../store/tables.ts';
 import type { TokenClaims } from '../tokens/mint.ts';
 import { consumeProof } from '../tokens/proof_use.ts';
 import { verifyToken } from '../tokens/verify.ts';
@@ -34,11 +37,14 @@ export type Introspection =
       readonly jti?: string;
     };
 
+/** What it takes to know. */
+export type IntrospectionParts = Pick<Broker, 'config' | 'store' | 'touches' | 'keys' | 'refusals' | 'now'>;
+
 const INACTIVE: Introspection = { active: false };
 
 /** By the holder of a key: about the handle that it holds, or a Kubernetes token of that session. */
 export async function introspectAsHolder(
-  broker: Broker,
+  broker: IntrospectionParts,
   caller: Caller,
   token: string,
 ): Promise<Introspection | Refused> {
@@ -78,7 +84,11 @@ interface Found {
 }
 
 /** By a cluster, known by its webhook token: about a Kubernetes token for it. */
-export async function introspectAsCluster(broker: Broker, cluster: Cluster, token: string): Promise<Introspection> {
+export async function introspectAsCluster(
+  broker: IntrospectionParts,
+  cluster: Cluster,
+  token: string,
+): Promise<Introspection> {
   const now = broker.now();
   const claims = verifyToken(broker, token, now);
   if (claims?.aud !== cluster.audience) return INACTIVE;
@@ -86,10 +96,10 @@ export async function introspectAsCluster(broker: Broker, cluster: Cluster, toke
   return session ? aboutToken(broker, claims, session, now) : INACTIVE;
 }
 
-function aboutHandle({ config, touches }: Broker, found: Session, now: Seconds): Introspection {
+function aboutHandle({ config, touches }: CurrentParts, found: Session, now: Seconds): Introspection {
   const session = touches.overlay(found);
   if (!mayLogIn(config, session) || session.end_at_renewal !== null) return INACTIVE;
-  const verdict = decide(livingLimits(config.policy, session), factsOf(session), now);
+  const verdict = decide(activeLimits(config.policy, session), factsOf(session), now);
   if (!verdict.allow) return INACTIVE;
   const { iss, sub, username, sid, auth_time, acr } = session;
   return {
@@ -105,7 +115,12 @@ function aboutHandle({ config, touches }: Broker, found: Session, now: Seconds):
   };
 }
 
-function aboutToken({ config, touches }: Broker, claims: TokenClaims, found: Session, now: Seconds): Introspection {
+function aboutToken(
+  { config, touches }: CurrentParts,
+  claims: TokenClaims,
+  found: Session,
+  now: Seconds,
+): Introspection {
   const cluster = config.clusters.find(({ audience }) => audience === claims.aud);
   if (!cluster) return INACTIVE;
   const asked = { user: claims.username, within: {} };

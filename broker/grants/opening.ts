@@ -9,20 +9,12 @@ import type { Caller } from '../policy/caller.ts';
 import type { Asked } from '../policy/target.ts';
 import { isOfAnother } from '../rules/rules.ts';
 import { endSession } from '../sessions/ending.ts';
-import { closeGaps, textOfGaps } from '../sessions/idle_gaps.ts';
-import {
-  findByHandle,
-  hashOfHandle,
-  keepYields,
-  livingOfKey,
-  livingOfPerson,
-  openSession,
-  overAt,
-  touch,
-  yieldsOfSession,
-} from '../sessions/sessions.ts';
+import { activeOfKey, activeOfPerson } from '../sessions/find.ts';
+import { closeGaps } from '../sessions/idle_gaps.ts';
+import { giveBackIdToken, giveHandle, idTokenUse, openSession, useIdToken } from '../sessions/opened.ts';
+import type { Session } from '../sessions/session.ts';
+import { keepYields, overAt, touch } from '../sessions/use.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 import { randomId } from '../tokens/random.ts';
 import type { IdTokenClaims } from '../upstream/id_token.ts';
 import type { Identity } from '../upstream/identity.ts';
@@ -56,7 +48,7 @@ export interface Opened {
 /** Uses the ID token up and opens its session; for the holder's own retry, that session again with a new handle. */
 export async function openOnce(
   transaction: Transaction,
-  broker: Broker,
+  broker: Pick<Broker, 'config'>,
   login: Login,
   asked: Asked,
   opening: Opening,
@@ -69,19 +61,15 @@ export async function openOnce(
   const nonce_hash = createHash('sha256')
     .update(request.nonce_random ?? '')
     .digest('base64url');
-  const { numInsertedOrUpdatedRows } = await transaction.db
-    .insertInto('id_token_use')
-    .values({ hash, jkt, nonce_hash, sid, used_at: now, expires_at: plus(idToken.exp, RETRY_WINDOW) })
-    .onConflict((conflict) => conflict.doNothing())
-    .executeTakeFirst();
-  if (numInsertedOrUpdatedRows !== 1n) {
+  const use = { hash, jkt, nonce_hash, sid, used_at: now, expires_at: plus(idToken.exp, RETRY_WINDOW) };
+  if (!(await useIdToken(transaction, use))) {
     return (await retry(transaction, { hash, jkt, nonce_hash }, asked, opening, now)) ?? 'id_token_used';
   }
   // Only now, so that a token that was used before ends no session.
   if (await makeRoom(transaction, broker, login, now)) {
     return open(transaction, login, asked, { ...opening, sid, now });
   }
-  await transaction.db.deleteFrom('id_token_use').where('hash', '=', hash).execute();
+  await giveBackIdToken(transaction, hash);
   return 'too_many_sessions';
 }
 
@@ -91,11 +79,16 @@ export async function openOnce(
  *
  * @returns false when there is no room
  */
-async function makeRoom(transaction: Transaction, { config }: Broker, login: Login, now: Seconds): Promise<boolean> {
+async function makeRoom(
+  transaction: Transaction,
+  { config }: Pick<Broker, 'config'>,
+  login: Login,
+  now: Seconds,
+): Promise<boolean> {
   const { max_sessions } = config.policy;
   if (!max_sessions) return true;
   const { jkt } = login.caller.proof;
-  const others = (await livingOfPerson(transaction, login.identity)).filter((session) => session.jkt !== jkt);
+  const others = (await activeOfPerson(transaction, login.identity)).filter((session) => session.jkt !== jkt);
   const excess = others.length - max_sessions.count + 1;
   if (excess <= 0) return true;
   if (max_sessions.when_exceeded === 'refuse') return false;
@@ -110,7 +103,7 @@ async function makeRoom(transaction: Transaction, { config }: Broker, login: Log
   return true;
 }
 
-/** The session that the same holder opened with this ID token a moment ago, if it lives. */
+/** The session that the same holder opened with this ID token a moment ago, if it is active. */
 async function retry(
   transaction: Transaction,
   { hash, jkt, nonce_hash }: { readonly hash: string; readonly jkt: string; readonly nonce_hash: string },
@@ -118,20 +111,13 @@ async function retry(
   { handle, token_exp }: Opening,
   now: Seconds,
 ): Promise<Opened | undefined> {
-  const { db } = transaction;
-  const before = await db.selectFrom('id_token_use').selectAll().where('hash', '=', hash).executeTakeFirstOrThrow();
+  const before = await idTokenUse(transaction, hash);
   if (before.jkt !== jkt || before.nonce_hash !== nonce_hash || between(before.used_at, now) >= RETRY_WINDOW) {
     return undefined;
   }
-  await db
-    .updateTable('session')
-    .set({ handle_hash: hashOfHandle(handle) })
-    .where('sid', '=', before.sid)
-    .where('ended_at', 'is', null)
-    .execute();
-  const session = await findByHandle(transaction, handle);
+  const session = await giveHandle(transaction, before.sid, handle);
   if (!session || !(await touch(transaction, session, asked.limits.session, now, token_exp))) return undefined;
-  const others = yieldsOfSession(session).filter((old) => isOfAnother(old, asked.cluster?.name));
+  const others = session.yields.filter((old) => isOfAnother(old, asked.cluster?.name));
   await keepYields(transaction, session, [...others, ...asked.yields]);
   return { session, retry: true };
 }
@@ -147,29 +133,43 @@ async function open(
   const limits = asked.limits.session;
   const end_at_most = plus(idToken.auth_time, limits.max_age);
   const session: Session = {
-    ...{ sid, iss, sub, username, groups: JSON.stringify(groups), idp_groups: JSON.stringify(idp_groups) },
-    ...{ jkt, handle_hash: hashOfHandle(handle), idp_sid: idToken.sid ?? null },
-    ...{
-      auth_time: idToken.auth_time,
-      raw_auth_time: idToken.raw_auth_time,
-      revalidated_at: idToken.iat,
-      acr: idToken.acr ?? null,
-      amr: idToken.amr ? JSON.stringify(idToken.amr) : null,
-    },
-    ...{ end_at_most, last_used: now, over_at: overAt(end_at_most, now, limits), opened_at: now },
-    ...{ longest_idle: seconds(0), gaps: '[]', idle_before: textOfGaps(idle_before), token_exp },
-    ...{ yields: JSON.stringify(asked.yields) },
-    ...{ address: caller.address, user_agent: caller.user_agent ?? null },
-    ...{ end_at_renewal: null, ended_at: null, end_reason: null, replaced_by: null },
+    sid,
+    iss,
+    sub,
+    username,
+    groups,
+    idp_groups,
+    jkt,
+    idp_sid: idToken.sid ?? null,
+    auth_time: idToken.auth_time,
+    raw_auth_time: idToken.raw_auth_time,
+    revalidated_at: idToken.iat,
+    acr: idToken.acr ?? null,
+    amr: idToken.amr ?? [],
+    end_at_most,
+    last_used: now,
+    longest_idle: seconds(0),
+    gaps: [],
+    idle_before,
+    over_at: overAt(end_at_most, now, limits),
+    opened_at: now,
+    address: caller.address,
+    user_agent: caller.user_agent ?? null,
+    yields: asked.yields,
+    token_exp,
+    end_at_renewal: null,
+    ended_at: null,
+    end_reason: null,
+    replaced_by: null,
   };
-  const before = await livingOfKey(transaction, jkt);
+  const before = await activeOfKey(transaction, jkt);
   if (before) {
-    // Another person on the same key: nothing of the first goes on, so nothing judges it in its place.
+    // Another person on the same key: nothing of the first continues, so nothing judges it in its place.
     const samePerson = before.iss === iss && before.sub === sub;
     const end = { reason: 'replaced', since: now, now, address: caller.address } as const;
     await endSession(transaction, before, { ...end, replaced_by: samePerson ? sid : undefined });
   }
-  await openSession(transaction, session);
+  await openSession(transaction, session, handle);
   await closeGaps(transaction, identity, now);
   return { session, replaces: before?.sid };
 }

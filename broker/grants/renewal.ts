@@ -2,24 +2,21 @@
 
 import { decide } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { bindToken, type Pending } from '../bound_tokens/bound_token.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
 import { permit } from '../judgement/permit.ts';
-import { type Granted, recordMint, signReply, type ToSign } from '../outcome/granted.ts';
+import type { Granted } from '../outcome/granted.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
 import { findHeld, refuseStranger, UNKNOWN } from '../outcome/strangers.ts';
 import { isTooLarge, TOO_LARGE } from '../outcome/token_size.ts';
-import { wireSession } from '../outcome/wire_session.ts';
 import type { Caller } from '../policy/caller.ts';
-import { groupsOf } from '../policy/groups.ts';
-import { notAdmitted } from '../policy/not_admitted.ts';
-import { holdSecret } from '../sessions/bound_secrets.ts';
-import { endIfDue } from '../sessions/ending.ts';
-import { factsOf, touch } from '../sessions/sessions.ts';
+import { currentSession } from '../sessions/current.ts';
+import { factsOf } from '../sessions/limits.ts';
+import { touch } from '../sessions/use.ts';
 import type { Transaction } from '../store/store.ts';
 import { consumeProof } from '../tokens/proof_use.ts';
 import type { IdTokenClaims } from '../upstream/id_token.ts';
+import { type Decided, deliver, entitle } from './credential.ts';
 import { revalidate } from './revalidation.ts';
 
 export interface RenewalRequest {
@@ -31,8 +28,13 @@ export interface RenewalRequest {
   readonly id_token?: string | undefined;
 }
 
+type DecisionParts = Pick<Broker, 'config' | 'tokenIds' | 'touches' | 'holders'>;
+export type RenewalParts = DecisionParts &
+  Parameters<typeof deliver>[0] &
+  Pick<Broker, 'identityProvider' | 'refusals' | 'clock' | 'now'>;
+
 /** @throws CurfewError with the code of what is wrong with the ID token; and where a cluster gives no token, why */
-export async function renew(broker: Broker, caller: Caller, request: RenewalRequest): Promise<Granted | Refused> {
+export async function renew(broker: RenewalParts, caller: Caller, request: RenewalRequest): Promise<Granted | Refused> {
   const { store, identityProvider, now } = broker;
   const { id_token, refresh_token } = request;
   const stranger = await refuseStranger(broker, 'renewal', caller, refresh_token);
@@ -42,17 +44,16 @@ export async function renew(broker: Broker, caller: Caller, request: RenewalRequ
     requireClock(broker);
     return renewOrRefuse(transaction, broker, caller, { ...request, idToken }, now());
   });
-  if ('pending' in outcome) return bindToken(broker, outcome);
-  return 'to_sign' in outcome ? signReply(broker.keys, outcome) : outcome;
+  return deliver(broker, outcome);
 }
 
 async function renewOrRefuse(
   transaction: Transaction,
-  { config, tokenIds, touches, holders }: Pick<Broker, 'config' | 'tokenIds' | 'touches' | 'holders'>,
+  { config, tokenIds, touches, holders }: DecisionParts,
   caller: Caller,
   request: RenewalRequest & { readonly idToken?: IdTokenClaims | undefined },
   now: Seconds,
-): Promise<ToSign | Refused | Pending> {
+): Promise<Decided> {
   const { proof, address } = caller;
   const event = { grant: 'renewal', at: now, jkt: proof.jkt, address } as const;
   const found = await findHeld(transaction, { holders }, caller, request.refresh_token);
@@ -63,19 +64,16 @@ async function renewOrRefuse(
   if (!(await consumeProof(transaction, proof))) {
     return refuse(transaction, about, 'proof_replayed', 'the DPoP proof was used before');
   }
-  const [current = found] = await touches.apply(transaction, [found]);
-
-  const living = await endIfDue(transaction, current, now);
-  const vouched = request.idToken
-    ? await revalidate(transaction, living, request.idToken, { config, touches }, { now, address })
-    : living;
-  if ('fault' in vouched) return refuse(transaction, about, vouched.fault.code, vouched.fault.message);
-  const session = vouched;
+  const current = await currentSession(transaction, { touches }, found, now);
+  const session = request.idToken
+    ? await revalidate(transaction, current, request.idToken, { config, touches }, { now, address })
+    : current;
+  if ('fault' in session) return refuse(transaction, about, session.fault.code, session.fault.message);
   const permitted = await permit(transaction, config, session, request, caller, about, now);
   if ('refused' in permitted) return permitted;
   const { asked, account } = permitted;
-  const person = { sub, username, groups: JSON.parse(session.groups) as string[], acr: session.acr ?? undefined };
-  if (isTooLarge(config, asked.cluster, person, groupsOf(session), now)) {
+  const person = { sub, username, groups: session.groups, acr: session.acr ?? undefined };
+  if (isTooLarge(config, asked.cluster, person, session.idp_groups, now)) {
     return refuse(transaction, { ...about, cluster: asked.cluster.name }, 'identity_too_large', TOO_LARGE);
   }
   // The renewal is a use: what it mints is judged as used now.
@@ -84,12 +82,11 @@ async function renewOrRefuse(
   if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now, token_exp))) {
     throw new TypeError('a session that is allowed could not be touched');
   }
-  if (account) {
-    const secret = await holdSecret(transaction, session, asked.cluster, account, verdict.session_end, now);
-    const wish = { audience: request.audience, max_age: request.max_age };
-    return { pending: { grant: 'renewal', session, wish, caller, cluster: asked.cluster, secret } };
-  }
-  const claims = await recordMint(transaction, { config, tokenIds }, session, asked, verdict, { now, address });
-  const wire = wireSession(session, asked.limits, verdict.session_end, now);
-  return { to_sign: { claims, session: wire, ...notAdmitted(config, session.idp_groups) } };
+  const { max_age } = request;
+  return entitle(
+    transaction,
+    { config, tokenIds },
+    { grant: 'renewal', session, asked, verdict, account, caller, max_age },
+    now,
+  );
 }

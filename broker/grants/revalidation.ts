@@ -6,10 +6,11 @@ import { between, type Seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
 import { groupsTighten } from '../config/clusters.ts';
 import type { IdentityProviderSettings } from '../config/settings.ts';
-import { findBySid } from '../sessions/sessions.ts';
+import { findBySid } from '../sessions/find.ts';
+import type { Session } from '../sessions/session.ts';
+import { keepRevalidation } from '../sessions/use.ts';
 import { endRenamed } from '../sessions/usernames.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 import type { IdTokenClaims } from '../upstream/id_token.ts';
 import { claimedUsername, identityOf } from '../upstream/identity.ts';
 
@@ -37,20 +38,13 @@ export async function revalidate(
   if ('fault' in identity) return identity;
   if (idToken.iat <= session.revalidated_at || session.ended_at !== null) return session;
   const { sid, iss, sub, username, jkt } = session;
-  const change = {
-    revalidated_at: idToken.iat,
-    groups: JSON.stringify(identity.groups),
-    idp_groups: JSON.stringify(identity.idp_groups),
-  };
-  await transaction.db.updateTable('session').set(change).where('sid', '=', sid).execute();
-  // Whom they act as elsewhere may be another now.
-  const secrets = transaction.db.updateTable('bound_secret').set({ next_at: at.now });
-  await secrets.where('sid', '=', sid).where('doomed', '=', 0).execute();
-  await transaction.audit({
-    ...{ event: 'revalidation', at: at.now, address: at.address, sid, iss, sub, username, jkt },
-    ...{ revalidated_at: idToken.iat, groups: identity.groups },
-  });
-  return { ...session, ...change };
+  const { groups, idp_groups } = identity;
+  const { now, address } = at;
+  const change = { revalidated_at: idToken.iat, groups, idp_groups };
+  const revalidated = await keepRevalidation(transaction, session, change, now);
+  const about = { at: now, address, sid, iss, sub, username, jkt };
+  await transaction.audit({ event: 'revalidation', ...about, revalidated_at: idToken.iat, groups });
+  return revalidated;
 }
 
 /** Also where the name that the IdP gives now is unfit, or another person's; not by a token from before the newest one. */

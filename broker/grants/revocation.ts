@@ -4,15 +4,20 @@ import type { Broker } from '../broker.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
 import { findHeld, refuseStranger } from '../outcome/strangers.ts';
 import type { Caller } from '../policy/caller.ts';
-import { endSession, settle } from '../sessions/ending.ts';
+import { currentSessions } from '../sessions/current.ts';
+import { endSession } from '../sessions/ending.ts';
 import { consumeProof } from '../tokens/proof_use.ts';
 
 /**
  * @returns `undefined` when the session is over now: ended here, ended before, or never there (RFC 7009 2.2).
  *   A handle presented with another key changes nothing and is told nothing; the attempt is in the audit log.
  */
-export async function revoke(broker: Broker, caller: Caller, handle: string): Promise<Refused | undefined> {
-  const { config, store, touches, now } = broker;
+export async function revoke(
+  broker: Pick<Broker, 'config' | 'store' | 'touches' | 'holders' | 'refusals' | 'now'>,
+  caller: Caller,
+  handle: string,
+): Promise<Refused | undefined> {
+  const { store, now } = broker;
   const { proof, address } = caller;
   if (await refuseStranger(broker, 'revocation', caller, handle)) return undefined;
   return store.transaction(async (transaction) => {
@@ -24,8 +29,8 @@ export async function revoke(broker: Broker, caller: Caller, handle: string): Pr
     if (!(await consumeProof(transaction, proof))) {
       return refuse(transaction, event, 'proof_replayed', 'the DPoP proof was used before');
     }
-    const current = await touches.apply(transaction, session.ended_at === null ? [session] : []);
-    await settle(transaction, current, config.policy, at);
+    // What is over by itself ends as of then, and for that.
+    await currentSessions(transaction, broker, { sids: [sid] }, at);
     await endSession(transaction, session, { reason: 'logout', since: at, now: at, address });
     return undefined;
   });

@@ -4,13 +4,16 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Broker } from '../broker.ts';
 import { countOverdue } from '../sessions/bound_secrets.ts';
-import { countLiving } from '../sessions/lists.ts';
+import { countActive } from '../sessions/lists.ts';
 import { type ConnectionLimits, Connections } from './connections.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
 const REQUEST_MS = 5_000;
 
-export function createMetricsServer(broker: Broker, limits: ConnectionLimits): FastifyInstance {
+/** What the figures are of. */
+export type Shown = Pick<Broker, 'metrics' | 'store' | 'config' | 'keys' | 'identityProvider' | 'clock' | 'now'>;
+
+export function createMetricsServer(broker: Shown, limits: ConnectionLimits): FastifyInstance {
   const app: FastifyInstance = Fastify({
     http: { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
     bodyLimit: 1,
@@ -25,15 +28,15 @@ export function createMetricsServer(broker: Broker, limits: ConnectionLimits): F
   return app;
 }
 
-async function lookUp({ store, config, keys, identityProvider, clock, now }: Broker) {
+async function lookUp({ store, config, keys, identityProvider, clock, now }: Shown) {
   // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
-  const living = await store.read(countLiving).catch(() => undefined);
+  const active = await store.read(countActive).catch(() => undefined);
   const secrets_overdue = await store.read((db) => countOverdue(db, now())).catch(() => undefined);
   const { signing_since } = keys;
   return {
     now: now(),
     config,
-    living,
+    living: active,
     secrets_overdue,
     signing_since,
     clock_fault: clock.fault(),

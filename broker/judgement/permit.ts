@@ -8,13 +8,13 @@ import type { Config, ServiceAccountMapping } from '../config/settings.ts';
 import { type Refused, refuse, refuseByVerdict, refuseUnresolved } from '../outcome/refused.ts';
 import { wireSession } from '../outcome/wire_session.ts';
 import { mayLogIn } from '../policy/admission.ts';
-import { groupsOf } from '../policy/groups.ts';
 import { serviceAccountOf } from '../policy/service_accounts.ts';
 import { type AskedCluster, type Origin, resolveTarget, type Wish } from '../policy/target.ts';
 import { endSession } from '../sessions/ending.ts';
-import { factsOf, keepYields, subjectOf } from '../sessions/sessions.ts';
+import { factsOf, subjectOf } from '../sessions/limits.ts';
+import type { Session } from '../sessions/session.ts';
+import { keepYields } from '../sessions/use.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 
 export interface Permitted {
   readonly asked: AskedCluster;
@@ -62,5 +62,5 @@ export async function permit(
     return refuseByVerdict(transaction, { ...event, cluster: cluster.name }, verdict, asked, wire);
   }
   const own = cluster.credential === 'service-account';
-  return { asked, verdict, account: own ? serviceAccountOf(cluster, groupsOf(session)) : undefined };
+  return { asked, verdict, account: own ? serviceAccountOf(cluster, session.idp_groups) : undefined };
 }

@@ -1,19 +1,11 @@
-// Which living sessions hold an unexpired token, by cluster: followed from the audit log's rows as they are committed, so that
+// Which active sessions hold an unexpired token, by cluster: followed from the audit log's rows as they are committed, so that
 // asking costs the store nothing. For metrics only; nothing is decided on it.
 
-import { type Kysely, sql } from 'kysely';
 import { over, type Seconds } from '../../shared/time.ts';
-import type { Schema } from '../store/tables.ts';
+import type { Minted } from '../sessions/minted.ts';
 
 /** Sessions that are remembered; beyond them those that were minted for longest ago are not counted. */
-const MOST = 100_000;
-
-export interface Minted {
-  readonly sid: string;
-  readonly cluster: string;
-  readonly segment?: string | undefined;
-  readonly exp: Seconds;
-}
+export const MOST_SESSIONS = 100_000;
 
 export interface ActiveCount {
   readonly cluster: string;
@@ -31,7 +23,7 @@ export class ActiveSessions {
     clusters.set(token.cluster, before && before.exp > token.exp ? { ...token, exp: before.exp } : token);
     this.#sessions.delete(token.sid);
     this.#sessions.set(token.sid, clusters);
-    if (this.#sessions.size <= MOST) return;
+    if (this.#sessions.size <= MOST_SESSIONS) return;
     const [oldest] = this.#sessions.keys();
     if (oldest !== undefined) this.#sessions.delete(oldest);
   }
@@ -56,19 +48,4 @@ export class ActiveSessions {
     }
     return [...counts.values()];
   }
-}
-
-/** Rows of the audit log that are looked through: a start does not take longer the longer the audit log is. */
-const MOST_ROWS = 500_000;
-
-/** The tokens of living sessions that were minted since then, the last of each session and cluster; for a start. */
-export async function mintedSince(db: Kysely<Schema>, since: Seconds): Promise<readonly Minted[]> {
-  // SQLite takes the other columns from the row that has the largest `exp`.
-  const { rows } = await sql<Minted & { readonly segment: string | null }>`
-    select audit.sid, data ->> 'cluster' as cluster, data ->> 'segment' as segment, max(data ->> 'exp') as exp
-    from audit join session on session.sid = audit.sid
-    where audit.seq > (select coalesce(max(seq), 0) from audit) - ${MOST_ROWS}
-      and audit.event = 'mint' and audit.at >= ${since} and session.ended_at is null
-    group by 1, 2 order by exp desc limit ${MOST}`.execute(db);
-  return rows.reverse().map(({ segment, ...token }) => ({ ...token, segment: segment ?? undefined }));
 }

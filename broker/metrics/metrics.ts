@@ -20,8 +20,9 @@ import type { ClockFault, Stopwatch } from '../clock/clock.ts';
 import { clusterLimits } from '../config/clusters.ts';
 import type { Config } from '../config/settings.ts';
 import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
+import type { Minted } from '../sessions/minted.ts';
 import { SETTLED, type StoreObserver } from '../store/store.ts';
-import { ActiveSessions, type Minted } from './active_sessions.ts';
+import { ActiveSessions } from './active_sessions.ts';
 import { EndEffects } from './end_effects.ts';
 
 /** `refused`: the caller or its question was not taken. `failed`: no answer could be given. */

@@ -5,8 +5,8 @@ import type { Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { type AskedCluster, rulesOf } from '../policy/target.ts';
+import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 import type { Keys } from '../tokens/keys.ts';
 import { signToken, type TokenClaims } from '../tokens/mint.ts';
 
@@ -42,7 +42,7 @@ export async function recordMint(
   await transaction.audit({ event: 'mint', at: at.now, address: at.address, sid, iss, sub, username, jkt, ...mint });
   return {
     ...{ iss: config.issuer, aud: cluster.audience, sub, username, sid, jti },
-    groups: JSON.parse(session.groups) as string[],
+    groups: session.groups,
     ...{ iat: at.now, nbf: at.now, exp, auth_time, ...(acr !== null && { acr }) },
   };
 }

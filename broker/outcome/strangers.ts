@@ -4,9 +4,9 @@
 import type { Asking } from '../audit_log/events.ts';
 import type { Broker } from '../broker.ts';
 import type { Caller } from '../policy/caller.ts';
-import { findByHandle } from '../sessions/sessions.ts';
+import { findByHandle } from '../sessions/find.ts';
+import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 import { countRefusal, type Refused } from './refused.ts';
 
 type Parts = Pick<Broker, 'store' | 'refusals' | 'now'>;

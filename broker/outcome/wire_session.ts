@@ -3,17 +3,16 @@
 import type { ResolvedLimits } from '../../shared/policy.ts';
 import { earliest, plus, type Seconds } from '../../shared/time.ts';
 import type { WireSession } from '../../shared/wire.ts';
-import type { Session } from '../store/tables.ts';
+import type { Session } from '../sessions/session.ts';
 
 export function wireSession(session: Session, limits: ResolvedLimits, session_end: Seconds, now: Seconds): WireSession {
-  const { sid, username, auth_time, revalidated_at, acr } = session;
+  const { sid, username, groups, auth_time, revalidated_at, acr } = session;
   // Lowered where the policy is tighter than at login, as it is stored with the next use.
   const end_at_most = earliest(session.end_at_most, plus(auth_time, limits.session.max_age));
-  const groups = JSON.parse(session.groups) as string[];
   return {
     sid,
     username,
-    groups,
+    groups: [...groups],
     auth_time,
     ...(acr !== null && { acr }),
     revalidated_at,

@@ -2,8 +2,7 @@
 
 import { groupsTighten } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
-import type { Session } from '../store/tables.ts';
-import { admits, groupsOf } from './groups.ts';
+import { admits } from './groups.ts';
 import { serviceAccountOf } from './service_accounts.ts';
 
 /** Whether a cluster admits somebody with these groups; where its own ServiceAccounts are used, one of them must be theirs. */
@@ -15,10 +14,9 @@ export function mayUse(cluster: Cluster, idp_groups: readonly string[]): boolean
 /** Whether the person of a session could still log in: their IdP and their groups are in the configuration. */
 export function mayLogIn(
   config: Pick<Config, 'identity_provider' | 'policy' | 'clusters'>,
-  session: Pick<Session, 'iss' | 'idp_groups'>,
+  { iss, idp_groups }: { readonly iss: string; readonly idp_groups: readonly string[] },
 ): boolean {
   const { issuer, allowed_groups } = config.identity_provider;
-  const groups = groupsOf(session);
-  if (groups.length === 0 && groupsTighten(config)) return false;
-  return session.iss === issuer && admits(allowed_groups, groups);
+  if (idp_groups.length === 0 && groupsTighten(config)) return false;
+  return iss === issuer && admits(allowed_groups, idp_groups);
 }

@@ -1,12 +1,5 @@
 // Groups by the identity provider's names.
 
-import type { Session } from '../store/tables.ts';
-
-/** By the IdP's names. */
-export function groupsOf({ idp_groups }: Pick<Session, 'idp_groups'>): readonly string[] {
-  return JSON.parse(idp_groups) as string[];
-}
-
 /**
  * Whether a list of a setting (`allowed_groups`) lets someone with these groups in. Names as the IdP gives them.
  */

@@ -4,24 +4,20 @@ import type { TokenReply } from '../../shared/wire.ts';
 import type { Config } from '../config/settings.ts';
 import { mayUse } from './admission.ts';
 
-/** Of so many different lists of groups the answer is kept. */
-const MOST = 1_000;
-
-/** By the clusters of one configuration: another one begins anew. */
-const known = new WeakMap<Config['clusters'], Map<string, readonly string[]>>();
+/** By the clusters of one configuration: another one begins again. */
+const known = new WeakMap<Config['clusters'], WeakMap<readonly string[], readonly string[]>>();
 
 /**
- * @param idp_groups as they are stored with the session
+ * @param idp_groups of the session: the very list, as equal ones are one
  * @returns the part of a reply that says so; nothing where all clusters admit them
  */
 export function notAdmitted(
   { clusters }: Pick<Config, 'clusters'>,
-  idp_groups: string,
+  idp_groups: readonly string[],
 ): Pick<TokenReply, 'not_admitted'> {
-  const answers = known.get(clusters) ?? new Map<string, readonly string[]>();
+  const answers = known.get(clusters) ?? new WeakMap<readonly string[], readonly string[]>();
   known.set(clusters, answers);
-  const not_admitted = answers.get(idp_groups) ?? namesOf(clusters, JSON.parse(idp_groups) as string[]);
-  if (answers.size >= MOST) answers.clear();
+  const not_admitted = answers.get(idp_groups) ?? namesOf(clusters, idp_groups);
   answers.set(idp_groups, not_admitted);
   return not_admitted.length === 0 ? {} : { not_admitted };
 }

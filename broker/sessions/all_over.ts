@@ -8,6 +8,7 @@ import type { AdministrationCommand } from '../audit_log/events.ts';
 import type { Transaction } from '../store/store.ts';
 import { replaceKeys } from '../tokens/keys.ts';
 import { endSession } from './ending.ts';
+import { active, read } from './find.ts';
 
 /** What is only remembered so that it does not act twice is remembered for no longer than this, in seconds. */
 const REMEMBERED = seconds(30 * 86_400);
@@ -33,8 +34,8 @@ export interface Declaration {
 export async function declareAllOver(transaction: Transaction, declaration: Declaration): Promise<number> {
   const { db } = transaction;
   const { command, by, now, encryption_key } = declaration;
-  const active = await db.selectFrom('session').selectAll().where('ended_at', 'is', null).execute();
-  for (const session of active)
+  const sessions = await read(active(db));
+  for (const session of sessions)
     await endSession(transaction, session, { reason: 'administrator', since: now, now, by });
   const over_before = plus(now, seconds(1));
   await db
@@ -48,8 +49,8 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
   await replaceKeys(transaction, encryption_key, now);
   await db.updateTable('bound_secret').set({ doomed: 1, over_at: now, next_at: now, attempts: 0 }).execute();
   await bringBack(transaction, now);
-  await transaction.audit({ event: 'administration', at: now, command, by, sessions: active.length });
-  return active.length;
+  await transaction.audit({ event: 'administration', at: now, command, by, sessions: sessions.length });
+  return sessions.length;
 }
 
 /** Nothing in the store lies ahead of the clock that holds, or would be kept until it is. */

@@ -9,16 +9,13 @@ import type { Seconds } from '../../shared/time.ts';
 import { clusterLimits } from '../config/clusters.ts';
 import type { Cluster, Config, ServiceAccountMapping } from '../config/settings.ts';
 import { mayLogIn, mayUse } from '../policy/admission.ts';
-import { groupsOf } from '../policy/groups.ts';
 import { serviceAccountOf } from '../policy/service_accounts.ts';
 import type { Transaction } from '../store/store.ts';
-import type { BoundSecretTable, Session } from '../store/tables.ts';
-import { factsOf, yieldsOfSession } from './sessions.ts';
+import type { BoundSecretTable } from '../store/tables.ts';
+import { factsOf } from './limits.ts';
+import type { Session, Who } from './session.ts';
 
 export type BoundSecret = Readonly<Selectable<BoundSecretTable>>;
-
-/** Of a session what never changes. */
-export type Who = Pick<Session, 'sid' | 'iss' | 'sub' | 'username' | 'jkt'>;
 
 /** On each Secret, so that another broker's are left alone. A label's value is short and has few characters. */
 export function labelsOf({ issuer }: Pick<Config, 'issuer'>): Readonly<Record<string, string>> {
@@ -146,11 +143,63 @@ export async function reviewSecret(
 /** @returns when it is over, or `undefined` when it is */
 function endOf(config: Config, secret: BoundSecret, session: Session, now: Seconds): Seconds | undefined {
   const cluster = config.clusters.find(({ name }) => name === secret.cluster);
-  const groups = groupsOf(session);
+  const groups = session.idp_groups;
   if (!cluster || !mayLogIn(config, session) || !mayUse(cluster, groups)) return undefined;
   const account = serviceAccountOf(cluster, groups);
   if (account?.namespace !== secret.namespace || account.name !== secret.service_account) return undefined;
-  const limits = withYields(clusterLimits(config, cluster), { cluster: cluster.name }, yieldsOfSession(session));
+  const limits = withYields(clusterLimits(config, cluster), { cluster: cluster.name }, session.yields);
   const verdict = decide(limits, factsOf(session), now);
   return verdict.allow ? verdict.session_end : undefined;
+}
+
+/** Of the table `bound_secret`, in the order in which they are to be looked at. */
+export function dueSecrets(db: Transaction['db'], now: Seconds, most: number): Promise<readonly BoundSecret[]> {
+  const due = db.selectFrom('bound_secret').selectAll().where('next_at', '<=', now);
+  return due.orderBy('over_at').limit(most).execute();
+}
+
+/** Those of sessions that may be active, by name, from one on. */
+export function heldSecrets(db: Transaction['db'], after: string, most: number): Promise<readonly BoundSecret[]> {
+  const held = db.selectFrom('bound_secret').selectAll().where('doomed', '=', 0).where('name', '>', after);
+  return held.orderBy('name').limit(most).execute();
+}
+
+/** It is gone. */
+export async function forgetSecret({ db }: Transaction, name: string): Promise<void> {
+  await db.deleteFrom('bound_secret').where('name', '=', name).execute();
+}
+
+/** It is looked at again then. */
+export async function postponeSecret({ db }: Transaction, name: string, next_at: Seconds): Promise<void> {
+  await db.updateTable('bound_secret').set({ next_at }).where('name', '=', name).execute();
+}
+
+/** All that are to go in a cluster wait until then. */
+export async function postponeCluster(
+  { db }: Transaction,
+  cluster: string,
+  { next_at, attempts }: Pick<BoundSecret, 'next_at' | 'attempts'>,
+): Promise<void> {
+  const waiting = db.updateTable('bound_secret').set({ next_at, attempts });
+  await waiting.where('cluster', '=', cluster).where('doomed', '=', 1).execute();
+}
+
+/** Writes down Secrets that no row knows: they are to go. @returns how many there are */
+export async function adoptUnknown(
+  { db }: Transaction,
+  cluster: string,
+  found: readonly { readonly namespace: string; readonly name: string; readonly uid: string }[],
+  now: Seconds,
+): Promise<number> {
+  let count = 0;
+  for (const { namespace, name, uid } of found) {
+    const row = { name, cluster, namespace, service_account: '', sid: '', uid, doomed: 1 } as const;
+    const { numInsertedOrUpdatedRows } = await db
+      .insertInto('bound_secret')
+      .values({ ...row, over_at: now, next_at: now, attempts: 0 })
+      .onConflict((conflict) => conflict.doNothing())
+      .executeTakeFirst();
+    count += Number(numInsertedOrUpdatedRows ?? 0n);
+  }
+  return count;
 }

@@ -1,12 +1,14 @@
+// How a session ends: once, whatever the cause, with all that has to follow.
+
 import { decide } from '../../shared/decide.ts';
 import type { Policy } from '../../shared/policy.ts';
 import { type EndReason, needsNewLogin } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
 import { keepGaps } from './idle_gaps.ts';
+import { factsOf, wholeLimits } from './limits.ts';
 import { laterLogin, requireLoginAfter } from './login_after.ts';
-import { factsOf, wholeLimits } from './sessions.ts';
+import type { Session } from './session.ts';
 
 export interface End {
   readonly reason: EndReason;
@@ -79,17 +81,26 @@ export async function endIfDue(transaction: Transaction, session: Session, now: 
   return { ...session, ended_at: now, end_reason: reason };
 }
 
-/** Ends what session-wide limits have ended already, as of when they did. */
-export async function settle(
+/** Ends what session-wide limits have ended already, as of when they did. @returns whether it is over */
+export async function endIfOver(
   transaction: Transaction,
-  sessions: readonly Session[],
+  session: Session,
   policy: Policy,
   now: Seconds,
-): Promise<void> {
-  for (const session of sessions) {
-    const verdict = decide(wholeLimits(policy, session), factsOf(session), now);
-    if (!verdict.allow && verdict.ends) {
-      await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now });
-    }
-  }
+): Promise<boolean> {
+  const verdict = decide(wholeLimits(policy, session), factsOf(session), now);
+  if (verdict.allow || !verdict.ends) return false;
+  await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now });
+  return true;
+}
+
+/** How the person's last session ended, if time ended it: whoever fails then does not get back in. */
+export async function lastTimeout(
+  { db }: Transaction,
+  { iss, sub }: { readonly iss: string; readonly sub: string },
+): Promise<EndReason | undefined> {
+  const ended = db.selectFrom('session').select('end_reason').where('ended_at', 'is not', null);
+  const last = await ended.where('iss', '=', iss).where('sub', '=', sub).orderBy('ended_at', 'desc').executeTakeFirst();
+  const reason = last?.end_reason;
+  return reason === 'max_age' || reason === 'inactivity_timeout' ? reason : undefined;
 }

@@ -1,6 +1,6 @@
 // Who was seen to hold which session.
 
-import { hashOfHandle } from './sessions.ts';
+import { hashOfHandle } from './find.ts';
 
 const MOST_HOLDERS = 10000;
 /**

@@ -1,14 +1,11 @@
 // Times without use. A session keeps its own with its row; what outlives it is kept for the person, so that a login from before a
 // gap brings back no target that the gap denies.
 
-import type { Selectable } from 'kysely';
 import type { EndReason, Gap } from '../../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { Transaction } from '../store/store.ts';
-import type { SessionTable } from '../store/tables.ts';
 import { KEEP, type Person } from './login_after.ts';
-
-type Session = Readonly<Selectable<SessionTable>>;
+import type { Session } from './session.ts';
 
 /** More than a person's day has; beyond it the shortest are taken together. */
 const MOST = 32;
@@ -28,18 +25,6 @@ export function condense(gaps: readonly Gap[]): readonly Gap[] {
   return rest.reverse();
 }
 
-/** As they stand in the store: `[[start, length], …]`. */
-export function textOfGaps(gaps: readonly Gap[]): string {
-  return JSON.stringify(gaps.map(({ start, length }) => [start, length]));
-}
-
-export function parseGaps(text: string): readonly Gap[] {
-  if (text === '[]') return NONE;
-  return (JSON.parse(text) as [Seconds, Seconds][]).map(([start, length]) => ({ start, length }));
-}
-
-const NONE: readonly Gap[] = [];
-
 /** A session's own gaps with the one that a use now closes. */
 export function gapsWithUse(gaps: readonly Gap[], last_used: Seconds, now: Seconds): readonly Gap[] {
   const length = between(last_used, now);
@@ -54,9 +39,7 @@ export async function keepGaps(
 ): Promise<void> {
   // Another session goes on in its place, or nobody does until the next login: then that closes the gap.
   const replaced = reason === 'replaced' || reason === 'too_many_sessions';
-  const left = replaced
-    ? gapsWithUse(parseGaps(gaps), last_used, since)
-    : [...parseGaps(gaps), { start: last_used, length: null }];
+  const left = replaced ? gapsWithUse(gaps, last_used, since) : [...gaps, { start: last_used, length: null }];
   for (const { start, length } of left) {
     await db
       .insertInto('idle_gap')
@@ -83,7 +66,7 @@ export async function gapsBefore(
 ): Promise<readonly Gap[]> {
   const rows = db.selectFrom('idle_gap').select(['start', 'length']).where('iss', '=', iss).where('sub', '=', sub);
   const left = (await rows.execute()).map(({ start, length }) => ({ start, length: length ?? between(start, now) }));
-  const own = living.flatMap(({ gaps, last_used }) => gapsWithUse(parseGaps(gaps), last_used, now));
+  const own = living.flatMap(({ gaps, last_used }) => gapsWithUse(gaps, last_used, now));
   return condense([...left, ...own]).filter(({ start, length }) => auth_time < plus(start, length));
 }
 

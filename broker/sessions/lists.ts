@@ -1,12 +1,14 @@
-// Living sessions as lists: counted, and page by page in the order in which they were opened.
+// Active sessions as lists: counted, and page by page in the order in which they were opened.
 
 import type { Kysely } from 'kysely';
 import type { Seconds } from '../../shared/time.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Schema, Session } from '../store/tables.ts';
+import type { Schema } from '../store/tables.ts';
+import { active, read } from './find.ts';
+import type { Session } from './session.ts';
 
-/** How many sessions live, by the index of the living ones. */
-export async function countLiving(db: Kysely<Schema>): Promise<number> {
+/** How many sessions are active, by the index of those. */
+export async function countActive(db: Kysely<Schema>): Promise<number> {
   const { count } = await db
     .selectFrom('session')
     .select(({ fn }) => fn.countAll<number>().as('count'))
@@ -35,17 +37,17 @@ interface Page extends Whose {
   readonly most: number;
 }
 
-/** Living sessions in the order in which they were opened, from a place on. */
-export function livingPage({ db }: Transaction, page: Page): Promise<Session[]> {
+/** Active sessions in the order in which they were opened, from a place on. */
+export function activePage({ db }: Transaction, page: Page): Promise<Session[]> {
   const { of, not_of, except, after, until, most } = page;
-  let living = db.selectFrom('session').selectAll().where('ended_at', 'is', null);
-  if (of) living = living.where('iss', '=', of.iss).where('sub', '=', of.sub);
-  if (not_of) living = living.where((eb) => eb.or([eb('iss', '!=', not_of.iss), eb('sub', '!=', not_of.sub)]));
-  if (except !== undefined) living = living.where('sid', '!=', except);
-  if (until !== undefined) living = living.where('opened_at', '<=', until);
+  let query = active(db);
+  if (of) query = query.where('iss', '=', of.iss).where('sub', '=', of.sub);
+  if (not_of) query = query.where((eb) => eb.or([eb('iss', '!=', not_of.iss), eb('sub', '!=', not_of.sub)]));
+  if (except !== undefined) query = query.where('sid', '!=', except);
+  if (until !== undefined) query = query.where('opened_at', '<=', until);
   if (after) {
     const { opened_at, sid } = after;
-    living = living.where((eb) => eb(eb.refTuple('opened_at', 'sid'), '>', eb.tuple(opened_at, sid)));
+    query = query.where((eb) => eb(eb.refTuple('opened_at', 'sid'), '>', eb.tuple(opened_at, sid)));
   }
-  return living.orderBy('opened_at').orderBy('sid').limit(most).execute();
+  return read(query.orderBy('opened_at').orderBy('sid').limit(most));
 }

@@ -7,9 +7,11 @@ import type { Gap } from '../../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
 import type { Config } from '../config/settings.ts';
 import type { Store, Transaction } from '../store/store.ts';
-import type { Session } from '../store/tables.ts';
-import { gapsWithUse, parseGaps, textOfGaps } from './idle_gaps.ts';
-import { findBySid, overAt } from './sessions.ts';
+import { findBySid } from './find.ts';
+import { textOfGaps } from './gap_text.ts';
+import { gapsWithUse } from './idle_gaps.ts';
+import type { Session } from './session.ts';
+import { overAt } from './use.ts';
 
 /** Milliseconds between two batches. With the time of a commit this stays below the 5 s that may be lost. */
 const EVERY_MS = 2_000;
@@ -48,7 +50,7 @@ export class Touches {
     const longest_idle = Math.max(known.longest_idle, between(last_used, now)) as Seconds;
     const fields = { last_used: now, longest_idle, end_at_most, over_at: overAt(end_at_most, now, limits) };
     const before = this.#notWritten(session);
-    const gaps = gapsWithUse(before?.gaps ?? parseGaps(session.gaps), last_used, now);
+    const gaps = gapsWithUse(before?.gaps ?? session.gaps, last_used, now);
     this.#uses.set(sid, { fields, gaps, first: before?.first ?? now });
   }
 

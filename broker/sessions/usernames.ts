@@ -3,9 +3,9 @@
 
 import { over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { Transaction } from '../store/store.ts';
-import { endSession, settle } from './ending.ts';
+import { currentSessions } from './current.ts';
+import { endSession } from './ending.ts';
 import type { Person } from './login_after.ts';
-import { livingOfPerson } from './sessions.ts';
 import type { CurrentParts } from './touches.ts';
 
 /** kube-apiserver goes on taking a token for as long after its `exp`: the cache of its authenticators. */
@@ -22,16 +22,15 @@ export interface Named extends Person {
  */
 export async function endRenamed(
   transaction: Transaction,
-  { config, touches }: CurrentParts,
+  parts: CurrentParts,
   { iss, sub, username }: Named,
   { now, address }: { readonly now: Seconds; readonly address?: string | undefined },
 ): Promise<void> {
-  const misnamed = (await livingOfPerson(transaction, { iss, sub })).filter((one) => one.username !== username);
-  if (misnamed.length > 0) {
-    // What is over by itself ends as of then, and for that.
-    await settle(transaction, await touches.apply(transaction, misnamed), config.policy, now);
-    for (const session of misnamed)
-      await endSession(transaction, session, { reason: 'renamed', since: now, now, address });
+  // What is over by itself ends as of then, and for that.
+  const current = await currentSessions(transaction, parts, { persons: [{ iss, sub }] }, now);
+  for (const session of current) {
+    if (session.username === username) continue;
+    await endSession(transaction, session, { reason: 'renamed', since: now, now, address });
   }
   const own = transaction.db.selectFrom('person').select('username').where('iss', '=', iss).where('sub', '=', sub);
   const known = await own.executeTakeFirst();
@@ -80,4 +79,18 @@ export async function holdUsername(
 
 export async function forgetRestingNames({ db }: Transaction, now: Seconds): Promise<void> {
   await db.deleteFrom('resting_name').where('free_at', '<=', now).execute();
+}
+
+/** Who holds a name. @param usernames as Kubernetes sees them: the first that somebody holds */
+export async function holderOf({ db }: Transaction, usernames: readonly string[]): Promise<Named | undefined> {
+  for (const username of usernames) {
+    const holder = await db.selectFrom('person').selectAll().where('username', '=', username).executeTakeFirst();
+    if (holder) return holder;
+  }
+  return undefined;
+}
+
+/** Some of those who hold a name. */
+export function anyHolders({ db }: Transaction, most: number): Promise<readonly Named[]> {
+  return db.selectFrom('person').selectAll().limit(most).execute();
 }

@@ -5,9 +5,10 @@ import { CurfewError } from '../../shared/errors.ts';
 import { LOGOUT_EVENT } from '../audit_log/signals.ts';
 import type { Broker } from '../broker.ts';
 import { requireTime } from '../clock/clock.ts';
+import { isKnown, knowsIdpSessions, type Meant } from '../sessions/meant.ts';
 import type { Transaction } from '../store/store.ts';
 import type { LogoutToken } from '../upstream/logout_token.ts';
-import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './act.ts';
+import { act, receiveOnce, sayUnmatched } from './act.ts';
 
 /**
  * @throws CurfewError `logout_token_*`: nothing was ended; `identity_provider` or `store` likewise

@@ -15,10 +15,11 @@ import {
 import type { Broker } from '../broker.ts';
 import { requireTime } from '../clock/clock.ts';
 import type { Config, Transmitter } from '../config/settings.ts';
+import { isKnown, knowsIdpSessions, type Meant } from '../sessions/meant.ts';
 import { peopleNamed } from '../sessions/people.ts';
 import type { Transaction } from '../store/store.ts';
 import { isName } from '../text/names.ts';
-import { act, isKnown, knowsIdpSessions, type Meant, receiveOnce, sayUnmatched } from './act.ts';
+import { act, receiveOnce, sayUnmatched } from './act.ts';
 import { type SecurityEvent, type SecurityEventToken, verifySet } from './set.ts';
 import { type Named, readSubject } from './subject.ts';
 

@@ -8,10 +8,11 @@ import type { Broker } from '../broker.ts';
 import { sayClockFault } from '../clock/clock.ts';
 import { takenAfterExp } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
-import { findJudged, judge, type Refusal } from '../judgement/request.ts';
-import { settle } from '../sessions/ending.ts';
-import { sessionLimits } from '../sessions/sessions.ts';
-import type { Session } from '../store/tables.ts';
+import { judge, type Refusal } from '../judgement/request.ts';
+import { currentSessions } from '../sessions/current.ts';
+import { findJudged } from '../sessions/find.ts';
+import { sessionLimits } from '../sessions/limits.ts';
+import type { Session } from '../sessions/session.ts';
 import { isOldTokenId } from '../tokens/old_token_ids.ts';
 import { mayActAs } from './impersonation.ts';
 import type { AccessReview } from './review.ts';
@@ -30,8 +31,14 @@ const LONGEST_IN_RECORD = 300;
 
 const NO_LOGIN_HELPS: ReadonlySet<Code> = new Set(['unknown_session', 'another_user', 'not_admitted', 'impersonation']);
 
+/** What a review is answered with. */
+export type ReviewParts = Pick<
+  Broker,
+  'config' | 'store' | 'touches' | 'clock' | 'now' | 'tokenIds' | 'oldTokenIds' | 'denials' | 'unproven' | 'log'
+>;
+
 /** @param address of the API server that asks: its own, not the person's */
-export async function authorize(broker: Broker, cluster: Cluster, review: AccessReview): Promise<Opinion> {
+export async function authorize(broker: ReviewParts, cluster: Cluster, review: AccessReview): Promise<Opinion> {
   // kubectl shows no reason where discovery is denied, only `unknown`: what it asks for next is denied in words.
   if (review.sid === undefined || review.discovery) return NO_OPINION;
   const { config, store, touches } = broker;
@@ -81,7 +88,7 @@ function refuseToActAs({ policy }: Config, { name }: Cluster, { acts_as }: Acces
 
 /** Ends the session where a session-wide limit struck, and writes the denial down. Denied it is, whatever the store does. */
 async function record(
-  broker: Broker,
+  broker: Pick<ReviewParts, 'config' | 'store' | 'touches' | 'denials' | 'log'>,
   cluster: Cluster,
   review: AccessReview,
   session: Session | undefined,
@@ -96,8 +103,7 @@ async function record(
   try {
     await store.transaction(async (transaction) => {
       // Judged once more on what is stored: a renewal may have come between.
-      if (session && denied?.ends)
-        await settle(transaction, await touches.apply(transaction, [session]), config.policy, at);
+      if (session && denied?.ends) await currentSessions(transaction, { config, touches }, { sids: [session.sid] }, at);
       if (row) await transaction.audit(row);
     });
   } catch {
@@ -119,7 +125,7 @@ function short<T extends string | undefined>(text: T): T {
   return text?.slice(0, LONGEST_IN_RECORD) as T;
 }
 
-async function write({ store, log }: Broker, row: DenialEvent): Promise<void> {
+async function write({ store, log }: Pick<Broker, 'store' | 'log'>, row: DenialEvent): Promise<void> {
   try {
     await store.transaction((transaction) => transaction.audit(row));
   } catch {

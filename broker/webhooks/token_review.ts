@@ -4,7 +4,8 @@
 import type { Broker } from '../broker.ts';
 import { sayClockFault } from '../clock/clock.ts';
 import type { Cluster } from '../config/settings.ts';
-import { findJudged, judge } from '../judgement/request.ts';
+import { judge } from '../judgement/request.ts';
+import { findJudged } from '../sessions/find.ts';
 import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from '../tokens/user_extra.ts';
 import { verifyToken } from '../tokens/verify.ts';
 
@@ -22,8 +23,11 @@ export type TokenStatus =
       readonly audiences?: readonly string[];
     };
 
+/** What a TokenReview is answered with. */
+export type TokenReviewParts = Pick<Broker, 'config' | 'store' | 'touches' | 'keys' | 'clock' | 'now'>;
+
 /** What is no token of ours for this cluster is nobody's, without a word: another authenticator may know it. */
-export async function authenticate(broker: Broker, cluster: Cluster, token: string): Promise<TokenStatus> {
+export async function authenticate(broker: TokenReviewParts, cluster: Cluster, token: string): Promise<TokenStatus> {
   const { config, store, touches } = broker;
   const now = broker.now();
   if (!cluster.webhook?.authentication)

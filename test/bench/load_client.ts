@@ -3,7 +3,7 @@
 
 import { createSecretKey } from 'node:crypto';
 import { Client } from 'undici';
-import { hashOfHandle } from '../../broker/sessions/sessions.ts';
+import { hashOfHandle } from '../../broker/sessions/find.ts';
 import { randomHandle, randomId } from '../../broker/tokens/random.ts';
 import { createTokenIds } from '../../broker/tokens/token_id.ts';
 import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';

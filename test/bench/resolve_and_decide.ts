@@ -3,13 +3,13 @@
 
 import type { Config } from '../../broker/config/settings.ts';
 import { judge } from '../../broker/judgement/request.ts';
-import type { Session } from '../../broker/store/tables.ts';
+import { sessionOf } from '../../broker/sessions/session.ts';
 import type { Segment, Yield } from '../../shared/policy.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
 import { makeConfigFiles, SETTINGS } from '../broker/config_files.ts';
 import type { Bench } from './figure.ts';
 import { median } from './statistics.ts';
-import { sessionOf } from './store.ts';
+import { rowOf } from './store.ts';
 
 const NAME = 'resolve_and_decide';
 const SIZES = [1, 100, 10_000];
@@ -52,16 +52,17 @@ function decisions(base: Config, size: number): () => void {
   const now = fromMilliseconds(Date.now());
   const held = { sid: 'sid', username: 'curfew:alice@example.com', jkt: '', handle_hash: new Uint8Array() };
   const { issuer: iss } = config.identity_provider;
-  const session: Session = { ...sessionOf(0, held, { iss, limits: LIMITS, now }), yields: JSON.stringify(yields) };
+  const row = { ...rowOf(0, held, { iss, limits: LIMITS, now }), yields: JSON.stringify(yields) };
   const targets = Array.from({ length: NAMESPACES }, (_, i) => ({
-    user: session.username,
+    user: row.username,
     within: { namespace: `namespace-${(i * 7919) % NAMESPACES}`, resource: 'pods' },
   }));
   let next = 0;
   return () => {
     const target = targets[next++ % NAMESPACES];
     // A row that was read for this decision.
-    if (target && judge(config, cluster, target, { ...session }, now)) throw new Error('a living session was denied');
+    if (target && judge(config, cluster, target, sessionOf({ ...row }), now))
+      throw new Error('a living session was denied');
   };
 }
 

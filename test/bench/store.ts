@@ -1,11 +1,13 @@
 // A store with living sessions in it, made by the broker's own schema before the broker starts.
 
 import type { KeyObject } from 'node:crypto';
+import type { Selectable } from 'kysely';
 import { createSealer } from '../../broker/audit_log/chain.ts';
-import { hashOfHandle, overAt } from '../../broker/sessions/sessions.ts';
+import { hashOfHandle } from '../../broker/sessions/find.ts';
+import { overAt } from '../../broker/sessions/use.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { Store } from '../../broker/store/store.ts';
-import type { Session } from '../../broker/store/tables.ts';
+import type { SessionTable } from '../../broker/store/tables.ts';
 import { randomHandle, randomId } from '../../broker/tokens/random.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
 import { fromMilliseconds, plus, type Seconds } from '../../shared/time.ts';
@@ -37,7 +39,7 @@ export async function fillStore({ file, key, iss, limits, sessions, held }: Fill
       const numbers = Array.from({ length: Math.min(AT_ONCE, sessions - from) }, (_, index) => from + index);
       const rows = numbers.map((number) => {
         const ours = number % every === 0 ? held[number / every] : undefined;
-        return sessionOf(number, ours ?? nobodys(number), { iss, limits, now });
+        return rowOf(number, ours ?? nobodys(number), { iss, limits, now });
       });
       const persons = rows.map(({ iss, sub, username }) => ({ iss, sub, username }));
       await store.transaction(async ({ db }) => {
@@ -56,11 +58,11 @@ function nobodys(number: number): HeldSession {
   return { ...names, jkt: randomHandle(), handle_hash: hashOfHandle(randomHandle()) };
 }
 
-export function sessionOf(
+export function rowOf(
   number: number,
   { sid, username, jkt, handle_hash }: HeldSession,
   { iss, limits, now }: { readonly iss: string; readonly limits: WholeLimits; readonly now: Seconds },
-): Session {
+): Selectable<SessionTable> {
   const groups = ['dev', 'sre', 'on-call', 'payments-readers', 'vpn-users'];
   const end_at_most = plus(now, limits.max_age);
   return {

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { condense, parseGaps, textOfGaps } from '../../broker/sessions/idle_gaps.ts';
+import { parseGaps, textOfGaps } from '../../broker/sessions/gap_text.ts';
+import { condense } from '../../broker/sessions/idle_gaps.ts';
 import type { Gap } from '../../shared/session.ts';
 import { seconds } from '../../shared/time.ts';
 

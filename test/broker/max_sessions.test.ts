@@ -44,7 +44,7 @@ describe('max_sessions with refuse', () => {
     const opened = [await open(), await open()];
     const { status, refused } = await service.login(service.holder(), who);
     assert.deepEqual([status, refused.error, refused.reason], [400, 'invalid_grant', 'too_many_sessions']);
-    assert.match(refused.error_description, / has 2 sessions, and may have no more$/);
+    assert.match(refused.error_description, / already has the maximum of 2 sessions$/);
     const row = service.audit.at(-1);
     assert.ok(row?.event === 'refusal' && row.reason === 'too_many_sessions' && row.sub === who.sub);
     for (const one of opened) assert.equal((await renew(one)).status, 200);

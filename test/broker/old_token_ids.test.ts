@@ -16,7 +16,7 @@ import type { Schema } from '../../broker/store/tables.ts';
 import { isOldTokenId, oldTokenIds } from '../../broker/tokens/old_token_ids.ts';
 import { randomHandle, randomId } from '../../broker/tokens/random.ts';
 import { seconds } from '../../shared/time.ts';
-import { sessionOf } from '../bench/store.ts';
+import { rowOf } from '../bench/store.ts';
 
 const key = createSecretKey(randomBytes(32));
 const NOW = seconds(1_800_000_000);
@@ -34,7 +34,7 @@ async function leftBy040(file: string, sessions: number): Promise<void> {
   await new Migrator({ db, provider: { getMigrations: async () => of040 } }).migrateToLatest();
   for (let i = 0; i < sessions; i++) {
     const names = { sid: randomId(), username: `u${i}`, jkt: randomHandle(), handle_hash: randomBytes(32) };
-    const row = sessionOf(i, names, { iss: 'https://idp.example.com', limits: LIMITS, now: NOW });
+    const row = rowOf(i, names, { iss: 'https://idp.example.com', limits: LIMITS, now: NOW });
     // Columns that came later are not there.
     const { rows } = await sql<{ name: string }>`select name from pragma_table_info('session')`.execute(db);
     const known = new Set(rows.map(({ name }) => name));

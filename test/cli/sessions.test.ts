@@ -123,7 +123,7 @@ describe('own sessions', () => {
     const result = await end(['no-such-sid', sid, sid]);
     assert.equal(result.code, 64);
     assert.equal(result.stdout, `ended ${sid} of curfew:alice@example.com\n`);
-    assert.match(result.stderr, /^curfew: error: there is no such living session of yours\ncurfew: hint: run: kubectl/);
+    assert.match(result.stderr, /^curfew: error: there is no such active session of yours\ncurfew: hint: run: kubectl/);
   });
 
   it('the one that asks is ended last, and forgotten here as by a logout', async () => {

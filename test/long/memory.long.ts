@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { heapOf } from '../support/heap.ts';
 import { type LoggedIn, type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { until } from '../support/patience.ts';
 import { askAuthorization, jtiOf } from '../support/review.ts';
@@ -18,6 +19,8 @@ const PEOPLE = 64;
 const CONNECTIONS = 400;
 /** MiB: what the first tenth of the requests may still add afterwards, and what all of it may take. */
 const [GROWTH, MOST] = [96, 512];
+/** MiB that may be held at the end and were not at the start, whatever the number of requests. */
+const HELD = 16;
 
 describe('I5 memory', () => {
   let lone: LoneBroker;
@@ -37,6 +40,8 @@ describe('I5 memory', () => {
     ),
     descriptors: readdirSync(`/proc/${lone.process.pid}/fd`).length,
   });
+  /** MiB */
+  const held = async () => Math.round((await heapOf(lone.process.pid ?? 0)) / 1024 / 1024);
   const say = (what: string) => process.stdout.write(`# ${what}\n`);
 
   async function one(i: number, { holder, handle, sid, user, granted }: LoggedIn): Promise<number> {
@@ -63,7 +68,7 @@ describe('I5 memory', () => {
     );
     const counts = new Map<number, number>();
     const samples: number[] = [];
-    const start = seen();
+    const start = { ...seen(), heap: await held() };
     let sent = 0;
     const client = async () => {
       while (sent < REQUESTS) {
@@ -80,7 +85,8 @@ describe('I5 memory', () => {
     };
     await Promise.all(Array.from({ length: CLIENTS }, client));
     await sleep(5_000);
-    const end = seen();
+    const end = { ...seen(), heap: await held() };
+    say(`held after a collection: ${start.heap} MiB before, ${end.heap} MiB after`);
     say(`${REQUESTS} mixed requests: RSS ${start.rss} MiB before, ${samples.join(' ')} during, ${end.rss} MiB after`);
     say(
       `answers: ${JSON.stringify(Object.fromEntries(counts))}; descriptors ${start.descriptors} before, ${end.descriptors} after`,
@@ -88,6 +94,7 @@ describe('I5 memory', () => {
     assert.ok((counts.get(200) ?? 0) > REQUESTS / 3, 'most of them are answered');
     const [, early = 0] = samples;
     assert.ok(end.rss < MOST && Math.max(...samples) < MOST, `RSS ${samples.join(' ')} MiB`);
+    assert.ok(end.heap - start.heap < HELD, `what is held grows: ${start.heap} MiB, then ${end.heap} MiB`);
     assert.ok(end.rss - early < GROWTH, `RSS grows: ${samples.join(' ')}, then ${end.rss} MiB`);
     assert.ok(
       end.descriptors < start.descriptors + PEOPLE,

@@ -79,6 +79,40 @@ test('what stands behind a wall imports nothing from outside', () => {
   }
 });
 
+test('what sessions are made of is read and written in broker/sessions alone, and made in broker/store', () => {
+  const elsewhere = of('broker').filter(({ path }) => !/^broker[/]s(essions|tore)[/]/.test(path));
+  assert.ok(elsewhere.length > 50);
+  assert.deepEqual(
+    elsewhere.filter(({ text }) => sqlOnSessions(text)).map(({ path }) => path),
+    [],
+  );
+});
+
+test('the check of tables finds builders and texts, and nothing else', () => {
+  for (const text of [
+    "db.selectFrom('session')",
+    "db.updateTable('bound_secret').set",
+    "db.insertInto( 'login_after')",
+    "db.deleteFrom('person')",
+    "db.selectFrom(['audit', 'session'])",
+    "query.innerJoin('session', 'a', 'b')",
+    'sql`select 1 from session where`',
+    'sql`update "person" set`',
+    'sql`select 1 from audit join session on`',
+    'sql`delete from login_after`',
+  ]) {
+    assert.ok(sqlOnSessions(text), text);
+  }
+  for (const text of [
+    "db.selectFrom('audit')",
+    "{ grant: 'session' }",
+    '// comes from session to session',
+    "x.from('session')",
+  ]) {
+    assert.ok(!sqlOnSessions(text), text);
+  }
+});
+
 test('the checks of circles and floors can fail', () => {
   const circle = new Map([
     ['broker/net/a.ts', ['broker/net/b.ts']],
@@ -154,6 +188,15 @@ test('the check of doors can fail', () => {
     assertDoor('cli', join('cli', 'x.ts'), name, new Set(['jose']));
   }
 });
+
+/** Whether code has SQL, built or as text, on the tables that sessions are made of. */
+function sqlOnSessions(text: string): boolean {
+  const table =
+    '(?:session|person|past_name|resting_name|bound_secret|login_after|idle_gap|counted_login|id_token_use)';
+  const built = new RegExp(`(?:selectFrom|updateTable|insertInto|deleteFrom|Join)\\(\\s*[^)]*['"]${table}['"]`);
+  const typed = new RegExp(`\\b(?:from|update|into|join)\\s+"?${table}\\b`, 'i');
+  return built.test(code(text)) || [...code(text).matchAll(/`[^`]*`/g)].some(([literal]) => typed.test(literal));
+}
 
 /** What each file of the project imports of it, by paths from the root. */
 function arrows(): Map<string, readonly string[]> {

@@ -1,0 +1,60 @@
+// Sessions as they are now: with the uses that are not written yet, and without what has ended by itself, which is ended. What a
+// transaction decides on sessions it decides on these.
+
+import type { Seconds } from '../../shared/time.ts';
+import type { Transaction } from '../store/store.ts';
+import { endIfDue, endIfOver } from './ending.ts';
+import { activeOfKey, activeOfPerson, findBySid } from './find.ts';
+import type { Person } from './login_after.ts';
+import type { Session } from './session.ts';
+import type { CurrentParts } from './touches.ts';
+
+/**
+ * What a transaction holds before it reads anything, in one order: it reads what it holds. SQLite has one writer, so nothing else can
+ * change there; a database with row locks takes them.
+ */
+export interface Locks {
+  readonly persons?: readonly Person[];
+  /** Thumbprints of keys (RFC 7638). */
+  readonly keys?: readonly string[];
+  readonly sids?: readonly string[];
+}
+
+/**
+ * The active sessions of these persons and keys, and with these ids.
+ *
+ * What session-wide limits have ended is ended as of then. How strong a login must be is asked where something is to be done with it.
+ */
+export async function currentSessions(
+  transaction: Transaction,
+  { config, touches }: CurrentParts,
+  locks: Locks,
+  now: Seconds,
+): Promise<readonly Session[]> {
+  const current: Session[] = [];
+  for (const session of await touches.apply(transaction, await activeOf(transaction, locks))) {
+    if (!(await endIfOver(transaction, session, config.policy, now))) current.push(session);
+  }
+  return current;
+}
+
+async function activeOf(transaction: Transaction, { persons = [], keys = [], sids = [] }: Locks): Promise<Session[]> {
+  const found: (Session | undefined)[] = [];
+  for (const person of persons) found.push(...(await activeOfPerson(transaction, person)));
+  for (const key of keys) found.push(await activeOfKey(transaction, key));
+  for (const sid of sids) found.push(await findBySid(transaction.db, sid));
+  const sessions = new Map<string, Session>();
+  for (const session of found) if (session?.ended_at === null) sessions.set(session.sid, session);
+  return [...sessions.values()];
+}
+
+/** One session, active or not, whose limits the caller decides on. What a signal left for its next renewal is done. */
+export async function currentSession(
+  transaction: Transaction,
+  { touches }: Pick<CurrentParts, 'touches'>,
+  found: Session,
+  now: Seconds,
+): Promise<Session> {
+  const [current = found] = await touches.apply(transaction, [found]);
+  return endIfDue(transaction, current, now);
+}

@@ -1,0 +1,27 @@
+// The tokens that active sessions were given, from the audit log: for metrics, when the service starts.
+
+import { type Kysely, sql } from 'kysely';
+import type { Seconds } from '../../shared/time.ts';
+import type { Schema } from '../store/tables.ts';
+
+export interface Minted {
+  readonly sid: string;
+  readonly cluster: string;
+  readonly segment?: string | undefined;
+  readonly exp: Seconds;
+}
+
+/** Rows of the audit log that are looked through: a start does not take longer the longer the audit log is. */
+const MOST_ROWS = 500_000;
+
+/** The tokens of active sessions that were minted since then, the last of each session and cluster. */
+export async function mintedSince(db: Kysely<Schema>, since: Seconds, most: number): Promise<readonly Minted[]> {
+  // SQLite takes the other columns from the row that has the largest `exp`.
+  const { rows } = await sql<Minted & { readonly segment: string | null }>`
+    select audit.sid, data ->> 'cluster' as cluster, data ->> 'segment' as segment, max(data ->> 'exp') as exp
+    from audit join session on session.sid = audit.sid
+    where audit.seq > (select coalesce(max(seq), 0) from audit) - ${MOST_ROWS}
+      and audit.event = 'mint' and audit.at >= ${since} and session.ended_at is null
+    group by 1, 2 order by exp desc limit ${most}`.execute(db);
+  return rows.reverse().map(({ segment, ...token }) => ({ ...token, segment: segment ?? undefined }));
+}
