@@ -19,8 +19,14 @@ const AT_ONCE = 200;
 /** How long an ended session can still be told from one that never was: 30 days. */
 const KEEP_ENDED = 30 * 86_400;
 
+/** What a round works with. */
+export type SweepParts = Pick<
+  Broker,
+  'config' | 'store' | 'touches' | 'denials' | 'unproven' | 'refusals' | 'known_refusals' | 'now'
+>;
+
 /** One round. @returns how many sessions were over. */
-export async function sweep(broker: Broker): Promise<number> {
+export async function sweep(broker: SweepParts): Promise<number> {
   const { config, store, denials, unproven, refusals, known_refusals, now } = broker;
   let count = 0;
   for (let more = true; more; ) {
@@ -48,7 +54,7 @@ export async function sweep(broker: Broker): Promise<number> {
 }
 
 /** @returns a function that stops it. */
-export function startSweeper(broker: Broker, log: Logger): () => void {
+export function startSweeper(broker: SweepParts, log: Logger): () => void {
   let running = false;
   const round = async () => {
     if (running) return;

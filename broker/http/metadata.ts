@@ -10,7 +10,7 @@ import type { Config } from '../config/settings.ts';
 /** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
 const JWKS_MAX_AGE = 'public, max-age=60';
 
-export function metadataRoutes(app: FastifyInstance, broker: Broker): void {
+export function metadataRoutes(app: FastifyInstance, broker: Pick<Broker, 'config' | 'keys'>): void {
   const discovery = discoveryOf(broker.config);
   app.get('/.well-known/openid-configuration', async (_request, reply) =>
     reply.header('Cache-Control', JWKS_MAX_AGE).send(discovery),

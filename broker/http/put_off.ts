@@ -1,5 +1,5 @@
 // Signals that could not be taken, and are to come again: each is counted, and said at once in log and audit log. Whoever sends
-// them may wait for hours before the next try, and until then somebody goes on whose session is over at the identity provider.
+// them may wait for hours before the next try, and until then somebody continues whose session is over at the identity provider.
 
 import type { FastifyRequest, onErrorHookHandler, onResponseHookHandler } from 'fastify';
 import { CurfewError } from '../../shared/errors.ts';
@@ -13,8 +13,11 @@ interface Hooks {
   readonly onResponse: onResponseHookHandler;
 }
 
+/** What it takes to say so. */
+export type PutOffParts = Pick<Broker, 'store' | 'refusals' | 'metrics' | 'log' | 'now'>;
+
 /** For the route where signals come in. Strangers can cause it too: one line for each kind, and one row for each kind and address, in a minute. */
-export function watchPutOff(broker: Broker, source: SignalSource): Hooks {
+export function watchPutOff(broker: PutOffParts, source: SignalSource): Hooks {
   const said = new Rarely();
   const faults = new WeakMap<FastifyRequest, unknown>();
   return {

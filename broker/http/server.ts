@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { type TlsPair, tlsOptions } from '../config/tls.ts';
+import { Rarely } from '../refusals/rarely.ts';
 import { createProofVerifier } from '../tokens/dpop.ts';
 import { sendError } from './answer.ts';
 import { tellAddresses } from './client_address.ts';
@@ -15,9 +16,9 @@ import { metadataRoutes } from './metadata.ts';
 import { faultOfHead } from './request_head.ts';
 import { sessionRoutes } from './sessions.ts';
 import { logoutRoute, pushRoute } from './signals.ts';
-import { tokenRoutes } from './token.ts';
+import { type TokenParts, tokenRoutes } from './token.ts';
 import { answerBadTarget, answerExpectations, answerUnreadable } from './unreadable.ts';
-import { webhookRoutes } from './webhooks.ts';
+import { type WebhookParts, webhookRoutes } from './webhooks.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
 const REQUEST_MS = 8_000;
@@ -43,7 +44,15 @@ export interface ServerOptions {
   readonly limits: ConnectionLimits;
 }
 
-export function createServer(broker: Broker, { log, readiness, tls, limits }: ServerOptions): FastifyInstance {
+/** What all routes work with. */
+export type ServerParts = TokenParts &
+  Parameters<typeof metadataRoutes>[1] &
+  Parameters<typeof introspectionRoutes>[1] &
+  Parameters<typeof sessionRoutes>[1] &
+  Parameters<typeof logoutRoute>[1] &
+  WebhookParts;
+
+export function createServer(broker: ServerParts, { log, readiness, tls, limits }: ServerOptions): FastifyInstance {
   const { config } = broker;
   const http = {
     ...{ headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
@@ -87,11 +96,16 @@ export function createServer(broker: Broker, { log, readiness, tls, limits }: Se
     if (!readiness.accepting) reply.header('Connection', 'close');
     done(null, payload);
   });
+  const said = new Rarely();
   app.setErrorHandler((error, request, reply) => {
     const failure = asFailure(error);
-    if (failure.code === 'internal')
-      log.error({ route: request.routeOptions.url, name: nameOf(error) }, 'unexpected error');
-    else if (failure.code === 'store') log.error({ route: request.routeOptions.url }, 'the store failed');
+    const { url: route } = request.routeOptions;
+    if (failure.code === 'internal') log.error({ route, name: nameOf(error) }, 'unexpected error');
+    else if (failure.code === 'store') {
+      // Anybody's requests meet it while the store is away.
+      const unsaid = said.note(`store ${route}`, broker.now());
+      if (unsaid !== undefined) log.error({ route, ...(unsaid > 0 && { unsaid }) }, 'the store failed');
+    }
     return sendError(reply, failure);
   });
   app.setNotFoundHandler((_request, reply) =>

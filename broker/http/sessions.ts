@@ -2,22 +2,27 @@
 
 import { hash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { answerOf, type Code, CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
+import { type Code, CurfewError, meaning, type OAuthError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
-import { type Asker, STEP_UP } from '../api/asker.ts';
+import { type Asker, type AskingParts, STEP_UP } from '../api/asker.ts';
 import { type EndWish, endSessions, type ListWish, listSessions, showSession } from '../api/session_api.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
-import { type Refused, recordStranger } from '../outcome/refused.ts';
+import type { Refused } from '../outcome/refused.ts';
 import type { ProofVerifier } from '../tokens/dpop.ts';
 import { sendError, sendRefused } from './answer.ts';
 import { parseForm } from './form.ts';
+import { type Edge, respond } from './respond.ts';
 import { originOf } from './token.ts';
 
 const MOST = 1000;
 const USUAL = 500;
 
-export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: ProofVerifier): void {
+export function sessionRoutes(
+  app: FastifyInstance,
+  broker: AskingParts & Pick<Broker, 'clock'>,
+  proofs: ProofVerifier,
+): void {
   const url = `${broker.config.issuer}/v1/sessions`;
 
   /** @throws CurfewError `unknown_session`, `proof_invalid`, `proof_nonce` */
@@ -34,23 +39,21 @@ export function sessionRoutes(app: FastifyInstance, broker: Broker, proofs: Proo
     return { proof, handle, ...originOf(request) };
   };
 
-  const answer = async <T extends object>(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    story: () => Promise<T | Refused>,
-  ): Promise<FastifyReply> => {
-    try {
-      requireClock(broker);
-      const outcome = await story();
-      return 'refused' in outcome ? sendRefusal(reply, outcome as Refused) : reply.send(outcome);
-    } catch (error) {
-      if (!(error instanceof CurfewError) || answerOf(error).status >= 500) throw error;
-      if (error.code === 'request_invalid') return sendError(reply, error);
-      if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else await recordStranger(broker, 'sessions', error.code, request.address);
-      return sendError(challenge(reply, error.code), error, 401, errorOf(error.code));
-    }
+  const edge: Edge = {
+    grant: 'sessions',
+    proofs,
+    unrecorded: ['request_invalid'],
+    sendRefused: sendRefusal,
+    sendError: (reply, error) =>
+      error.code === 'request_invalid'
+        ? sendError(reply, error)
+        : sendError(challenge(reply, error.code), error, 401, errorOf(error.code)),
   };
+  const answer = (request: FastifyRequest, reply: FastifyReply, story: () => Promise<object>) =>
+    respond(broker, edge, request, reply, () => {
+      requireClock(broker);
+      return story();
+    });
 
   app.get('/v1/sessions', (request, reply) =>
     answer(request, reply, async () => listSessions(broker, askerOf(request), parseList(request))),

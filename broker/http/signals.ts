@@ -3,33 +3,29 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
-import type { Broker } from '../broker.ts';
 import { ownerOfBearer } from '../net/bearer.ts';
-import { recordStranger } from '../outcome/refused.ts';
+import type { SignalParts } from '../signals/act.ts';
 import { receiveLogout } from '../signals/logout.ts';
 import { receiveSet } from '../signals/receive_set.ts';
 import { errOf, type SetError } from '../signals/rfc8935.ts';
-import { sendError } from './answer.ts';
 import { type Form, LARGEST_BODY, required } from './form.ts';
-import { watchPutOff } from './put_off.ts';
+import { type PutOffParts, watchPutOff } from './put_off.ts';
+import { type Edge, respond } from './respond.ts';
 
 /** In the scope of `tokenRoutes`, whose parser of forms it uses. */
-export function logoutRoute(app: FastifyInstance, broker: Broker): void {
+export function logoutRoute(app: FastifyInstance, broker: SignalParts & PutOffParts): void {
   const watched = watchPutOff(broker, 'backchannel_logout');
-  app.post<{ Body: Form | undefined }>('/backchannel-logout', watched, async (request, reply) => {
-    try {
+  const edge: Edge = { grant: 'backchannel_logout' };
+  app.post<{ Body: Form | undefined }>('/backchannel-logout', watched, (request, reply) =>
+    respond(broker, edge, request, reply, async () => {
       await receiveLogout(broker, required(request.body ?? new Map(), 'logout_token'), request.address);
-      return reply.code(200).send();
-    } catch (error) {
-      if (!(error instanceof CurfewError) || answerOf(error).status >= 500) throw error;
-      await recordStranger(broker, 'backchannel_logout', error.code, request.address);
-      return sendError(reply, error);
-    }
-  });
+      return undefined;
+    }),
+  );
 }
 
 /** In a scope of its own, as it takes another type of body. */
-export function pushRoute(app: FastifyInstance, broker: Broker): void {
+export function pushRoute(app: FastifyInstance, broker: SignalParts & PutOffParts): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/secevent+jwt',
@@ -45,22 +41,24 @@ export function pushRoute(app: FastifyInstance, broker: Broker): void {
       description: 'expected one SET as application/secevent+jwt',
     });
   });
-  app.post<{ Body: string | undefined }>('/ssf/events', watchPutOff(broker, 'push'), async (request, reply) => {
-    try {
-      const { authorization } = request.headers;
-      const transmitter = ownerOfBearer(broker.config.ssf, ({ push }) => push?.token, authorization);
-      if (!transmitter) throw new CurfewError('set_authentication', 'the bearer token is no transmitter’s');
-      await receiveSet(broker, request.body ?? '', { source: 'push', transmitter, address: request.address });
-      return reply.code(202).send();
-    } catch (error) {
-      if (!(error instanceof CurfewError) || answerOf(error).status >= 500) throw error;
-      await recordStranger(broker, 'push', error.code, request.address);
+  const edge: Edge = {
+    grant: 'push',
+    sendError(reply, error) {
       const { status } = answerOf(error);
       if (status === 401) reply.header('WWW-Authenticate', 'Bearer');
       else broker.log.error({ code: error.code, reason: error.message }, 'a security event was refused');
       return refuse(reply, status, { err: errOf(error.code), description: error.message });
-    }
-  });
+    },
+  };
+  app.post<{ Body: string | undefined }>('/ssf/events', watchPutOff(broker, 'push'), (request, reply) =>
+    respond(broker, edge, request, reply.code(202), async () => {
+      const { authorization } = request.headers;
+      const transmitter = ownerOfBearer(broker.config.ssf, ({ push }) => push?.token, authorization);
+      if (!transmitter) throw new CurfewError('set_authentication', 'the bearer token is not that of a transmitter');
+      await receiveSet(broker, request.body ?? '', { source: 'push', transmitter, address: request.address });
+      return undefined;
+    }),
+  );
 }
 
 function refuse(reply: FastifyReply, status: number, error: SetError): FastifyReply {

@@ -1,22 +1,21 @@
 // POST /token and POST /revoke: parse, verify the proof, and tell the story of the grant.
 
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { answerOf, CurfewError } from '../../shared/errors.ts';
-import type { Broker } from '../broker.ts';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { requireClock, requireTime } from '../clock/clock.ts';
-import { exchange } from '../grants/exchange.ts';
-import { renew } from '../grants/renewal.ts';
+import { type ExchangeParts, exchange } from '../grants/exchange.ts';
+import { type RenewalParts, renew } from '../grants/renewal.ts';
 import { revoke } from '../grants/revocation.ts';
-import type { Granted } from '../outcome/granted.ts';
-import { type Refused, recordStranger } from '../outcome/refused.ts';
 import type { Caller } from '../policy/caller.ts';
 import type { Origin } from '../policy/target.ts';
 import { requireQuickStore } from '../store/watch.ts';
 import type { ProofVerifier } from '../tokens/dpop.ts';
-import { sendError, sendRefused } from './answer.ts';
 import { type Form, LARGEST_BODY, parseForm, parseTokenRequest, required } from './form.ts';
+import { respond } from './respond.ts';
 
-export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofVerifier): void {
+/** What the grants work with. */
+export type TokenParts = ExchangeParts & RenewalParts & Parameters<typeof revoke>[0];
+
+export function tokenRoutes(app: FastifyInstance, broker: TokenParts, proofs: ProofVerifier): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/x-www-form-urlencoded',
@@ -32,27 +31,9 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
     return { proof: proofs.verify(header, { method: 'POST', url }), ...originOf(request) };
   };
 
-  const answer = async (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    grant: 'exchange' | 'renewal' | 'revocation',
-    story: () => Promise<Granted | Refused | undefined>,
-  ) => {
-    try {
-      const outcome = await story();
-      if (outcome === undefined) return reply.code(200).send();
-      return 'reply' in outcome ? reply.send(outcome.reply) : sendRefused(reply, outcome);
-    } catch (error) {
-      if (!(error instanceof CurfewError)) throw error;
-      if (error.code === 'proof_nonce') reply.header('DPoP-Nonce', proofs.nonce());
-      else if (answerOf(error).status < 500) await recordStranger(broker, grant, error.code, request.address);
-      return sendError(reply, error);
-    }
-  };
-
   app.post<{ Body: Form | undefined }>('/token', async (request, reply) => {
     const parsed = parseTokenRequest(request.body ?? new Map());
-    return answer(request, reply, parsed.grant, async () => {
+    return respond(broker, { grant: parsed.grant, proofs }, request, reply, async () => {
       requireClock(broker);
       requireQuickStore(broker);
       const caller = callerOf(request, `${issuer}/token`);
@@ -64,7 +45,7 @@ export function tokenRoutes(app: FastifyInstance, broker: Broker, proofs: ProofV
 
   app.post<{ Body: Form | undefined }>('/revoke', async (request, reply) => {
     const handle = required(request.body ?? new Map(), 'token');
-    return answer(request, reply, 'revocation', async () => {
+    return respond(broker, { grant: 'revocation', proofs }, request, reply, async () => {
       requireTime(broker);
       return revoke(broker, callerOf(request, `${issuer}/revoke`), handle);
     });

@@ -8,23 +8,26 @@ import type { Cluster } from '../config/settings.ts';
 import type { Webhook, WebhookOutcome } from '../metrics/metrics.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { Rarely } from '../refusals/rarely.ts';
-import { authorize } from '../webhooks/access_review.ts';
+import { authorize, type ReviewParts } from '../webhooks/access_review.ts';
 import { clusterOfToken } from '../webhooks/caller.ts';
 import { parseAccessReview, parseTokenReview } from '../webhooks/review.ts';
-import { authenticate } from '../webhooks/token_review.ts';
+import { authenticate, type TokenReviewParts } from '../webhooks/token_review.ts';
 import { sendError } from './answer.ts';
 
 /** Larger than a review about a person with as many groups, and as long ones, as are taken. */
 const LARGEST_REVIEW = 512 * 1024;
 
-const NO_WEBHOOK_TOKEN = 'the bearer token is no webhook token of this broker';
+const NO_WEBHOOK_TOKEN = 'the bearer token is not a webhook token of this broker';
 /** What of a body that is refused is said again: what Kubernetes could have meant, and nothing that anybody makes up. */
 const KNOWN =
   /^(SubjectAccessReview|TokenReview) of (authorization|authentication)\.k8s\.io\/v[0-9]((alpha|beta)[0-9])?$/;
 /** What each is asked with. */
 const REVIEW: Readonly<Record<Webhook, string>> = { authorize: 'SubjectAccessReview', authenticate: 'TokenReview' };
 
-export function webhookRoutes(app: FastifyInstance, broker: Broker): void {
+/** What the webhooks work with. */
+export type WebhookParts = ReviewParts & TokenReviewParts & Pick<Broker, 'refusals' | 'metrics'>;
+
+export function webhookRoutes(app: FastifyInstance, broker: WebhookParts): void {
   const callers = new WeakMap<FastifyRequest, Cluster>();
   const outcomes = new WeakMap<FastifyRequest, WebhookOutcome>();
   app.removeAllContentTypeParsers();
@@ -111,7 +114,11 @@ function refusalOf(error: Error & { readonly statusCode?: number }): string | un
   }
 }
 
-async function refuseCaller(broker: Broker, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function refuseCaller(
+  broker: Pick<Broker, 'store' | 'refusals' | 'now'>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const grant = webhookOf(request) === 'authenticate' ? 'authentication' : 'authorization';
   await recordStranger(broker, grant, 'webhook_token', request.address);
   return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError('webhook_token', NO_WEBHOOK_TOKEN));

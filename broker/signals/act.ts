@@ -30,6 +30,10 @@ export async function receiveOnce(
   return numInsertedOrUpdatedRows === 1n;
 }
 
+/** What a signal is received with. */
+export type SignalParts = CurrentParts &
+  Pick<Broker, 'store' | 'identityProvider' | 'transmitters' | 'clock' | 'metrics' | 'refusals' | 'log' | 'now'>;
+
 /** Acknowledged, it does not come again: whoever runs the broker is to see that it hit nobody. */
 export function sayUnmatched(log: Broker['log'], what: Readonly<Record<string, unknown>>): void {
   log.warn(what, 'a signal of the identity provider names a person or a session that is not known here');

@@ -3,17 +3,16 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { LOGOUT_EVENT } from '../audit_log/signals.ts';
-import type { Broker } from '../broker.ts';
 import { requireTime } from '../clock/clock.ts';
 import { isKnown, knowsIdpSessions, type Meant } from '../sessions/meant.ts';
 import type { Transaction } from '../store/store.ts';
 import type { LogoutToken } from '../upstream/logout_token.ts';
-import { act, receiveOnce, sayUnmatched } from './act.ts';
+import { act, receiveOnce, type SignalParts, sayUnmatched } from './act.ts';
 
 /**
  * @throws CurfewError `logout_token_*`: nothing was ended; `identity_provider` or `store` likewise
  */
-export async function receiveLogout(broker: Broker, text: string, address: string): Promise<void> {
+export async function receiveLogout(broker: SignalParts, text: string, address: string): Promise<void> {
   const { identityProvider, store, log, now } = broker;
   requireTime(broker);
   const token = await identityProvider.verifyLogoutToken(text, now());
@@ -38,7 +37,12 @@ export async function receiveLogout(broker: Broker, text: string, address: strin
 
 type Outcome = 'done' | 'unmatched' | 'logout_token_replayed' | 'logout_token_unmatched';
 
-async function logOut(transaction: Transaction, broker: Broker, token: LogoutToken, address: string): Promise<Outcome> {
+async function logOut(
+  transaction: Transaction,
+  broker: SignalParts,
+  token: LogoutToken,
+  address: string,
+): Promise<Outcome> {
   const now = broker.now();
   const { iss, sub, idp_sid, jti } = token;
   if (!(await receiveOnce(transaction, 'logout_token', token))) return 'logout_token_replayed';

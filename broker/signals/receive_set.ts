@@ -19,7 +19,7 @@ import { isKnown, knowsIdpSessions, type Meant } from '../sessions/meant.ts';
 import { peopleNamed } from '../sessions/people.ts';
 import type { Transaction } from '../store/store.ts';
 import { isName } from '../text/names.ts';
-import { act, receiveOnce, sayUnmatched } from './act.ts';
+import { act, receiveOnce, type SignalParts, sayUnmatched } from './act.ts';
 import { type SecurityEvent, type SecurityEventToken, verifySet } from './set.ts';
 import { type Named, readSubject } from './subject.ts';
 
@@ -34,7 +34,7 @@ export interface Delivery {
  * @returns its `jti`; also for one that was received before, or that is about nobody here: it is to be acknowledged
  * @throws CurfewError `set_*`: it is to be refused, and did nothing; `identity_provider` or `store`: it may come again
  */
-export async function receiveSet(broker: Broker, text: string, delivery: Delivery): Promise<string> {
+export async function receiveSet(broker: SignalParts, text: string, delivery: Delivery): Promise<string> {
   const { transmitters, store, log, now } = broker;
   requireTime(broker);
   const { transmitter } = delivery;
@@ -96,7 +96,7 @@ function actionOf(signal: Signal, { payload }: SecurityEvent, { policy }: Config
 /** @returns false where it was to act, and nobody here or no session is known by what it names */
 async function obey(
   transaction: Transaction,
-  broker: Broker,
+  broker: SignalParts,
   set: SecurityEventToken,
   { event, signal, action, named }: Heeded,
   { source, address }: Delivery,

@@ -522,7 +522,7 @@ describe('what an API server may ask in', () => {
       ['authorize', [], {}, /expected a SubjectAccessReview/],
       ['authorize', secret, { 'content-type': `text/${secret}` }, /expected application\/json/],
       ['authorize', { pad: secret.repeat(40_000) }, {}, /larger than 512 KiB/],
-      ['authorize', {}, { authorization: `Bearer ${secret}` }, /no webhook token/],
+      ['authorize', {}, { authorization: `Bearer ${secret}` }, /not a webhook token/],
     ];
     const before = lines().length;
     for (let i = 0; i < 3; i++) for (const [path, body, more] of wrong) await send(path, body, more);
