@@ -3,13 +3,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { CurfewError } from '../shared/errors.ts';
-import { between, type Clock } from '../shared/time.ts';
+import { between, type Clock, type Stopwatch } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
 import { createSealer } from './audit_log/chain.ts';
 import type { AuditEntry, DenialEvent, PolicyEvent, RefusalEvent } from './audit_log/events.ts';
 import { type Deletions, startDeletions } from './bound_tokens/deletions.ts';
 import type { Broker } from './broker.ts';
-import type { Stopwatch } from './clock/clock.ts';
+
 import { watchedClock } from './clock/watch.ts';
 import { exceeding } from './commands/check.ts';
 import { longestTaken } from './config/clusters.ts';
@@ -24,7 +24,7 @@ import { listenAt } from './http/listen.ts';
 import { createMetricsServer } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
 import { MOST_SESSIONS } from './metrics/active_sessions.ts';
-import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { createMetrics } from './metrics/metrics.ts';
 import program from './package.json' with { type: 'json' };
 import { KnownRefusals } from './refusals/known_refusals.ts';
 import { Repeated } from './refusals/repeated.ts';
@@ -91,7 +91,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   };
   const known_refusals = new KnownRefusals();
   refuseLostStore(config.store);
-  const store = await openStore(config, metrics, onRow, known_refusals, log);
+  const store = await openStore(config, { metrics, known_refusals, stopwatch, log }, onRow);
   const guard = await StoreGuard.open(store, config.store, createSealer(config.encryption_key)).catch(
     async (error: unknown) => {
       await store.close();
@@ -109,7 +109,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     log.warn('all that there was has been declared over: other keys sign from now on');
   };
   store.serve({ clock, guard, onEpoch }, standing);
-  const storeWatch = watchStore(store, guard, log);
+  const storeWatch = watchStore(store, guard, stopwatch, log);
   const live = createLiveConfig(config);
   const touches = new Touches();
   const denials = new Repeated<DenialEvent>(10_000);
@@ -149,7 +149,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   const stopFlushing = startFlushing(touches, store, log);
   const stopDeliveries = startDeliveries(broker);
   deletions = startDeletions(broker);
-  const stopPolling = startPolling(broker);
+  const stopPolling = startPolling(broker, stopwatch);
   const measured = await startMetrics(broker, fewFor(descriptors));
   const url = await listenAt(app, 'listen', config.listen).catch(async (error: unknown) => {
     await measured?.close();
@@ -247,10 +247,13 @@ function sayOutcome(outcome: Outcome, log: Logger): void {
 
 async function openStore(
   { store, encryption_key }: Config,
-  metrics: Metrics,
+  {
+    metrics,
+    known_refusals,
+    stopwatch,
+    log,
+  }: Pick<Broker, 'metrics' | 'known_refusals' | 'log'> & { readonly stopwatch: Stopwatch },
   onAudit: (entry: AuditEntry) => void,
-  known_refusals: KnownRefusals,
-  log: Logger,
 ): Promise<Store> {
   const { file } = store.sqlite;
   const onBroken = () => log.error('the audit log was changed from outside: run curfew-broker audit verify');
@@ -258,6 +261,7 @@ async function openStore(
     return await Store.open(openSqlite(file), {
       sealer: createSealer(encryption_key),
       observer: metrics.store,
+      stopwatch,
       onBroken,
       damp: (event) => known_refusals.note(event),
       onAudit(entry) {

@@ -2,6 +2,7 @@
 
 import type { Logger } from 'pino';
 import type { Seconds } from '../shared/time.ts';
+import { every } from './background.ts';
 import type { Broker } from './broker.ts';
 import { sweepFailures } from './failed_logins/failed_logins.ts';
 import { forgetCounted } from './sessions/counted_login.ts';
@@ -54,20 +55,9 @@ export async function sweep(broker: SweepParts): Promise<number> {
 }
 
 /** @returns a function that stops it. */
-export function startSweeper(broker: SweepParts, log: Logger): () => void {
-  let running = false;
-  const round = async () => {
-    if (running) return;
-    running = true;
-    try {
-      await sweep(broker);
-    } catch {
-      log.error('the store failed while ended sessions were swept: trying again');
-    } finally {
-      running = false;
-    }
-  };
-  const timer = setInterval(() => void round(), EVERY_MS);
-  timer.unref();
-  return () => clearInterval(timer);
+export function startSweeper(broker: SweepParts, log: Pick<Logger, 'error'>): () => void {
+  const round = async () => void (await sweep(broker));
+  const fail = () => log.error('the store failed while ended sessions were swept: trying again');
+  const { stop } = every(EVERY_MS, round, fail);
+  return () => void stop();
 }

@@ -58,3 +58,6 @@ export function latest(first: Seconds, ...rest: readonly Seconds[]): Seconds {
 export function earliest(first: Seconds, ...rest: readonly Seconds[]): Seconds {
   return Math.min(first, ...rest) as Seconds;
 }
+
+/** Seconds since some moment, by a clock that is never set. */
+export type Stopwatch = () => number;

@@ -4,6 +4,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { plus, seconds } from '../../shared/time.ts';
 import { TOKEN_LIFE } from '../api_servers/api.ts';
+import { every, pauseAfter } from '../background.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
 import {
@@ -46,54 +47,31 @@ export interface Deletions {
 }
 
 export function startDeletions(broker: Looking): Deletions {
-  let stopped = false;
-  let round: Promise<void> | undefined;
-  let again = false;
-  const run = async () => {
-    do {
-      again = false;
-      await deleteDue(broker).catch((error: unknown) => sayFailure(broker, error));
-    } while (again && !stopped);
-  };
-  const wake = () => {
-    if (stopped) return;
-    again = round !== undefined;
-    round ??= run().finally(() => {
-      round = undefined;
-    });
-  };
-  let sweeping: Promise<readonly string[]> | undefined;
-  const sweep = () => {
-    sweeping ??= reviewAll(broker)
-      .then(() => deleteLeftOvers(broker))
-      .then((unseen) => {
-        wake();
-        return unseen;
-      })
-      .catch((error: unknown) => {
-        sayFailure(broker, error);
-        return broker.config.clusters.filter(({ service_accounts }) => service_accounts).map(({ name }) => name);
-      })
-      .finally(() => {
-        sweeping = undefined;
-      });
-    return sweeping;
-  };
-  const timers = [setInterval(wake, EVERY_MS), setInterval(() => void sweep(), SWEEP_MS)];
-  for (const timer of timers) timer.unref();
-  wake();
-  void sweep();
+  const fail = (error: unknown) => sayFailure(broker, error);
+  const due = every(EVERY_MS, () => deleteDue(broker), fail);
+  let unseen: readonly string[] = [];
+  const everything = every(
+    SWEEP_MS,
+    async () => {
+      // Until it is known: a round that fails has looked nowhere.
+      unseen = broker.config.clusters.filter(({ service_accounts }) => service_accounts).map(({ name }) => name);
+      await reviewAll(broker);
+      unseen = await deleteLeftOvers(broker);
+      void due.wake();
+    },
+    fail,
+  );
+  void due.wake();
+  void everything.wake();
   return {
-    wake,
+    wake: () => void due.wake(),
     async sweep() {
-      const unseen = await sweep();
-      await round;
+      await everything.wake();
+      await due.wake();
       return unseen;
     },
     async stop() {
-      stopped = true;
-      for (const timer of timers) clearInterval(timer);
-      await Promise.all([round, sweeping]);
+      await Promise.all([due.stop(), everything.stop()]);
     },
   };
 }
@@ -178,7 +156,7 @@ async function deleteOne({ apis, store, now }: Looking, cluster: Cluster, secret
 async function postpone(broker: Looking, cluster: string, secrets: readonly BoundSecret[], failure: CurfewError) {
   const { store, log, now } = broker;
   const attempts = Math.max(...secrets.map((secret) => secret.attempts));
-  const next_at = plus(now(), seconds(Math.min(2 ** Math.min(attempts, 10), LONGEST_PAUSE_SECONDS)));
+  const next_at = plus(now(), pauseAfter(attempts, LONGEST_PAUSE_SECONDS));
   log.error(
     { cluster, reason: failure.message, waiting: secrets.length, attempts: attempts + 1 },
     'Secrets of ended sessions could not be deleted: trying again',

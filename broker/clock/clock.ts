@@ -3,7 +3,7 @@
 // provider's. Pure but for what it remembers.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { between, type Clock, latest, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { between, type Clock, latest, plus, type Seconds, type Stopwatch, seconds } from '../../shared/time.ts';
 
 /** So far behind the newest instant time stands still there: clocks are corrected by as much all the time. */
 const STANDS_STILL = seconds(5);
@@ -148,6 +148,3 @@ export function sayClockFault(fault: ClockFault): string {
 function apart(a: Seconds, b: Seconds): Seconds {
   return plus(between(a, b), between(b, a));
 }
-
-/** Seconds by a clock that is never set: for lengths alone. */
-export type Stopwatch = () => number;

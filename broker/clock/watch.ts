@@ -3,6 +3,7 @@
 
 import type { Logger } from 'pino';
 import type { Seconds } from '../../shared/time.ts';
+import { every } from '../background.ts';
 import type { IdentityProvider } from '../upstream/identity_provider.ts';
 import { type BrokerClock, type ClockFault, type ClockParts, createBrokerClock, sayClockFault } from './clock.ts';
 
@@ -49,7 +50,6 @@ export function watchedClock({ identityProvider, log, ...parts }: WatchedClockPa
     speaking = true;
     if (clock.fault() !== undefined) onChange(clock.fault());
   };
-  const timer = setInterval(() => void ask(), EVERY_MS);
-  timer.unref();
-  return { ...clock, ask, stop: () => clearInterval(timer) };
+  const { stop } = every(EVERY_MS, ask, () => undefined);
+  return { ...clock, ask, stop: () => void stop() };
 }

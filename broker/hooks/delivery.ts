@@ -5,6 +5,7 @@ import { createHmac } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Agent, request } from 'undici';
 import { between, type Clock, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { every, pauseAfter } from '../background.ts';
 import type { Config, Hook } from '../config/settings.ts';
 import { trustedRoots } from '../net/roots.ts';
 import type { Store } from '../store/store.ts';
@@ -15,8 +16,8 @@ const DEADLINE_MS = 10_000;
 const EVERY_MS = 1_000;
 /** How many reports of a hook one look delivers. */
 const AT_ONCE = 20;
-/** Seconds: the longest pause between two tries, and after which a report is given up. */
-const LONGEST_PAUSE = 600;
+/** The longest pause between two tries, and after how long a report is given up. */
+const LONGEST_PAUSE_SECONDS = 600;
 const GIVE_UP = seconds(86_400);
 
 type Delivery = Omit<HookDeliveryTable, 'id'> & { readonly id: number };
@@ -32,19 +33,12 @@ export interface DeliveryParts {
 /** @returns a function that stops it: what is under way is given up, and tried again after the next start */
 export function startDeliveries(parts: DeliveryParts): () => Promise<void> {
   const stopped = new AbortController();
-  let round: Promise<void> | undefined;
-  const timer = setInterval(() => {
-    round ??= deliverDue(parts, stopped.signal)
-      .catch(() => parts.log.error('the store failed while reports were delivered: trying again'))
-      .finally(() => {
-        round = undefined;
-      });
-  }, EVERY_MS);
-  timer.unref();
-  return async () => {
-    clearInterval(timer);
+  const round = () => deliverDue(parts, stopped.signal);
+  const fail = () => parts.log.error('the store failed while reports were delivered: trying again');
+  const rounds = every(EVERY_MS, round, fail);
+  return () => {
     stopped.abort();
-    await round;
+    return rounds.stop();
   };
 }
 
@@ -74,7 +68,7 @@ async function deliverTo(parts: DeliveryParts, url: string, stopped: AbortSignal
     for (const row of rows) {
       const status = await send(hook, dispatcher, row, parts.now(), stopped);
       if (stopped.aborted) return;
-      await settle(parts, row, status);
+      await conclude(parts, row, status);
       // It is away: what comes after waits for its own time.
       if (status === undefined) return;
     }
@@ -110,7 +104,7 @@ async function send(
   }
 }
 
-async function settle(parts: DeliveryParts, row: Delivery, status: number | undefined): Promise<void> {
+async function conclude(parts: DeliveryParts, row: Delivery, status: number | undefined): Promise<void> {
   const { log, now } = parts;
   const { url } = row;
   if (status !== undefined && status >= 200 && status < 300) return forget(parts, row);
@@ -120,7 +114,7 @@ async function settle(parts: DeliveryParts, row: Delivery, status: number | unde
     log.error({ hook: originOf(url), answer: said, attempts: row.attempts + 1 }, 'a report was given up');
     return;
   }
-  const next_at = plus(now(), pauseAfter(row));
+  const next_at = plus(now(), pauseOf(row));
   log.warn(
     { hook: originOf(url), answer: said, attempts: row.attempts + 1 },
     'a report could not be delivered: trying again',
@@ -132,8 +126,8 @@ async function settle(parts: DeliveryParts, row: Delivery, status: number | unde
 }
 
 /** 1, 2, 4, ... seconds, and up to a quarter more, other for each report, so that they do not all come back at once. */
-function pauseAfter({ id, attempts }: Delivery): Seconds {
-  const pause = Math.min(2 ** attempts, LONGEST_PAUSE);
+function pauseOf({ id, attempts }: Delivery): Seconds {
+  const pause = pauseAfter(attempts, LONGEST_PAUSE_SECONDS);
   return seconds(pause + Math.floor((pause * (id % 8)) / 32));
 }
 

@@ -5,7 +5,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsConte
 import { REASONS } from '../../shared/decide.ts';
 import type { Code } from '../../shared/errors.ts';
 import { END_REASONS } from '../../shared/session.ts';
-import { between, type Seconds } from '../../shared/time.ts';
+import { between, type Seconds, type Stopwatch } from '../../shared/time.ts';
 import {
   type AuditEvent,
   type DenialEvent,
@@ -16,7 +16,7 @@ import {
   type SignalSource,
 } from '../audit_log/events.ts';
 import { nameOfType } from '../audit_log/signals.ts';
-import type { ClockFault, Stopwatch } from '../clock/clock.ts';
+import type { ClockFault } from '../clock/clock.ts';
 import { clusterLimits } from '../config/clusters.ts';
 import type { Config } from '../config/settings.ts';
 import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { WholeLimits } from '../../shared/limits.ts';
 import type { Gap } from '../../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
+import { every } from '../background.ts';
 import type { Config } from '../config/settings.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import { findBySid } from './find.ts';
@@ -115,18 +116,11 @@ export class Touches {
 }
 
 /** @returns a function that stops the batches, after a last one. */
-export function startFlushing(touches: Touches, store: Store, log: Logger): () => Promise<void> {
-  let last = Promise.resolve();
-  const round = () => {
-    last = last
-      .then(() => touches.flush(store))
-      .catch(() => log.error('the store failed while uses of sessions were written: trying again'));
-  };
-  const timer = setInterval(round, EVERY_MS);
-  timer.unref();
+export function startFlushing(touches: Touches, store: Store, log: Pick<Logger, 'error'>): () => Promise<void> {
+  const fail = () => log.error('the store failed while uses of sessions were written: trying again');
+  const rounds = every(EVERY_MS, () => touches.flush(store), fail);
   return async () => {
-    clearInterval(timer);
-    round();
-    await last;
+    await rounds.stop();
+    await touches.flush(store).catch(fail);
   };
 }

@@ -4,11 +4,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
+import type { Stopwatch } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import type { Broker } from '../broker.ts';
+import { every } from '../background.ts';
 import type { Transmitter } from '../config/settings.ts';
 import { readBounded } from '../net/bounded_body.ts';
 import { trustedRoots } from '../net/roots.ts';
+import type { SignalParts } from './act.ts';
 import { createPollCredentials, type PollCredentials } from './poll_credentials.ts';
 import { receiveSet } from './receive_set.ts';
 import { errOf, type SetError } from './rfc8935.ts';
@@ -17,17 +19,20 @@ import { errOf, type SetError } from './rfc8935.ts';
 const LONG_POLL = 60_000;
 const CONNECT = 3_000;
 /** Milliseconds: the longest pause after failures. */
-const LONGEST_PAUSE = 30_000;
+const LONGEST_PAUSE_MS = 30_000;
 const LARGEST = 4 * 1024 * 1024;
 const AT_ONCE = 100;
 /** Milliseconds: an empty answer within this was not held open, and after that the next question waits. */
-const AT_LEAST = 1_000;
-const SHORT_POLL = 5_000;
+const AT_LEAST_MS = 1_000;
+const SHORT_POLL_MS = 5_000;
 /** Milliseconds between two looks at the configuration. */
 const EVERY_MS = 1_000;
 
-/** @returns a function that stops it; what was not acknowledged comes again after the next start */
-export function startPolling(broker: Broker): () => Promise<void> {
+/** What transmitters are polled with. */
+export type PollingParts = SignalParts;
+
+/** @returns a function that stops it; what was not acknowledged comes again after the next restart */
+export function startPolling(broker: PollingParts, stopwatch: Stopwatch): () => Promise<void> {
   const running = new Map<string, { readonly stop: AbortController; readonly done: Promise<void> }>();
   const look = () => {
     const wanted = new Map(
@@ -44,14 +49,17 @@ export function startPolling(broker: Broker): () => Promise<void> {
     for (const [key, transmitter] of wanted) {
       if (running.has(key)) continue;
       const stop = new AbortController();
-      running.set(key, { stop, done: pollOn(broker, transmitter, stop.signal) });
+      running.set(key, { stop, done: pollOn(broker, stopwatch, transmitter, stop.signal) });
     }
   };
+  const rounds = every(
+    EVERY_MS,
+    async () => look(),
+    () => undefined,
+  );
   look();
-  const timer = setInterval(look, EVERY_MS);
-  timer.unref();
   return async () => {
-    clearInterval(timer);
+    await rounds.stop();
     for (const { stop } of running.values()) stop.abort();
     await Promise.all([...running.values()].map(({ done }) => done));
   };
@@ -63,11 +71,16 @@ interface Outcomes {
   setErrs: Record<string, SetError>;
 }
 
-async function pollOn(broker: Broker, first: Transmitter, stopped: AbortSignal): Promise<void> {
+async function pollOn(
+  broker: PollingParts,
+  stopwatch: Stopwatch,
+  first: Transmitter,
+  stopped: AbortSignal,
+): Promise<void> {
   const { log, metrics } = broker;
   const { issuer } = first;
   const agent = agentFor(first);
-  const credentials = createPollCredentials(agent, () => performance.now());
+  const credentials = createPollCredentials(agent, () => stopwatch() * 1_000);
   let failures = 0;
   let outcomes: Outcomes = { ack: [], setErrs: {} };
   while (!stopped.aborted) {
@@ -75,7 +88,7 @@ async function pollOn(broker: Broker, first: Transmitter, stopped: AbortSignal):
     const transmitter = broker.config.ssf.find((one) => one.issuer === issuer);
     if (!transmitter?.poll) break;
     try {
-      const begin = performance.now();
+      const begin = stopwatch();
       const held = outcomes.ack.length === 0 && Object.keys(outcomes.setErrs).length === 0;
       const sets = await ask(transmitter, outcomes, agent, credentials, stopped);
       // Said and heard: what comes again after this is not answered with it.
@@ -84,15 +97,15 @@ async function pollOn(broker: Broker, first: Transmitter, stopped: AbortSignal):
       const away = await receiveAll(broker, transmitter, sets, outcomes);
       if (away) throw away;
       // One that holds no question open is asked now and then.
-      const idle = held && Object.keys(sets).length === 0 && performance.now() - begin < AT_LEAST;
-      if (idle) await sleep(SHORT_POLL, undefined, { signal: stopped });
+      const idle = held && Object.keys(sets).length === 0 && (stopwatch() - begin) * 1_000 < AT_LEAST_MS;
+      if (idle) await sleep(SHORT_POLL_MS, undefined, { signal: stopped });
     } catch (error) {
       if (stopped.aborted) break;
       failures += 1;
       metrics.pollFailed();
       const reason = error instanceof CurfewError ? error.message : 'unexpected error';
       log.warn({ transmitter: issuer, reason, failures }, 'security events could not be polled: trying again');
-      await sleep(Math.min(500 * 2 ** Math.min(failures, 10), LONGEST_PAUSE), undefined, { signal: stopped }).catch(
+      await sleep(Math.min(500 * 2 ** Math.min(failures, 10), LONGEST_PAUSE_MS), undefined, { signal: stopped }).catch(
         () => undefined,
       );
     }
@@ -102,7 +115,7 @@ async function pollOn(broker: Broker, first: Transmitter, stopped: AbortSignal):
 
 /** @returns what kept some from being received: they come again */
 async function receiveAll(
-  broker: Broker,
+  broker: PollingParts,
   transmitter: Transmitter,
   sets: Readonly<Record<string, unknown>>,
   outcomes: Outcomes,

@@ -3,6 +3,8 @@
 
 import type { Logger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
+import type { Stopwatch } from '../../shared/time.ts';
+import { every } from '../background.ts';
 import type { StoreGuard } from './guard.ts';
 import type { Store } from './store.ts';
 
@@ -15,9 +17,14 @@ export interface StoreWatch {
   stop(): void;
 }
 
-export function watchStore(store: Store, guard: StoreGuard, log: Pick<Logger, 'info' | 'error'>): StoreWatch {
+export function watchStore(
+  store: Store,
+  guard: Pick<StoreGuard, 'look'>,
+  stopwatch: Stopwatch,
+  log: Pick<Logger, 'info' | 'error'>,
+): StoreWatch {
   let said: string | undefined;
-  let tried = 0;
+  let tried = Number.NEGATIVE_INFINITY;
   const fault = () => {
     const found = guard.look() ?? store.health.fault;
     if ((found === undefined) !== (said === undefined)) {
@@ -28,17 +35,14 @@ export function watchStore(store: Store, guard: StoreGuard, log: Pick<Logger, 'i
     }
     return found;
   };
-  const timer = setInterval(() => {
+  const round = async () => {
     if (fault() === undefined || store.health.fault === undefined) return;
-    const now = performance.now();
-    if (now - tried < store.health.pause_ms) return;
-    tried = Number.POSITIVE_INFINITY;
-    void store.probe().finally(() => {
-      tried = performance.now();
-    });
-  }, EVERY_MS);
-  timer.unref();
-  return { fault, stop: () => clearInterval(timer) };
+    if ((stopwatch() - tried) * 1_000 < store.health.pause_ms) return;
+    await store.probe();
+    tried = stopwatch();
+  };
+  const { stop } = every(EVERY_MS, round, () => undefined);
+  return { fault, stop: () => void stop() };
 }
 
 /** For what can wait until the disk keeps up; an end of a session cannot. @throws CurfewError `store` */

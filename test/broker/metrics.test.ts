@@ -148,6 +148,7 @@ describe('refusals and denials', () => {
   });
 
   test('from an end to its effect: the first denial after it, and only that', async () => {
+    service.elapsed = 0;
     const { holder, handle, sid } = await login('dev');
     assert.equal((await ask('dev', sid)).denied, false);
     await holder.revoke(handle);

@@ -3,6 +3,7 @@
 
 export const FLOORS = {
   broker: [
+    'background.ts',
     'files',
     'text',
     'net',

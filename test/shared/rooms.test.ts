@@ -25,6 +25,9 @@ const CLOCKS: Readonly<Record<string, string>> = {
   'cli/kubectl_curfew.ts': 'where the bundle begins: the warm path of get-token, which must load nothing else',
 };
 
+/** Files that read the clock that is never set, besides main.ts, each with its reason: none. */
+const STOPWATCHES: Readonly<Record<string, string>> = {};
+
 /** Files that may make a `Date` of an instant that they are given, each with its reason. They read no clock. */
 const DATES: Readonly<Record<string, string>> = {
   'broker/text/rfc3339.ts': 'times as people write and read them',
@@ -138,6 +141,11 @@ test('shared reads no clock, no environment, no randomness, no network', () => {
 test('the clock is read in main.ts alone, and where it is said why', () => {
   const reads = /\bDate\.now\b|\bnew Date\b(?!\s*\(\s*[^\s)])|\bDate\(\)/;
   assert.deepEqual(besideMain(reads), Object.keys(CLOCKS).sort());
+});
+
+test('how time passes is read in main.ts alone, and where it is said why', () => {
+  const readers = besideMain(/\bperformance\b/).filter((path) => path.startsWith('broker'));
+  assert.deepEqual(readers, Object.keys(STOPWATCHES).sort());
 });
 
 test('a Date is made in main.ts alone, and where it is said why', () => {

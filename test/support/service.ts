@@ -30,7 +30,7 @@ export interface TestService {
   /** Everything the service logged, one JSON line each. */
   readonly log: string[];
   now: Seconds;
-  /** Seconds by the clock that only measures lengths; it stands still unless the test moves it. */
+  /** Seconds by the clock that only measures lengths: a real one, until the test sets it; then it stands still unless the test moves it. */
   elapsed: number;
   advance(length: number): void;
   /** Sets the machine's clock, ahead or back: the clock that is never set does not follow, nor does the identity provider's. */
@@ -102,14 +102,14 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
   };
   const audit: AuditEvent[] = [];
   const log: string[] = [];
-  const state: { now: Seconds; elapsed: number; off: number; slept: number; service?: Service } = {
-    ...{ now: T0, elapsed: 0, off: 0, slept: 0 },
+  const state: { now: Seconds; elapsed: number | undefined; off: number; slept: number; service?: Service } = {
+    ...{ now: T0, elapsed: undefined, off: 0, slept: 0 },
   };
   // The world's, which the identity provider has too; the machine's may be off.
   const now = () => seconds(state.now + state.off);
   const monotonic = () => state.now - state.slept;
   issuer.date = () => state.now * 1000;
-  const stopwatch = () => state.elapsed;
+  const stopwatch = () => state.elapsed ?? performance.now() / 1000;
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
 
   const writeConfig = (more: Readonly<Record<string, unknown>>) =>
@@ -147,7 +147,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
       state.now = instant;
     },
     get elapsed() {
-      return state.elapsed;
+      return stopwatch();
     },
     set elapsed(seconds: number) {
       state.elapsed = seconds;
