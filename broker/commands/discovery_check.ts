@@ -16,7 +16,8 @@ export const checkDiscovery: Check = (config, discovery) => [
 ];
 
 const authTime: Check = (_, { claims_supported }) => {
-  const todo = 'register the client with require_auth_time or a default_max_age, or see the README for this provider';
+  const todo =
+    'register the client with require_auth_time or a default_max_age, or see docs/identity-providers.md for this provider';
   if (claims_supported === undefined) {
     return [
       warning(

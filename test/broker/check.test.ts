@@ -91,7 +91,7 @@ const CASES: readonly (readonly [string, () => Case, RegExp])[] = [
   [
     'no auth_time',
     () => ({ discovery: { claims_supported: ['email', 'email_verified', 'groups'] } }),
-    /^warning: .*does not list auth_time.*README/,
+    /^warning: .*does not list auth_time.*identity-providers/,
   ],
   [
     'no groups claim',

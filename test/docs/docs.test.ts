@@ -27,12 +27,14 @@ import {
 } from './sources.ts';
 
 const README = read('README.md');
+const CONTRIBUTING = read('CONTRIBUTING.md');
 const DOCUMENTS = [
   'README.md',
   'ARCHITECTURE.md',
   'SECURITY.md',
   'CHANGELOG.md',
-  ...globSync('docs/*.md', { cwd: ROOT }),
+  'CONTRIBUTING.md',
+  ...globSync(['docs/*.md', 'docs/decisions/*.md'], { cwd: ROOT }),
 ];
 
 /** Equal as sets, each named once, and not empty: a comparison of nothing with nothing would always hold. */
@@ -57,8 +59,8 @@ describe('commands', async () => {
     }
   });
 
-  test('the README names each command', () => {
-    const documented = firstNames(rowsOf(README, 'command', 'does')).filter((name) => !name.startsWith('npm '));
+  test('the list of commands names each of them', () => {
+    const documented = firstNames(rowsOf(read('docs/commands.md'), 'command', 'does'));
     sameNames(
       documented.map((name) => name.replace(/^kubectl curfew /, 'kubectl-curfew ')),
       [...commands.keys()],
@@ -117,7 +119,7 @@ test('each audit event is documented, with its own fields', () => {
 });
 
 test('each exit status is documented', () => {
-  const rows = rowsOf(README, 'exit', 'when');
+  const rows = rowsOf(read('docs/codes.md'), 'exit', 'when');
   sameNames(
     rows.map(([exit = '']) => exit),
     Object.values(EXIT).map(String),
@@ -138,7 +140,7 @@ test('each setting of the plugin that a person may add is documented with its va
 });
 
 test('each figure of the bench is documented, with its aim', () => {
-  const rows = rowsOf(README, 'figure', 'what', 'aim');
+  const rows = rowsOf(read('docs/benchmarks.md'), 'figure', 'what', 'aim');
   const figures = BENCHES.flatMap((bench) => bench.figures);
   sameNames(
     firstNames(rows),
@@ -155,8 +157,8 @@ test('each figure of the bench is documented, with its aim', () => {
 });
 
 test('the options of demo and bench are documented, and no other', async () => {
-  const lines = README.split('\n').filter((line) => line.includes('`npm run demo'));
-  const [, bench = ''] = /^`npm run bench` measures([\s\S]*?)\n\n/m.exec(README) ?? [];
+  const lines = CONTRIBUTING.split('\n').filter((line) => line.includes('`npm run demo'));
+  const [, bench = ''] = /^`npm run bench` measures([\s\S]*?)\n\n/m.exec(read('docs/benchmarks.md')) ?? [];
   for (const [name, text] of Object.entries({ demo: lines.join('\n'), bench })) {
     const { code, stdout, stderr } = await run(process.execPath, [path.join(ROOT, 'test', name, 'main.ts'), '--help']);
     assert.equal(code, 0, stderr);
@@ -168,7 +170,9 @@ test('the options of demo and bench are documented, and no other', async () => {
 
 test('each npm script is documented, and no other', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-  const typed = [...README.matchAll(/npm (?:run ([\w:]+)|(test))\b/g)].map(([, script, test = '']) => script ?? test);
+  const typed = [...`${README}\n${CONTRIBUTING}`.matchAll(/npm (?:run ([\w:]+)|(test))\b/g)].map(
+    ([, script, test = '']) => script ?? test,
+  );
   sameNames([...new Set(typed)], Object.keys(scripts), 'npm scripts');
 });
 
@@ -255,6 +259,14 @@ test('ARCHITECTURE.md has a row for each room, in the order of the floors, and n
   assert.deepEqual(gone, []);
 });
 
+/** As GitHub makes an anchor of a heading. */
+function slugOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+}
+
 test('every link between the documents leads somewhere', () => {
   const links = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => ({ file, link })),
@@ -264,7 +276,7 @@ test('every link between the documents leads somewhere', () => {
     const [target = '', anchor] = link.split('#');
     const resolved = target === '' ? file : path.join(path.dirname(file), target);
     assert.ok(existsSync(path.join(ROOT, resolved)), `${file}: ${link}`);
-    const headings = [...read(resolved).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading.toLowerCase());
+    const headings = [...read(resolved).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => slugOf(heading));
     if (anchor !== undefined) assert.ok(headings.includes(anchor), `${file}: ${link}`);
   }
 });
