@@ -230,7 +230,7 @@ function program(): Command {
     .command('tail')
     .description('print the newest rows')
     .requiredOption('--config <file>', 'the configuration')
-    .option('--follow', 'go on with those that come')
+    .option('--follow', 'continue with those that come')
     .action(async ({ config, follow = false }: { config: string; follow?: boolean }) => {
       await tailRecord(await loadConfig(config, { env }), { follow }, printLine);
     });
@@ -263,7 +263,7 @@ function program(): Command {
     )
     .argument('[names...]', 'as Kubernetes sees them, or as the identity provider gives them')
     .requiredOption('--config <file>', 'the configuration')
-    .option('--all', 'all of them, as after all accounts at the identity provider were made anew')
+    .option('--all', 'all of them, as after all accounts at the identity provider were made again')
     .option('--reason <text>', 'for the audit log')
     .action(free);
   const policy = root.command('policy').description('ask the policy of a configuration');

@@ -49,7 +49,7 @@ function commands(host: Host): Command {
   const add = (name: string, description: string): Command =>
     program.command(name).description(description).allowExcessArguments(false);
 
-  add('setup', "reads the broker's clusters into kubeconfig")
+  add('setup', "read the broker's clusters into kubeconfig")
     .requiredOption('--broker <url>', 'the broker')
     .option('--cluster <name>', 'only this cluster; may be repeated', several, [])
     .option('--kubeconfig <file>', 'the file to write; without it, the one that kubectl config would write')
@@ -72,7 +72,7 @@ function commands(host: Host): Command {
       await getToken(host, { key, ca_file: caFile });
     });
 
-  add('login', 'logs in anew')
+  add('login', 'log in again')
     .option(...BROKER)
     .option('--cluster <name>', 'for this cluster, with all that it requires')
     .addOption(new Option('--flow <flow>', 'how; without it, by what this terminal can do').choices(FLOWS))
@@ -80,7 +80,7 @@ function commands(host: Host): Command {
     .option(...CA_FILE)
     .action((options) => loginCommand(host, options));
 
-  add('logout', 'ends the session')
+  add('logout', 'end the session')
     .option(...BROKER)
     .option('--all', 'the sessions at all brokers')
     .option(...CA_FILE)
@@ -89,7 +89,7 @@ function commands(host: Host): Command {
   const sessions = add('sessions', 'your sessions at the broker, and those of others for administrators');
   sessions
     .command('list')
-    .description('lists the sessions that live')
+    .description('list active sessions')
     .allowExcessArguments(false)
     .option(...BROKER)
     .option('--all', "everybody's, for administrators")
@@ -98,16 +98,16 @@ function commands(host: Host): Command {
     .action((options) => listCommand(host, options));
   sessions
     .command('end')
-    .description('ends sessions at once')
+    .description('end sessions at once')
     .argument('[sid...]', 'their ids, from sessions list')
     .option(...BROKER)
     .option('--user <name>', 'all of this user; of others for administrators')
     .option('--all', "everybody's, your own last, for administrators")
-    .option('--reason <text>', 'for the record')
+    .option('--reason <text>', 'for the audit log')
     .option(...CA_FILE)
     .action((sids, options) => endCommand(host, sids, options));
 
-  add('status', 'shows the session, and when which limit strikes')
+  add('status', 'show the session, and when which limit strikes')
     .option('--prompt', 'a segment for a shell prompt: who, which cluster, how long still')
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action((options) => statusCommand(host, options));

@@ -41,7 +41,7 @@ const PROOF = {
   exit: EXIT.try_again,
   status: 400,
   error: 'invalid_dpop_proof',
-  hint: 'try again; if it goes on, run: kubectl curfew login',
+  hint: 'try again; if it happens again, run: kubectl curfew login',
 } as const;
 const IDENTITY = {
   exit: EXIT.login_required,
@@ -77,7 +77,7 @@ export const CODES = {
   revalidation_due: DENIED,
   acr_too_low: { ...DENIED, error: 'insufficient_user_authentication' },
   // a login that cannot open a session
-  login_after: { ...DENIED, hint: 'log in anew at the identity provider: kubectl curfew login' },
+  login_after: { ...DENIED, hint: 'log in again at the identity provider: kubectl curfew login' },
   clock: { ...ID_TOKEN, hint: 'the clocks of identity provider and broker differ: correct them' },
   id_token_invalid: ID_TOKEN,
   id_token_signature: ID_TOKEN,
@@ -157,7 +157,7 @@ export const CODES = {
     exit: EXIT.usage,
     status: 404,
     error: 'invalid_request',
-    hint: 'run: kubectl curfew sessions list, to see the living ones',
+    hint: 'run: kubectl curfew sessions list, to see the active ones',
   },
   token_id: { exit: EXIT.login_required, status: 403, error: 'access_denied', hint: LOGIN },
   impersonation: {

@@ -13,10 +13,10 @@ export function sayDenial(denied: Denied): string {
     case 'idle_too_long':
       return `session is idle for too long: not used for ${denied.found === undefined ? 'too long' : sayDuration(denied.found)}, limit ${length(denied.limit)}`;
     case 'revalidation_due':
-      return `the identity provider has to vouch for the account again: last ${ago(denied.found)}, limit ${length(denied.limit)}`;
+      return `the identity provider has to confirm the account again: last ${ago(denied.found)}, limit ${length(denied.limit)}`;
     case 'acr_too_low':
       return denied.acr_values?.length === 0
-        ? 'login is too weak: no acr has all that is required'
+        ? 'login is too weak: no authentication level (acr) meets every requirement'
         : `login is too weak: acr ${(denied.acr_values ?? []).join(' or ')} is required`;
     case 'session_ended':
       return `session is over: ${sayEnd(denied.end_reason)}`;

@@ -68,7 +68,7 @@ async function identify(
   const about = refusalOf(session, asker, now);
   if (session.ended_at === null && !mayLogIn(config, session)) {
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
-    return refuse(transaction, about, 'not_admitted', `${session.username} may not log in any more`);
+    return refuse(transaction, about, 'not_admitted', `${session.username} can no longer log in`);
   }
   const resolved = activeLimits(config.policy, session);
   const verdict = decide(resolved, factsOf(session), now);

@@ -54,7 +54,7 @@ export function verification(head: SealedHead | undefined, sealer: Sealer, ancho
   return {
     take(row) {
       count += 1;
-      if (row.seq < 1) return fault(`${sayRow(row)} stands before the first: it was added`);
+      if (row.seq < 1) return fault(`${sayRow(row)} is before the first: it was added`);
       if (row.seq > newest.seq + 1) {
         fault(`${sayRows(newest.seq + 1, row.seq - 1)} removed: ${sayPlace(newest)} comes ${sayRow(row)}`);
         known = false;
@@ -106,7 +106,7 @@ function faultsOfEnd(head: SealedHead, atHead: Link | undefined, newest: Link, s
 
 function sayLost({ seq }: Link, there: boolean): string {
   return there
-    ? `row ${seq} is not the one of the anchor: the audit log was made anew, or is another one`
+    ? `row ${seq} is not the one of the anchor: the audit log was made again, or is another one`
     : `row ${seq}, which the anchor names, is not there: the audit log was cut off, or taken back to an earlier state`;
 }
 

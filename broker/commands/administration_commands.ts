@@ -72,7 +72,7 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
           ...clock,
           `ok: everything before now is over: ${sessions} active ${sessions === 1 ? 'session' : 'sessions'} ended, other keys sign`,
           ...left,
-          ...(left.length > 0 ? ['warning: the broker goes on with them as soon as it runs'] : []),
+          ...(left.length > 0 ? ['warning: the broker continues with them as soon as it runs'] : []),
         ],
         exit: left.length > 0 ? EXIT.try_again : EXIT.done,
       };

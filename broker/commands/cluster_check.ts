@@ -49,7 +49,7 @@ async function checkRights(
     if (!(await api.may(right))) missing.push(sayRight(right));
   }
   if (missing.length === 0) return [ok(`cluster ${name}: its API server lets the broker do its work`)];
-  return [error(`cluster ${name}: the broker may not: ${missing.join('; ')}: see curfew-broker print rbac`)];
+  return [error(`cluster ${name}: the broker cannot: ${missing.join('; ')}: see curfew-broker print rbac`)];
 }
 
 async function checkBegetting(

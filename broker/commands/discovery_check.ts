@@ -38,7 +38,7 @@ const identityClaims: Check = ({ identity_provider: { username_claim, groups_cla
   return [...needed]
     .filter((claim) => claims_supported && !claims_supported.includes(claim))
     .map((claim) =>
-      warning(`the identity provider does not list the claim ${claim}: see that it stands in the ID token`),
+      warning(`the identity provider does not list the claim ${claim}: make sure that it is in the ID token`),
     );
 };
 

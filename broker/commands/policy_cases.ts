@@ -93,7 +93,7 @@ export async function loadCases(file: string, readFile: FileReader = readRegular
   const { cases } = parsed.data;
   const names = cases.map(({ name }) => name);
   const twice = names.flatMap((name, i) =>
-    names.indexOf(name) < i ? [`${formatPath(['cases', i, 'name'])}: stands there twice`] : [],
+    names.indexOf(name) < i ? [`${formatPath(['cases', i, 'name'])}: is there twice`] : [],
   );
   if (twice.length > 0) throw refused(file, twice);
   return cases;

@@ -92,7 +92,7 @@ export function explainPolicy(config: Config, question: Question): string[] {
     'limits of the session: when one strikes, it ends everywhere',
     ...table(sayLimits(explained.session)),
     '',
-    'limits of the target: when one strikes, it is denied, and the session goes on elsewhere',
+    'limits of the target: when one strikes, it is denied, and the session continues elsewhere',
     ...table(sayLimits(explained.target)),
     ...(acr !== undefined && (user.acr === undefined || !acr.includes(user.acr))
       ? ['', `denied: acr_too_low, as the login has ${user.acr === undefined ? 'no acr' : `acr ${user.acr}`}`]

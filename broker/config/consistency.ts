@@ -20,7 +20,7 @@ export function faultsOf(given: Given): string[] {
 /** A public address in plain text would show handles and tokens to the network. */
 const tlsUnlessLoopback: Rule = ({ listen }) =>
   listen && !listen.tls && !isLoopbackAddress(listen.address)
-    ? ['listen.tls: required, as listen.address is no loopback address']
+    ? ['listen.tls: required, as listen.address is not a loopback address']
     : [];
 
 const oneKey: Rule = ({ keys }) =>
@@ -40,9 +40,7 @@ const openidAsked: Rule = ({ identity_provider }) =>
     : [];
 
 const uniqueClusters: Rule = ({ clusters = [] }) => [
-  ...repeated(clusters.map(({ name }) => name)).map(
-    (i) => `${formatPath(['clusters', i, 'name'])}: stands there twice`,
-  ),
+  ...repeated(clusters.map(({ name }) => name)).map((i) => `${formatPath(['clusters', i, 'name'])}: is there twice`),
   ...repeated(clusters.map(({ audience }) => audience)).map(
     (i) => `${formatPath(['clusters', i, 'audience'])}: belongs to another cluster already`,
   ),
@@ -71,7 +69,7 @@ const credentialWhole: Rule = ({ clusters = [] }) =>
 
 /** A transmitter that may not speak of the IdP's persons would be heard and never heeded. */
 const transmittersKnown: Rule = ({ ssf = [], identity_provider }) => [
-  ...repeated(ssf.map(({ issuer }) => issuer)).map((i) => `${formatPath(['ssf', i, 'issuer'])}: stands there twice`),
+  ...repeated(ssf.map(({ issuer }) => issuer)).map((i) => `${formatPath(['ssf', i, 'issuer'])}: is there twice`),
   ...ssf.flatMap(({ issuers }, i) =>
     !identity_provider || issuers.includes(identity_provider.issuer)
       ? []
@@ -83,7 +81,7 @@ const transmittersKnown: Rule = ({ ssf = [], identity_provider }) => [
 
 const uniqueSegments: Rule = ({ policy }) =>
   repeated((policy?.segments ?? []).map(({ name }) => name)).map(
-    (i) => `${formatPath(['policy', 'segments', i, 'name'])}: stands there twice`,
+    (i) => `${formatPath(['policy', 'segments', i, 'name'])}: is there twice`,
   );
 
 /** An ID token must never pass for a Kubernetes token, nor the other way round. */
@@ -191,7 +189,7 @@ const adminsNamed: Rule = ({ admins }) =>
 
 const uniqueRules: Rule = ({ policy }) =>
   repeated((policy?.rules ?? []).map(({ name }) => name)).map(
-    (i) => `${formatPath(['policy', 'rules', i, 'name'])}: stands there twice`,
+    (i) => `${formatPath(['policy', 'rules', i, 'name'])}: is there twice`,
   );
 
 /** Whether a rule may give limits to something in this cluster. */

@@ -41,7 +41,7 @@ export function createLiveConfig(first: Config): LiveConfig {
       }
       const fixed = needsRestart(current, next);
       if (fixed.length > 0) {
-        const faults = fixed.map((setting) => `${setting}: takes effect at a start only`);
+        const faults = fixed.map((setting) => `${setting}: takes effect at a restart only`);
         return { outcome: 'refused', digest: next.digest, faults };
       }
       if (current.contents === next.contents) return { outcome: 'same' };

@@ -46,7 +46,7 @@ export async function permit(
   const { address } = origin;
   if (session.ended_at === null && !mayLogIn(config, session)) {
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
-    return refuse(transaction, event, 'not_admitted', `${session.username} may not log in any more`);
+    return refuse(transaction, event, 'not_admitted', `${session.username} can no longer log in`);
   }
   const asked = resolveTarget(config, wish, subjectOf(session, config.identity_provider), origin, now);
   if ('refused' in asked) return refuseUnresolved(transaction, event, asked);

@@ -73,7 +73,7 @@ function withServiceAccounts(
 ): { readonly cluster: Cluster; readonly accounts: readonly ServiceAccountMapping[] } {
   const cluster = clusterNamed(config, clusterName);
   if (cluster.service_accounts) return { cluster, accounts: cluster.service_accounts };
-  throw new CurfewError('configuration', `the cluster ${cluster.name} has not credential: service-account`, {
+  throw new CurfewError('configuration', `the cluster ${cluster.name} does not have credential: service-account`, {
     hint: 'where kube-apiserver takes flags, use: curfew-broker print authn-config',
   });
 }

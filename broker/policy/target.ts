@@ -37,7 +37,7 @@ export interface Unresolved {
 }
 const NO_SUCH_TARGET: Unresolved = {
   refused: 'invalid_target',
-  message: 'there is no such cluster, or it does not admit you',
+  message: 'no such cluster, or you have no access to it',
 };
 
 /** What a token is asked for. */

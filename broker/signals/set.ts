@@ -43,7 +43,7 @@ export async function verifySet(
   now: Seconds,
 ): Promise<SecurityEventToken> {
   const jws = parseCompactJws(text);
-  if (!jws) throw fault('set_invalid', 'is no well-formed JWT');
+  if (!jws) throw fault('set_invalid', 'is not a well-formed JWT');
   const signed = checkHeader(jws);
   if (jws.payload.iss !== transmitter.issuer) throw fault('set_issuer', 'is from another issuer than its transmitter');
   const how = await signer.verify(text, signed);
@@ -78,7 +78,7 @@ function checkClaims({ payload }: CompactJws, { issuer, audience }: Transmitter,
   const entries = isObject(events) ? Object.entries(events) : [];
   if (entries.length === 0 || entries.length > MOST_EVENTS) throw fault('set_invalid', 'has no usable events');
   const parsed = entries.map(([type, event]): SecurityEvent => {
-    if (!isObject(event)) throw fault('set_invalid', 'has an event that is no object');
+    if (!isObject(event)) throw fault('set_invalid', 'has an event that is not an object');
     if (!isName(type)) throw fault('set_invalid', 'has an event without a usable type');
     // SSF 1.0 has it beside the events, its drafts within them
     return { type, payload: event, subject: sub_id ?? event.subject };

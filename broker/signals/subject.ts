@@ -50,7 +50,7 @@ function readSimple(
       if (format === 'id_token_claims' && sub === undefined) return readSimple(subject, 'email', listener);
       if (!isText(iss) || !isText(sub)) throw notUnderstood(`an ${format} without iss and sub`);
       if (!issuers.includes(iss)) {
-        throw new CurfewError('set_not_allowed', 'the transmitter may not speak of persons of that issuer');
+        throw new CurfewError('set_not_allowed', 'the transmitter cannot speak of persons of that issuer');
       }
       return iss === issuer ? { sub } : 'elsewhere';
     }

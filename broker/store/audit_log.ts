@@ -28,10 +28,10 @@ export async function openRecord(file: string): Promise<Kysely<Schema>> {
   }
   if (done.length === MIGRATIONS.length && MIGRATIONS.every((name) => done.includes(name))) return db;
   await db.destroy();
-  if (done.length === 0) throw fault('is no store of curfew-broker');
+  if (done.length === 0) throw fault('is not a store of curfew-broker');
   const newer = done.some((name) => !MIGRATIONS.some((known) => known === name));
   throw fault(
-    newer ? 'is of a later version' : 'is of an earlier version: a start of the broker brings it to this one',
+    newer ? 'is of a later version' : 'is of an earlier version: a restart of the broker brings it to this one',
   );
 }
 

@@ -8,7 +8,7 @@ export function sayStoreFault(error: unknown): string | undefined {
 }
 
 const SQLITE_FAULTS: Readonly<Record<number, string>> = {
-  3: 'the store may not be accessed (permissions)',
+  3: 'the store cannot be accessed (permissions)',
   5: 'another process holds the store',
   6: 'another process holds the store',
   8: "the store's file or disk is read-only",

@@ -140,7 +140,7 @@ function importPublic({ kty, crv, x, y }: EcJwk): KeyObject {
   try {
     return createPublicKey({ key: { kty, crv, x, y }, format: 'jwk' });
   } catch (cause) {
-    throw invalid("the DPoP proof's key is no point of P-256", cause);
+    throw invalid("the DPoP proof's key is not a point of P-256", cause);
   }
 }
 

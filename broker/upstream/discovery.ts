@@ -56,11 +56,11 @@ export async function fetchDiscovery(issuer: string, fetchJson: FetchJson, signa
 /** What the provider says is worth copying only where it is an issuer, and of the host that was meant. */
 function hintOfIssuer(said: unknown, issuer: string): string {
   if (typeof said === 'string' && /[{}]/.test(said)) {
-    return 'what stands there is a placeholder and no issuer: write identity_provider.issuer with the id of your own tenant (directory) in its place';
+    return 'what is there is a placeholder, not an issuer: write identity_provider.issuer with the id of your own tenant (directory) in its place';
   }
   const same = typeof said === 'string' && URL.canParse(said) && new URL(said).origin === new URL(issuer).origin;
   return same
-    ? 'write identity_provider.issuer exactly as it stands there'
+    ? 'write identity_provider.issuer exactly as it is there'
     : 'identity_provider.issuer must be what the provider calls itself: ask who runs it';
 }
 

@@ -110,7 +110,7 @@ function audienceOf({ aud, azp }: Payload, { client_id }: Expected) {
 
 function subjectOf({ sub, events }: Payload): string {
   // a logout token or a security event from the same issuer, for the same client, signed with the same key
-  must('id_token_invalid', events === undefined, 'is no ID token but a security event');
+  must('id_token_invalid', events === undefined, 'is a security event, not an ID token');
   const unfit = faultOfName(sub, LONGEST_SUB);
   if (unfit) throw fault('id_token_invalid', `has no usable sub: it ${unfit}`);
   return String(sub);

@@ -62,7 +62,7 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
         );
       }
       const jws = parseCompactJws(text);
-      if (!jws) throw new CurfewError('id_token_invalid', 'the ID token is no well-formed JWT');
+      if (!jws) throw new CurfewError('id_token_invalid', 'the ID token is not a well-formed JWT');
       const how = await signer.verify(text, checkHeader(jws, settings));
       if (how === 'unknown_yet') {
         // After a change of keys somebody logs in with the new one before we have looked again.
@@ -74,7 +74,7 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
     },
     async verifyLogoutToken(text, at) {
       const jws = parseCompactJws(text);
-      if (!jws) throw new CurfewError('logout_token_invalid', 'the logout token is no well-formed JWT');
+      if (!jws) throw new CurfewError('logout_token_invalid', 'the logout token is not a well-formed JWT');
       const how = await signer.verify(text, checkLogoutHeader(jws, settings));
       // Refused, it would not come again, and somebody would stay logged in.
       if (how === 'unknown_yet') throw notYet('identity provider', signer.wait());

@@ -153,7 +153,7 @@ async function takeHandle(
 
 function stillThere({ host }: Client, { session, minted_local }: SessionRecord, error: CurfewError): CurfewError {
   const end = session && plus(minted_local, between(session.broker_time, session.end_at_most));
-  const until = end === undefined ? '' : `; the session lives there until ${sayInstant(end, host.now())}`;
+  const until = end === undefined ? '' : `; the session is active there until ${sayInstant(end, host.now())}`;
   const hint = 'it is erased here; once the broker is back, kubectl curfew login replaces it there';
   return new CurfewError(error.code, `${error.message}${until}`, { hint });
 }

@@ -110,7 +110,7 @@ async function forgetOwn(client: Client, ended: SessionsEnded['ended']): Promise
 }
 
 function table(sessions: readonly SessionInfo[], now: Seconds, all: boolean): string {
-  if (sessions.length === 0) return 'no session lives\n';
+  if (sessions.length === 0) return 'no active session\n';
   const head = ['SESSION', ...(all ? ['PERSON'] : []), 'LOGGED IN', 'LAST USED', 'ENDS', 'FROM'];
   const rows = sessions.map((session) => [
     oneLine(session.sid),

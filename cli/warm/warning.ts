@@ -45,5 +45,5 @@ export function warningDue(
 
 export function sayWarning({ end, now }: Warning, broker: AskedBroker): string {
   const [left, until] = [sayDuration(between(now, end)), sayInstant(end, now)];
-  return `${left} of the session are left, until ${until}; to go on without a break: ${sayLogin(broker)}`;
+  return `your session ends in ${left} (${until}); to continue without interruption, run: ${sayLogin(broker)}`;
 }

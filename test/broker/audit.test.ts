@@ -146,7 +146,7 @@ describe('verify', () => {
 
   test('added rows are found: before the first, in the place of another, after the sealed one', async () => {
     const row = (seq: number) => `insert into audit select ${seq}, at, event, sid, data, hash from audit where seq = 3`;
-    assert.match((await verifyAfter(row(0)))[0] ?? '', /^error: row 0 .* stands before the first: it was added$/);
+    assert.match((await verifyAfter(row(0)))[0] ?? '', /^error: row 0 .* is before the first: it was added$/);
     const within = await verifyAfter(
       'update audit set seq = -seq where seq > 3',
       row(4),
@@ -302,7 +302,7 @@ describe('as commands', () => {
     new DatabaseSync(newer).exec(`insert into kysely_migration values ('0999_later', '')`);
     const said = {
       [missing]: 'is not there',
-      [foreign]: 'is no store of curfew-broker',
+      [foreign]: 'is not a store of curfew-broker',
       [text]: 'cannot be read as a store',
     };
     const cases = { ...said, [older]: 'is of an earlier version', [newer]: 'is of a later version' };

@@ -258,7 +258,7 @@ describe('check says', () => {
   });
 
   test('that a setting is at fault, with 78, where the provider answers and is another, or signs with other keys', async () => {
-    const hint = 'write identity_provider.issuer exactly as it stands there';
+    const hint = 'write identity_provider.issuer exactly as it is there';
     const discovery = new CurfewError('identity_provider', 'identity provider idp.example.com is another', { hint });
     const { trouble, exit } = await checked({ discovery });
     assert.deepEqual(trouble, [`error: identity provider idp.example.com is another: ${hint}`]);

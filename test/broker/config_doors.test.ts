@@ -135,7 +135,7 @@ describe('a cluster with credential: service-account', () => {
     const plain = await load({});
     assert.throws(() => printRbac(plain, 'dev'), {
       code: 'configuration',
-      message: /has not credential: service-account/,
+      message: /does not have credential: service-account/,
     });
   });
 });
@@ -200,7 +200,7 @@ describe('a transmitter', () => {
   test('is refused when another has its issuer or its token', async () => {
     const [one] = transmitter().ssf;
     assert.deepEqual(await faults({ ssf: [one, one] }), [
-      'ssf[1].issuer: stands there twice',
+      'ssf[1].issuer: is there twice',
       'ssf[1].push.token_file: holds the token of another',
     ]);
   });

@@ -85,7 +85,7 @@ const FAULTS: readonly (readonly [string, () => Settings, RegExp])[] = [
   ['a CA that is not there', () => idp({ ca_file: 'gone' }), /^identity_provider\.ca_file: gone: no such file/],
   ['a cluster name in capitals', () => cluster({ name: 'Prod' }), /^clusters\[0\]\.name: expected/],
   ['a cluster name of 64', () => cluster({ name: 'a'.repeat(64) }), /^clusters\[0\]\.name: expected/],
-  ['a cluster name twice', () => cluster({ name: 'dev' }), /^clusters\[1\]\.name: stands there twice/],
+  ['a cluster name twice', () => cluster({ name: 'dev' }), /^clusters\[1\]\.name: is there twice/],
   ['an audience twice', () => cluster({ audience: 'dev' }), /^clusters\[1\]\.audience: belongs to another/],
   [
     'the issuer as audience',
@@ -214,7 +214,7 @@ const FAULTS: readonly (readonly [string, () => Settings, RegExp])[] = [
   [
     'a segment twice',
     () => policy({ segments: [...SETTINGS.policy.segments, ...SETTINGS.policy.segments] }),
-    /^policy\.segments\[1\]\.name: stands there twice/,
+    /^policy\.segments\[1\]\.name: is there twice/,
   ],
   [
     'acr sets that exclude each other',

@@ -183,7 +183,7 @@ const FAULTS: readonly (readonly [string, Settings, RegExp])[] = [
   [
     'two rules of one name',
     policy({ rules: ['true', 'false'].map((when) => ({ name: 'r', when, limits: { max_age: '1h' } })) }),
-    /^policy\.rules\[1\]\.name: stands there twice/,
+    /^policy\.rules\[1\]\.name: is there twice/,
   ],
   [
     'no sessions at all',

@@ -29,8 +29,8 @@ async function told(asked: Promise<unknown>): Promise<{ readonly message: string
 
 describe('a provider that names another issuer', () => {
   for (const [what, issuer, hint] of [
-    ['with a final slash', `${ISSUER}/`, /exactly as it stands there/],
-    ['at another path', 'https://idp.example.com/other', /exactly as it stands there/],
+    ['with a final slash', `${ISSUER}/`, /exactly as it is there/],
+    ['at another path', 'https://idp.example.com/other', /exactly as it is there/],
     [
       'at another host',
       'https://evil.example.com/main',

@@ -240,7 +240,7 @@ describe('a table is refused', () => {
     [
       'with a name twice',
       stringify({ cases: [1, 2].map(() => ({ name: 'a', user: 'b', expect: 'allow' })) }),
-      /^cases\[1\]\.name: stands there twice$/,
+      /^cases\[1\]\.name: is there twice$/,
     ],
   ] as const) {
     test(what, async () => {

@@ -220,14 +220,14 @@ describe('a configuration that cannot be taken over', () => {
     ['identity_provider.clock_skew', { clock_skew: '1s' }],
     ['identity_provider.client_secret', { client_secret: 'given-out' }],
   ] as const) {
-    test(`as ${setting} takes effect at a start only is refused by that name, and nothing of it holds`, async () => {
+    test(`as ${setting} takes effect at a restart only is refused by that name, and nothing of it holds`, async () => {
       const { renew } = await open();
       const section = setting.startsWith('identity_provider.')
         ? { identity_provider: identityProvider(service.issuer.issuer, changes) }
         : changes;
       const outcome = await service.reload({ ...section, ...policy({ max_age: '1s' }) });
       assert.ok(outcome.outcome === 'refused', outcome.outcome);
-      assert.deepEqual(outcome.faults, [`${setting}: takes effect at a start only`]);
+      assert.deepEqual(outcome.faults, [`${setting}: takes effect at a restart only`]);
       assert.equal(outcomes().at(-1)?.outcome, 'refused');
       service.advance(1);
       assert.equal((await renew('dev')).status, 200);

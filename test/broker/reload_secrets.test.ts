@@ -140,7 +140,7 @@ describe('another content under the same path', () => {
       const needs = AT_START[setting];
       if (needs === undefined) assert.equal(outcome.outcome, 'reloaded');
       else
-        assert.deepEqual(outcome.outcome === 'refused' && outcome.faults, [`${needs}: takes effect at a start only`]);
+        assert.deepEqual(outcome.outcome === 'refused' && outcome.faults, [`${needs}: takes effect at a restart only`]);
     });
   }
 });

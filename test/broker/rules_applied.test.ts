@@ -154,7 +154,7 @@ test('rules that together want what no login has deny it, and ask for no level',
   const { holder, handle } = await open({ acr: 'mfa' });
   const { status, refused } = await holder.renew(handle, 'prod-eu');
   assert.deepEqual([status, refused.reason, refused.acr_values], [400, 'acr_too_low', undefined]);
-  assert.match(refused.error_description, /no acr has all that is required/);
+  assert.match(refused.error_description, /no authentication level \(acr\) meets every requirement/);
 });
 
 describe('a rule that looks at the cluster', () => {

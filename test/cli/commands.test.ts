@@ -207,7 +207,7 @@ describe('status of a cluster that does not admit', () => {
     await desk.restartBroker(clusters({ prod: 'sre' }));
     const refused = await desk.getToken('prod', false);
     assert.equal(refused.code, 78);
-    assert.match(refused.stderr, /it does not admit you/);
+    assert.match(refused.stderr, /you have no access to it/);
     assert.deepEqual(await told(), { dev: true, prod: 'invalid_target', vault: 'acr_too_low' });
     await desk.restartBroker();
     credentialOf(await desk.getToken('prod', false));
@@ -236,7 +236,7 @@ describe('status of a cluster that does not admit', () => {
       names.join(),
     );
     for (const [cluster, error, visits] of [
-      ['prod', /there is no such cluster, or it does not admit you$/, 1],
+      ['prod', /no such cluster, or you have no access to it$/, 1],
       ['nowhere', /^the broker has no cluster nowhere$/, 0],
     ] as const) {
       const tabs = desk.browser.visits().length;

@@ -46,7 +46,7 @@ for (const via of PROGRAMS)
         /^\S+ full screen \S+\n\| call 1: 0 \d+\n\| call 2: 0 \d+\n\+--- done/,
       );
       using person = desk.curfewAtTerminal(command().slice(desk.command.length), env());
-      await person.waitFor(/curfew: .* of the session are left/);
+      await person.waitFor(/curfew: your session ends in/);
     });
 
     it('P2 without a session is refused: exit 77, no browser, not a character on its screen, and no lock is left', async () => {

@@ -158,7 +158,7 @@ for (const via of PROGRAMS)
       }
     };
     const WARNING = new RegExp(
-      String.raw`curfew: (5m|4m|\d+s) of the session are left, until ${INSTANT}; to go on without a break: kubectl curfew login --broker \S+`,
+      String.raw`curfew: your session ends in (5m|4m|\d+s) \(${INSTANT}\); to continue without interruption, run: kubectl curfew login --broker \S+`,
     );
 
     it('are announced with a renewal', async () => {
@@ -190,7 +190,7 @@ for (const via of PROGRAMS)
       using pty = runInPty('/bin/sh', ['-c', script, 'sh', ...desk.command, ...args], { env });
       await pty.exit;
       assert.equal(pty.output().match(/"kind":"ExecCredential"/g)?.length, 10);
-      assert.equal(pty.output().match(/of the session are left/g)?.length, 1);
+      assert.equal(pty.output().match(/your session ends in/g)?.length, 1);
     });
 
     it('are announced anew for the next session', async () => {
@@ -202,6 +202,6 @@ for (const via of PROGRAMS)
     it('are not announced where the limit is no longer than they are', async () => {
       credentialOf(await desk.getToken('prod', true));
       await age(10);
-      assert.doesNotMatch(await call('prod'), /of the session are left/);
+      assert.doesNotMatch(await call('prod'), /your session ends in/);
     });
   });

@@ -312,7 +312,7 @@ describe('when the word of the identity provider lapses', () => {
     assert.equal(result.code, 77);
     assert.match(
       refusalOf(result).error,
-      /^the identity provider has to vouch for the account again: last \d+s ago, limit 3s$/,
+      /^the identity provider has to confirm the account again: last \d+s ago, limit 3s$/,
     );
     await desk.stopBroker();
     assert.equal((await desk.getToken('dev', false)).code, 77);

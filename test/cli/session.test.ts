@@ -257,7 +257,7 @@ describe('a session that has ended', () => {
     assert.match(
       refusalOf(result).error,
       new RegExp(
-        String.raw`127\.0\.0\.1:\d+ is out of reach: connection refused; the session lives there until ${INSTANT}$`,
+        String.raw`127\.0\.0\.1:\d+ is out of reach: connection refused; the session is active there until ${INSTANT}$`,
       ),
     );
     const [name = ''] = await readdir(`${desk.dir}/config/secrets`);

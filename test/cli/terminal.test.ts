@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { runInPty } from '../support/pty.ts';
 
-const terminal = new URL('../../cli/terminal.ts', import.meta.url).href;
+const terminal = new URL('../../cli/host/terminal.ts', import.meta.url).href;
 
 describe('a line that replaces itself', () => {
   for (const [when, then] of [

@@ -172,7 +172,7 @@ describe('a person of a mapped group', () => {
     const { code, stdout, stderr } = await kubectl(carol, 'get', 'namespaces');
     assert.notEqual(code, 0);
     assert.equal(stdout, '');
-    assert.match(stderr, /curfew: error: there is no such cluster, or it does not admit you/);
+    assert.match(stderr, /curfew: error: no such cluster, or you have no access to it/);
     assert.equal(await secretOf('carol'), undefined);
   });
 });
@@ -225,7 +225,7 @@ describe('the broker’s identity in the cluster, as printed', () => {
     assert.equal(lacking.code, 78);
     assert.match(
       lacking.stdout,
-      /^error: cluster managed: the broker may not: delete secrets in curfew-people; create serviceaccounts\/token of readers in curfew-people: see curfew-broker print rbac$/m,
+      /^error: cluster managed: the broker cannot: delete secrets in curfew-people; create serviceaccounts\/token of readers in curfew-people: see curfew-broker print rbac$/m,
     );
     assert.equal(
       (await plane.adminKubectl(['apply', '-f', '-'], { input: await world.site.print('rbac', 'managed') })).code,

@@ -97,7 +97,7 @@ describe('L2 a SET that breaks a rule is refused in the words of RFC 8935, and e
       'with an event that is no object',
       'invalid_request',
       () => ({ claims: { events: { [typeOf('session-revoked')]: 1 } } }),
-      /no object/,
+      /not an object/,
     ],
   ];
   for (const [what, err, change, words] of cases) {
@@ -151,7 +151,7 @@ describe('L2 a SET that breaks a rule is refused in the words of RFC 8935, and e
   test('L2 about a person of an issuer of which the transmitter may not speak: access_denied', async () => {
     const own = await open();
     const subject = { format: 'iss_sub', iss: 'https://other.example.com', sub: own.sub };
-    await refusedAs(setOf(service, 'session-revoked', subject), 'access_denied', /may not speak/);
+    await refusedAs(setOf(service, 'session-revoked', subject), 'access_denied', /cannot speak/);
     assert.equal(endOf(own), null);
   });
 

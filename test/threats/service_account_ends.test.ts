@@ -101,7 +101,7 @@ const CHANGES: Readonly<Record<string, Change>> = {
     happens: async ({ holder }) => assert.equal((await login({ ...someone(), holder }, {}, '')).status, 200),
   },
   'it grows too old': { ends: true, happens: async () => service.advance(3600) },
-  'its person may not log in any more': {
+  'its person can no longer log in': {
     ends: true,
     happens: async () => {
       const { issuer } = service.issuer;
