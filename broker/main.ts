@@ -1,7 +1,5 @@
 // curfew-broker: the commands. Clock, environment and streams are made here and passed on.
 
-import { createHash } from 'node:crypto';
-import { userInfo } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { pino } from 'pino';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
@@ -11,13 +9,16 @@ import type { AuditEntry } from './audit_log/events.ts';
 import { type AcceptCommand, accept } from './commands/administration_commands.ts';
 import { exportRecord, tailRecord, verifyRecord } from './commands/audit_commands.ts';
 import { check } from './commands/check.ts';
+import { asFailure } from './commands/failure.ts';
 import { freeNames } from './commands/name_commands.ts';
+import { operator } from './commands/operator.ts';
+import type { AuthzOptions, FreeOptions } from './commands/options.ts';
 import { loadCases, testCases } from './commands/policy_cases.ts';
 import { explainPolicy } from './commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
 import { loadConfig } from './config/load.ts';
 import type { Config } from './config/settings.ts';
-import { readRegularFile } from './files/regular_file.ts';
+import { digestOf } from './files/digest.ts';
 import { watchFiles } from './files/watch.ts';
 import { printAdmissionPolicy } from './layers/admission_policy.ts';
 import { printAuthnConfig } from './layers/authn_config.ts';
@@ -84,12 +85,6 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   await service.stop();
 }
 
-/** Of a file that may be replaced this very moment: `undefined` then, it is looked at again. */
-async function digestOf(file: string): Promise<string | undefined> {
-  const read = await readRegularFile(file).catch(() => undefined);
-  return read && createHash('sha256').update(read.text).digest('hex');
-}
-
 function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of signals) process.once(signal, () => resolve(signal));
@@ -105,13 +100,6 @@ async function checkConfig({ config: file }: { config: string }): Promise<void> 
   process.exitCode = exit;
 }
 
-interface AuthzOptions {
-  readonly config: string;
-  readonly cluster: string;
-  readonly kubeconfig: string;
-  readonly kubernetes?: string;
-}
-
 async function acceptAll(command: AcceptCommand, file: string): Promise<void> {
   const apis = createClusterApis();
   const { lines, exit } = await accept(command, await loadConfig(file, { env }), { now, by: operator(), apis, log });
@@ -120,25 +108,10 @@ async function acceptAll(command: AcceptCommand, file: string): Promise<void> {
   process.exitCode = exit;
 }
 
-interface FreeOptions {
-  readonly config: string;
-  readonly all?: true;
-  readonly reason?: string;
-}
-
 async function free(names: readonly string[], { config: file, all, reason: note }: FreeOptions): Promise<void> {
   if (names.length > 0 === (all === true)) throw new CurfewError('usage', 'give either usernames or --all');
   const wish = all ? ({ all, note } as const) : { names, note };
   printLines(await freeNames(await loadConfig(file, { env }), wish, { now, by: operator() }));
-}
-
-/** Who runs a command that the audit log is to tell of. In a container a uid may have no name. */
-function operator(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid ${process.getuid?.()}`;
-  }
 }
 
 function program(): Command {
@@ -310,15 +283,6 @@ function fail(error: unknown): void {
   const failure = asFailure(error);
   stderr.write(`curfew: error: ${failure.message}\ncurfew: hint: ${failure.hint}\n`);
   process.exitCode = meaning(failure.code).exit;
-}
-
-function asFailure(error: unknown): CurfewError {
-  if (error instanceof CurfewError) return error;
-  if (error instanceof CommanderError) {
-    const message = error.code === 'commander.help' ? 'no command was given' : error.message.replace(/^error: /, '');
-    return new CurfewError('usage', message, { hint: 'see curfew-broker --help' });
-  }
-  return new CurfewError('internal', `unexpected ${error instanceof Error ? error.name : 'error'}`, { cause: error });
 }
 
 // A reader of the audit log that went away must not take the service with it: the store has every row.

@@ -1,7 +1,7 @@
 // The metrics, all of them: defined here, fed from the audit log's rows as they are committed and by few calls beside. Labels
 // are bounded: names of the configuration, and words of tables; no person, session or address is ever one.
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client';
+import { collectDefaultMetrics, type OpenMetricsContentType, Registry } from 'prom-client';
 import { REASONS } from '../../shared/decide.ts';
 import type { Code } from '../../shared/errors.ts';
 import { END_REASONS } from '../../shared/session.ts';
@@ -21,8 +21,9 @@ import { clusterLimits } from '../config/clusters.ts';
 import type { Config } from '../config/settings.ts';
 import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
 import type { Minted } from '../sessions/minted.ts';
-import { SETTLED, type StoreObserver } from '../store/store.ts';
+import { SETTLED, type StoreObserver } from '../store/options.ts';
 import { ActiveSessions } from './active_sessions.ts';
+import { defineAll } from './definitions.ts';
 import { EndEffects } from './end_effects.ts';
 
 /** `refused`: the caller or its question was not taken. `failed`: no answer could be given. */
@@ -72,12 +73,6 @@ export interface Metrics {
   /** @returns the OpenMetrics text */
   readonly render: (facts: Facts) => Promise<string>;
 }
-
-/** Buckets, in seconds. */
-const QUICK = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
-/** Up to the longest life of a token: a client that does not ask is not denied. */
-const EFFECT = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
-const GROUP = [1, 2, 4, 8, 16, 32, 64];
 
 export interface MetricsOptions {
   readonly stopwatch: Stopwatch;
@@ -231,105 +226,4 @@ function beginAtZero({
     for (const outcome of outcomes) webhook.zero({ webhook: name, outcome });
   }
   for (const outcome of SETTLED) transactions.zero({ outcome });
-}
-
-function defineAll(registry: Registry<OpenMetricsContentType>) {
-  const registers = [registry];
-  const counter = <T extends string>(name: string, help: string, ...labelNames: T[]) =>
-    new Counter({ name, help, labelNames, registers });
-  const gauge = <T extends string>(name: string, help: string, ...labelNames: T[]) =>
-    new Gauge({ name, help, labelNames, registers });
-  const histogram = <T extends string>(name: string, help: string, buckets: number[], ...labelNames: T[]) =>
-    new Histogram({ name, help, buckets, labelNames, registers });
-  return {
-    living: gauge('curfew_sessions_living', 'Sessions that have not ended'),
-    active: gauge('curfew_sessions_active', 'Living sessions that hold an unexpired token', 'cluster', 'segment'),
-    logins: counter('curfew_logins_total', 'Sessions opened by a login'),
-    mints: counter('curfew_mints_total', 'Kubernetes tokens issued', 'cluster', 'segment'),
-    ends: counter('curfew_ends_total', 'Sessions ended', 'reason'),
-    refusals: counter('curfew_refusals_total', 'Requests to the broker that were refused', 'grant', 'reason'),
-    denials: counter('curfew_denials_total', 'Requests at an API server that were denied', 'cluster', 'reason'),
-    failed_logins: counter(
-      'curfew_failed_logins_noticed_total',
-      'Times that somebody failed to log in again and again; by how the last session ended',
-      'by',
-      'end_reason',
-    ),
-    end_to_effect: histogram(
-      'curfew_end_to_effect_seconds',
-      'From the commit of an end to the first denial of its session at the webhook',
-      EFFECT,
-    ),
-    signals: counter(
-      'curfew_signals_total',
-      'Words of the identity provider that were heard, by what they do',
-      'source',
-      'signal',
-      'action',
-    ),
-    last_signal: gauge(
-      'curfew_last_signal_timestamp_seconds',
-      'When the last one was heard, in seconds since 1970',
-      'source',
-    ),
-    signals_unmatched: counter(
-      'curfew_signals_unmatched_total',
-      'Words of the identity provider that name nobody and no session known here',
-      'source',
-    ),
-    signals_put_off: counter(
-      'curfew_signals_put_off_total',
-      'Words of the identity provider that could not be taken, and are to come again',
-      'source',
-      'reason',
-    ),
-    poll_failures: counter('curfew_signal_polls_failed_total', 'Polls of transmitters that brought no answer'),
-    revalidations: counter('curfew_revalidations_total', 'Accounts for which the identity provider vouched again'),
-    secret_deletion: histogram(
-      'curfew_secret_deletion_delay_seconds',
-      "From the end of a session at a cluster to its Secret's deletion there",
-      EFFECT,
-      'cluster',
-    ),
-    secrets_overdue: gauge(
-      'curfew_secrets_overdue',
-      'Secrets of sessions that are over, and that are still to be deleted',
-      'cluster',
-    ),
-    webhook: histogram(
-      'curfew_webhook_duration_seconds',
-      'Answering kube-apiserver, from the request to the answer sent',
-      QUICK,
-      'webhook',
-      'outcome',
-    ),
-    idp_errors: counter(
-      'curfew_identity_provider_errors_total',
-      'Metadata or keys of the identity provider that could not be read',
-      'kind',
-    ),
-    transactions: histogram(
-      'curfew_store_transaction_duration_seconds',
-      'Transactions of the store, from the call to the commit',
-      QUICK,
-      'outcome',
-    ),
-    groups: histogram('curfew_store_group_transactions', 'Transactions that shared one commit', GROUP),
-    key_age: gauge('curfew_signing_key_age_seconds', 'Age of the key that signs tokens'),
-    store_usable: gauge(
-      'curfew_store_usable',
-      '1 unless the store fails, is too slow, or is not the one that was opened',
-    ),
-    clock_believed: gauge('curfew_clock_believed', '1 unless the clock of the broker is wrong: then nothing is issued'),
-    reloads: counter('curfew_config_reloads_total', 'Changed configurations, taken or refused', 'outcome'),
-    last_reload_successful: gauge(
-      'curfew_config_last_reload_successful',
-      '1 unless the configuration as it stands was refused',
-    ),
-    last_good: gauge(
-      'curfew_config_last_good_timestamp_seconds',
-      'When the configuration in force was taken, in seconds since 1970',
-    ),
-    build: gauge('curfew_build_info', 'Always 1; what runs', 'version'),
-  };
 }

@@ -6,7 +6,8 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Link, Sealer } from '../audit_log/chain.ts';
 import type { StorePlaces } from '../config/settings.ts';
 import { StoreFiles } from './files.ts';
-import type { Guard, Store } from './store.ts';
+import type { Guard } from './options.ts';
+import type { Store } from './store.ts';
 import { type Known, Witness } from './witness.ts';
 import { sayStoreFault } from './words.ts';
 

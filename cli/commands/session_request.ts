@@ -27,7 +27,7 @@ export async function askAsSession<T>(client: Client, request: SessionRequest, i
   if (!client.host.interactive) throw asErrorWithoutTerminal(client, refused);
   const wish = { in_person: true, acr_values: refused.acr_values, max_age: first.refusal.max_age };
   client.host.say(`${refused.message}: logging in`);
-  const { blame, login } = await import('../login/login.ts');
+  const [{ login }, { blame }] = await Promise.all([import('../login/login.ts'), import('../login/blame.ts')]);
   const outcome = await withPersonsTurn(client, (signal) => login(client, wish, signal));
   if (outcome.refused) throw asError(client, outcome.refused);
   // Once: whoever just came and is still refused cannot help it by coming again.

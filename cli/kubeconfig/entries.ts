@@ -5,7 +5,8 @@ import { formatDuration } from '../../shared/duration.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { printExecInfo } from '../warm/exec_info.ts';
-import type { KubeconfigText, List } from './text.ts';
+import type { List } from './others.ts';
+import type { KubeconfigText } from './text.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 

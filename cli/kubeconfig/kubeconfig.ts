@@ -22,7 +22,8 @@ import { CurfewError } from '../../shared/errors.ts';
 import { codeOf, removeFile, writeBeside, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { beneathHome } from '../warm/paths.ts';
-import { KubeconfigText, TextFault } from './text.ts';
+import { KubeconfigText } from './text.ts';
+import { TextFault } from './yaml.ts';
 
 /** How long kubectl's own lock is waited for, in milliseconds. */
 const LONGEST_WAIT = 5_000;

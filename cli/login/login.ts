@@ -24,15 +24,16 @@ import {
 import { asRemembered, entryOf, RENEWING } from '../session/renew.ts';
 import { rememberBroker, requireIdentityProvider } from '../session/trust.ts';
 import type { Entry, Key, Remembered } from '../warm/entry.ts';
-import { oneLine } from '../warm/one_line.ts';
 import type { Place } from '../warm/session_record.ts';
 import { sayUntil } from '../warm/strikes.ts';
 import type { Answer } from '../wire/broker.ts';
 import { commit, generateKey, type PrivateJwk } from '../wire/dpop.ts';
 import { discover } from '../wire/identity_provider.ts';
+import { AGE, type Attempt } from './attempt.ts';
+import { blame, sayWhatIsMissing } from './blame.ts';
 import { LOOK, sentence } from './browser.ts';
 import { openWay } from './open_way.ts';
-import type { Brought, Way, Wish } from './way.ts';
+import type { Brought, Wish } from './way.ts';
 
 export type LoginOutcome =
   | {
@@ -80,14 +81,6 @@ interface Scene {
   readonly key: PrivateJwk;
   /** Ends the wait for the person. */
   readonly signal: AbortSignal;
-}
-
-interface Attempt {
-  readonly way: Way;
-  readonly wish: Wish;
-  readonly acr_values: string | undefined;
-  /** Whether the second of the end was waited out: once is enough. */
-  readonly waited?: true | undefined;
 }
 
 /** No longer than clocks may differ. */
@@ -275,45 +268,4 @@ async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tri
   await tell(200, 'Logged in', lines);
   for (const token of tried.done.replaced) await revokeRefreshToken(client, token);
   return { session, until, entry };
-}
-
-const AGE: readonly string[] = ['login_too_old', 'login_after', 'idle_too_long'];
-
-/** What no login mends while the identity provider is set as it is: the ID token is another one than the broker wants. */
-const OF_PROVIDER: readonly string[] = [
-  ...['id_token_invalid', 'id_token_issuer', 'id_token_audience', 'id_token_azp', 'id_token_nonce'],
-];
-const ASK = 'ask who runs curfew-broker and the identity provider';
-
-/** A refusal after which the same login again would lead in a circle: they came, and the identity provider said otherwise. */
-export function blame(
-  refused: Remembered,
-  { way, wish, acr_values }: Omit<Attempt, 'way'> & Partial<Pick<Attempt, 'way'>>,
-): Remembered {
-  const { reason, message } = refused;
-  if (AGE.includes(reason) && way?.asks_anew === false) {
-    const hint = 'at a terminal, run: kubectl curfew login --flow paste';
-    return { ...refused, message: `${message}; a login by device code cannot ask for a new one`, hint };
-  }
-  if (AGE.includes(reason) && wish.in_person) {
-    const hint = 'log out at the identity provider, in the browser, and try again; or ask who runs it';
-    return { ...refused, message: `${message}; the identity provider did not ask for a new login`, hint };
-  }
-  if (OF_PROVIDER.includes(reason)) return { ...refused, hint: ASK };
-  if (reason !== 'acr_too_low' || acr_values === undefined) return refused;
-  const hint = 'ask who runs the identity provider how a login reaches this level';
-  return { ...refused, message: `${message}; the identity provider was asked for it and did not give it`, hint };
-}
-
-/** The login is good for the cluster, but not for all in it. */
-function sayWhatIsMissing(
-  { host }: Client,
-  { wish }: Attempt,
-  cluster: MetadataCluster | undefined,
-  session: WireSession,
-) {
-  const wanted = (wish.strictest && cluster?.strictest.acr) || [];
-  if (!cluster || wanted.length === 0 || (session.acr !== undefined && wanted.includes(session.acr))) return;
-  const acr = oneLine(wanted.join(' or '));
-  host.say(`parts of ${cluster.name} require acr ${acr}; the identity provider was asked for it and did not give it`);
 }

@@ -71,6 +71,16 @@ test('every room is on its floor, and no arrow runs back up', () => {
   assert.deepEqual(backUp(arrows()), []);
 });
 
+test('no file is longer than 300 lines, and half of them are shorter than 100', () => {
+  const lengths = [...sources.values()].flat().map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 }));
+  assert.deepEqual(
+    lengths.filter(({ lines }) => lines > 300),
+    [],
+  );
+  const sorted = lengths.map(({ lines }) => lines).sort((one, other) => one - other);
+  assert.ok((sorted[Math.floor(sorted.length / 2)] ?? 0) < 100);
+});
+
 test('what stands behind a wall imports nothing from outside', () => {
   for (const [room, { why, doors }] of Object.entries(WALLS)) {
     const files = [...arrows()].filter(([file]) => roomOf(file) === room);
