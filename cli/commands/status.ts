@@ -210,28 +210,32 @@ function say(status: BrokerStatus, now: Seconds): string {
     lines.push(`login    ${since}, ${ended ? oneLine(ended.message) : `session ${session.sid}`}`);
   }
   if (secrets) lines.push(`secrets  ${saySecrets(secrets)}`);
-  const width = Math.max(0, ...status.clusters.map(({ name }) => name.length));
-  for (const cluster of status.clusters)
-    lines.push(`cluster  ${cluster.name.padEnd(width)}  ${ended ? 'login required' : sayCluster(cluster, now)}`);
+  for (const cluster of status.clusters) {
+    const [first = '', ...more] = ended ? ['login required'] : sayCluster(cluster, now);
+    lines.push(`cluster  ${cluster.name}: ${first}`, ...more.map((line) => `${' '.repeat(11)}${line}`));
+  }
   return lines.join('\n');
 }
 
-function sayCluster(cluster: ClusterStatus, now: Seconds): string {
+/** One line for each thing to know. */
+function sayCluster(cluster: ClusterStatus, now: Seconds): readonly string[] {
   const { allowed, reason, message, credential, end_within } = cluster;
   // What the identity provider says is not known yet: it is asked when a token is needed.
   const plain = reason === 'revalidation_due' || reason === NOT_ADMITTED.reason;
-  const denied = plain ? message : `refused: ${message}`;
+  const denied = plain ? (message ?? '') : `refused: ${message}`;
   return [
-    allowed ? sayStrikes(cluster, now) : denied,
-    ...(credential === 'service-account' ? ['service account of the cluster'] : []),
+    ...(allowed ? ['ready', ...sayStrikes(cluster, now)] : [denied]),
+    ...(credential === 'service-account' ? ['acts as a service account of the cluster'] : []),
     ...(end_within === undefined ? [] : [`an end takes effect ${sayWithin(end_within)}`]),
-  ].join('; ');
+  ];
 }
 
-function sayStrikes({ strikes, limits }: ClusterStatus, now: Seconds): string {
+function sayStrikes({ strikes, limits }: ClusterStatus, now: Seconds): readonly string[] {
   const at = (instant: Seconds) => `${sayInstant(instant, now)} (in ${sayDuration(between(now, instant))})`;
-  const age = `max_age ${sayDuration(limits.max_age)} strikes at ${at(strikes.max_age)}`;
-  const idle = `inactivity_timeout ${sayDuration(limits.inactivity_timeout)} at ${at(strikes.inactivity_timeout)}`;
-  const vouch = strikes.revalidate && `the identity provider must vouch again by ${at(strikes.revalidate)}`;
-  return [age, idle, ...(vouch ? [vouch] : [])].join('; ');
+  const { revalidate } = strikes;
+  return [
+    `max_age ${sayDuration(limits.max_age)}: until ${at(strikes.max_age)}`,
+    `inactivity_timeout ${sayDuration(limits.inactivity_timeout)}: until ${at(strikes.inactivity_timeout)}`,
+    ...(revalidate === undefined ? [] : [`the identity provider confirms again by ${at(revalidate)}`]),
+  ];
 }

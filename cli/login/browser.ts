@@ -10,7 +10,7 @@ import { openBrowser } from './open_browser.ts';
 import { page } from './page.ts';
 import { LOGIN_DEADLINE, type Way } from './way.ts';
 
-/** @param no_browser the address is only shown */
+/** @param no_browser the address is only shown, whole: the browser may be on another machine */
 export async function openBrowserWay(
   host: Host,
   provider: IdentityProvider,
@@ -26,7 +26,8 @@ export async function openBrowserWay(
       const authorization = await provider.authorize({ ...ask, redirect_uri: listener.redirect_uri });
       const waiting = listener.wait(authorization.state, LOGIN_DEADLINE);
       if (before) await before.redirect(authorization.url);
-      else show(host, authorization.url, no_browser, waiting);
+      else if (no_browser) host.say(`log in at: ${authorization.url}`);
+      else show(host, authorization.url, listener.shorten(authorization.url), waiting);
       const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE, waiting, signal);
       before = visit;
       const tell = (status: number, title: string, lines: readonly string[]) =>
@@ -49,10 +50,18 @@ export function sentence(message: string): string {
   return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
 }
 
-/** Does not wait for the browser's command: the person may be back before it has ended. */
-function show(host: Host, url: string, no_browser: boolean, waiting: Promise<unknown>): void {
-  host.say(`log in at: ${url}`);
-  if (no_browser) return;
+/**
+ * Does not wait for the browser's command: the person may be back before it has ended.
+ *
+ * @param short what is shown; the browser that is opened gets the whole one, so that this one is still good
+ */
+function show(
+  host: Pick<Host, 'say' | 'env' | 'platform'>,
+  url: string,
+  short: string,
+  waiting: Promise<unknown>,
+): void {
+  host.say(`log in at: ${short}`);
   let over = false;
   const end = () => {
     over = true;

@@ -1,7 +1,7 @@
 // The one-shot listener on loopback that the IdP sends the browser back to (RFC 8252 7.3). What does not carry the
-// expected state is none of ours and changes nothing.
+// expected state is not ours and changes nothing.
 
-import { timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CurfewError } from '../../shared/errors.ts';
@@ -9,8 +9,8 @@ import { codeOf } from '../host/files.ts';
 
 export const PATH = '/callback';
 /** Milliseconds: for a stray connection to say something, and for the last page to get out. */
-const REQUEST = 5_000;
-const LAST_PAGE = 2_000;
+const REQUEST_MS = 5_000;
+const LAST_PAGE_MS = 2_000;
 
 const HEADERS = {
   'content-type': 'text/html; charset=utf-8',
@@ -34,6 +34,8 @@ export interface Visit {
 
 export interface Listener extends AsyncDisposable {
   readonly redirect_uri: string;
+  /** @returns a short address of this listener that leads to a long one: once, and nobody can guess it */
+  shorten(url: string): string;
   /**
    * Waits for the visit that carries this state; each state is taken once.
    *
@@ -50,7 +52,14 @@ export interface Listener extends AsyncDisposable {
 export async function openListener(redirect_host: string, redirect_ports: readonly number[]): Promise<Listener> {
   let waiting: { readonly state: string; readonly take: (visit: Visit) => void } | undefined;
 
+  let short: { readonly path: string; readonly url: string } | undefined;
+
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    if (short && request.method === 'GET' && same(request.url ?? '', short.path)) {
+      const { url: location } = short;
+      short = undefined;
+      return void end(response, 303, '', { location });
+    }
     const query = queryOf(request);
     const state = query === undefined ? undefined : new URLSearchParams(query).get('state');
     if (query === undefined || !waiting || !state || !same(state, waiting.state))
@@ -69,6 +78,10 @@ export async function openListener(redirect_host: string, redirect_ports: readon
 
   return {
     redirect_uri,
+    shorten(url) {
+      short = { path: `/${randomBytes(16).toString('base64url')}`, url };
+      return `http://${redirect_host}:${port}${short.path}`;
+    },
     wait: (state, deadline) =>
       new Promise((resolve, reject) => {
         // A provider that does not know the redirect URI says so in the browser alone (RFC 6749 4.1.2.1).
@@ -97,7 +110,7 @@ function queryOf({ method, url = '' }: IncomingMessage): string | undefined {
 
 function end(response: ServerResponse, status: number, body: string, more: { location?: string } = {}): Promise<void> {
   return new Promise((resolve) => {
-    setTimeout(resolve, LAST_PAGE).unref();
+    setTimeout(resolve, LAST_PAGE_MS).unref();
     response.on('close', resolve);
     response.writeHead(status, { ...HEADERS, ...more }).end(body);
   });
@@ -145,8 +158,8 @@ async function listen(
 /** @returns the server, or the code of what went wrong */
 async function open(handle: RequestListener, address: string, port: number): Promise<Server | string> {
   const server = createServer({ connectionsCheckingInterval: 1_000 }, handle);
-  server.headersTimeout = REQUEST;
-  server.requestTimeout = REQUEST;
+  server.headersTimeout = REQUEST_MS;
+  server.requestTimeout = REQUEST_MS;
   server.maxConnections = 64;
   return await new Promise((resolve) => {
     const failed = (error: Error) => resolve(codeOf(error));

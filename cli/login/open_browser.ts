@@ -8,14 +8,14 @@ import { windowsOpener } from './flow.ts';
 /** Milliseconds after which a command that still runs, or has ended well, is taken to have opened a browser. */
 const AT_ONCE = 1_000;
 
-/** @returns whether a browser could be started; the URL stands on stderr in any case */
-export async function openBrowser(host: Host, url: string): Promise<boolean> {
+/** @returns whether a browser could be started; the person was shown an address in any case */
+export async function openBrowser(host: Pick<Host, 'env' | 'platform'>, url: string): Promise<boolean> {
   for (const words of commandsFor(host, url)) if (await starts(host, words)) return true;
   return false;
 }
 
 /** A command that fails at once opened nothing. */
-async function starts(host: Host, [command, ...args]: readonly string[]): Promise<boolean> {
+async function starts(host: Pick<Host, 'env'>, [command, ...args]: readonly string[]): Promise<boolean> {
   if (command === undefined || [command, ...args].some((word) => word.includes('\0'))) return false;
   // What the browser's command writes must reach neither kubectl nor the terminal; what asked us is no business of it.
   const env = { ...host.env, KUBERNETES_EXEC_INFO: undefined };
@@ -28,7 +28,7 @@ async function starts(host: Host, [command, ...args]: readonly string[]): Promis
   });
 }
 
-function commandsFor({ env, platform }: Host, url: string): readonly (readonly string[])[] {
+function commandsFor({ env, platform }: Pick<Host, 'env' | 'platform'>, url: string): readonly (readonly string[])[] {
   if (env.BROWSER) return splitList(env.BROWSER, platform).map((command) => withUrl(splitWords(command), url));
   switch (platform) {
     case 'darwin':

@@ -71,7 +71,10 @@ describe('a login for a cluster whose API server is away', () => {
 
   it('status and sessions list say which credential it gets, and how soon an end takes effect', async () => {
     const status = await desk.curfew(['status']);
-    assert.match(status.stdout, /managed .*service account.*within 11s/);
+    assert.match(
+      status.stdout,
+      /managed: .*\n(?: {11}.*\n)*? {11}acts as a service account of the cluster\n {11}an end takes effect within 11s$/m,
+    );
     const list = await desk.curfew(['sessions', 'list']);
     assert.match(list.stdout, /managed \(service account\) within 11s/);
     assert.match(list.stdout, /plain within 5m 10s/);

@@ -104,14 +104,22 @@ describe('status', () => {
     assert.match(stdout, /^person {3}curfew:alice@example.com, groups curfew:dev curfew:sre$/m);
     assert.match(stdout, new RegExp(String.raw`^login {4}${INSTANT} \(\d+s ago\), session \S+$`, 'm'));
     assert.match(stdout, /^secrets {2}in the file \S+: there is no keychain$/m);
-    const line = new RegExp(
-      String.raw`^cluster {2}prod {3}max_age 15m strikes at ${INSTANT} \(in 1[1-5]m\); inactivity_timeout 30m at ${INSTANT} \(in (30|2\d)m\); an end takes effect within 5m 10s$`,
-      'm',
-    );
-    assert.match(stdout, line);
+    const lines = [
+      'cluster {2}prod: ready',
+      String.raw` {11}max_age 15m: until ${INSTANT} \(in 1[1-5]m\)`,
+      String.raw` {11}inactivity_timeout 30m: until ${INSTANT} \(in (30|2\d)m\)`,
+      ' {11}an end takes effect within 5m 10s',
+    ];
+    assert.match(stdout, new RegExp(`^${lines.join('\n')}$`, 'm'));
     assert.match(
       stdout,
-      /^cluster {2}vault {2}refused: login is too weak: acr mfa is required; an end takes effect within 5m 10s$/m,
+      /^cluster {2}vault: refused: login is too weak: acr mfa is required\n {11}an end takes effect within 5m 10s$/m,
+    );
+    const own = stdout.split('\n').filter((line) => !/^(broker|secrets) /.test(line));
+    assert.deepEqual(
+      own.filter((line) => line.length > 80),
+      [],
+      'it fits 80 columns, but for addresses and names of files',
     );
   });
 
@@ -180,8 +188,8 @@ describe('status of a cluster that does not admit', () => {
     assert.equal((await desk.curfew(['login'])).code, 0);
     assert.deepEqual(await told(), { dev: true, prod: 'invalid_target', vault: 'invalid_target' });
     const { stdout } = await desk.curfew(['status']);
-    assert.match(stdout, /^cluster {2}dev {4}max_age /m);
-    assert.match(stdout, /^cluster {2}prod {3}not admitted: ask an administrator; an end takes effect /m);
+    assert.match(stdout, /^cluster {2}dev: ready\n {11}max_age /m);
+    assert.match(stdout, /^cluster {2}prod: not admitted: ask an administrator\n {11}an end takes effect /m);
     assert.equal(await prompt('prod'), 'curfew:bob@example.com prod not admitted\n');
     assert.match(await prompt('dev'), /^curfew:bob@example\.com dev \d+m\n$/);
     assert.equal((await desk.getToken('prod', false)).code, 78);

@@ -34,6 +34,35 @@ describe('the listener', () => {
     }
   });
 
+  it('leads from a short address to the long one: once, by GET alone, kept by no cache, without a referrer', async () => {
+    await using listener = await openListener('127.0.0.1', []);
+    const long = 'https://idp.example.com/auth?client_id=curfew&state=secret';
+    const short = listener.shorten(long);
+    assert.ok(short.length < 60, short);
+    const path = new URL(short).pathname;
+    assert.match(path, /^\/[A-Za-z0-9_-]{22}$/, '128 bits');
+    for (const other of [
+      `${short}x`,
+      short.slice(0, -1),
+      `${short}?x`,
+      short.toUpperCase(),
+      new URL('/', short).href,
+    ]) {
+      assert.equal((await get(other)).status, 404, other);
+    }
+    for (const method of ['POST', 'HEAD', 'PUT']) {
+      assert.equal((await fetch(short, { method, redirect: 'manual' })).status, 404, method);
+    }
+    const { status, headers } = await get(short);
+    assert.deepEqual([status, headers.get('location')], [303, long]);
+    assert.deepEqual([headers.get('cache-control'), headers.get('referrer-policy')], ['no-store', 'no-referrer']);
+    assert.equal((await get(short)).status, 404);
+    const again = listener.shorten(long);
+    assert.notEqual(again, short);
+    assert.equal((await get(short)).status, 404);
+    assert.equal((await get(again)).status, 303);
+  });
+
   it('takes the visit with its state once, and ignores wrong states, other paths and other methods (P9)', async () => {
     await using listener = await openListener('127.0.0.1', []);
     const { redirect_uri } = listener;
@@ -144,14 +173,18 @@ for (const via of PROGRAMS)
     it('is on the next port when one is taken, minds neither strangers nor wrong states, and closes after one success (P9)', async () => {
       using pty = desk.curfewAtTerminal(['login', '--broker', desk.url, '--ca-file', desk.ca_file]);
       const address = await pty.waitFor(/(?<=log in at: )\S+/);
-      const callback = new URL(new URL(address).searchParams.get('redirect_uri') ?? '');
-      assert.equal(Number(callback.port), ports[1]);
+      const short = new URL(address);
+      assert.match(address, /^http:\/\/127\.0\.0\.1:[0-9]+\/[A-Za-z0-9_-]{22}$/);
+      assert.equal(Number(short.port), ports[1]);
+      const callback = new URL('/callback', short);
       const strangers = Array.from({ length: 5 }, () => connect(Number(callback.port), '127.0.0.1'));
       for (const socket of strangers) socket.on('error', () => undefined).write('nonsense\r\n');
       for (const query of ['', '?state=wrong&code=x', '?code=x']) {
         assert.equal((await get(`${callback}${query}`)).status, 404);
       }
+      assert.equal((await get(`${short.origin}/${'A'.repeat(22)}`)).status, 404);
       await run((await desk.withBrowser({ mode: 'login' })).command, [address]);
+      assert.equal((await get(address).catch(() => ({ status: 404 }))).status, 404, 'it leads there once');
       await pty.waitFor(/logged in as curfew:alice@example\.com for /);
       assert.equal((await pty.exit).code, 0);
       await assert.rejects(get(callback.href), TypeError);

@@ -99,7 +99,7 @@ const SCENES: readonly Scene[] = [
   },
   {
     title: 'A login that is too old for this cluster',
-    says: 'Its limit is 15 minutes; other clusters go on. At a terminal the person logs in right there.',
+    says: 'Its limit is 15 minutes; other clusters continue. At a terminal the person logs in right there.',
     async play(desk) {
       await desk.loginAged(18 * 60);
       desk.world.idp.setAuthTimeOffset(null, 0);

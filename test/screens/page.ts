@@ -21,6 +21,7 @@ function steady(line: string, replace: readonly (readonly [string, string])[]): 
   const named = replace.reduce((text, [from, to]) => text.replaceAll(from, to), line);
   return named
     .replace(/\?nonce=\S+/, '?nonce=…')
+    .replace(/127\.0\.0\.1:\d+\/[\w-]{22}$/, '127.0.0.1:39045/zC3rXKdQ0mPVnYh1Tgw7Ug')
     .replace(/127\.0\.0\.1:\d+\/callback/, '127.0.0.1:50000/callback')
     .replace(/[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] waiting/, '⠋ waiting')
     .replace(/\b[23]m \d+s left/, '2m 58s left')

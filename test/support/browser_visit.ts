@@ -80,6 +80,11 @@ async function askForIcon(url: URL): Promise<void> {
     .catch(() => undefined);
 }
 
+/** Of the program's own listener: one random word. */
+function isShort({ hostname, pathname }: URL): boolean {
+  return ['127.0.0.1', '[::1]', 'localhost'].includes(hostname) && /^\/[A-Za-z0-9_-]{22}$/.test(pathname);
+}
+
 /**
  * Visits `start` as `person` until there is nothing more to do. Rejects when a server cannot be reached.
  * @param leaving called before the first request to another origin: who waits there may end us, or start another browser
@@ -109,13 +114,16 @@ export async function visit(
   });
 
   let step: Step = { url: start };
+  /** Where the login is: a short address of the program leads there at once. */
+  let home = start.origin;
   while (steps.length < most_steps) {
     steps.push(`${step.body ? 'POST' : 'GET'} ${step.url.pathname}`);
     const response = await request(step, jar);
     const onward = redirection(response, step);
     if (onward) {
       await response.body?.cancel();
-      const leaves = onward.url.origin !== start.origin;
+      if (steps.length === 1 && isShort(start)) home = onward.url.origin;
+      const leaves = onward.url.origin !== home;
       if (leaves && mode === 'abandon') return outcome('abandoned', response.status, '');
       if (leaves) {
         await hesitate();
@@ -127,7 +135,7 @@ export async function visit(
     }
     const page = parse(await response.text());
     const text = (page.querySelector('body') ?? page).textContent;
-    if (step.url.origin !== start.origin) {
+    if (step.url.origin !== home) {
       await askForIcon(step.url);
       return outcome('callback', response.status, text);
     }
