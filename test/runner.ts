@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { buildBundles } from '../scripts/bundle.ts';
+import { buildNative, OURS } from '../scripts/native/build.ts';
 import { ensureBinaries } from './cluster/build.ts';
-import { buildNative, OURS } from './native/build.ts';
-import { buildBundles } from './support/bundle.ts';
 import { missingPackages } from './support/debian.ts';
 import { zoneBeforeMidnight } from './support/local_time.ts';
 

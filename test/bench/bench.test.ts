@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { run } from '../support/run.ts';
+import { run } from '../../scripts/run.ts';
 import { BENCHES } from './benches.ts';
 import { isMet, sayAim, table } from './figure.ts';
 import { median, quantile } from './statistics.ts';

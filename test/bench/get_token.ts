@@ -9,10 +9,10 @@ import { nodeFiles } from '../../cli/host/node_files.ts';
 import { openCache } from '../../cli/session/cache.ts';
 import type { Key } from '../../cli/warm/entry.ts';
 import { brokerKey } from '../../cli/warm/paths.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { run } from '../../scripts/run.ts';
 import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';
 import { NO_TERMINAL } from '../cli/host.ts';
-import { buildBundles } from '../support/bundle.ts';
-import { run } from '../support/run.ts';
 import type { Bench } from './figure.ts';
 import { type Command, compare } from './pairs.ts';
 

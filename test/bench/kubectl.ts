@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from '../../cli/host/launcher.ts';
-import { buildBundles } from '../support/bundle.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
 import type { Bench, Settings } from './figure.ts';
 import { type Command, compare } from './pairs.ts';
 import { inPluginWorld, type PluginWorld } from './plugin_world.ts';

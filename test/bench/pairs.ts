@@ -1,7 +1,7 @@
 // How much longer one command takes than another: the ratio of the medians of interleaved runs.
 
 import path from 'node:path';
-import { run } from '../support/run.ts';
+import { run } from '../../scripts/run.ts';
 import type { Command, Task, Times } from './pairs_main.ts';
 import { median } from './statistics.ts';
 

@@ -16,9 +16,9 @@ import { GENESIS, type Link, linkOf } from '../../broker/audit_log/chain.ts';
 import { verifyRecord } from '../../broker/commands/audit_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import type { Config } from '../../broker/config/settings.ts';
-import { buildBundles } from '../support/bundle.ts';
-import { adopt, signalGroup } from '../support/process.ts';
-import { run } from '../support/run.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { adopt, signalGroup } from '../../scripts/process.ts';
+import { run } from '../../scripts/run.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 const { broker: MAIN } = await buildBundles();

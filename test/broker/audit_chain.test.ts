@@ -15,9 +15,9 @@ import { verifyRecord } from '../../broker/commands/audit_commands.ts';
 import { migrationsWith } from '../../broker/store/migrations.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { Store, type Transaction } from '../../broker/store/store.ts';
+import { run } from '../../scripts/run.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
-import { run } from '../support/run.ts';
 
 const key = createSecretKey(randomBytes(32));
 let folder: string;

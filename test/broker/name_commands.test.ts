@@ -8,9 +8,9 @@ import { administer } from '../../broker/commands/administration.ts';
 import { verifyRecord } from '../../broker/commands/audit_commands.ts';
 import { freeNames, type Wish } from '../../broker/commands/name_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
+import { run } from '../../scripts/run.ts';
 import { seconds } from '../../shared/time.ts';
 import { claimsOf } from '../support/holder.ts';
-import { run } from '../support/run.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 describe('names free', () => {

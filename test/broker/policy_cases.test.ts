@@ -9,9 +9,9 @@ import fc from 'fast-check';
 import { stringify } from 'yaml';
 import { loadCases, testCases } from '../../broker/commands/policy_cases.ts';
 import type { Config } from '../../broker/config/settings.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { run } from '../../scripts/run.ts';
 import { CurfewError } from '../../shared/errors.ts';
-import { buildBundles } from '../support/bundle.ts';
-import { run } from '../support/run.ts';
 import { identityProvider } from '../support/service.ts';
 import { makeConfigFiles, SETTINGS } from './config_files.ts';
 

@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseGetToken } from '../../cli/warm/arguments.ts';
 import { oneLine } from '../../cli/warm/one_line.ts';
-import { buildBundles } from '../support/bundle.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
 import { INSTANT } from '../support/local_time.ts';
 import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
 

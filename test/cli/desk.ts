@@ -5,6 +5,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { brokerOf } from '../../cli/session/trust.ts';
+import { type RunResult, run } from '../../scripts/run.ts';
 import { freePort } from '../cluster/ports.ts';
 import { installNative, nodeProgram, type PROGRAMS, type Program } from '../native/launcher.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
@@ -13,7 +14,6 @@ import { createCertificateAuthority } from '../support/certificates.ts';
 import { type Idp, type IdpOptions, startIdp } from '../support/idp.ts';
 import { localTime } from '../support/local_time.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
-import { type RunResult, run } from '../support/run.ts';
 import { temporaryFolder } from './host.ts';
 
 type Settings = Readonly<Record<string, unknown>>;

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { CookieJar } from 'tough-cookie';
+import { run } from '../../scripts/run.ts';
 import { enterCode } from '../support/device_visit.ts';
 import { addressLeftAt } from '../support/elsewhere.ts';
 import { claimsOf } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 
 const ALICE = { user: 'alice', password: 'wonderland' };

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseExecInfo, printCredential } from '../../cli/warm/exec_info.ts';
+import { run } from '../../scripts/run.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { installNative, nodeProgram, type Program } from '../native/launcher.ts';
-import { run } from '../support/run.ts';
 import { execInfo, refusalOf } from './desk.ts';
 import { temporaryFolder } from './host.ts';
 

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import xterm from '@xterm/headless';
+import { run } from '../../scripts/run.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 
 const PROGRAM = path.join(import.meta.dirname, '../support/full_screen.ts');

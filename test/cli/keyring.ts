@@ -3,8 +3,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { run } from '../../scripts/run.ts';
 import { until } from '../support/patience.ts';
-import { run } from '../support/run.ts';
 
 export interface Keyring {
   /** For the program under test. */

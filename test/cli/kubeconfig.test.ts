@@ -22,10 +22,10 @@ import { addCluster, type PluginCall } from '../../cli/kubeconfig/entries.ts';
 import { editKubeconfig, kubeconfigFiles, readKubeconfig } from '../../cli/kubeconfig/kubeconfig.ts';
 import { KubeconfigText } from '../../cli/kubeconfig/text.ts';
 import { TextFault } from '../../cli/kubeconfig/yaml.ts';
+import { run } from '../../scripts/run.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { ensureBinaries } from '../cluster/build.ts';
-import { run } from '../support/run.ts';
 import { temporaryFolder, testHost } from './host.ts';
 import { ODD_WORDS } from './odd_words.ts';
 

@@ -15,9 +15,9 @@ import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import { refreshLauncher, writeLauncher } from '../../cli/host/launcher.ts';
 import { VERSION } from '../../cli/warm/version.ts';
-import { buildNative, nativeProgram, OURS } from '../native/build.ts';
-import { buildBundles } from '../support/bundle.ts';
-import { run } from '../support/run.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { buildNative, nativeProgram, OURS } from '../../scripts/native/build.ts';
+import { run } from '../../scripts/run.ts';
 import { temporaryFolder, testHost } from './host.ts';
 
 const NAME = `${process.platform}-${process.arch}`;

@@ -7,9 +7,9 @@ import { after, before, describe, it } from 'node:test';
 import { openListener } from '../../cli/login/listener.ts';
 import { openBrowser, splitList, splitWords } from '../../cli/login/open_browser.ts';
 import { page } from '../../cli/login/page.ts';
+import { run } from '../../scripts/run.ts';
 import { freePort } from '../cluster/ports.ts';
 import { PROGRAMS } from '../native/launcher.ts';
-import { run } from '../support/run.ts';
 import { type Desk, openDesk } from './desk.ts';
 import { testHost } from './host.ts';
 

@@ -7,9 +7,9 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { writeLauncher } from '../../cli/host/launcher.ts';
 import { VERSION } from '../../cli/warm/version.ts';
-import { buildNative, OURS } from '../native/build.ts';
-import { buildBundles } from '../support/bundle.ts';
-import { run } from '../support/run.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { buildNative, OURS } from '../../scripts/native/build.ts';
+import { run } from '../../scripts/run.ts';
 import { testHost } from './host.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');

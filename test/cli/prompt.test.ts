@@ -5,10 +5,10 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { printEntry } from '../../cli/warm/entry.ts';
+import { run } from '../../scripts/run.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import { INSTANT } from '../support/local_time.ts';
 import { runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 
 for (const via of PROGRAMS)

@@ -6,9 +6,9 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseSecret, printSecret } from '../../cli/secrets/secret.ts';
 import { generateKey } from '../../cli/wire/dpop.ts';
+import { run } from '../../scripts/run.ts';
 import { claimsOf } from '../support/holder.ts';
 import { assertKept } from '../support/patience.ts';
-import { run } from '../support/run.ts';
 import { credentialOf, type Desk, openDesk, refusalOf } from './desk.ts';
 import { type Refreshing, startRefreshing } from './refreshing.ts';
 

@@ -12,10 +12,10 @@ import { createClient } from '../../cli/session/client.ts';
 import { listRecords, writeRecord } from '../../cli/session/record.ts';
 import { userAgent, VERSION } from '../../cli/warm/version.ts';
 import { generateKey } from '../../cli/wire/dpop.ts';
+import type { RunResult } from '../../scripts/run.ts';
 import { seconds } from '../../shared/time.ts';
 import { isObject, isSessionList, type SessionInfo } from '../../shared/wire.ts';
 import { claimsOf } from '../support/holder.ts';
-import type { RunResult } from '../support/run.ts';
 import { credentialOf, type Desk, openDesk, readJson, refusalOf } from './desk.ts';
 import { type TestHost, temporaryFolder, testHost } from './host.ts';
 

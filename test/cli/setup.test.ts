@@ -18,8 +18,8 @@ import { parse } from 'yaml';
 import { quote } from '../../cli/host/launcher.ts';
 import { editKubeconfig, kubeconfigFile } from '../../cli/kubeconfig/kubeconfig.ts';
 import type { KubeconfigText } from '../../cli/kubeconfig/text.ts';
+import { run } from '../../scripts/run.ts';
 import { INSTANT, localTime } from '../support/local_time.ts';
-import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 import { temporaryFolder, testHost } from './host.ts';
 

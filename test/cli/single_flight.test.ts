@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { run } from '../../scripts/run.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import { assertKept } from '../support/patience.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 
 const cold = (desk: Desk) =>

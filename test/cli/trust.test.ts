@@ -26,11 +26,11 @@ import { createClient } from '../../cli/session/client.ts';
 import { brokerOf, requireIdentityProvider, trust } from '../../cli/session/trust.ts';
 import { configDirectory } from '../../cli/warm/folders.ts';
 import { fingerprintsOf } from '../../cli/wire/certificates.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { run } from '../../scripts/run.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
-import { buildBundles } from '../support/bundle.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
-import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 import { type TestHost, temporaryFolder, testHost } from './host.ts';
 

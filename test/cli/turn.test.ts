@@ -6,9 +6,9 @@ import { once } from 'node:events';
 import { closeSync, constants, openSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { run } from '../../scripts/run.ts';
 import { until } from '../support/patience.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 import { credentialOf, type Desk, execInfo, openDesk, readJson } from './desk.ts';
 
 describe('a login that waits', () => {

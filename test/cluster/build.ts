@@ -3,10 +3,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { cacheFolder } from '../../scripts/cache_folder.ts';
+import { withLock } from '../../scripts/lock.ts';
 import { formatSeconds, goBuild, goToolchain, type Log } from './go_build.ts';
-import { withLock } from './lock.ts';
 import { type Program, programs } from './versions.ts';
 
 /** Absolute paths of the programs. */
@@ -50,11 +50,6 @@ export async function ensureProgram(program: Program, log: Log = logToStderr): P
     if (!existsSync(path)) await buildInto(root, program, path, log);
   });
   return path;
-}
-
-export function cacheFolder(): string {
-  const { CURFEW_TEST_CACHE, XDG_CACHE_HOME } = process.env;
-  return join(CURFEW_TEST_CACHE || XDG_CACHE_HOME || join(homedir(), '.cache'), 'curfew-test');
 }
 
 /** Everything that decides what comes out of a build, so that a program of other pins is never taken for it. */

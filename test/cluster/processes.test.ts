@@ -7,9 +7,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { withLock } from '../../scripts/lock.ts';
 import { until } from '../support/patience.ts';
 import { ensureBinaries } from './build.ts';
-import { withLock } from './lock.ts';
 import { superviseProcesses } from './processes.ts';
 
 let folder = '';

@@ -3,10 +3,10 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { run } from '../../scripts/run.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { startIdp } from '../support/idp.ts';
 import { makePerson } from '../support/person.ts';
-import { run } from '../support/run.ts';
 import { startSite } from '../support/site.ts';
 import { RBAC, USERS } from '../support/world.ts';
 import { whatToType } from './hand.ts';

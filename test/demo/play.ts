@@ -1,8 +1,8 @@
 // The demo played by itself: each command as a person would type it, its real output, and whether it did what it should.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../../scripts/run.ts';
 import { runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 import { startWorld } from '../support/world.ts';
 import { DEMO_PLANES, DEMO_POLICY, DEMO_SECTIONS, MAX_AGE } from './policy.ts';
 import { say } from './say.ts';

@@ -6,6 +6,8 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { printAuthnConfig } from '../../broker/layers/authn_config.ts';
 import { FLOWS, OWN_SETTINGS, SECRET_STORAGES } from '../../cli/warm/settings.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { run } from '../../scripts/run.ts';
 import { REASONS } from '../../shared/decide.ts';
 import { CODES, EXIT } from '../../shared/errors.ts';
 import { END_REASONS } from '../../shared/session.ts';
@@ -14,8 +16,6 @@ import { sayAim } from '../bench/figure.ts';
 import { makeConfigFiles } from '../broker/config_files.ts';
 import { go_version, programs } from '../cluster/versions.ts';
 import { FLOORS } from '../shared/floors.ts';
-import { buildBundles } from '../support/bundle.ts';
-import { run } from '../support/run.ts';
 import { blocks, firstNames, namesIn, ROOT, read, rowsOf, sectionsByName } from './documents.ts';
 import {
   commandsOf,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
 import { parseSections } from '../../broker/config/schema.ts';
-import { run } from '../support/run.ts';
+import { run } from '../../scripts/run.ts';
 import { ROOT, read } from './documents.ts';
 
 /** Every command of a program that does something, as typed, with its long flags; from what `--help` says. */
@@ -74,7 +74,7 @@ export function environmentVariables(): string[] {
     const proxies = [...text.matchAll(/\bfirstOf\(env, '([A-Z_]+)'/g)].map(([, name = '']) => name);
     return [...direct, ...taken, ...proxies];
   };
-  const ours = filesOf('test')
+  const ours = filesOf('test', 'scripts')
     .flatMap(names)
     .filter((name) => name.startsWith('CURFEW_'));
   return [...new Set([...filesOf('cli', 'broker', 'shared').flatMap(names), ...ours])].sort();

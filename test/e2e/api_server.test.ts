@@ -10,8 +10,8 @@ import { openSqlite } from '../../broker/store/sqlite.ts';
 import { Store } from '../../broker/store/store.ts';
 import { type Keys, loadKeys } from '../../broker/tokens/keys.ts';
 import { signToken, type TokenClaims } from '../../broker/tokens/mint.ts';
+import { run } from '../../scripts/run.ts';
 import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';
-import { run } from '../support/run.ts';
 import { startWorld, type World } from '../support/world.ts';
 
 const CEILING = { max_age: '15m', token_ttl: '2m' };

@@ -6,11 +6,11 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CoreV1Api, KubeConfig, Watch } from '@kubernetes/client-node';
+import type { RunResult } from '../../scripts/run.ts';
+import { run } from '../../scripts/run.ts';
 import { refusalOf } from '../cli/desk.ts';
 import { ensureOtherClients, type OtherClients } from '../support/other_clients.ts';
 import type { Person } from '../support/person.ts';
-import type { RunResult } from '../support/run.ts';
-import { run } from '../support/run.ts';
 import { startWorld, type World } from '../support/world.ts';
 
 let world: World;

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import { run } from '../../scripts/run.ts';
 import { startControlPlane } from '../cluster/control_plane.ts';
 import { freePort } from '../cluster/ports.ts';
 import { runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 
 const demo = path.resolve(import.meta.dirname, '../demo/main.ts');
 

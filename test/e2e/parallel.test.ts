@@ -6,10 +6,10 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { quote } from '../../cli/host/launcher.ts';
+import { run } from '../../scripts/run.ts';
 import { PROGRAMS } from '../native/launcher.ts';
 import type { Person } from '../support/person.ts';
 import { runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 import { startWorld, type World } from '../support/world.ts';
 
 const CROWD = 50;

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { run } from '../support/run.ts';
+import { run } from '../../scripts/run.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const WORDS = ['commands', 'session', 'setup', 'prompt', 'sessions', 'revalidate', 'instant'];

@@ -6,11 +6,11 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import xterm from '@xterm/headless';
+import { run } from '../../scripts/run.ts';
 import { ensureProgram } from '../cluster/build.ts';
 import { k9s } from '../cluster/versions.ts';
 import { until } from '../support/patience.ts';
 import { type Pty, runInPty } from '../support/pty.ts';
-import { run } from '../support/run.ts';
 import { type Person, startWorld, type World } from '../support/world.ts';
 
 /** What a person sees. */

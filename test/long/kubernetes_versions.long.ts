@@ -4,12 +4,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../../scripts/run.ts';
 import { ensureProgram } from '../cluster/build.ts';
 import type { ControlPlane } from '../cluster/control_plane.ts';
 import { earlier_api_servers } from '../cluster/versions.ts';
 import type { AuditLine } from '../support/broker_process.ts';
 import { assertKept, until } from '../support/patience.ts';
-import { run } from '../support/run.ts';
 import { type Person, startWorld, USERS, type World } from '../support/world.ts';
 
 /** Seconds. */

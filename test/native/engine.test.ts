@@ -8,9 +8,9 @@ import { build } from 'esbuild';
 import fc from 'fast-check';
 import { scanKubeconfig } from '../../cli/warm/kubeconfig_scan.ts';
 import { brokerKey, fileName, plainBrokerKey } from '../../cli/warm/paths.ts';
+import { buildEvaluator } from '../../scripts/native/build.ts';
+import { run } from '../../scripts/run.ts';
 import { temporaryFolder } from '../cli/host.ts';
-import { run } from '../support/run.ts';
-import { buildEvaluator } from './build.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 

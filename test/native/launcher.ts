@@ -2,9 +2,9 @@
 
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { buildBundles } from '../support/bundle.ts';
-import { buildNative, nativeProgram, OURS } from './build.ts';
-import type { Target } from './targets.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { buildNative, nativeProgram, OURS } from '../../scripts/native/build.ts';
+import type { Target } from '../../scripts/native/targets.ts';
 
 /** The two programs that kubectl may run: the native one hands over to the other what it does not answer. */
 export const PROGRAMS = ['native', 'Node.js'] as const;

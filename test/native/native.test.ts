@@ -13,13 +13,13 @@ import { entryName, printEntry } from '../../cli/warm/entry.ts';
 import type { Environment } from '../../cli/warm/machine.ts';
 import { fileName } from '../../cli/warm/paths.ts';
 import { VERSION } from '../../cli/warm/version.ts';
+import { nativeProgram, OURS } from '../../scripts/native/build.ts';
+import { type RunResult, run } from '../../scripts/run.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
 import { execInfo } from '../cli/desk.ts';
 import { entryAt, KEY, mutation } from '../cli/entries.ts';
 import { temporaryFolder } from '../cli/host.ts';
 import { runInPty } from '../support/pty.ts';
-import { type RunResult, run } from '../support/run.ts';
-import { nativeProgram, OURS } from './build.ts';
 import { installNative } from './launcher.ts';
 
 const ARGS = ['get-token', '--broker', KEY.broker, '--cluster', KEY.cluster];

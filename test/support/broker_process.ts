@@ -4,11 +4,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
-import { buildBundles } from './bundle.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { adopt, signalGroup } from '../../scripts/process.ts';
 import { compileCache } from './compile_cache.ts';
 import { localTime } from './local_time.ts';
 import { PATIENCE_MS } from './patience.ts';
-import { adopt, signalGroup } from './process.ts';
 
 export interface BrokerOptions {
   readonly configFile: string;

@@ -7,10 +7,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import { run } from '../../scripts/run.ts';
 import { type Browser, makeBrowser } from './browser.ts';
 import { createCertificateAuthority } from './certificates.ts';
 import { type Idp, startIdp } from './idp.ts';
-import { run } from './run.ts';
 
 let dir = '';
 let idp: Idp;

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import * as client from 'openid-client';
+import { run } from '../../scripts/run.ts';
 import type { Browser } from './browser.ts';
 import type { Idp } from './idp.ts';
-import { run } from './run.ts';
 
 export interface LoginRequest {
   readonly scope?: string;

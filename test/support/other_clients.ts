@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { cacheFolder } from '../cluster/build.ts';
-import { withLock } from '../cluster/lock.ts';
-import { run } from './run.ts';
+import { cacheFolder } from '../../scripts/cache_folder.ts';
+import { withLock } from '../../scripts/lock.ts';
+import { run } from '../../scripts/run.ts';
 
 export interface OtherClients {
   /** kubectl 1.20, which speaks v1beta1 alone. */

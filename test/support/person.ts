@@ -2,12 +2,12 @@
 
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { buildNative } from '../native/build.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { buildNative } from '../../scripts/native/build.ts';
+import { type RunResult, run } from '../../scripts/run.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from './browser.ts';
-import { buildBundles } from './bundle.ts';
 import { localTime } from './local_time.ts';
 import { type Pty, runInPty } from './pty.ts';
-import { type RunResult, run } from './run.ts';
 
 type Env = Readonly<Record<string, string>>;
 

@@ -1,7 +1,7 @@
 // Runs a command at a real pseudo-terminal, and reads along like a person who waits for words to appear.
 import { spawn } from '@lydell/node-pty';
+import { adopt, signalGroup } from '../../scripts/process.ts';
 import { PATIENCE_MS } from './patience.ts';
-import { adopt, signalGroup } from './process.ts';
 
 export interface PtyOptions {
   /** The whole environment; without it, ours. */

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { run } from '../../scripts/run.ts';
 import { assertKept } from './patience.ts';
-import { run } from './run.ts';
 
 const node = process.execPath;
 
@@ -61,7 +61,7 @@ test('children end with the process that ran them, also when a signal ends it', 
   const dir = await mkdtemp(join(tmpdir(), 'curfew-run-'));
   try {
     const pidFile = join(dir, 'pid');
-    const runner = fileURLToPath(new URL('run.ts', import.meta.url));
+    const runner = fileURLToPath(new URL('../../scripts/run.ts', import.meta.url));
     const script = `import { run } from ${JSON.stringify(runner)};
       const started = run('sh', ['-c', 'echo $$ > ${pidFile}; exec sleep 600']);
       setTimeout(() => process.kill(process.pid, 'SIGTERM'), 500);

@@ -5,11 +5,11 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { type RunResult, run } from '../../scripts/run.ts';
 import { type BrokerProcess, startBroker } from './broker_process.ts';
-import { buildBundles } from './bundle.ts';
 import type { CertificateAuthority } from './certificates.ts';
 import type { Idp } from './idp.ts';
-import { type RunResult, run } from './run.ts';
 
 export type Settings = Readonly<Record<string, unknown>>;
 

@@ -5,10 +5,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildBundles } from '../support/bundle.ts';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { run } from '../../scripts/run.ts';
 import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { assertKept, until } from '../support/patience.ts';
-import { run } from '../support/run.ts';
 
 describe('the disk of the store', () => {
   let lone: LoneBroker;

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { cacheFolder } from '../cluster/build.ts';
-import { withLock } from '../cluster/lock.ts';
-import { run } from '../support/run.ts';
+import { cacheFolder } from '../cache_folder.ts';
+import { withLock } from '../lock.ts';
+import { run } from '../run.ts';
 
 export interface Tools {
   /** The compiler's program. */

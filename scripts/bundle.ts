@@ -6,7 +6,7 @@ import { chmod, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:
 import path from 'node:path';
 import { build, type Plugin } from 'esbuild';
 
-const ROOT = path.resolve(import.meta.dirname, '../..');
+const ROOT = path.dirname(import.meta.dirname);
 
 export interface Bundles {
   /** Absolute path of the plugin, to be run by Node. */
@@ -46,7 +46,7 @@ async function buildOne(workspace: string, bundles: readonly Bundle[]): Promise<
   for (const bundle of present) await writeBundle(bundle);
   if (workspace === 'cli') {
     await copyKeychainLibraries();
-    // Made of the same sources, and older than them now: whoever wants them builds them (test/native/build.ts).
+    // Made of the same sources, and older than them now: whoever wants them builds them (scripts/native/build.ts).
     await rm(path.join(ROOT, 'cli/dist/native'), { recursive: true, force: true });
   }
   await replace(stamp, inputs, 0o644);

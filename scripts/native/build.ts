@@ -7,8 +7,8 @@ import { copyFile, glob, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { build } from 'esbuild';
-import { withLock } from '../cluster/lock.ts';
-import { run } from '../support/run.ts';
+import { withLock } from '../lock.ts';
+import { run } from '../run.ts';
 import { hostTriple, TARGETS, type Target } from './targets.ts';
 import { ensureTools, type Tools } from './tools.ts';
 
