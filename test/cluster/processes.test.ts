@@ -74,7 +74,7 @@ test('a program that is not there, and one that ended by itself, are told apart'
 test('a lock held by a process that is killed passes to the one that waits', async () => {
   const lock = join(folder, 'lock.db');
   const holder = runTest(`
-    const { withLock } = await import(${moduleUrl('lock.ts')});
+    const { withLock } = await import(${moduleUrl('../../scripts/lock.ts')});
     await withLock(${JSON.stringify(lock)}, () => {}, async () => {
       console.log('held');
       await new Promise(() => setInterval(() => {}, 1000));
