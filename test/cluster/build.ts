@@ -19,13 +19,18 @@ export type Binaries = { readonly [name in keyof typeof programs]: string };
  * @param log takes one line at a time about what takes long
  * @throws Error if `go` is missing, too old, or fails
  */
-export async function ensureBinaries(log: Log = logToStderr): Promise<Binaries> {
+export async function ensureBinaries(
+  log: Log = logToStderr,
+  wanted: readonly (keyof Binaries)[] = ALL,
+): Promise<Binaries> {
   const root = cacheFolder();
+  const others = wanted.filter((key) => given[key] === undefined);
+  if (others.length === 0) return { ...NOWHERE, ...given };
   const toolchain = await goToolchain(programs.kubeApiserver.module.folder);
-  const entries = Object.entries(programs).map(([key, program]) => ({
+  const entries = others.map((key) => ({
     key,
-    program,
-    path: join(root, cacheKey(program, toolchain), program.name),
+    program: programs[key],
+    path: join(root, cacheKey(programs[key], toolchain), programs[key].name),
   }));
   if (entries.some(({ path }) => !existsSync(path))) {
     await mkdir(root, { recursive: true });
@@ -36,7 +41,18 @@ export async function ensureBinaries(log: Log = logToStderr): Promise<Binaries> 
       }
     });
   }
-  return Object.fromEntries(entries.map(({ key, path }) => [key, path])) as Binaries;
+  return { ...NOWHERE, ...Object.fromEntries(entries.map(({ key, path }) => [key, path])), ...given };
+}
+
+const ALL = Object.keys(programs) as (keyof Binaries)[];
+/** What was not asked for. */
+const NOWHERE: Binaries = { etcd: '', kubeApiserver: '', kubectl: '', kwok: '' };
+
+let given: Partial<Binaries> = {};
+
+/** From now on this process uses these instead of building its own. */
+export function useGiven(paths: Partial<Binaries>): void {
+  given = paths;
 }
 
 /** One program beside those of the control plane. @returns its path */

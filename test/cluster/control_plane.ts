@@ -53,7 +53,8 @@ export type ControlPlane = {
 
 /** @throws Error with the end of the log of what did not start; nothing is left running then */
 export async function startControlPlane(settings: ControlPlaneSettings = {}): Promise<ControlPlane> {
-  const built = await ensureBinaries(settings.log);
+  const parts = ['etcd', 'kubeApiserver', 'kubectl'] as const;
+  const built = await ensureBinaries(settings.log, settings.kwok ? undefined : parts);
   const binaries = { ...built, kubeApiserver: settings.kubeApiserver ?? built.kubeApiserver };
   // UNIX sockets lie in it, whose paths may have 107 bytes: never below a checkout.
   const folder = await mkdtemp(join(tmpdir(), 'curfew-'));

@@ -1,8 +1,9 @@
 // `npm run demo`: the whole story with real parts on this machine; by hand, played by itself, or with a cluster that is there.
 
 import { parseArgs } from 'node:util';
-import { ensureBinaries } from '../cluster/build.ts';
+import { ensureBinaries, useGiven } from '../cluster/build.ts';
 import { withExistingCluster } from './existing.ts';
+import { findGiven } from './given.ts';
 import { byHand } from './hand.ts';
 import { play } from './play.ts';
 import { say } from './say.ts';
@@ -26,7 +27,15 @@ try {
   });
   if (values.help) process.stdout.write(HELP);
   else {
-    const binaries = await ensureBinaries(say);
+    const found = await findGiven(process.env);
+    if (typeof found === 'string') say(found);
+    else if (found) {
+      useGiven(found);
+      say(`using ${found.kubeApiserver}, ${found.etcd} and ${found.kubectl}`);
+    }
+    const parts =
+      values.kubeconfig === undefined ? (['etcd', 'kubeApiserver', 'kubectl'] as const) : (['kubectl'] as const);
+    const binaries = await ensureBinaries(say, parts);
     if (values.kubeconfig !== undefined) {
       const { kubeconfig, context, issuer = 'https://127.0.0.1:8443' } = values;
       await withExistingCluster({ kubeconfig, context, issuer, kubectl: binaries.kubectl });
