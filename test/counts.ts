@@ -1,0 +1,17 @@
+// How often what is repeated is repeated: few times in `npm test`, as often as SECURITY.md says in `npm run test:long`. A long form sets
+// `CURFEW_LONG` and runs the same test.
+
+/** By name: in `npm test`, and in the long form. */
+const COUNTS = {
+  /** Plugins that are killed while they write their cache. */
+  cache_kills: [50, 500],
+  /** Calls of a client that nobody sits at, by the program that answers. */
+  refused_calls: [100, 500],
+  /** kubectls at once through the native program, and through Node.js. */
+  crowd_native: [50, 50],
+  crowd_node: [16, 50],
+} as const satisfies Readonly<Record<string, readonly [number, number]>>;
+
+export function countOf(name: keyof typeof COUNTS): number {
+  return COUNTS[name][process.env.CURFEW_LONG === undefined ? 0 : 1];
+}
