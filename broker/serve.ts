@@ -21,7 +21,7 @@ import { startDeliveries } from './hooks/delivery.ts';
 import { type ConnectionLimits, fewFor, limitsFor } from './http/connections.ts';
 import { descriptorLimit } from './http/descriptors.ts';
 import { listenAt } from './http/listen.ts';
-import { createMetricsServer } from './http/metrics.ts';
+import { createMetricsServer, type Shown } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
 import { MOST_SESSIONS } from './metrics/active_sessions.ts';
 import { createMetrics } from './metrics/metrics.ts';
@@ -205,7 +205,7 @@ export async function startService(config: Config, around: Surroundings): Promis
 }
 
 /** Before the broker itself listens, so that a place that is taken stops the start. */
-async function startMetrics(broker: Broker, limits: ConnectionLimits) {
+async function startMetrics(broker: Shown, limits: ConnectionLimits) {
   const { config, store, metrics, now } = broker;
   if (!config.metrics) return undefined;
   const { token_ttl } = config.policy.limits;
@@ -215,11 +215,13 @@ async function startMetrics(broker: Broker, limits: ConnectionLimits) {
   return { url: `${url}/metrics`, close: () => app.close() };
 }
 
-async function recordPolicy({ store, now }: Broker, policy: Omit<PolicyEvent, 'event' | 'at'>): Promise<void> {
+type RecordParts = Pick<Broker, 'store' | 'now'>;
+
+async function recordPolicy({ store, now }: RecordParts, policy: Omit<PolicyEvent, 'event' | 'at'>): Promise<void> {
   await store.transaction((transaction) => transaction.audit({ event: 'policy', at: now(), ...policy }));
 }
 
-async function recordOutcome(broker: Broker, outcome: Outcome): Promise<void> {
+async function recordOutcome(broker: RecordParts, outcome: Outcome): Promise<void> {
   switch (outcome.outcome) {
     case 'same':
       return;

@@ -101,7 +101,7 @@ function hostOf({ env: given, platform, arch, execPath, ppid: parent }: NodeJS.P
     bundles: import.meta.dirname,
     interactive: terminals.length === 2,
     terminal,
-    forsaken: () => process.ppid !== parent || !terminals.every((fd) => isatty(fd)),
+    abandoned: () => process.ppid !== parent || !terminals.every((fd) => isatty(fd)),
     print: (text) => writeAll(1, text),
     has_spoken: () => spoken,
     ...terminalOf(env, write),

@@ -19,7 +19,7 @@ import { rulesOf } from '../policy/target.ts';
 import {
   annotationsOf,
   type BoundSecret,
-  doomSecret,
+  deleteSecretSoon,
   holdSecret,
   isHeld,
   keepUid,
@@ -184,7 +184,7 @@ async function holdAnother(
   secret: BoundSecret,
 ): Promise<Next> {
   const now = broker.now();
-  await doomSecret(transaction, secret.name, now);
+  await deleteSecretSoon(transaction, secret.name, now);
   const standing = await permitAgain(transaction, broker, wanted, now);
   if ('refused' in standing) return standing;
   const { session, asked, verdict, account } = standing;
@@ -218,6 +218,6 @@ function isOf({ cluster }: Wanted, secret: BoundSecret, { asked, account }: Perm
 }
 
 async function letGo(transaction: Transaction, { name }: BoundSecret, now: Seconds): Promise<'another_account'> {
-  await doomSecret(transaction, name, now);
+  await deleteSecretSoon(transaction, name, now);
   return 'another_account';
 }

@@ -86,14 +86,14 @@ async function deleteDue(broker: Looking): Promise<void> {
   for (let more = true; more; ) {
     const due = await broker.store.read((db) => dueSecrets(db, broker.now(), AT_ONCE));
     if (due.length === 0) return;
-    const doomed = await reviewEach(broker, due);
-    const clusters = [...new Set(doomed.map(({ cluster }) => cluster))];
+    const leaving = await reviewEach(broker, due);
+    const clusters = [...new Set(leaving.map(({ cluster }) => cluster))];
     const done = await Promise.all(
       clusters.map((name) =>
         deleteOf(
           broker,
           name,
-          doomed.filter(({ cluster }) => cluster === name),
+          leaving.filter(({ cluster }) => cluster === name),
         ),
       ),
     );
@@ -106,13 +106,13 @@ async function reviewEach(broker: Looking, secrets: readonly BoundSecret[]): Pro
   const { store, touches, now } = broker;
   return store.transaction(async (transaction) => {
     const { config } = broker;
-    const doomed: BoundSecret[] = [];
+    const leaving: BoundSecret[] = [];
     for (const secret of secrets) {
       const found = await findBySid(transaction.db, secret.sid);
       const [session] = found ? await touches.apply(transaction, [found]) : [];
-      if (await reviewSecret(transaction, config, secret, session, now())) doomed.push(secret);
+      if (await reviewSecret(transaction, config, secret, session, now())) leaving.push(secret);
     }
-    return doomed;
+    return leaving;
   });
 }
 

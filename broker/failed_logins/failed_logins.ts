@@ -148,10 +148,10 @@ function oneMore(
   now: Seconds,
 ): { readonly failures: Failures; readonly told: boolean } {
   const threshold = thresholdOf(by, few);
-  const goes_on = before !== undefined && between(before.first_at, now) < window;
-  const count = goes_on ? before.count + 1 : 1;
+  const continued = before !== undefined && between(before.first_at, now) < window;
+  const count = continued ? before.count + 1 : 1;
   const blocked_until = plus(now, delayAfter(count - threshold, LONGEST_DELAY[by]));
-  const failures = { count, first_at: goes_on ? before.first_at : now, last_at: now, blocked_until };
+  const failures = { count, first_at: continued ? before.first_at : now, last_at: now, blocked_until };
   return { failures, told: isDoubling(count, threshold) };
 }
 

@@ -26,7 +26,7 @@ export interface Declaration {
 }
 
 /**
- * Ends every session and dooms every Secret; no login and no ID token from before this second's end opens another; other keys
+ * Ends every session and marks every Secret for deletion; no login and no ID token from before this second's end opens another; other keys
  * sign, and what the ones of before signed is not accepted any more. No instant that lies ahead is left to keep anybody out.
  *
  * @returns how many sessions were active

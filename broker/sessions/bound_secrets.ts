@@ -59,7 +59,7 @@ export async function holdSecret(
     return { ...known, ...times };
   }
   // Whom the person acts as has changed: tokens of before must not go on.
-  if (known) await db.updateTable('bound_secret').set(doomed(now)).where('name', '=', known.name).execute();
+  if (known) await db.updateTable('bound_secret').set(toBeDeleted(now)).where('name', '=', known.name).execute();
   const name = `curfew-${randomBytes(16).toString('hex')}`;
   const row = { name, cluster, namespace, service_account, sid, uid: null, doomed: 0, attempts: 0 } as const;
   const fresh = { ...row, over_at: session_end, next_at: session_end };
@@ -67,13 +67,13 @@ export async function holdSecret(
   return fresh;
 }
 
-function doomed(now: Seconds) {
+function toBeDeleted(now: Seconds) {
   return { doomed: 1, over_at: now, next_at: now } as const;
 }
 
 /** A Secret is to go, whatever its session does. */
-export async function doomSecret({ db }: Transaction, name: string, now: Seconds): Promise<void> {
-  await db.updateTable('bound_secret').set(doomed(now)).where('name', '=', name).execute();
+export async function deleteSecretSoon({ db }: Transaction, name: string, now: Seconds): Promise<void> {
+  await db.updateTable('bound_secret').set(toBeDeleted(now)).where('name', '=', name).execute();
 }
 
 /**
@@ -85,7 +85,7 @@ export async function keepUid({ db }: Transaction, secret: BoundSecret & { uid: 
   const { name, uid } = secret;
   const kept = db.updateTable('bound_secret').set({ uid }).where('name', '=', name).where('doomed', '=', 0);
   if ((await kept.executeTakeFirst()).numUpdatedRows === 1n) return true;
-  const gone = { ...doomed(now), uid };
+  const gone = { ...toBeDeleted(now), uid };
   await db
     .insertInto('bound_secret')
     .values({ ...secret, ...gone })
@@ -133,7 +133,7 @@ export async function reviewSecret(
 ): Promise<boolean> {
   if (secret.doomed === 1) return true;
   const end = session ? endOf(config, secret, session, now) : undefined;
-  const change = end === undefined ? doomed(now) : { over_at: end, next_at: end };
+  const change = end === undefined ? toBeDeleted(now) : { over_at: end, next_at: end };
   if (end !== secret.over_at) {
     await db.updateTable('bound_secret').set(change).where('name', '=', secret.name).execute();
   }

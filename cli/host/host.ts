@@ -31,7 +31,7 @@ export interface Host {
   /** What the terminal was when it was first asked for: before anything of ours changed it. */
   readonly terminal: () => TerminalState;
   /** Whether nobody waits for us any more: the caller is gone, or the terminal hung up. */
-  readonly forsaken: () => boolean;
+  readonly abandoned: () => boolean;
   /** stdout: only an ExecCredential or the output that was asked for. */
   readonly print: (text: string) => void;
   /** stderr: one line for the person, as `curfew: …`. */

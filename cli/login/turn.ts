@@ -89,7 +89,7 @@ class GaveWay extends CurfewError {
 async function watch<T>(client: Client, work: Work<T>): Promise<T> {
   const end = new AbortController();
   const look = () => {
-    if (client.host.forsaken()) end.abort(new CurfewError('login_failed', 'nobody waits for this login any more'));
+    if (client.host.abandoned()) end.abort(new CurfewError('login_failed', 'nobody waits for this login any more'));
     else if (isClaimed(client)) end.abort(new GaveWay());
   };
   const timer = setInterval(look, LOOK);

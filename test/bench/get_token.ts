@@ -75,7 +75,7 @@ export function writeCacheEntry(key: Key, env: Readonly<Record<string, string>>,
     parent: process.ppid,
     interactive: false,
     terminal: () => 'none' as const,
-    forsaken: () => false,
+    abandoned: () => false,
     platform: process.platform,
     arch: process.arch,
   };

@@ -20,7 +20,7 @@ const host: Host = {
   parent: process.ppid,
   interactive: false,
   terminal: () => 'none',
-  forsaken: () => false,
+  abandoned: () => false,
   platform: process.platform,
   arch: process.arch,
   node: process.execPath,

@@ -50,7 +50,7 @@ export function testHost(env: Environment = {}, ahead = 0): TestHost {
     parent: process.ppid,
     interactive: false,
     terminal: () => 'none',
-    forsaken: () => false,
+    abandoned: () => false,
     platform: process.platform,
     arch: process.arch,
     node: process.execPath,

@@ -1,4 +1,4 @@
-// The real k9s across an end of the session and a new login: its screen stays its own, no browser is opened, and it works again.
+// The real k9s, in tmux, across an end of the session and a new login: its screen stays its own, no browser is opened, and it works again.
 
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -45,7 +45,11 @@ describe('k9s', () => {
       XDG_STATE_HOME: folder,
       LANG: 'C.UTF-8',
     };
-    using pty = runInPty(program, ['--refresh', '2', '--command', 'namespaces', '--logoless', '--splashless'], { env });
+    const k9s_command = [program, '--refresh', '2', '--command', 'namespaces', '--logoless', '--splashless'];
+    const server = ['-L', `curfew-${process.pid}`, '-f', '/dev/null'];
+    using pty = runInPty('tmux', [...server, 'new-session', ...k9s_command], {
+      env: { ...env, TERM: 'xterm-256color' },
+    });
     const shows = (pattern: RegExp, what: string) => until(async () => pattern.test(await screenOf(pty)), what);
     await shows(/kube-system/, 'k9s shows no namespaces');
 
@@ -66,7 +70,8 @@ describe('k9s', () => {
     await shows(/after-the-login/, 'k9s does not work again');
     assert.doesNotMatch(pty.output(), /curfew: |log in at/);
 
-    pty.kill();
+    // The terminal hangs up.
+    await run('tmux', [...server, 'kill-server'], { env });
     await pty.exit;
     const left = await run('pgrep', ['-f', `${alice.dir}.*get-token`]);
     assert.equal(left.stdout, '', 'a plugin that outlives k9s');
