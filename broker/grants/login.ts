@@ -46,6 +46,9 @@ interface Resolved extends Attempt {
   readonly others: readonly Session[];
 }
 
+/** Between the login and its ID token, where the person logged in for it. */
+const JUST_NOW = seconds(5);
+
 type Check<T> = (attempt: T) => Promise<Refused | undefined>;
 
 const BEFORE_TARGET: readonly Check<Attempt>[] = [proofIsUnused, personIsAdmitted];
@@ -119,8 +122,9 @@ async function loginIsNewEnough({ transaction, login, event, now }: Resolved): P
   const login_after = await loginAfterOf(transaction, { iss, sub, idp_sid });
   if (raw_auth_time >= login_after && iat >= transaction.over_before) return undefined;
   const message = `a session was ended after this login (${sayDuration(between(auth_time, now))} ago); log in again`;
-  // A login of this very second would not do either, by the clock of the IdP.
-  const wait = between(latest(raw_auth_time, iat), login_after);
+  // A login of this very second would not do either, by the clock of the IdP. One that was made just now is worth making once more.
+  const just_now = between(raw_auth_time, iat) <= JUST_NOW && raw_auth_time < login_after;
+  const wait = Math.max(between(latest(raw_auth_time, iat), login_after), just_now ? 1 : 0);
   return { ...(await refuse(transaction, event, 'login_after', message)), ...(wait > 0 && { retry_after: wait }) };
 }
 

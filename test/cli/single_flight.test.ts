@@ -87,7 +87,7 @@ for (const via of PROGRAMS)
 
     it('ends at Ctrl-C by the signal, and leaves no listener and no lock (P4)', async () => {
       using pty = await begin();
-      const callback = new URL(decodeURIComponent(/redirect_uri=([^&\s]+)/.exec(pty.output())?.[1] ?? ''));
+      const callback = new URL('/callback', /(?<=log in at: )\S+/.exec(pty.output())?.[0]);
       assert.notEqual(await listening(pty.pid), '0');
       pty.write('\x03');
       const { code, signal } = await pty.exit;
