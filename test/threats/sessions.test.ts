@@ -246,7 +246,7 @@ describe('sessions and time', () => {
         const now = await service.login(service.holder(), { ...who, auth_time, iat: auth_time, jti: 'now' });
         assert.deepEqual([now.refused.reason, now.refused.retry_after], ['login_after', 1]);
         // Its ID token may be a second younger: the login is worth making once more all the same.
-        const young = { ...who, auth_time, iat: auth_time + 1, jti: 'young' };
+        const young = { ...who, auth_time, iat: auth_time + (lead < 5 ? 1 : 0), jti: 'young' };
         const { refused } = await service.login(service.holder(), young);
         assert.deepEqual([refused.reason, refused.retry_after], ['login_after', 1]);
         service.advance(120);
