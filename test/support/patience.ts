@@ -25,3 +25,9 @@ export async function until(holds: () => boolean | Promise<boolean>, otherwise: 
 export function assertKept(ms: number, deadline_ms: number, what = 'it'): void {
   assert.ok(ms < deadline_ms + SLACK_MS, `${what} took ${Math.round(ms)} ms, with a deadline of ${deadline_ms} ms`);
 }
+
+/** Until the clock shows another second: what happened in one second cannot be told apart by `auth_time` and `iat`. */
+export async function nextSecond(): Promise<void> {
+  const end = (Math.floor(Date.now() / 1000) + 1) * 1000;
+  while (Date.now() < end) await sleep(end - Date.now());
+}
