@@ -9,6 +9,7 @@ import { spec } from 'node:test/reporters';
 import { buildBundles } from '../scripts/bundle.ts';
 import { buildNative, OURS } from '../scripts/native/build.ts';
 import { ensureBinaries } from './cluster/build.ts';
+import { BENDABLE } from './native/launcher.ts';
 import { missingPackages } from './support/debian.ts';
 import { zoneBeforeMidnight } from './support/local_time.ts';
 
@@ -40,7 +41,7 @@ export async function runGroups(groups: readonly Group[]): Promise<void> {
   }
   await ensureBinaries(say);
   await buildBundles();
-  await buildNative(OURS, say);
+  await buildNative([...OURS, BENDABLE], say);
 
   // In a zone where the day is about to end: what holds only in the middle of a day fails here at any hour.
   if (process.env.TZ === undefined) {

@@ -67,14 +67,10 @@ function writeNative(host: Host, directory: string): Launcher | undefined {
   const { bundles, platform, arch } = host;
   const suffix = platform === 'win32' ? '.exe' : '';
   const file = `${directory}/kubectl-curfew${suffix}`;
-  // glibc first, then what needs no library at all.
-  for (const name of [`${platform}-${arch}`, `${platform}-${arch}-musl`]) {
-    const built = `${bundles}/native/${name}/kubectl-curfew${suffix}`;
-    if (!existsSync(built)) continue;
-    writeWhole(file, readFileSync(built), host, 0o700);
-    if (saysItsVersion(file)) return { file };
-  }
-  return undefined;
+  const built = `${bundles}/native/${platform}-${arch}/kubectl-curfew${suffix}`;
+  if (!existsSync(built)) return undefined;
+  writeWhole(file, readFileSync(built), host, 0o700);
+  return saysItsVersion(file) ? { file } : undefined;
 }
 
 function saysItsVersion(file: string): boolean {

@@ -20,8 +20,8 @@ const OPTIMIZE = ['-O2', '-DNDEBUG', '-ffunction-sections', '-fdata-sections'] a
 type Log = (line: string) => void;
 const toStderr: Log = (line) => void process.stderr.write(`${line}\n`);
 
-export function nativeProgram({ name }: Target): string {
-  return path.join(ROOT, 'cli/dist/native', name, name.startsWith('win32') ? 'kubectl-curfew.exe' : 'kubectl-curfew');
+export function nativeProgram({ name, folder = 'cli/dist/native' }: Target): string {
+  return path.join(ROOT, folder, name, name.startsWith('win32') ? 'kubectl-curfew.exe' : 'kubectl-curfew');
 }
 
 /** Those that run on this machine. */

@@ -14,7 +14,17 @@ export interface Comparison {
 }
 
 /** @returns the median time of `first` over that of `second` @throws Error when a run of either fails */
-export async function compare(first: Command, second: Command, { pairs, name, log }: Comparison): Promise<number> {
+export async function compare(first: Command, second: Command, comparison: Comparison): Promise<number> {
+  const [one, two] = await timeBoth(first, second, comparison);
+  return one / two;
+}
+
+/** @returns the median of each, in milliseconds @throws Error when a run of either fails */
+export async function timeBoth(
+  first: Command,
+  second: Command,
+  { pairs, name, log }: Comparison,
+): Promise<readonly [number, number]> {
   const task: Task = { pairs, first, second };
   const timing = await run(process.execPath, [path.join(import.meta.dirname, 'pairs_main.ts')], {
     input: JSON.stringify(task),
@@ -24,5 +34,5 @@ export async function compare(first: Command, second: Command, { pairs, name, lo
   const times = JSON.parse(timing.stdout) as Times;
   const [one, two] = [median(times.first), median(times.second)];
   log(`${pairs} pairs: ${name[0]} ${one.toFixed(1)} ms, ${name[1]} ${two.toFixed(1)} ms (medians)`);
-  return one / two;
+  return [one, two];
 }

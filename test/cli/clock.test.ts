@@ -11,7 +11,7 @@ import { openCache } from '../../cli/session/cache.ts';
 import { entryName, printEntry } from '../../cli/warm/entry.ts';
 import { type RunResult, run } from '../../scripts/run.ts';
 import { seconds } from '../../shared/time.ts';
-import { installNative, nodeProgram, PROGRAMS } from '../native/launcher.ts';
+import { BENDABLE, installNative, nodeProgram, PROGRAMS } from '../native/launcher.ts';
 import { claimsOf } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
 import { runInPty } from '../support/pty.ts';
@@ -28,7 +28,7 @@ for (const via of PROGRAMS)
   describe(`a laptop whose clock is wrong (${via})`, () => {
     let desk: Desk;
     before(async () => {
-      desk = await openDesk({}, { via, openssl: { ...faked, FAKETIME: '-2d' } });
+      desk = await openDesk({}, { via, native: BENDABLE, openssl: { ...faked, FAKETIME: '-2d' } });
     });
     after(() => desk.stop());
     const logout = async () => {
@@ -116,7 +116,7 @@ describe('a program that was stopped between its decision and its answer', () =>
 
   it('P12 prints nothing that is over by then: the native program looks at the clock again', async () => {
     const home = temporaryFolder('stopped');
-    const { command } = await installNative(`${home}/bin`);
+    const { command } = await installNative(`${home}/bin`, BENDABLE);
     writeFileSync(`${home}/echo.cjs`, 'process.exitCode = 42;');
     writeFileSync(`${command[0]}.full`, `${process.execPath}\n${home}/echo.cjs\n`);
     const cache = `${home}/cache`;

@@ -5,6 +5,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { brokerOf } from '../../cli/session/trust.ts';
+import type { Target } from '../../scripts/native/targets.ts';
 import { type RunResult, run } from '../../scripts/run.ts';
 import { freePort } from '../cluster/ports.ts';
 import { installNative, nodeProgram, type PROGRAMS, type Program } from '../native/launcher.ts';
@@ -78,6 +79,8 @@ interface DeskOptions {
   /** Changes to the broker's `identity_provider`. */
   readonly identityProvider?: Settings;
   readonly via?: (typeof PROGRAMS)[number];
+  /** Another native program than the one that is shipped. */
+  readonly native?: Target;
   /** Whether the broker is one that was set up here; kubeconfig is not written. */
   readonly known?: boolean;
   /** For openssl: certificates of another time. */
@@ -86,10 +89,10 @@ interface DeskOptions {
 
 export async function openDesk(
   changes: Settings = {},
-  { idp: idpOptions = {}, identityProvider = {}, via = 'native', known = true, openssl = {} }: DeskOptions = {},
+  { idp: idpOptions = {}, identityProvider = {}, via = 'native', native, known = true, openssl = {} }: DeskOptions = {},
 ): Promise<Desk> {
   const dir = temporaryFolder('desk');
-  const { command } = via === 'native' ? await installNative(path.join(dir, 'bin')) : await withOwnHome();
+  const { command } = via === 'native' ? await installNative(path.join(dir, 'bin'), native) : await withOwnHome();
   const [program, ...words] = command;
   const authority = await createCertificateAuthority(path.join(dir, 'ca'), undefined, openssl);
   const idp = await startIdp({ users: USERS, ...idpOptions });
