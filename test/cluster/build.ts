@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder } from '../../scripts/cache_folder.ts';
 import { withLock } from '../../scripts/lock.ts';
@@ -36,9 +37,11 @@ export async function ensureBinaries(
     await mkdir(root, { recursive: true });
     const onWait = () => log('another process is building the test cluster: waiting for it');
     await withLock(join(root, 'lock.db'), onWait, async () => {
-      for (const { program, path } of entries) {
-        if (!existsSync(path)) await buildInto(root, program, path, log);
-      }
+      const missing = entries.filter(({ path }) => !existsSync(path)).values();
+      const build = async () => {
+        for (const { program, path } of missing) await buildInto(root, program, path, log);
+      };
+      await Promise.all(Array.from({ length: buildsAtOnce(process.availableMemory(), availableParallelism()) }, build));
     });
   }
   return { ...NOWHERE, ...Object.fromEntries(entries.map(({ key, path }) => [key, path])), ...given };
@@ -67,6 +70,13 @@ export async function ensureProgram(program: Program, log: Log = logToStderr): P
   });
   return path;
 }
+
+/** The linker of kube-apiserver takes 2 GiB; a build alone leaves half of the processors idle where it links. */
+export function buildsAtOnce(memory_bytes: number, processors: number): number {
+  return Math.max(1, Math.min(2, processors, Math.floor(memory_bytes / BUILD_BYTES)));
+}
+
+const BUILD_BYTES = 3 * 2 ** 30;
 
 /** Everything that decides what comes out of a build, so that a program of other pins is never taken for it. */
 function cacheKey(program: Program, toolchain: string): string {
