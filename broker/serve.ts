@@ -35,7 +35,8 @@ import { startPolling } from './signals/polling.ts';
 import type { Standing } from './store/audit_head.ts';
 import { refuseLostStore, StoreGuard } from './store/guard.ts';
 import { openSqlite } from './store/sqlite.ts';
-import { Store } from './store/store.ts';
+import { SqliteStore } from './store/sqlite_store.ts';
+import type { Store } from './store/store.ts';
 import { watchStore } from './store/watch.ts';
 import { isDiskFault, sayStoreFault } from './store/words.ts';
 import { startSweeper, sweep } from './sweeper.ts';
@@ -260,7 +261,7 @@ async function openStore(
   const { file } = store.sqlite;
   const onBroken = () => log.error('the audit log was changed from outside: run curfew-broker audit verify');
   try {
-    return await Store.open(openSqlite(file), {
+    return await SqliteStore.open(openSqlite(file), {
       sealer: createSealer(encryption_key),
       observer: metrics.store,
       stopwatch,

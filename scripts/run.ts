@@ -12,6 +12,9 @@ export interface RunOptions {
   /** Milliseconds until the command and its children are killed; 60 s unless told. */
   readonly timeout?: number | undefined;
   readonly cwd?: string | undefined;
+  /** Whom it runs as; without them, us. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
 }
 
 export interface RunResult {
@@ -37,10 +40,17 @@ function collect(stream: NodeJS.ReadableStream): () => string {
 export async function run(
   command: string,
   args: readonly string[] = [],
-  { env = process.env, input, timeout = 60_000, cwd }: RunOptions = {},
+  { env = process.env, input, timeout = 60_000, cwd, uid, gid }: RunOptions = {},
 ): Promise<RunResult> {
   const begin = performance.now();
-  const child = spawn(command, args, { env: { ...env }, cwd, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  const child = spawn(command, args, {
+    env: { ...env },
+    cwd,
+    uid,
+    gid,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+  });
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   // a command that does not read its input closes the pipe under us; that is its right

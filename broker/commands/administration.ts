@@ -6,7 +6,8 @@ import { createSealer } from '../audit_log/chain.ts';
 import type { Config } from '../config/settings.ts';
 import { openRecord } from '../store/audit_log.ts';
 import { openSqlite } from '../store/sqlite.ts';
-import { Store } from '../store/store.ts';
+import { SqliteStore } from '../store/sqlite_store.ts';
+import type { Store } from '../store/store.ts';
 
 export type Administered = Pick<Config, 'store' | 'encryption_key'>;
 
@@ -25,7 +26,7 @@ export async function administer<T>(
 ): Promise<T> {
   if (!make) await (await openRecord(sqlite.file)).destroy();
   let sound = true;
-  const store = await Store.open(openSqlite(sqlite.file, { checkpoints: false }), {
+  const store = await SqliteStore.open(openSqlite(sqlite.file, { checkpoints: false }), {
     sealer: createSealer(encryption_key),
     onAudit: () => undefined,
     onBroken: () => {

@@ -5,6 +5,7 @@ import type { KeyObject } from 'node:crypto';
 import { sql } from 'kysely';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { AdministrationCommand } from '../audit_log/events.ts';
+import { earlier } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
 import { replaceKeys } from '../tokens/keys.ts';
 import { endSession } from './ending.ts';
@@ -57,17 +58,17 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
 async function bringBack({ db }: Transaction, now: Seconds): Promise<void> {
   const [minute, remembered, tokens] = [Math.floor(now / 60) + 1, plus(now, REMEMBERED), plus(now, TOKENS_OUT)];
   const statements = [
-    sql`update session set auth_time = min(auth_time, ${now}), raw_auth_time = min(raw_auth_time, ${now}),
-      revalidated_at = min(revalidated_at, ${now}),
-      end_at_most = min(end_at_most, ${now}), last_used = min(last_used, ${now}), over_at = min(over_at, ${now}),
-      opened_at = min(opened_at, ${now}), ended_at = min(ended_at, ${now}), gaps = '[]', idle_before = '[]',
-      token_exp = min(token_exp, ${tokens})`,
-    sql`update resting_name set free_at = min(free_at, ${tokens})`,
+    sql`update session set auth_time = ${earlier(sql.ref('auth_time'), sql.val(now))}, raw_auth_time = ${earlier(sql.ref('raw_auth_time'), sql.val(now))},
+      revalidated_at = ${earlier(sql.ref('revalidated_at'), sql.val(now))},
+      end_at_most = ${earlier(sql.ref('end_at_most'), sql.val(now))}, last_used = ${earlier(sql.ref('last_used'), sql.val(now))}, over_at = ${earlier(sql.ref('over_at'), sql.val(now))},
+      opened_at = ${earlier(sql.ref('opened_at'), sql.val(now))}, ended_at = ${earlier(sql.ref('ended_at'), sql.val(now))}, gaps = '[]', idle_before = '[]',
+      token_exp = ${earlier(sql.ref('token_exp'), sql.val(tokens))}`,
+    sql`update resting_name set free_at = ${earlier(sql.ref('free_at'), sql.val(tokens))}`,
     sql`delete from counted_login where raw > ${now}`,
-    sql`update hook_delivery set created_at = min(created_at, ${now}), next_at = min(next_at, ${now})`,
-    sql`update signal_received set expires_at = min(expires_at, ${remembered})`,
-    sql`update id_token_use set used_at = min(used_at, ${now}), expires_at = min(expires_at, ${remembered})`,
-    sql`update old_token_ids set since = min(since, ${now}), until = min(until, ${now})`,
+    sql`update hook_delivery set created_at = ${earlier(sql.ref('created_at'), sql.val(now))}, next_at = ${earlier(sql.ref('next_at'), sql.val(now))}`,
+    sql`update signal_received set expires_at = ${earlier(sql.ref('expires_at'), sql.val(remembered))}`,
+    sql`update id_token_use set used_at = ${earlier(sql.ref('used_at'), sql.val(now))}, expires_at = ${earlier(sql.ref('expires_at'), sql.val(remembered))}`,
+    sql`update old_token_ids set since = ${earlier(sql.ref('since'), sql.val(now))}, until = ${earlier(sql.ref('until'), sql.val(now))}`,
     sql`delete from proof where minute > ${minute}`,
   ];
   for (const statement of statements) await statement.execute(db);

@@ -1,8 +1,9 @@
-// Sessions found in the store. Reads only; on a database with row locks whatever is decided on is read by `currentSessions`.
+// Sessions found in the store. In a transaction what is found is held until that is over.
 
 import { hash } from 'node:crypto';
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import type { Seconds } from '../../shared/time.ts';
+import { rowLock } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Schema } from '../store/tables.ts';
 import type { Person } from './login_after.ts';
@@ -20,13 +21,13 @@ export function hashOfHandle(handle: string): Uint8Array {
 const SELECTED = sql.raw(`select ${COLUMNS.map((column) => `"${column}"`).join(', ')} from session`);
 
 export async function findBySid(db: Db, sid: string): Promise<Session | undefined> {
-  const { rows } = await sql<Row>`${SELECTED} where sid = ${sid}`.execute(db);
+  const { rows } = await sql<Row>`${SELECTED} where sid = ${sid}${rowLock(db)}`.execute(db);
   return rows[0] && sessionOf(rows[0]);
 }
 
 export async function findByHandle({ db }: Pick<Transaction, 'db'>, handle: string): Promise<Session | undefined> {
   const handle_hash = hashOfHandle(handle);
-  const { rows } = await sql<Row>`${SELECTED} where handle_hash = ${handle_hash}`.execute(db);
+  const { rows } = await sql<Row>`${SELECTED} where handle_hash = ${handle_hash}${rowLock(db)}`.execute(db);
   return rows[0] && sessionOf(rows[0]);
 }
 

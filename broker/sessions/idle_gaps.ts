@@ -3,6 +3,7 @@
 
 import type { EndReason, Gap } from '../../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { later } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
 import { KEEP, type Person } from './login_after.ts';
 import type { Session } from './session.ts';
@@ -46,8 +47,8 @@ export async function keepGaps(
       .values({ iss, sub, start, length })
       .onConflict((conflict) =>
         conflict.columns(['iss', 'sub', 'start']).doUpdateSet((eb) => ({
-          // The scalar max of SQLite is null where one of them is: a gap that is open stays open.
-          length: eb.fn<Seconds | null>('max', ['idle_gap.length', 'excluded.length']),
+          // A gap that is open stays open.
+          length: later(eb.ref('idle_gap.length'), eb.ref('excluded.length')),
         })),
       )
       .execute();

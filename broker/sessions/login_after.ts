@@ -2,6 +2,7 @@
 // IdP's living SSO brings no session back. Also for those who never had a session here.
 
 import { earliest, latest, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { later } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
 
 export interface Person {
@@ -31,7 +32,7 @@ export async function requireLoginAfter({ db }: Transaction, subject: Subject, i
     .onConflict((conflict) =>
       conflict
         .columns(['iss', 'kind', 'id'])
-        .doUpdateSet((eb) => ({ instant: eb.fn<Seconds>('max', ['login_after.instant', 'excluded.instant']) })),
+        .doUpdateSet((eb) => ({ instant: later(eb.ref('login_after.instant'), eb.ref('excluded.instant')) })),
     )
     .execute();
 }

@@ -1,12 +1,14 @@
 // Uses seen by the webhook: kept in memory, judged at once, and written to the store in batches. A use that is not written
 // yet counts for every decision here; a crash loses at most what came since the last batch.
 
+import { sql } from 'kysely';
 import type { Logger } from 'pino';
 import type { WholeLimits } from '../../shared/limits.ts';
 import type { Gap } from '../../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
 import { every } from '../background.ts';
 import type { Config } from '../config/settings.ts';
+import { earlier, later } from '../store/sql.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import { findBySid } from './find.ts';
 import { textOfGaps } from './gap_text.ts';
@@ -101,10 +103,10 @@ export class Touches {
       .updateTable('session')
       .set((eb) => ({
         last_used,
-        longest_idle: eb.fn<Seconds>('max', ['longest_idle', eb.val(longest_idle)]),
+        longest_idle: later(eb.ref('longest_idle'), sql.val(longest_idle)),
         gaps: textOfGaps(use.gaps),
-        end_at_most: eb.fn<Seconds>('min', ['end_at_most', eb.val(end_at_most)]),
-        over_at: eb.fn<Seconds>('min', ['end_at_most', eb.val(over_at)]),
+        end_at_most: earlier(eb.ref('end_at_most'), sql.val(end_at_most)),
+        over_at: earlier(eb.ref('end_at_most'), sql.val(over_at)),
       }))
       .where('sid', '=', sid)
       .where('ended_at', 'is', null)

@@ -6,7 +6,7 @@ import { createSealer } from '../../broker/audit_log/chain.ts';
 import { hashOfHandle } from '../../broker/sessions/find.ts';
 import { overAt } from '../../broker/sessions/use.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
-import { Store } from '../../broker/store/store.ts';
+import { SqliteStore } from '../../broker/store/sqlite_store.ts';
 import type { SessionTable } from '../../broker/store/tables.ts';
 import { randomHandle, randomId } from '../../broker/tokens/random.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
@@ -31,7 +31,11 @@ const AT_ONCE = 500;
 
 export async function fillStore({ file, key, iss, limits, sessions, held }: Filling): Promise<void> {
   const sealer = createSealer(key);
-  const store = await Store.open(openSqlite(file), { onAudit: () => undefined, onBroken: () => undefined, sealer });
+  const store = await SqliteStore.open(openSqlite(file), {
+    onAudit: () => undefined,
+    onBroken: () => undefined,
+    sealer,
+  });
   const now = fromMilliseconds(Date.now());
   const every = Math.floor(sessions / held.length);
   try {

@@ -14,7 +14,8 @@ import type { AuditEntry, EndEvent } from '../../broker/audit_log/events.ts';
 import { verifyRecord } from '../../broker/commands/audit_commands.ts';
 import { migrationsWith } from '../../broker/store/migrations.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
-import { Store, type Transaction } from '../../broker/store/store.ts';
+import { SqliteStore } from '../../broker/store/sqlite_store.ts';
+import type { Store, Transaction } from '../../broker/store/store.ts';
 import { run } from '../../scripts/run.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
@@ -42,7 +43,7 @@ interface Opened {
 async function open(file: string, with_key: KeyObject = key): Promise<Opened> {
   const told: AuditEntry[] = [];
   let broken = 0;
-  const store = await Store.open(openSqlite(file), {
+  const store = await SqliteStore.open(openSqlite(file), {
     sealer: createSealer(with_key),
     onAudit: (entry) => void told.push(entry),
     onBroken: () => void broken++,

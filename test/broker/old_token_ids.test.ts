@@ -11,7 +11,7 @@ import { Migrator } from 'kysely/migration';
 import { createSealer } from '../../broker/audit_log/chain.ts';
 import { migrationsWith } from '../../broker/store/migrations.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
-import { Store } from '../../broker/store/store.ts';
+import { SqliteStore } from '../../broker/store/sqlite_store.ts';
 import type { Schema } from '../../broker/store/tables.ts';
 import { isOldTokenId, oldTokenIds } from '../../broker/tokens/old_token_ids.ts';
 import { randomHandle, randomId } from '../../broker/tokens/random.ts';
@@ -46,7 +46,7 @@ async function leftBy040(file: string, sessions: number): Promise<void> {
 
 async function started(file: string, now: number) {
   const options = { sealer: createSealer(key), onAudit: () => undefined, onBroken: () => undefined };
-  const store = await Store.open(openSqlite(file), options);
+  const store = await SqliteStore.open(openSqlite(file), options);
   try {
     return await oldTokenIds(store, seconds(310), seconds(now));
   } finally {

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createSealer } from '../../broker/audit_log/chain.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
-import { Store } from '../../broker/store/store.ts';
+import { SqliteStore } from '../../broker/store/sqlite_store.ts';
 import { type Keys, loadKeys } from '../../broker/tokens/keys.ts';
 import { signToken, type TokenClaims } from '../../broker/tokens/mint.ts';
 import { run } from '../../scripts/run.ts';
@@ -24,7 +24,7 @@ async function signingKeys(): Promise<Keys> {
   const secret = await readFile(path.join(world.dir, 'encryption-key'), 'utf8');
   const key = createSecretKey(Buffer.from(secret.trim(), 'base64'));
   const options = { onAudit: () => undefined, onBroken: () => undefined, sealer: createSealer(key) };
-  const store = await Store.open(openSqlite(path.join(world.dir, 'curfew.db')), options);
+  const store = await SqliteStore.open(openSqlite(path.join(world.dir, 'curfew.db')), options);
   try {
     return await loadKeys(store, key, seconds(0));
   } finally {

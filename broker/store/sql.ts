@@ -1,0 +1,26 @@
+// What SQLite and PostgreSQL write differently.
+
+import { type Expression, type RawBuilder, sql } from 'kysely';
+
+/** The later of two, or the larger. Null where either is. */
+export function later<T>(a: Expression<T>, b: Expression<T>): RawBuilder<T> {
+  return sql<T>`case when ${a} > ${b} then ${a} when ${a} <= ${b} then ${b} end`;
+}
+
+/** The earlier of two, or the smaller. Null where either is. */
+export function earlier<T>(a: Expression<T>, b: Expression<T>): RawBuilder<T> {
+  return sql<T>`case when ${a} < ${b} then ${a} when ${a} >= ${b} then ${b} end`;
+}
+
+/** Those through which a transaction of a database with many writers reads. */
+const HOLDING = new WeakSet<object>();
+
+/** From here on, what is selected through it as text is held until the transaction is over. */
+export function holdsRows(db: object): void {
+  HOLDING.add(db);
+}
+
+/** Ends a text that selects rows which are decided on. */
+export function rowLock(db: object): RawBuilder<unknown> {
+  return HOLDING.has(db) ? sql` for update` : sql``;
+}

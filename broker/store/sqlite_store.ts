@@ -1,0 +1,255 @@
+// The store of one process, in a file of SQLite: one writer, whose transactions share commits.
+
+import { CompiledQuery, Kysely, type Selectable, sql } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import { CurfewError } from '../../shared/errors.ts';
+import { type Link, linkOf } from '../audit_log/chain.ts';
+import type { AuditEntry, AuditEvent } from '../audit_log/events.ts';
+import { visibleJson } from '../text/names.ts';
+import { headOf, type Standing, writeHead, writeNewest } from './audit_head.ts';
+import { StoreHealth } from './health.ts';
+import { migrationsWith } from './migrations.ts';
+import type { Serving, StoreOptions } from './options.ts';
+import type { Dialects } from './sqlite.ts';
+import type { Store, Work } from './store.ts';
+import type { Schema, StoreStateTable } from './tables.ts';
+import { sayStoreFault } from './words.ts';
+
+interface Queued {
+  /** Runs inside the group's transaction; the returned function settles the caller's promise after the commit. */
+  readonly run: (db: Kysely<Schema>, chain: Chain) => Promise<() => void>;
+  readonly fail: (cause: unknown) => void;
+}
+
+/** The newest row of the audit log, as of within a group's transaction, and what holds for all of the store. */
+interface Chain {
+  head: Link;
+  readonly standing: Standing;
+}
+
+// As text it is not built anew each time, which would cost more than running it.
+const INSERT_AUDIT = 'insert into audit (seq, at, event, sid, data, hash) values (?, ?, ?, ?, ?, ?)';
+
+/** Nothing else writes meanwhile. */
+const ONE_WRITER = async () => {};
+
+/** More in one commit would make the first of them wait for the last. */
+const LARGEST_GROUP = 64;
+
+/**
+ * Transactions that arrive while another one commits share the next commit (group commit), as its sync to disk is
+ * what costs; each keeps its own savepoint, so that one that throws undoes itself alone.
+ */
+export class SqliteStore implements Store {
+  readonly #db: Kysely<Schema>;
+  readonly #reading: Kysely<Schema>;
+  readonly #options: StoreOptions;
+  /** By what it last did. */
+  readonly health = new StoreHealth();
+  #queue: Queued[] = [];
+  #flushing = false;
+  /** What was sealed last. */
+  #head: Link | undefined;
+  #serving: (Serving & { readonly epoch: number }) | undefined;
+
+  private constructor(db: Kysely<Schema>, reading: Kysely<Schema>, options: StoreOptions) {
+    this.#db = db;
+    this.#reading = reading;
+    this.#options = options;
+  }
+
+  /**
+   * @throws CurfewError `store` when the database cannot be opened or brought to this version
+   */
+  static async open({ writing, reading }: Dialects, options: StoreOptions): Promise<SqliteStore> {
+    const db = new Kysely<Schema>({ dialect: writing });
+    const { error } = await new Migrator({
+      db,
+      provider: { getMigrations: async () => ({ ...migrationsWith(options.sealer) }) },
+    }).migrateToLatest();
+    if (error) {
+      const why = sayStoreFault(error) ?? 'unknown error';
+      throw new CurfewError('store', `the store cannot be made, or brought to this version: ${why}`, { cause: error });
+    }
+    return new SqliteStore(db, new Kysely<Schema>({ dialect: reading }), options);
+  }
+
+  /** What holds for all of the store, as it is now. @throws CurfewError `store` */
+  standing(): Promise<Selectable<StoreStateTable>> {
+    return this.read((db) => db.selectFrom('store_state').selectAll().where('id', '=', 1).executeTakeFirstOrThrow());
+  }
+
+  /** What keeps it from being used, in words, by what is known without looking. */
+  get fault(): string | undefined {
+    return this.#serving?.guard.fault ?? this.health.fault;
+  }
+
+  /** From here on each commit keeps the newest instant, and sees when all that there was is declared over. */
+  serve(serving: Serving, { epoch }: Pick<Standing, 'epoch'>): void {
+    this.#serving = { ...serving, epoch };
+  }
+
+  /**
+   * Reads what was committed, without waiting for any transaction. Decisions that grant something read in a transaction.
+   *
+   * @throws CurfewError `store` when the database fails
+   */
+  async read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    try {
+      const fault = this.#serving?.guard.fault;
+      if (fault !== undefined) throw new CurfewError('store', 'the store is not the one that was opened');
+      return await work(this.#reading);
+    } catch (error) {
+      throw asFailure(error);
+    }
+  }
+
+  /**
+   * Runs `work` with nothing in between, and resolves once its effects are on disk.
+   * What `work` throws undoes all it did and is thrown on; nothing but the store may be awaited in it.
+   *
+   * @throws CurfewError `store` when the database fails: nothing was acknowledged, nothing may be assumed
+   */
+  transaction<T>(work: Work<T>): Promise<T> {
+    const settled = this.#options.observer?.asked();
+    return new Promise<T>((resolve, failed) => {
+      const reject = (cause: unknown) => {
+        const error = asFailure(cause);
+        settled?.(error instanceof CurfewError && error.code === 'store' ? 'failed' : 'undone');
+        failed(error);
+      };
+      const run: Queued['run'] = async (db, chain) => {
+        const entries: AuditEntry[] = [];
+        const before = chain.head;
+        const { damp } = this.#options;
+        const audit = async (given: AuditEvent) => {
+          const event = given.event === 'refusal' && damp ? damp(given) : given;
+          if (!event) return;
+          const data = visibleJson(JSON.stringify(event));
+          chain.head = linkOf(chain.head, data);
+          const { at, sid = null } = event;
+          const { seq, hash } = chain.head;
+          await db.executeQuery(CompiledQuery.raw(INSERT_AUDIT, [seq, at, event.event, sid, data, hash]));
+          entries.push({ ...chain.head, event });
+        };
+        await sql`savepoint one`.execute(db);
+        try {
+          const result = await work({ db, audit, hold: ONE_WRITER, over_before: chain.standing.over_before });
+          await sql`release one`.execute(db);
+          return () => {
+            settled?.('committed');
+            for (const entry of entries) this.#options.onAudit(entry);
+            resolve(result);
+          };
+        } catch (error) {
+          chain.head = before;
+          await sql`rollback to one`.execute(db);
+          await sql`release one`.execute(db);
+          return () => reject(error);
+        }
+      };
+      this.#queue.push({ run, fail: reject });
+      if (!this.#flushing) {
+        this.#flushing = true;
+        setImmediate(() => void this.#flush());
+      }
+    });
+  }
+
+  /** Tries whether it can be written, for `health` to know. Never rejects. */
+  async probe(): Promise<void> {
+    await this.transaction(({ db }) => sql`pragma user_version = 1`.execute(db)).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    while (this.#flushing) await new Promise((resolve) => setImmediate(resolve));
+    await this.#reading.destroy();
+    await this.#db.destroy();
+  }
+
+  async #flush(): Promise<void> {
+    const { stopwatch = () => 0 } = this.#options;
+    while (this.#queue.length > 0) {
+      const group = this.#queue.splice(0, LARGEST_GROUP);
+      this.#options.observer?.grouped(group.length);
+      const begin = stopwatch();
+      try {
+        const { settle, head } = await this.#db
+          .connection()
+          .execute((db) => commitGroup(db, group, { ...this.#options, serving: this.#serving }, this.#head));
+        this.#head = head;
+        this.health.committed((stopwatch() - begin) * 1_000);
+        for (const done of settle) done();
+      } catch (error) {
+        for (const { fail } of group) fail(error);
+        if (error instanceof NewEpoch) await this.#follow(error.standing);
+        else if (this.#serving?.guard.fault === undefined)
+          this.health.failed(sayStoreFault(error) ?? 'the store failed');
+      }
+      // Let requests that arrived during the sync join the next group.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#flushing = false;
+  }
+
+  async #follow(standing: Standing): Promise<void> {
+    const serving = this.#serving;
+    if (!serving) return;
+    // Where that fails, the next commit comes here again.
+    await serving.onEpoch(standing).then(
+      () => this.serve(serving, standing),
+      () => undefined,
+    );
+  }
+}
+
+/** Not an end of the world: the caller's next try finds the store as it is now. */
+class NewEpoch extends CurfewError {
+  readonly standing: Standing;
+  constructor(standing: Standing) {
+    super('busy', 'all that there was has just been declared over', { retry_after: 1 });
+    this.standing = standing;
+  }
+}
+
+async function commitGroup(
+  db: Kysely<Schema>,
+  group: readonly Queued[],
+  {
+    sealer,
+    onBroken,
+    serving,
+  }: StoreOptions & { readonly serving: (Serving & { readonly epoch: number }) | undefined },
+  known: Link | undefined,
+): Promise<{ readonly settle: readonly (() => void)[]; readonly head: Link }> {
+  serving?.guard.check();
+  await sql`begin immediate`.execute(db);
+  try {
+    const settle: (() => void)[] = [];
+    const { link: before, sound, standing } = await headOf(db, sealer, known);
+    if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
+    serving?.clock.observe(standing.newest);
+    const chain: Chain = { head: before, standing };
+    for (const { run } of group) settle.push(await run(db, chain));
+    if (chain.head !== before) await writeHead(db, chain.head, sealer);
+    const newest = serving?.clock.newest();
+    if (newest !== undefined && newest > standing.newest) await writeNewest(db, newest);
+    await sql`commit`.execute(db);
+    serving?.guard.committed(chain.head);
+    if (!sound) onBroken();
+    return { settle, head: chain.head };
+  } catch (error) {
+    // After some errors (disk full, I/O) SQLite has rolled back by itself.
+    await sql`rollback`.execute(db).catch(() => undefined);
+    serving?.guard.undone();
+    throw error;
+  }
+}
+
+function asFailure(error: unknown): unknown {
+  if (error instanceof CurfewError || error instanceof TypeError) return error;
+  const why = sayStoreFault(error);
+  return new CurfewError('store', why === undefined ? 'the store failed' : `the store failed: ${why}`, {
+    cause: error,
+  });
+}

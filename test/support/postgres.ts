@@ -1,0 +1,213 @@
+// A PostgreSQL server of a test's own, on a free port of loopback; as another user where the test runs as root.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Client } from 'pg';
+import { adopt } from '../../scripts/process.ts';
+import { type RunResult, run } from '../../scripts/run.ts';
+import { freePort } from '../cluster/ports.ts';
+import { until } from './patience.ts';
+import { ensurePostgres, type PostgresPrograms } from './postgres_programs.ts';
+
+export interface Postgres {
+  readonly port: number;
+  readonly folder: string;
+  /** Of the postmaster. */
+  readonly pid: number;
+  /** As its superuser. */
+  url(database: string): string;
+  /** A new, empty database. @returns its URL */
+  createDatabase(name?: string): Promise<string>;
+  /** One statement as superuser. */
+  query<Row extends object>(text: string, values?: readonly unknown[], database?: string): Promise<Row[]>;
+  /** One of its programs, as the user that it runs as. */
+  program(name: string, args: readonly string[]): Promise<RunResult>;
+  start(): Promise<void>;
+  /** `SIGINT` is a fast end, `SIGQUIT` an immediate one, `SIGKILL` none at all. */
+  end(signal?: 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const SETTINGS = {
+  max_connections: '60',
+  shared_buffers: '32MB',
+  listen_addresses: '127.0.0.1',
+  jit: 'off',
+  autovacuum_naptime: '1d',
+};
+
+/** Where it runs, and as whom. */
+interface Place {
+  readonly folder: string;
+  readonly bin: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** @param settings of the server, beside those of all tests */
+export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
+  const place = makePlace(await ensurePostgres());
+  const data = path.join(place.folder, 'data');
+  const made = await asOwner(place, 'initdb', [
+    '-D',
+    data,
+    '-U',
+    'postgres',
+    '--auth=trust',
+    '--locale=C',
+    '-E',
+    'UTF8',
+    '--no-sync',
+    '--no-instructions',
+  ]);
+  if (made.code !== 0) throw new Error(`initdb: ${made.stderr}`);
+  return serve(place, data, await freePort(), settings);
+}
+
+/** A standby that streams from it. */
+export async function startStandby(primary: Postgres, name: string): Promise<Postgres> {
+  const place = makePlace(await ensurePostgres());
+  const data = path.join(place.folder, 'data');
+  const from = `host=127.0.0.1 port=${primary.port} user=postgres application_name=${name}`;
+  const copied = await asOwner(place, 'pg_basebackup', ['-D', data, '-R', '-X', 'stream', '-c', 'fast', '-d', from]);
+  if (copied.code !== 0) throw new Error(`pg_basebackup: ${copied.stderr}`);
+  return serve(place, data, await freePort(), {});
+}
+
+async function serve(
+  place: Place,
+  data: string,
+  port: number,
+  settings: Readonly<Record<string, string>>,
+): Promise<Postgres> {
+  const log = path.join(place.folder, 'log');
+  const given = { ...SETTINGS, ...settings, port: String(port), unix_socket_directories: place.folder };
+  const lines = Object.entries(given).map(([name, value]) => `${name} = '${value}'\n`);
+  appendFileSync(path.join(data, 'postgresql.auto.conf'), lines.join(''));
+  let server: ChildProcess | undefined;
+  let release = () => {};
+  let count = 0;
+  const url = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`;
+  const query: Postgres['query'] = async (text, values = [], database = 'postgres') => {
+    const client = new Client({ connectionString: url(database), connectionTimeoutMillis: 30_000 });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      return (await client.query(text, [...values])).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  const postgres: Postgres = {
+    port,
+    folder: data,
+    url,
+    query,
+    get pid() {
+      return server?.pid ?? 0;
+    },
+    async createDatabase(name = `test_${process.pid}_${++count}`) {
+      await query(`create database ${name}`);
+      return url(name);
+    },
+    program: (name, args) => asOwner(place, name, args),
+    async start() {
+      const out = openSync(log, 'a');
+      server = spawn(path.join(place.bin, 'postgres'), ['-D', data], {
+        ...{ env: place.env, cwd: place.folder, detached: true, stdio: ['ignore', out, out] },
+        ...(place.uid !== undefined && { uid: place.uid, gid: place.gid }),
+      });
+      release = adopt(server.pid ?? 0);
+      const answers = async () => {
+        if (server?.exitCode !== null) throw new Error(`postgres ended: ${readFileSync(log, 'utf8').slice(-2_000)}`);
+        return query('select 1').then(
+          () => true,
+          () => false,
+        );
+      };
+      await until(answers, 'PostgreSQL does not answer');
+    },
+    async end(signal = 'SIGINT') {
+      if (!server || server.exitCode !== null || server.signalCode !== null) return;
+      const ended = once(server, 'exit');
+      server.kill(signal);
+      await ended;
+      release();
+      // Its processes notice within a second that it was killed, and the data are theirs until then.
+      if (signal === 'SIGKILL') await until(() => !isHeld(data), 'the processes of PostgreSQL do not end');
+    },
+    async stop() {
+      await postgres.end('SIGQUIT');
+      rmSync(place.folder, { recursive: true, force: true });
+    },
+  };
+  await postgres.start();
+  return postgres;
+}
+
+/** Whether a process still has its working folder there. */
+function isHeld(data: string): boolean {
+  const { stdout } = {
+    stdout: execFileSync('sh', ['-c', 'ls -l /proc/[0-9]*/cwd 2>/dev/null || true'], { encoding: 'utf8' }),
+  };
+  return stdout.includes(data);
+}
+
+function makePlace({ bin, libraries }: PostgresPrograms): Place {
+  const folder = mkdtempSync(path.join(tmpdir(), 'curfew-pg-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const env = {
+    PATH: process.env.PATH ?? '',
+    LC_ALL: 'C',
+    ...(libraries.length > 0 && { LD_LIBRARY_PATH: libraries.join(':') }),
+  };
+  if (process.getuid?.() !== 0) return { folder, bin, env };
+  // It refuses to run as root.
+  const { uid, gid } = ownerOf();
+  chmodSync(folder, 0o700);
+  chownSync(folder, uid, gid);
+  if (libraries.length === 0) return { folder, bin, env, uid, gid };
+  // The cache may lie where only root may go.
+  const root = path.join(bin, '../../../../..');
+  const copy = path.join(folder, 'root');
+  mkdirSync(copy);
+  cpSync(root, copy, { recursive: true, verbatimSymlinks: true });
+  const moved = (name: string) => path.join(copy, path.relative(root, name));
+  return { folder, bin: moved(bin), env: { ...env, LD_LIBRARY_PATH: libraries.map(moved).join(':') }, uid, gid };
+}
+
+function ownerOf(): { uid: number; gid: number } {
+  for (const name of ['postgres', 'nobody']) {
+    const { stdout } = spawnText('getent', ['passwd', name]);
+    const [, , uid, gid] = stdout.split(':');
+    if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid) };
+  }
+  throw new Error('there is no user that PostgreSQL could run as: postgres or nobody');
+}
+
+function spawnText(command: string, args: readonly string[]): { stdout: string } {
+  try {
+    return { stdout: execFileSync(command, args, { encoding: 'utf8' }) };
+  } catch {
+    return { stdout: '' };
+  }
+}
+
+function asOwner(place: Place, name: string, args: readonly string[]): Promise<RunResult> {
+  const { uid, gid, env, bin, folder } = place;
+  return run(path.join(bin, name), args, { env, cwd: folder, ...(uid !== undefined && { uid, gid }) });
+}
