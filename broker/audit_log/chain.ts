@@ -10,14 +10,24 @@ export interface Link {
   readonly seq: number;
   /** SHA-256, hex. */
   readonly hash: string;
+  /** Which of several chains it is in. Covered by hash and seal, so that none can be put in another's place. */
+  readonly lane?: number | undefined;
 }
 
-/** @param data the event as JSON, as it stands in the row: as text, or as the bytes of it */
-export function linkOf(before: Link, data: string | Uint8Array): Link {
+/** Before the first row of a chain. */
+export function genesisOf(lane: number): Link {
+  return lane === 0 ? GENESIS : { ...GENESIS, lane };
+}
+
+/** @param data the event as JSON, as it is in the row: as text, or as the bytes of it */
+export function linkOf({ lane, ...before }: Link, data: string | Uint8Array): Link {
   const seq = before.seq + 1;
-  const start = `${before.hash}\n${seq}\n`;
-  if (typeof data === 'string') return { seq, hash: hash('sha256', start + data, 'hex') };
-  return { seq, hash: createHash('sha256').update(start).update(data).digest('hex') };
+  const start = `${before.hash}\n${lane ? `${lane}\n` : ''}${seq}\n`;
+  const digest =
+    typeof data === 'string'
+      ? hash('sha256', start + data, 'hex')
+      : createHash('sha256').update(start).update(data).digest('hex');
+  return { seq, hash: digest, ...(lane && { lane }) };
 }
 
 export interface Sealer {
@@ -27,7 +37,10 @@ export interface Sealer {
 
 export function createSealer(encryptionKey: KeyObject): Sealer {
   const key = createSecretKey(createHmac('sha256', encryptionKey).update('audit-seal').digest());
-  const seal = ({ seq, hash }: Link) => createHmac('sha256', key).update(`${seq}.${hash}`).digest('hex');
+  const seal = ({ lane, seq, hash }: Link) =>
+    createHmac('sha256', key)
+      .update(`${lane ? `${lane}.` : ''}${seq}.${hash}`)
+      .digest('hex');
   return {
     seal,
     isSealed(link, given) {

@@ -35,6 +35,7 @@ export interface Declaration {
 export async function declareAllOver(transaction: Transaction, declaration: Declaration): Promise<number> {
   const { db } = transaction;
   const { command, by, now, encryption_key } = declaration;
+  await transaction.holdAll();
   const sessions = await read(active(db));
   for (const session of sessions)
     await endSession(transaction, session, { reason: 'administrator', since: now, now, by });

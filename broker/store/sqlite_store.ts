@@ -134,7 +134,13 @@ export class SqliteStore implements Store {
         };
         await sql`savepoint one`.execute(db);
         try {
-          const result = await work({ db, audit, hold: ONE_WRITER, over_before: chain.standing.over_before });
+          const result = await work({
+            db,
+            audit,
+            hold: ONE_WRITER,
+            holdAll: ONE_WRITER,
+            over_before: chain.standing.over_before,
+          });
           await sql`release one`.execute(db);
           return () => {
             settled?.('committed');

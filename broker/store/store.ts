@@ -21,6 +21,8 @@ export interface Transaction {
    * so that all take them in one order. One writer needs no such locks.
    */
   hold(names: readonly string[]): Promise<void>;
+  /** Waits for every other transaction, and lets none begin until this one is over. */
+  holdAll(): Promise<void>;
 }
 
 /** Runs once or, where the database asks for it, again from the beginning: until it is committed, nothing else may change by it. */

@@ -130,6 +130,8 @@ export interface SigningKeyTable {
 }
 
 export interface AuditTable {
+  /** Which of the chains it is in; 0 is that of SQLite, and of what was taken over from there. */
+  lane: Generated<number>;
   seq: Generated<number>;
   at: Seconds;
   event: string;
@@ -146,6 +148,39 @@ export interface AuditHeadTable {
   seq: number;
   hash: string;
   seal: string;
+}
+
+/** PostgreSQL alone: a chain of the audit log for each connection that writes, each with its newest link, sealed. */
+export interface AuditLaneTable {
+  lane: number;
+  seq: number;
+  hash: string;
+  seal: string;
+  /** The newest instant that was committed at through it. */
+  newest: Seconds;
+}
+
+/** What others than this process must learn of, numbered without a gap in the order of the commits. */
+export interface FeedTable {
+  seq: number;
+  at: Seconds;
+  kind: string;
+  /** JSON. */
+  data: string;
+}
+
+export interface FeedHeadTable {
+  id: 1;
+  seq: number;
+}
+
+/** What one replica does at a time. */
+export interface LeaseTable {
+  name: string;
+  holder: string;
+  /** Rises with each holder. */
+  fence: number;
+  expires_at: Seconds;
 }
 
 /** Failed logins by person, in the window that runs. */
@@ -237,6 +272,10 @@ export interface Schema {
   signing_key: SigningKeyTable;
   audit: AuditTable;
   audit_head: AuditHeadTable;
+  audit_lane: AuditLaneTable;
+  feed: FeedTable;
+  feed_head: FeedHeadTable;
+  lease: LeaseTable;
   failed_login: FailedLoginTable;
   hook_delivery: HookDeliveryTable;
 }

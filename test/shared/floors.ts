@@ -11,6 +11,7 @@ export const FLOORS = {
     'rules',
     'config',
     'store',
+    'postgres',
     'refusals',
     'tokens',
     'upstream',

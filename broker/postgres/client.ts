@@ -1,0 +1,179 @@
+// One connection to the database, checked before it is used: that it takes writes, keeps what it acknowledges, and is one backend's.
+
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import pg from 'pg';
+import { CurfewError } from '../../shared/errors.ts';
+import { type DatabaseAddress, type Host, leavesMachine } from './address.ts';
+
+export interface ConnectOptions {
+  readonly address: DatabaseAddress;
+  /** PEM, beside the roots of the system. */
+  readonly ca?: string | undefined;
+  readonly application: string;
+}
+
+/** Which database it is: of one that was restored, copied or failed over, something is another. */
+export interface DatabaseIdentity {
+  /** Of the cluster, since `initdb`; decimal. */
+  readonly system_id: string;
+  /** Rises with each promotion. */
+  readonly timeline: number;
+}
+
+export interface Connected {
+  readonly client: pg.Client;
+  readonly host: Host;
+  readonly identity: DatabaseIdentity;
+}
+
+const CONNECT_MS = 2_000;
+/** The server gives up first; a connection on which it did not answer by then is cut. */
+const STATEMENT_MS = 5_000;
+const QUERY_MS = STATEMENT_MS + 3_000;
+const SESSION = {
+  statement_timeout: STATEMENT_MS,
+  lock_timeout: 2_000,
+  idle_in_transaction_session_timeout: STATEMENT_MS,
+  synchronous_commit: 'on',
+  timezone: 'UTC',
+  lc_messages: 'C',
+} as const;
+/** Debian 12's. */
+const OLDEST_VERSION = 150_000;
+/** Texts that the server keeps parsed and planned for a connection; bounded, as a text that was built could be new each time. */
+const MOST_NAMED = 256;
+
+/** Texts with values are prepared once on each connection, by a name: half of the server's work for a short one. */
+class NamingClient extends pg.Client {
+  readonly #names = new Map<string, string>();
+
+  // biome-ignore lint/suspicious/noExplicitAny: the driver's own overloads
+  override query(...given: any[]): any {
+    const [text, values] = given;
+    const ask: (...given: unknown[]) => unknown = super.query;
+    if (typeof text !== 'string' || !Array.isArray(values) || values.length === 0) return ask.apply(this, given);
+    const name = this.#nameOf(text);
+    return ask.apply(this, name === undefined ? given : [{ name, text, values }, ...given.slice(2)]);
+  }
+
+  #nameOf(text: string): string | undefined {
+    const known = this.#names.get(text);
+    if (known !== undefined || this.#names.size >= MOST_NAMED) return known;
+    const name = `q${this.#names.size}`;
+    this.#names.set(text, name);
+    return name;
+  }
+}
+
+/** Integers come as numbers, and never as one that was rounded. */
+const TYPES = {
+  getTypeParser(oid: number, format?: 'text' | 'binary') {
+    if (oid === pg.types.builtins.INT8 && format !== 'binary') return wholeNumber;
+    return pg.types.getTypeParser(oid, format as 'text');
+  },
+};
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError('a number of the store is too large');
+  return value;
+}
+
+/** The host that takes writes, of those that are given. @throws what the driver throws, or CurfewError `store`, `configuration` */
+export async function connect({ address, ca, application }: ConnectOptions): Promise<Connected> {
+  let failure: unknown;
+  for (const host of address.hosts) {
+    const client = new NamingClient({
+      host: host.host,
+      port: host.port,
+      user: address.user,
+      database: address.database,
+      password: address.password ?? '',
+      // The only sources are these settings: no PG* variables of the environment, no ~/.pgpass.
+      ssl: leavesMachine(host) || ca !== undefined ? tlsFor(host, ca) : false,
+      types: TYPES,
+      application_name: application,
+      connectionTimeoutMillis: CONNECT_MS,
+      query_timeout: QUERY_MS,
+      keepAlive: true,
+      options: Object.entries(SESSION)
+        .map(([name, value]) => `-c ${name}=${value}`)
+        .join(' '),
+    });
+    // Without a listener the end of an idle connection would end this process. Whoever uses it next finds it dead.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      const identity = await examine(client);
+      if (identity) return { client, host, identity };
+      failure ??= new CurfewError('store', 'the database takes no writes: it is a standby');
+    } catch (error) {
+      failure = error;
+      if (error instanceof CurfewError && error.code === 'configuration') {
+        await cut(client);
+        throw error;
+      }
+    }
+    await cut(client);
+  }
+  throw failure;
+}
+
+function tlsFor({ host }: Host, ca: string | undefined) {
+  return {
+    ...(ca !== undefined && { ca }),
+    rejectUnauthorized: true,
+    ...(host.startsWith('/') ? {} : { servername: host }),
+  };
+}
+
+/** At once, without a word to the server, which may not listen. */
+export async function cut(client: pg.Client): Promise<void> {
+  // biome-ignore lint/suspicious/noExplicitAny: the socket is not part of the driver's types
+  (client as any).connection?.stream?.destroy();
+  await client.end().catch(() => undefined);
+}
+
+interface Examined {
+  readonly standby: boolean;
+  readonly version: number;
+  readonly fsync: string;
+  readonly synchronous_commit: string;
+  readonly encoding: string;
+  readonly backend: number;
+  readonly system_id: string;
+}
+
+/** @returns `undefined` for a standby @throws CurfewError `configuration` for what can keep nothing */
+async function examine(client: pg.Client): Promise<DatabaseIdentity | undefined> {
+  const { rows } = await client.query<Examined>(`select pg_is_in_recovery() as standby,
+    current_setting('server_version_num')::int as version, current_setting('fsync') as fsync,
+    current_setting('synchronous_commit') as synchronous_commit, current_setting('server_encoding') as encoding,
+    pg_backend_pid() as backend, (pg_control_system()).system_identifier::text as system_id`);
+  const [found] = rows;
+  if (!found) throw new CurfewError('store', 'the database does not say what it is');
+  const refuse = (what: string) => new CurfewError('configuration', `store.postgres: ${what}`);
+  if (found.version < OLDEST_VERSION) throw refuse('the server is older than PostgreSQL 15');
+  if (found.encoding !== 'UTF8') throw refuse(`the database's encoding is ${found.encoding}, not UTF8`);
+  if (found.fsync !== 'on') throw refuse('the server runs with fsync = off: it would lose what it has acknowledged');
+  if (!['on', 'remote_apply'].includes(found.synchronous_commit))
+    throw refuse(`synchronous_commit is ${found.synchronous_commit}: it would lose what it has acknowledged`);
+  // biome-ignore lint/suspicious/noExplicitAny: not part of the driver's types
+  if (found.backend !== (client as any).processID)
+    throw refuse('between here and the server is a pooler that shares connections: connect to the server itself');
+  if (found.standby) return undefined;
+  const timeline = await client.query<{ timeline: string }>(
+    'select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline',
+  );
+  return { system_id: found.system_id, timeline: Number.parseInt(timeline.rows[0]?.timeline ?? '', 16) };
+}
+
+export function readCa(file: string): string {
+  return readFileSync(file, 'utf8');
+}
+
+/** Who writes, as rows of the audit log name it. */
+export function writerName(): string {
+  return `${userInfo().username}@${process.pid}`;
+}

@@ -1,0 +1,109 @@
+// The connections of a replica: taken for one transaction or one read, and given back. Who waits longer than a second for one is sent
+// away: a queue without an end helps nobody.
+
+import { CurfewError } from '../../shared/errors.ts';
+import type { Lane } from './lane.ts';
+
+const MOST_WAITING = 2_000;
+const LONGEST_WAIT_MS = 1_000;
+/** While the database cannot be reached it is not asked more often than this. */
+const PAUSE_MS = 200;
+
+interface Waiter {
+  readonly take: (lane: Lane) => void;
+  readonly fail: (error: unknown) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export class Lanes {
+  readonly #open: () => Promise<Lane>;
+  readonly #most: number;
+  readonly #idle: Lane[] = [];
+  readonly #all = new Set<Lane>();
+  readonly #waiting = new Set<Waiter>();
+  #opening = 0;
+  #failed: { readonly error: unknown; readonly at: number } | undefined;
+  #closed = false;
+
+  constructor(open: () => Promise<Lane>, most: number) {
+    this.#open = open;
+    this.#most = most;
+  }
+
+  /** @throws CurfewError `store` with `retry_after` where none becomes free in time; what opening one throws */
+  async take(): Promise<Lane> {
+    if (this.#closed) throw new CurfewError('store', 'the store is closed');
+    for (let lane = this.#idle.pop(); lane; lane = this.#idle.pop()) {
+      if (!lane.dead) return lane;
+      await this.#drop(lane);
+    }
+    if (this.#all.size + this.#opening < this.#most) return this.#another();
+    if (this.#waiting.size >= MOST_WAITING) throw busy();
+    return new Promise<Lane>((resolve, reject) => {
+      const waiter: Waiter = {
+        take: resolve,
+        fail: reject,
+        timer: setTimeout(() => {
+          this.#waiting.delete(waiter);
+          reject(busy());
+        }, LONGEST_WAIT_MS),
+      };
+      this.#waiting.add(waiter);
+    });
+  }
+
+  give(lane: Lane): void {
+    if (lane.dead || this.#closed) {
+      void this.#drop(lane);
+      return;
+    }
+    const waiter = this.#next();
+    if (waiter) waiter.take(lane);
+    else this.#idle.push(lane);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#idle].map((lane) => this.#drop(lane)));
+    while (this.#all.size > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  async #another(): Promise<Lane> {
+    const { error, at } = this.#failed ?? { error: undefined, at: Number.NEGATIVE_INFINITY };
+    if (performance.now() - at < PAUSE_MS) throw error;
+    this.#opening += 1;
+    try {
+      const lane = await this.#open();
+      this.#all.add(lane);
+      this.#failed = undefined;
+      return lane;
+    } catch (failure) {
+      this.#failed = { error: failure, at: performance.now() };
+      // They would wait for nothing.
+      if (this.#all.size === 0) for (let waiter = this.#next(); waiter; waiter = this.#next()) waiter.fail(failure);
+      throw failure;
+    } finally {
+      this.#opening -= 1;
+    }
+  }
+
+  #next(): Waiter | undefined {
+    const [waiter] = this.#waiting;
+    if (!waiter) return undefined;
+    this.#waiting.delete(waiter);
+    clearTimeout(waiter.timer);
+    return waiter;
+  }
+
+  async #drop(lane: Lane): Promise<void> {
+    await lane.close();
+    this.#all.delete(lane);
+    // Whoever waits may open another in its place.
+    const waiter = this.#closed ? undefined : this.#next();
+    if (waiter) this.take().then(waiter.take, waiter.fail);
+  }
+}
+
+function busy(): CurfewError {
+  return new CurfewError('store', 'the store has more to do than it can', { retry_after: 1 });
+}

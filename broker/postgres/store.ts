@@ -1,0 +1,305 @@
+// The store of any number of replicas, in PostgreSQL: READ COMMITTED, rows held from when they are read, names held where there is no
+// row yet. A transaction is one connection's, with its own chain of the audit log.
+
+import { createHash } from 'node:crypto';
+import type { Kysely, Selectable } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import { CurfewError } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
+import { type Link, linkOf } from '../audit_log/chain.ts';
+import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit_log/events.ts';
+import type { Standing } from '../store/audit_head.ts';
+import { StoreHealth } from '../store/health.ts';
+import type { Serving, StoreOptions } from '../store/options.ts';
+import type { Store, Work } from '../store/store.ts';
+import type { Schema, StoreStateTable } from '../store/tables.ts';
+import { sayStoreFault } from '../store/words.ts';
+import { visibleJson } from '../text/names.ts';
+import type { ConnectOptions } from './client.ts';
+import { Lane, LOCK, type NewRow } from './lane.ts';
+import { Lanes } from './lanes.ts';
+import { POSTGRES_MIGRATIONS } from './schema.ts';
+
+/** Shared by all transactions but the one that declares everything over: that waits for those that run, and those after it see it. */
+const BEGIN = `begin; select pg_advisory_xact_lock_shared(${LOCK.store}, 0);
+  select epoch, over_before, greatest(newest, (select max(newest) from audit_lane)) as newest from store_state where id = 1`;
+const HOLD = `select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as key`;
+const HOLD_STORE = `select pg_advisory_xact_lock(${LOCK.store}, 0)`;
+/** A deadlock, a serialization failure, a key that another made in between. */
+const REPEATABLE: ReadonlySet<string> = new Set(['40P01', '40001', '23505']);
+const MOST_TRIES = 4;
+
+export interface PostgresOptions extends ConnectOptions {
+  /** How many connections at once. */
+  readonly connections: number;
+}
+
+export class PostgresStore implements Store {
+  readonly health = new StoreHealth();
+  readonly #lanes: Lanes;
+  readonly #options: StoreOptions;
+  #serving: (Serving & { readonly epoch: number }) | undefined;
+  #following: Promise<void> | undefined;
+
+  private constructor(lanes: Lanes, options: StoreOptions) {
+    this.#lanes = lanes;
+    this.#options = options;
+  }
+
+  /** @throws CurfewError `store` when the database cannot be reached or brought to this version, `configuration` for what cannot be used */
+  static async open(database: PostgresOptions, options: StoreOptions): Promise<PostgresStore> {
+    const lanes = new Lanes(() => Lane.open(database, options.sealer), database.connections);
+    try {
+      await migrate(database);
+      lanes.give(await lanes.take());
+    } catch (error) {
+      await lanes.close();
+      throw asFailure(error);
+    }
+    return new PostgresStore(lanes, options);
+  }
+
+  get fault(): string | undefined {
+    return this.#serving?.guard.fault ?? this.health.fault;
+  }
+
+  standing(): Promise<Selectable<StoreStateTable>> {
+    return this.read(async (db) => {
+      const state = await db.selectFrom('store_state').selectAll().where('id', '=', 1).executeTakeFirstOrThrow();
+      const { newest } = await db
+        .selectFrom('audit_lane')
+        .select(({ fn }) => fn.max('newest').as('newest'))
+        .executeTakeFirstOrThrow();
+      return { ...state, newest: Math.max(state.newest, newest ?? 0) as Seconds };
+    });
+  }
+
+  serve(serving: Serving, { epoch }: Pick<Standing, 'epoch'>): void {
+    this.#serving = { ...serving, epoch };
+  }
+
+  async read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    try {
+      const fault = this.#serving?.guard.fault;
+      if (fault !== undefined) throw new CurfewError('store', 'the store is not the one that was opened');
+      const lane = await this.#lanes.take();
+      try {
+        return await work(lane.reading);
+      } catch (error) {
+        if (isLost(error)) lane.dead = true;
+        throw error;
+      } finally {
+        this.#lanes.give(lane);
+      }
+    } catch (error) {
+      throw asFailure(error);
+    }
+  }
+
+  async transaction<T>(work: Work<T>): Promise<T> {
+    const settled = this.#options.observer?.asked();
+    const { stopwatch = () => 0 } = this.#options;
+    const begin = stopwatch();
+    const damp = onceEach(this.#options.damp);
+    for (let tries = 1; ; tries++) {
+      try {
+        const { result, entries } = await this.#attempt(work, damp);
+        settled?.('committed');
+        this.#options.observer?.grouped(1);
+        this.health.committed((stopwatch() - begin) * 1_000);
+        for (const entry of entries) this.#options.onAudit(entry);
+        return result;
+      } catch (error) {
+        if (tries < MOST_TRIES && REPEATABLE.has(codeOf(error))) continue;
+        if (error instanceof NewEpoch) await this.#follow(error.standing);
+        const failure = asFailure(error);
+        const isFault = failure instanceof CurfewError && failure.code === 'store';
+        settled?.(isFault ? 'failed' : 'undone');
+        if (isFault && failure !== error && this.#serving?.guard.fault === undefined)
+          this.health.failed(sayStoreFault(error) ?? 'the store failed');
+        throw failure;
+      }
+    }
+  }
+
+  async probe(): Promise<void> {
+    await this.transaction(({ db }) => db.updateTable('feed_head').set({ id: 1 }).execute()).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    await this.#lanes.close();
+  }
+
+  async #attempt<T>(
+    work: Work<T>,
+    damp: Damp,
+  ): Promise<{ readonly result: T; readonly entries: readonly AuditEntry[] }> {
+    this.#serving?.guard.check();
+    const lane = await this.#lanes.take();
+    try {
+      return await this.#on(lane, work, damp);
+    } catch (error) {
+      if (isLost(error)) lane.dead = true;
+      if (!lane.dead) await undo(lane);
+      throw error;
+    } finally {
+      this.#lanes.give(lane);
+    }
+  }
+
+  async #on<T>(
+    lane: Lane,
+    work: Work<T>,
+    damp: Damp,
+  ): Promise<{ readonly result: T; readonly entries: readonly AuditEntry[] }> {
+    const { client } = lane;
+    const serving = this.#serving;
+    const standing = standingOf(await client.query(BEGIN));
+    if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
+    serving?.clock.observe(standing.newest);
+    const rows: NewRow[] = [];
+    const entries: AuditEntry[] = [];
+    // Where the chain was changed from outside the next row follows none that is there, so that it shows.
+    let head: Link = lane.sound ? lane.head : { ...lane.head, hash: 'f'.repeat(64) };
+    const audit = async (given: AuditEvent) => {
+      const event = damp(given);
+      if (!event) return;
+      const data = visibleJson(JSON.stringify(event));
+      head = linkOf(head, data);
+      rows.push({ link: head, at: event.at, event: event.event, sid: event.sid ?? null, data });
+      entries.push({ ...head, event });
+    };
+    const hold = async (names: readonly string[]) => {
+      if (names.length > 0)
+        await client.query(HOLD, [[...new Set(names.map(keyOf))].sort((a, b) => Number(a - b)).map(String)]);
+    };
+    const holdAll = async () => void (await client.query(HOLD_STORE));
+    const result = await work({ db: lane.writing, audit, hold, holdAll, over_before: standing.over_before });
+    const newest = serving?.clock.newest() ?? (0 as Seconds);
+    const link = rows.length > 0 || newest > lane.newest ? await lane.write(rows, newest) : lane.head;
+    await commit(lane);
+    const wasSound = lane.sound;
+    lane.head = link;
+    lane.sound = true;
+    if (newest > lane.newest) lane.newest = newest;
+    serving?.guard.committed(link);
+    if (!wasSound) this.#options.onBroken();
+    return { result, entries };
+  }
+
+  /** Once for all transactions that find it so. */
+  async #follow(standing: Standing): Promise<void> {
+    const serving = this.#serving;
+    if (!serving || serving.epoch === standing.epoch) return;
+    this.#following ??= serving.onEpoch(standing).then(
+      () => this.serve(serving, standing),
+      () => undefined,
+    );
+    await this.#following;
+    this.#following = undefined;
+  }
+}
+
+/** Not an end of the world: the caller's next try finds the store as it is now. */
+class NewEpoch extends CurfewError {
+  readonly standing: Standing;
+  constructor(standing: Standing) {
+    super('busy', 'all that there was has just been declared over', { retry_after: 1 });
+    this.standing = standing;
+  }
+}
+
+type Damp = (event: AuditEvent) => AuditEvent | undefined;
+
+/** What of a refusal is written is asked once, however often the transaction is repeated: it counts. */
+function onceEach(damp: StoreOptions['damp']): Damp {
+  const answers = new Map<string, RefusalEvent | undefined>();
+  return (event) => {
+    if (event.event !== 'refusal' || !damp) return event;
+    const key = JSON.stringify(event);
+    if (!answers.has(key)) answers.set(key, damp(event));
+    return answers.get(key);
+  };
+}
+
+function standingOf(results: unknown): Standing {
+  const last = Array.isArray(results) ? results.at(-1) : undefined;
+  const row: Standing | undefined = last?.rows?.[0];
+  if (!row) throw new CurfewError('store', 'the store does not say which it is');
+  return row;
+}
+
+/**
+ * A commit that was not one says so in its tag alone. One whose wait for the standby was cancelled says so in a notice alone: it is here,
+ * and may be nowhere else.
+ */
+async function commit(lane: Lane): Promise<void> {
+  let alone = false;
+  const notice = ({ code }: { readonly code?: string | undefined }) => {
+    alone ||= code === '01000';
+  };
+  lane.client.on('notice', notice);
+  try {
+    const { command } = await lane.client.query('commit');
+    if (command !== 'COMMIT') throw new CurfewError('store', 'a transaction was undone by the database');
+    if (alone) throw new Unacknowledged();
+  } catch (error) {
+    // What became of it is not known.
+    lane.dead = true;
+    throw error;
+  } finally {
+    lane.client.off('notice', notice);
+  }
+}
+
+async function undo(lane: Lane): Promise<void> {
+  try {
+    await lane.client.query('rollback');
+  } catch {
+    lane.dead = true;
+  }
+}
+
+class Unacknowledged extends Error {
+  override name = 'Unacknowledged';
+  readonly code = '01000';
+}
+
+/** 63 bits of a name. */
+function keyOf(name: string): bigint {
+  return BigInt.asIntN(64, createHash('sha256').update(name).digest().readBigInt64BE(0));
+}
+
+async function migrate(database: ConnectOptions): Promise<void> {
+  const { openPlain } = await import('./plain.ts');
+  const { db, close } = await openPlain(database);
+  try {
+    const { error } = await new Migrator({
+      db,
+      provider: { getMigrations: async () => ({ ...POSTGRES_MIGRATIONS }) },
+    }).migrateToLatest();
+    if (error) throw error;
+  } finally {
+    await close();
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
+
+/** After these a connection is of no more use, or it is not known what became of what was sent on it. */
+function isLost(error: unknown): boolean {
+  if (!(error instanceof Error) || error instanceof CurfewError || error instanceof TypeError) return false;
+  const code = codeOf(error);
+  return code === '' || !/^[0-9A-Z]{5}$/.test(code) || /^(08|57P|58|25006|25P03|53|XX|01000)/.test(code);
+}
+
+function asFailure(error: unknown): unknown {
+  if (error instanceof CurfewError || error instanceof TypeError) return error;
+  const why = sayStoreFault(error);
+  return new CurfewError('store', why === undefined ? 'the store failed' : `the store failed: ${why}`, {
+    cause: error,
+    retry_after: 1,
+  });
+}
