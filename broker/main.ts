@@ -7,7 +7,7 @@ import { fromMilliseconds } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
 import type { AuditEntry } from './audit_log/events.ts';
 import { type AcceptCommand, accept } from './commands/administration_commands.ts';
-import { exportRecord, tailRecord, verifyRecord } from './commands/audit_commands.ts';
+import { exportAuditLog, tailAuditLog, verifyAuditLog } from './commands/audit_commands.ts';
 import { check } from './commands/check.ts';
 import { asFailure } from './commands/failure.ts';
 import { freeNames } from './commands/name_commands.ts';
@@ -195,7 +195,7 @@ function program(): Command {
     .requiredOption('--config <file>', 'the configuration')
     .option('--anchor <seq:hash>', 'a row noted earlier, which must still be there')
     .action(async ({ config, anchor }: { config: string; anchor?: string }) => {
-      const { lines, exit } = await verifyRecord(await loadConfig(config, { env }), anchor);
+      const { lines, exit } = await verifyAuditLog(await loadConfig(config, { env }), anchor);
       printLines(lines);
       process.exitCode = exit;
     });
@@ -205,7 +205,7 @@ function program(): Command {
     .requiredOption('--config <file>', 'the configuration')
     .option('--follow', 'continue with those that come')
     .action(async ({ config, follow = false }: { config: string; follow?: boolean }) => {
-      await tailRecord(await loadConfig(config, { env }), { follow }, printLine);
+      await tailAuditLog(await loadConfig(config, { env }), { follow }, printLine);
     });
   audit
     .command('export')
@@ -213,7 +213,7 @@ function program(): Command {
     .requiredOption('--config <file>', 'the configuration')
     .option('--since <time>', 'only from this instant on (RFC 3339), or for the last 24h')
     .action(async ({ config, since }: { config: string; since?: string }) => {
-      await exportRecord(await loadConfig(config, { env }), { since, now: now() }, printLine);
+      await exportAuditLog(await loadConfig(config, { env }), { since, now: now() }, printLine);
     });
   for (const [name, what] of [
     ['store', 'say that the store may be used as it is, after it was put back, moved or lost'],

@@ -13,7 +13,7 @@ import type { Broker } from './broker.ts';
 import { watchedClock } from './clock/watch.ts';
 import { exceeding } from './commands/check.ts';
 import { longestTaken } from './config/clusters.ts';
-import { createLiveConfig, type Outcome } from './config/live.ts';
+import { createLiveConfig, type ReloadOutcome } from './config/live.ts';
 import type { Config } from './config/settings.ts';
 import { readTlsPair, watchTls } from './config/tls.ts';
 import { FailingAddresses } from './failed_logins/failed_logins.ts';
@@ -61,7 +61,7 @@ export interface Service {
    *
    * @throws CurfewError `store` when it could not be recorded: then the old one stays
    */
-  reload(load: () => Promise<Config>): Promise<Outcome>;
+  reload(load: () => Promise<Config>): Promise<ReloadOutcome>;
   /** Not ready at once, then no new connections, then what is in flight ends, then the store is closed. */
   stop(): Promise<void>;
 }
@@ -222,7 +222,7 @@ async function recordPolicy({ store, now }: RecordParts, policy: Omit<PolicyEven
   await store.transaction((transaction) => transaction.audit({ event: 'policy', at: now(), ...policy }));
 }
 
-async function recordOutcome(broker: RecordParts, outcome: Outcome): Promise<void> {
+async function recordOutcome(broker: RecordParts, outcome: ReloadOutcome): Promise<void> {
   switch (outcome.outcome) {
     case 'same':
       return;
@@ -233,7 +233,7 @@ async function recordOutcome(broker: RecordParts, outcome: Outcome): Promise<voi
   }
 }
 
-function sayOutcome(outcome: Outcome, log: Logger): void {
+function sayOutcome(outcome: ReloadOutcome, log: Logger): void {
   switch (outcome.outcome) {
     case 'same':
       return;

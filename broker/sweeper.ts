@@ -18,7 +18,7 @@ const EVERY_MS = 10_000;
 /** How many sessions one transaction ends at most: requests wait no longer than that. */
 const AT_ONCE = 200;
 /** How long an ended session can still be told from one that never was: 30 days. */
-const KEEP_ENDED = 30 * 86_400;
+const KEEP_ENDED_SECONDS = 30 * 86_400;
 
 /** What a round works with. */
 export type SweepParts = Pick<
@@ -48,7 +48,7 @@ export async function sweep(broker: SweepParts): Promise<number> {
     await forgetRestingNames(transaction, now());
     await forgetCounted(transaction, config.policy.limits.max_age, now());
     await db.deleteFrom('signal_received').where('expires_at', '<=', now()).execute();
-    await forgetEnded(transaction, (now() - KEEP_ENDED) as Seconds, now());
+    await forgetEnded(transaction, (now() - KEEP_ENDED_SECONDS) as Seconds, now());
   });
   for (const counted of [denials, unproven, refusals, known_refusals]) await counted.flush(store, now());
   return count;

@@ -3,6 +3,7 @@
 
 import { type Glob, globMatches } from './globs.ts';
 import { combine, type Limits, type WholeLimits } from './limits.ts';
+import { memo, memoOf } from './memo.ts';
 
 /** Stands for every namespace, or every resource: what covers all is judged by the limits of each. No real name has it. */
 export const EVERY = '*';
@@ -131,58 +132,46 @@ interface Found {
   readonly name?: string | undefined;
 }
 
-interface ClusterIndex {
+interface Candidates {
   /** By namespace where a part names namespaces without wildcards. */
   readonly by_namespace: ReadonlyMap<string, readonly Part[]>;
   readonly others: readonly Part[];
   readonly all: readonly Part[];
-  readonly answers: Map<string, Found>;
 }
 
-const known = new WeakMap<Policy | readonly Yield[], Parts>();
-
-function partsOf(policy: Policy): Parts {
-  const parts = known.get(policy) ?? { limits: policy.limits, parts: policy.segments };
-  known.set(policy, parts);
-  return parts;
+interface ClusterIndex extends Candidates {
+  /** As it was found before, where it was. */
+  answer(target: Target): Found;
 }
 
-function partsOfYields(yields: readonly Yield[]): Parts {
-  const before = known.get(yields);
-  if (before) return before;
+const partsOf = memoOf(({ limits, segments }: Policy): Parts => ({ limits, parts: segments }));
+
+const partsOfYields = memoOf((yields: readonly Yield[]): Parts => {
   const wide = yields.filter(({ match }) => match === undefined);
-  const parts = {
+  return {
     limits: wide.reduce<Limits>((sum, { limits }) => combine(sum, limits), {}),
     parts: yields.flatMap(({ rule: name, match, limits }) => (match ? [{ name, match, limits }] : [])),
   };
-  known.set(yields, parts);
-  return parts;
-}
+});
 
 const MOST_CLUSTERS = 1_000;
 const MOST_ANSWERS = 5_000;
-/** So few are looked through as quickly as an answer is found. */
 const FEW = 8;
 /** No namespace and resource of Kubernetes are longer: what is, somebody made up, and it is not remembered. */
 const LONGEST_KEY = 400;
-const indexes = new WeakMap<Parts, Map<string, ClusterIndex>>();
 
 function lookUp(parts: Parts, target: Target): Found {
-  const { cluster, namespace, resource } = target;
+  const { cluster } = target;
   if (cluster === undefined || parts.parts.length === 0) return { limits: parts.limits };
-  const index = indexOf(parts, cluster);
-  const { all, others } = index;
-  const there = index.by_namespace.get(namespace ?? '') ?? [];
-  const look = () => combineMatching(parts, target, namespace === EVERY ? [all] : [there, others]);
-  if ((namespace === EVERY ? all.length : there.length + others.length) <= FEW) return look();
-  const key = JSON.stringify([namespace, resource]);
-  const answer = index.answers.get(key);
-  if (answer) return answer;
-  const found = look();
-  if (key.length > LONGEST_KEY) return found;
-  if (index.answers.size >= MOST_ANSWERS) index.answers.clear();
-  index.answers.set(key, found);
-  return found;
+  const index = indexOf(parts)(cluster);
+  const candidates = candidatesOf(index, target);
+  const count = candidates.reduce((sum, { length }) => sum + length, 0);
+  // So few are looked through as quickly as an answer is found.
+  return count <= FEW ? combineMatching(parts, target, candidates) : index.answer(target);
+}
+
+function candidatesOf({ all, by_namespace, others }: Candidates, { namespace }: Target): readonly (readonly Part[])[] {
+  return namespace === EVERY ? [all] : [by_namespace.get(namespace ?? '') ?? [], others];
 }
 
 function combineMatching(parts: Parts, target: Target, candidates: readonly (readonly Part[])[]): Found {
@@ -200,11 +189,9 @@ function combineMatching(parts: Parts, target: Target, candidates: readonly (rea
   return { limits, name: best?.name };
 }
 
-function indexOf(parts: Parts, cluster: string): ClusterIndex {
-  const clusters = indexes.get(parts) ?? new Map<string, ClusterIndex>();
-  indexes.set(parts, clusters);
-  const before = clusters.get(cluster);
-  if (before) return before;
+const indexOf = memoOf((parts: Parts) => memo(MOST_CLUSTERS, (cluster: string) => makeIndex(parts, cluster)));
+
+function makeIndex(parts: Parts, cluster: string): ClusterIndex {
   const all = parts.parts.filter(({ match }) => fits(match.clusters, cluster));
   const by_namespace = new Map<string, Part[]>();
   const others: Part[] = [];
@@ -219,8 +206,15 @@ function indexOf(parts: Parts, cluster: string): ClusterIndex {
       }
     }
   }
-  if (clusters.size >= MOST_CLUSTERS) clusters.clear();
-  const index = { by_namespace, others, all, answers: new Map<string, Found>() };
-  clusters.set(cluster, index);
-  return index;
+  const candidates = { by_namespace, others, all };
+  const answer = memo(
+    MOST_ANSWERS,
+    (target: Target) => combineMatching(parts, target, candidatesOf(candidates, target)),
+    { keyOf: ({ namespace, resource }) => JSON.stringify([namespace, resource]), weigh: weightOf },
+  );
+  return { ...candidates, answer };
+}
+
+function weightOf({ namespace = '', resource = '' }: Target): number {
+  return namespace.length + resource.length > LONGEST_KEY ? Number.POSITIVE_INFINITY : 1;
 }

@@ -47,12 +47,12 @@ export async function asking<T>(
   if (stranger) return stranger;
   return broker.store.transaction(async (transaction) => {
     const now = broker.now();
-    const own = await identify(transaction, broker, asker, now);
+    const own = await sessionOfAsker(transaction, broker, asker, now);
     return 'refused' in own ? own : work(transaction, own, now);
   });
 }
 
-async function identify(
+async function sessionOfAsker(
   transaction: Transaction,
   { config, touches, holders }: Pick<Broker, 'config' | 'touches' | 'holders'>,
   asker: Asker,

@@ -54,11 +54,11 @@ export interface ClusterApi {
 }
 
 /** Seconds; kube-apiserver gives none that lives shorter. */
-export const TOKEN_LIFE = 600;
+export const TOKEN_LIFE_SECONDS = 600;
 /** Milliseconds. */
-const TOTAL = 4_000;
-const LARGEST = 4 * 1024 * 1024;
-const PAGE = 500;
+const TOTAL_MS = 4_000;
+const LARGEST_BYTES = 4 * 1024 * 1024;
+const ITEMS_AT_ONCE = 500;
 
 interface Answer {
   readonly status: number;
@@ -93,7 +93,7 @@ export function createClusterApi(
 
   const ask = async ({ method, path, body, accept = 'application/json' }: Question): Promise<Answer> => {
     const headers = { authorization: await authorization(), accept, 'content-type': 'application/json' };
-    const signal = AbortSignal.any([stopped, AbortSignal.timeout(TOTAL)]);
+    const signal = AbortSignal.any([stopped, AbortSignal.timeout(TOTAL_MS)]);
     const url = `${server.replace(/\/$/, '')}${path}`;
     let answer: Answer;
     let text: string | undefined;
@@ -101,7 +101,7 @@ export function createClusterApi(
       const sent = body === undefined ? { headers } : { headers, body: JSON.stringify(body) };
       const dispatcher = method === 'DELETE' ? agents.deletions : agents.mints;
       const response = await request(url, { method, ...sent, dispatcher, signal });
-      text = await readBounded(response.body, LARGEST);
+      text = await readBounded(response.body, LARGEST_BYTES);
       answer = { status: response.statusCode, body: parse(text ?? '') };
     } catch (error) {
       throw away(sayFailure(error));
@@ -152,7 +152,7 @@ export function createClusterApi(
       );
       const found: SecretRef[] = [];
       for (let token = ''; ; ) {
-        const path = `${NAMESPACES}/${namespace}/secrets?labelSelector=${selector}&limit=${PAGE}${token && `&continue=${encodeURIComponent(token)}`}`;
+        const path = `${NAMESPACES}/${namespace}/secrets?labelSelector=${selector}&limit=${ITEMS_AT_ONCE}${token && `&continue=${encodeURIComponent(token)}`}`;
         const answer = await ask({ method: 'GET', path, accept: METADATA });
         const { metadata } = answer.body;
         const items = itemsOf(answer);
@@ -174,7 +174,7 @@ export function createClusterApi(
       const all = async (resource: string) => {
         const found: unknown[] = [];
         for (let token = ''; ; ) {
-          const path = `${RBAC}/${resource}?limit=${PAGE}${token && `&continue=${encodeURIComponent(token)}`}`;
+          const path = `${RBAC}/${resource}?limit=${ITEMS_AT_ONCE}${token && `&continue=${encodeURIComponent(token)}`}`;
           const answer = await ask({ method: 'GET', path });
           const { metadata, items } = answer.body;
           if (answer.status !== 200 || !(Array.isArray(items) || items === null)) throw unexpected('GET', path, answer);
@@ -200,7 +200,7 @@ export function createClusterApi(
     async requestToken(account, secret) {
       const path = `${NAMESPACES}/${secret.namespace}/serviceaccounts/${account}/token`;
       const boundObjectRef = { apiVersion: 'v1', kind: 'Secret', name: secret.name, uid: secret.uid };
-      const spec = { expirationSeconds: TOKEN_LIFE, boundObjectRef };
+      const spec = { expirationSeconds: TOKEN_LIFE_SECONDS, boundObjectRef };
       const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec };
       const answer = await ask({ method: 'POST', path, body });
       if (answer.status === 409 || (answer.status === 404 && isAbout(answer.body, secret.name))) return undefined;

@@ -19,7 +19,7 @@ export interface SealedHead extends Link {
   readonly seal: string;
 }
 
-export interface Verdict {
+export interface Findings {
   readonly rows: number;
   readonly newest: Link;
   /** One a line, in the order of the rows. */
@@ -30,7 +30,7 @@ export interface Verification {
   /** The next row, in the order of `seq`. */
   take(row: AuditRow): void;
   /** After the last row. */
-  finish(): Verdict;
+  finish(): Findings;
 }
 
 /** What is told in full; further faults are counted. */

@@ -3,7 +3,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { plus, seconds } from '../../shared/time.ts';
-import { TOKEN_LIFE } from '../api_servers/api.ts';
+import { TOKEN_LIFE_SECONDS } from '../api_servers/api.ts';
 import { every, pauseAfter } from '../background.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
@@ -167,7 +167,7 @@ async function postpone(broker: Looking, cluster: string, secrets: readonly Boun
 /** Of a cluster that is no longer in the configuration: nobody can ask it. Its tokens die by themselves. */
 async function dropOutlived(broker: Looking, cluster: string, secrets: readonly BoundSecret[]): Promise<boolean> {
   const { store, log, now } = broker;
-  const outlived = secrets.filter(({ over_at }) => now() >= plus(over_at, seconds(TOKEN_LIFE)));
+  const outlived = secrets.filter(({ over_at }) => now() >= plus(over_at, seconds(TOKEN_LIFE_SECONDS)));
   if (outlived.length > 0) {
     log.error(
       { cluster, secrets: outlived.length },

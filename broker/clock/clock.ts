@@ -8,7 +8,7 @@ import { between, type Clock, latest, plus, type Seconds, type Stopwatch, second
 /** So far behind the newest instant time stands still there: clocks are corrected by as much all the time. */
 const STANDS_STILL = seconds(5);
 /** How far the clock may move against the one that is never set. */
-const JUMP = 60;
+const JUMP_SECONDS = 60;
 /** How far the identity provider's clock may be away for it to agree. */
 const AGREES = seconds(300);
 /**
@@ -71,7 +71,7 @@ export function createBrokerClock({ wall, monotonic, newest: known, onChange }: 
     if (!anchor && newest !== 0 && own <= plus(newest, PLAUSIBLE)) believe(own);
     if (!anchor) return 'unconfirmed';
     const drift = own - anchor.at - (monotonic() - anchor.elapsed);
-    if (Math.abs(drift) <= JUMP) return undefined;
+    if (Math.abs(drift) <= JUMP_SECONDS) return undefined;
     return drift > 0 ? 'ahead' : 'behind';
   };
   let said: ClockFault | undefined;

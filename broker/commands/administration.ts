@@ -4,7 +4,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { createSealer } from '../audit_log/chain.ts';
 import type { Config } from '../config/settings.ts';
-import { openRecord } from '../store/audit_log.ts';
+import { openAuditLog } from '../store/audit_log.ts';
 import { openSqlite } from '../store/sqlite.ts';
 import { SqliteStore } from '../store/sqlite_store.ts';
 import type { Store } from '../store/store.ts';
@@ -24,7 +24,7 @@ export async function administer<T>(
   story: (store: Store) => Promise<T>,
   { make = false }: { readonly make?: boolean } = {},
 ): Promise<T> {
-  if (!make) await (await openRecord(sqlite.file)).destroy();
+  if (!make) await (await openAuditLog(sqlite.file)).destroy();
   let sound = true;
   const store = await SqliteStore.open(openSqlite(sqlite.file, { checkpoints: false }), {
     sealer: createSealer(encryption_key),

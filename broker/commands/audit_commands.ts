@@ -6,9 +6,9 @@ import { parseDuration } from '../../shared/duration.ts';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
 import { between, type Seconds } from '../../shared/time.ts';
 import { createSealer, type Link } from '../audit_log/chain.ts';
-import { type AuditRow, parseEvent, type Verdict, verification } from '../audit_log/verify.ts';
+import { type AuditRow, type Findings, parseEvent, verification } from '../audit_log/verify.ts';
 import type { Config } from '../config/settings.ts';
-import { newestRows, openRecord, placeOf, rowsAfter, sealedHead } from '../store/audit_log.ts';
+import { newestRows, openAuditLog, placeOf, rowsAfter, sealedHead } from '../store/audit_log.ts';
 import type { Schema } from '../store/tables.ts';
 import { visibleJson } from '../text/names.ts';
 import { parseTime } from '../text/rfc3339.ts';
@@ -26,7 +26,7 @@ const POLL_MS = 1_000;
  * @param anchor `SEQ:HASH` as a line of the audit log has them
  * @throws CurfewError `usage` for what is no anchor, `configuration` when there is no store to read
  */
-export async function verifyRecord(
+export async function verifyAuditLog(
   { store, encryption_key }: Settings,
   anchorText?: string,
 ): Promise<{ readonly lines: readonly string[]; readonly exit: number }> {
@@ -52,13 +52,13 @@ export async function verifyRecord(
 }
 
 /** A file that is damaged is a fault of the audit log like others. What comes after the place cannot be judged, nor the end. */
-function unreadable(verdict: Verdict, error: unknown): Verdict {
+function unreadable(verdict: Findings, error: unknown): Findings {
   const what = error instanceof Error ? error.message : 'unknown';
   return { ...verdict, faults: [`the store cannot be read after row ${verdict.newest.seq} (${what})`] };
 }
 
 /** @throws CurfewError `configuration` when there is no store to read, `store` when it cannot be read on */
-export async function tailRecord({ store }: Settings, { follow }: { follow: boolean }, print: Print): Promise<void> {
+export async function tailAuditLog({ store }: Settings, { follow }: { follow: boolean }, print: Print): Promise<void> {
   await reading(store, async (record) => {
     let last = 0;
     for (const row of await newestRows(record, LAST)) {
@@ -81,7 +81,7 @@ export async function tailRecord({ store }: Settings, { follow }: { follow: bool
  * @param since an RFC 3339 time, or how far back, such as `24h`
  * @throws CurfewError `usage`; `configuration` when there is no store to read, `store` when it cannot be read on
  */
-export async function exportRecord(
+export async function exportAuditLog(
   { store }: Settings,
   { since: text, now }: { readonly since?: string | undefined; readonly now: Seconds },
   print: Print,
@@ -94,7 +94,7 @@ export async function exportRecord(
 }
 
 async function reading<T>({ sqlite }: Config['store'], story: (record: Kysely<Schema>) => Promise<T>): Promise<T> {
-  const record = await openRecord(sqlite.file);
+  const record = await openAuditLog(sqlite.file);
   try {
     return await story(record);
   } catch (cause) {

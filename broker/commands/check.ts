@@ -9,7 +9,7 @@ import { CurfewError, EXIT, meaning } from '../../shared/errors.ts';
 import { combine } from '../../shared/limits.ts';
 import { matches, resolveLimits } from '../../shared/policy.ts';
 import { between, fromMilliseconds, over, type Seconds } from '../../shared/time.ts';
-import { TOKEN_LIFE } from '../api_servers/api.ts';
+import { TOKEN_LIFE_SECONDS } from '../api_servers/api.ts';
 import type { ClusterApis } from '../api_servers/apis.ts';
 import { clusterLimits, strictestLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
@@ -68,10 +68,10 @@ function checkCluster(config: Config, cluster: Cluster): Finding[] {
     ...(strictestLimits(config, cluster).target.acr?.length === 0
       ? [warning(`cluster ${cluster.name}: no acr satisfies all its namespaces: requests over all of them are denied`)]
       : []),
-    ...(cluster.credential === 'service-account' && target.token_ttl > TOKEN_LIFE
+    ...(cluster.credential === 'service-account' && target.token_ttl > TOKEN_LIFE_SECONDS
       ? [
           warning(
-            `cluster ${cluster.name}: token_ttl is ${TOKEN_LIFE}s there at most, as tokens of the cluster live no longer`,
+            `cluster ${cluster.name}: token_ttl is ${TOKEN_LIFE_SECONDS}s there at most, as tokens of the cluster live no longer`,
           ),
         ]
       : []),

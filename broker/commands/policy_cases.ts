@@ -119,7 +119,7 @@ export function testCases(config: Config, cases: readonly Case[]): Tested {
 }
 
 /** What came of a case, with what is known beside the verdict. */
-interface Outcome {
+interface CaseResult {
   readonly deny?: string | undefined;
   readonly ends_session?: boolean | undefined;
   readonly segment?: string | undefined;
@@ -128,7 +128,7 @@ interface Outcome {
   readonly rule?: string | undefined;
 }
 
-function outcomeOf(config: Config, given: Case): Outcome {
+function outcomeOf(config: Config, given: Case): CaseResult {
   const question = questionOf(given);
   const answer = answerTo(config, question);
   if ('refused' in answer) return { deny: answer.refused, ends_session: false, rule: answer.rule };
@@ -163,9 +163,9 @@ function questionOf(given: Case): Question {
 }
 
 /** Both in words, of what is expected alone: they are equal when it is what was found. */
-function compare(expect: Case['expect'], found: Outcome): { readonly expected: string; readonly found: string } {
+function compare(expect: Case['expect'], found: CaseResult): { readonly expected: string; readonly found: string } {
   const asked = Object.keys(expect.limits ?? {}) as (keyof Limits)[];
-  const say = (outcome: Outcome) =>
+  const say = (outcome: CaseResult) =>
     [
       outcome.deny === undefined ? 'allow' : `deny ${outcome.deny}`,
       ...(expect.ends_session === undefined ? [] : [outcome.ends_session ? 'ends the session' : 'ends nothing']),

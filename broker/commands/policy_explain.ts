@@ -7,7 +7,7 @@ import { type Match, matches, type Policy, resolveLimits, type Target, type Yiel
 import { ceilingLimits, clusterNamed, groupsTighten } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import { admits } from '../policy/groups.ts';
-import { evaluate, type Outcome } from '../rules/rules.ts';
+import { evaluate, type RuleResult } from '../rules/rules.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { factsOf, type Question } from './policy_question.ts';
 
@@ -139,11 +139,11 @@ function saySegments(policy: Policy, target: Target): Row[] {
   ]);
 }
 
-function sayRule(outcome: Outcome, target: Target): Row {
+function sayRule(outcome: RuleResult, target: Target): Row {
   return ['rule', `${outcome.rule}: ${sayOutcome(outcome, target)}`];
 }
 
-function sayOutcome(outcome: Outcome, target: Target): string {
+function sayOutcome(outcome: RuleResult, target: Target): string {
   if (outcome.yields) {
     const { match } = outcome.yields;
     if (match === undefined) return 'holds, for the whole session';

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Config } from './settings.ts';
 
-export type Outcome =
+export type ReloadOutcome =
   | { readonly outcome: 'same' }
   | { readonly outcome: 'reloaded'; readonly config: Config }
   | { readonly outcome: 'refused'; readonly digest: string; readonly faults: readonly string[] };
@@ -17,7 +17,7 @@ export interface LiveConfig {
    *
    * @param load reads it, or throws CurfewError `configuration`
    */
-  judge(load: () => Promise<Config>): Promise<Outcome>;
+  judge(load: () => Promise<Config>): Promise<ReloadOutcome>;
   /** Puts another one into force. */
   take(config: Config): void;
 }

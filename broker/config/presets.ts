@@ -14,12 +14,20 @@ interface Ceiling {
   readonly inactivity_timeout?: Seconds;
 }
 
-const HOUR = 3600;
+const HOUR_SECONDS = 3600;
 /** "Should" counts as "shall" here: who chooses a preset wants to be told. */
 const PRESETS: Readonly<Record<Preset, Ceiling>> = {
-  aal1: { clause: 'NIST SP 800-63B-4 2.1.3', max_age: seconds(30 * 24 * HOUR) },
-  aal2: { clause: 'NIST SP 800-63B-4 2.2.3', max_age: seconds(24 * HOUR), inactivity_timeout: seconds(HOUR) },
-  aal3: { clause: 'NIST SP 800-63B-4 2.3.3', max_age: seconds(12 * HOUR), inactivity_timeout: seconds(15 * 60) },
+  aal1: { clause: 'NIST SP 800-63B-4 2.1.3', max_age: seconds(30 * 24 * HOUR_SECONDS) },
+  aal2: {
+    clause: 'NIST SP 800-63B-4 2.2.3',
+    max_age: seconds(24 * HOUR_SECONDS),
+    inactivity_timeout: seconds(HOUR_SECONDS),
+  },
+  aal3: {
+    clause: 'NIST SP 800-63B-4 2.3.3',
+    max_age: seconds(12 * HOUR_SECONDS),
+    inactivity_timeout: seconds(15 * 60),
+  },
 };
 
 /** Each limit that is looser than the preset, in words: `max_age 24h is longer than the 12h of aal3 (…)`. */

@@ -11,7 +11,7 @@ export interface FileText {
 /** @throws Error whose message says why, without the path and without content. */
 export type FileReader = (file: string) => Promise<FileText>;
 
-const LARGEST = 1024 * 1024;
+const LARGEST_BYTES = 1024 * 1024;
 
 /** Reads a regular file of at most 1 MiB (a FIFO would hang us); symbolic links are followed, as Kubernetes mounts Secrets so. */
 export const readRegularFile: FileReader = async (file) => {
@@ -19,8 +19,8 @@ export const readRegularFile: FileReader = async (file) => {
     await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     const stat = await handle.stat();
     if (!stat.isFile()) throw new Error('no regular file');
-    if (stat.size > LARGEST) throw new Error('larger than 1 MiB');
-    return { text: await readUpTo(handle, stat.size, LARGEST), mode: stat.mode & 0o777 };
+    if (stat.size > LARGEST_BYTES) throw new Error('larger than 1 MiB');
+    return { text: await readUpTo(handle, stat.size, LARGEST_BYTES), mode: stat.mode & 0o777 };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
     if (code === undefined) throw error;

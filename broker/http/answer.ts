@@ -7,7 +7,7 @@ import type { Refusal } from '../../shared/wire.ts';
 import type { Refused } from '../outcome/refused.ts';
 
 /** Seconds after which a caller may ask again when something is away. */
-const RETRY_AFTER = 1;
+const RETRY_AFTER_SECONDS = 1;
 
 /** @param as_status, as_error where others are right than at `POST /token` */
 export function sendRefused(
@@ -45,7 +45,7 @@ export function sendError(
   const { code, message, retry_after } = failure;
   const { status: usual, error } = answerOf(failure);
   const status = as_status ?? usual;
-  if (status === 503 || retry_after !== undefined) reply.header('Retry-After', retry_after ?? RETRY_AFTER);
+  if (status === 503 || retry_after !== undefined) reply.header('Retry-After', retry_after ?? RETRY_AFTER_SECONDS);
   const body: Refusal = { error: as_error ?? error, error_description: message, reason: code };
   return reply.code(status).send(body);
 }

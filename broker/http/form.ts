@@ -10,7 +10,7 @@ import type { RenewalRequest } from '../grants/renewal.ts';
 export type Form = ReadonlyMap<string, string>;
 
 /** Larger than any ID token that is taken, with all that goes with it. */
-export const LARGEST_BODY = 32_768;
+export const LARGEST_BODY_BYTES = 32_768;
 const MOST_PARAMETERS = 64;
 /** With those that are empty. */
 const MOST_PAIRS = 1024;

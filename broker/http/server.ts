@@ -10,7 +10,7 @@ import { createProofVerifier } from '../tokens/dpop.ts';
 import { sendError } from './answer.ts';
 import { tellAddresses } from './client_address.ts';
 import { type ConnectionLimits, Connections } from './connections.ts';
-import { LARGEST_BODY } from './form.ts';
+import { LARGEST_BODY_BYTES } from './form.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
 import { faultOfHead } from './request_head.ts';
@@ -60,7 +60,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     requireHostHeader: false,
   };
   const common = {
-    bodyLimit: LARGEST_BODY,
+    bodyLimit: LARGEST_BODY_BYTES,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: REQUEST_MS,
     forceCloseConnections: 'idle' as const,

@@ -8,7 +8,7 @@ import type { SignalParts } from '../signals/act.ts';
 import { receiveLogout } from '../signals/logout.ts';
 import { receiveSet } from '../signals/receive_set.ts';
 import { errOf, type SetError } from '../signals/rfc8935.ts';
-import { type Form, LARGEST_BODY, required } from './form.ts';
+import { type Form, LARGEST_BODY_BYTES, required } from './form.ts';
 import { type PutOffParts, watchPutOff } from './put_off.ts';
 import { type Edge, respond } from './respond.ts';
 
@@ -29,7 +29,7 @@ export function pushRoute(app: FastifyInstance, broker: SignalParts & PutOffPart
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/secevent+jwt',
-    { parseAs: 'string', bodyLimit: LARGEST_BODY },
+    { parseAs: 'string', bodyLimit: LARGEST_BODY_BYTES },
     async (_request: FastifyRequest, body: string) => body,
   );
   app.setErrorHandler((error, _request, reply) => {

@@ -9,7 +9,7 @@ import type { Caller } from '../policy/caller.ts';
 import type { Origin } from '../policy/target.ts';
 import { requireQuickStore } from '../store/watch.ts';
 import type { ProofVerifier } from '../tokens/dpop.ts';
-import { type Form, LARGEST_BODY, parseForm, parseTokenRequest, required } from './form.ts';
+import { type Form, LARGEST_BODY_BYTES, parseForm, parseTokenRequest, required } from './form.ts';
 import { respond } from './respond.ts';
 
 /** What the grants work with. */
@@ -19,7 +19,7 @@ export function tokenRoutes(app: FastifyInstance, broker: TokenParts, proofs: Pr
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/x-www-form-urlencoded',
-    { parseAs: 'buffer', bodyLimit: LARGEST_BODY },
+    { parseAs: 'buffer', bodyLimit: LARGEST_BODY_BYTES },
     async (_request: FastifyRequest, body: Buffer) => parseForm(body),
   );
   const { issuer } = broker.config;

@@ -15,7 +15,7 @@ import { authenticate, type TokenReviewParts } from '../webhooks/token_review.ts
 import { sendError } from './answer.ts';
 
 /** Larger than a review about a person with as many groups, and as long ones, as are taken. */
-const LARGEST_REVIEW = 512 * 1024;
+const LARGEST_REVIEW_BYTES = 512 * 1024;
 
 const NO_WEBHOOK_TOKEN = 'the bearer token is not a webhook token of this broker';
 /** What of a body that is refused is said again: what Kubernetes could have meant, and nothing that anybody makes up. */
@@ -33,7 +33,7 @@ export function webhookRoutes(app: FastifyInstance, broker: WebhookParts): void 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/json',
-    { parseAs: 'string', bodyLimit: LARGEST_REVIEW },
+    { parseAs: 'string', bodyLimit: LARGEST_REVIEW_BYTES },
     async (_request: FastifyRequest, body: string) => parseJson(body),
   );
 
@@ -106,7 +106,7 @@ function refusalOf(error: Error & { readonly statusCode?: number }): string | un
   if (error instanceof CurfewError) return meaning(error.code).status < 500 ? error.message : undefined;
   switch (error.statusCode) {
     case 413:
-      return `the review is larger than ${LARGEST_REVIEW / 1024} KiB`;
+      return `the review is larger than ${LARGEST_REVIEW_BYTES / 1024} KiB`;
     case 415:
       return 'expected application/json';
     default:

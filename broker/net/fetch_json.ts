@@ -46,7 +46,7 @@ export interface Whose {
 
 const IDP: Whose = { name: 'identity provider', ca_setting: 'identity_provider.ca_file' };
 const WAITS: Waits = { connect: 3000, total: 5000 };
-const LARGEST = 1024 * 1024;
+const LARGEST_BYTES = 1024 * 1024;
 
 /**
  * @param ca PEM, added to the system's roots
@@ -77,7 +77,7 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, wh
         await response.body?.cancel();
         throw fault(url, 'status', sayStatus(response.status));
       }
-      const text = await readBounded(response.body, LARGEST);
+      const text = await readBounded(response.body, LARGEST_BYTES);
       if (text === undefined) throw fault(url, 'answer', 'answered with more than 1 MiB');
       const value = parse(text);
       if (!value) throw fault(url, 'answer', 'answered with something that is not a JSON object');

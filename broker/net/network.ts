@@ -1,6 +1,7 @@
 // Blocks of addresses as rules write them: `10.0.0.0/8`, `2001:db8::/32`, or one address alone.
 
 import { BlockList, isIP, SocketAddress } from 'node:net';
+import { memo } from '../../shared/memo.ts';
 
 interface Network {
   readonly family: 4 | 6;
@@ -12,7 +13,6 @@ const BITS = /^(0|[1-9][0-9]{0,2})$/;
 
 /** Blocks come from the policy and from labels, so there are few; more than this many are not kept. */
 const MOST = 10_000;
-const known = new Map<string, Network>();
 
 /** Whether a text is an address or a block of addresses. */
 export function isNetwork(text: string): boolean {
@@ -49,15 +49,7 @@ export function networkOf(address: string): string {
   return `${[...first, ...zeros, ...last].slice(0, 4).join(':')}::/64`;
 }
 
-function blockOf(text: string): Network | undefined {
-  const before = known.get(text);
-  if (before) return before;
-  const network = parseNetwork(text);
-  if (network && known.size < MOST) known.set(text, network);
-  return network;
-}
-
-function parseNetwork(text: string): Network | undefined {
+const blockOf = memo(MOST, (text: string): Network | undefined => {
   const [base = '', bits, ...rest] = text.split('/');
   const plain = base.includes('%') ? undefined : plainAddress(base);
   if (!plain || rest.length > 0 || (bits !== undefined && !BITS.test(bits))) return undefined;
@@ -68,7 +60,7 @@ function parseNetwork(text: string): Network | undefined {
   const list = new BlockList();
   list.addSubnet(address, prefix, nameOf(family));
   return { family, list };
-}
+});
 
 function plainAddress(text: string) {
   switch (isIP(text)) {

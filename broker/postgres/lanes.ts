@@ -22,7 +22,7 @@ export class Lanes {
   readonly #all = new Set<Lane>();
   readonly #waiting = new Set<Waiter>();
   #opening = 0;
-  #failed: { readonly error: unknown; readonly at: number } | undefined;
+  #failed: { readonly error: unknown } | undefined;
   #closed = false;
 
   constructor(open: () => Promise<Lane>, most: number) {
@@ -69,16 +69,17 @@ export class Lanes {
   }
 
   async #another(): Promise<Lane> {
-    const { error, at } = this.#failed ?? { error: undefined, at: Number.NEGATIVE_INFINITY };
-    if (performance.now() - at < PAUSE_MS) throw error;
+    if (this.#failed) throw this.#failed.error;
     this.#opening += 1;
     try {
       const lane = await this.#open();
       this.#all.add(lane);
-      this.#failed = undefined;
       return lane;
     } catch (failure) {
-      this.#failed = { error: failure, at: performance.now() };
+      this.#failed = { error: failure };
+      setTimeout(() => {
+        this.#failed = undefined;
+      }, PAUSE_MS).unref();
       // They would wait for nothing.
       if (this.#all.size === 0) for (let waiter = this.#next(); waiter; waiter = this.#next()) waiter.fail(failure);
       throw failure;

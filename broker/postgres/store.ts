@@ -16,6 +16,7 @@ import type { Schema, StoreStateTable } from '../store/tables.ts';
 import { sayStoreFault } from '../store/words.ts';
 import { visibleJson } from '../text/names.ts';
 import type { ConnectOptions } from './client.ts';
+import { asFailure, codeOf, isLost, Unacknowledged } from './faults.ts';
 import { Lane, LOCK, type NewRow } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import { POSTGRES_MIGRATIONS } from './schema.ts';
@@ -260,11 +261,6 @@ async function undo(lane: Lane): Promise<void> {
   }
 }
 
-class Unacknowledged extends Error {
-  override name = 'Unacknowledged';
-  readonly code = '01000';
-}
-
 /** 63 bits of a name. */
 function keyOf(name: string): bigint {
   return BigInt.asIntN(64, createHash('sha256').update(name).digest().readBigInt64BE(0));
@@ -282,24 +278,4 @@ async function migrate(database: ConnectOptions): Promise<void> {
   } finally {
     await close();
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
-}
-
-/** After these a connection is of no more use, or it is not known what became of what was sent on it. */
-function isLost(error: unknown): boolean {
-  if (!(error instanceof Error) || error instanceof CurfewError || error instanceof TypeError) return false;
-  const code = codeOf(error);
-  return code === '' || !/^[0-9A-Z]{5}$/.test(code) || /^(08|57P|58|25006|25P03|53|XX|01000)/.test(code);
-}
-
-function asFailure(error: unknown): unknown {
-  if (error instanceof CurfewError || error instanceof TypeError) return error;
-  const why = sayStoreFault(error);
-  return new CurfewError('store', why === undefined ? 'the store failed' : `the store failed: ${why}`, {
-    cause: error,
-    retry_after: 1,
-  });
 }

@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts';
 import { Allowance, type Rate } from './allowance.ts';
 
 /** For how many seconds further ones alike are only counted. */
-const WINDOW = 60;
+const WINDOW_SECONDS = 60;
 /** So many of one kind have a row of their own where somebody tries what belongs to a session that is not theirs. */
 const FEW = 5;
 /** The kind of all that have no row of their own: one row a minute, whatever comes. */
@@ -111,7 +111,7 @@ function ownRows({ reason, sid }: DenialEvent | RefusalEvent): number {
 
 /** A window of a clock that was set back is over too. */
 function isOver(since: Seconds, now: Seconds): boolean {
-  return Math.abs(now - since) >= WINDOW;
+  return Math.abs(now - since) >= WINDOW_SECONDS;
 }
 
 /** What stands for several kinds names none of those that it is about. */

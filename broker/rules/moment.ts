@@ -2,6 +2,7 @@
 // all rules that ask, as that takes a hundred times as long as a rule does.
 
 import type { Environment } from '@marcbachmann/cel-js';
+import { memo } from '../../shared/memo.ts';
 import type { Seconds } from '../../shared/time.ts';
 
 export class Moment {
@@ -24,7 +25,6 @@ export class Moment {
   }
 }
 
-const formats = new Map<string, Intl.DateTimeFormat>();
 /** Zones come from the policy and from labels, so there are few; more than this many are not kept. */
 const MOST = 1_000;
 
@@ -37,17 +37,13 @@ export function isZone(zone: string): boolean {
   }
 }
 
-function formatOf(zone: string): Intl.DateTimeFormat {
-  const before = formats.get(zone);
-  if (before) return before;
+const formatOf = memo(MOST, (zone: string): Intl.DateTimeFormat => {
   const [n, two] = ['numeric', '2-digit'] as const;
-  const format = new Intl.DateTimeFormat('en-US', {
+  return new Intl.DateTimeFormat('en-US', {
     ...{ timeZone: zone, calendar: 'gregory', numberingSystem: 'latn', hourCycle: 'h23' },
     ...{ year: n, month: n, day: n, hour: n, minute: two, second: two },
   });
-  if (formats.size < MOST) formats.set(zone, format);
-  return format;
-}
+});
 
 function wallOf(at: Date, zone: string): Date {
   const parts = new Map(

@@ -15,7 +15,7 @@ export interface Rule {
 }
 
 /** What came of one rule for these facts. */
-export type Outcome =
+export type RuleResult =
   | { readonly rule: string; readonly yields: Yield }
   | { readonly rule: string; readonly yields?: undefined; readonly because: Because; readonly error?: unknown };
 
@@ -29,7 +29,7 @@ export type Because =
   /** It could not be evaluated: then nothing may be issued. */
   | 'error';
 
-export function evaluate(rules: readonly Rule[], facts: RuleFacts): Outcome[] {
+export function evaluate(rules: readonly Rule[], facts: RuleFacts): RuleResult[] {
   const variables = variablesOf(facts);
   return rules.map((rule) => outcomeOf(rule, variables));
 }
@@ -65,7 +65,7 @@ export function isOfAnother({ cluster }: Yield, asked: string | undefined): bool
   return cluster !== undefined && cluster !== asked;
 }
 
-function outcomeOf({ name: rule, when, match, limits }: Rule, variables: Variables): Outcome {
+function outcomeOf({ name: rule, when, match, limits }: Rule, variables: Variables): RuleResult {
   const cluster = when.uses_cluster ? variables.cluster?.name : undefined;
   if (when.uses_cluster) {
     if (cluster === undefined) return { rule, because: 'no_cluster' };

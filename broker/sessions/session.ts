@@ -1,6 +1,7 @@
 // A session as it leaves the store: parsed once, here. What only finds it (the hash of its handle) does not leave.
 
 import type { Selectable } from 'kysely';
+import { memo } from '../../shared/memo.ts';
 import type { Yield } from '../../shared/policy.ts';
 import type { Gap } from '../../shared/session.ts';
 import type { SessionTable } from '../store/tables.ts';
@@ -93,24 +94,11 @@ export function rowOf(session: Session): Row {
 const MOST_TEXT = 4_000_000;
 const NONE: readonly never[] = [];
 
-const texts = remembering((text) => JSON.parse(text) as readonly string[]);
-const yieldsIn = remembering((text) => JSON.parse(text) as readonly Yield[]);
+const texts = remembering<string>();
+const yieldsIn = remembering<Yield>();
 
 /** The value of a text that was met before, the very same one: whoever keeps something by it finds it again. */
-function remembering<T>(parse: (text: string) => readonly T[]): (text: string) => readonly T[] {
-  const known = new Map<string, readonly T[]>();
-  let length = 0;
-  return (text) => {
-    if (text === '[]') return NONE;
-    const before = known.get(text);
-    if (before) return before;
-    if (length + text.length > MOST_TEXT) {
-      known.clear();
-      length = 0;
-    }
-    const value = parse(text);
-    known.set(text, value);
-    length += text.length;
-    return value;
-  };
+function remembering<T>(): (text: string) => readonly T[] {
+  const parse = memo(MOST_TEXT, (text: string) => JSON.parse(text) as readonly T[], { weigh: ({ length }) => length });
+  return (text) => (text === '[]' ? NONE : parse(text));
 }

@@ -35,14 +35,14 @@ export async function receiveLogout(broker: SignalParts, text: string, address: 
   }
 }
 
-type Outcome = 'done' | 'unmatched' | 'logout_token_replayed' | 'logout_token_unmatched';
+type LogoutOutcome = 'done' | 'unmatched' | 'logout_token_replayed' | 'logout_token_unmatched';
 
 async function logOut(
   transaction: Transaction,
   broker: SignalParts,
   token: LogoutToken,
   address: string,
-): Promise<Outcome> {
+): Promise<LogoutOutcome> {
   const now = broker.now();
   const { iss, sub, idp_sid, jti } = token;
   if (!(await receiveOnce(transaction, 'logout_token', token))) return 'logout_token_replayed';

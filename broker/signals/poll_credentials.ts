@@ -19,14 +19,14 @@ export interface PollCredentials {
   refused(): boolean;
 }
 
-const LARGEST = 64 * 1024;
+const LARGEST_BYTES = 64 * 1024;
 /** Milliseconds. */
-const WAIT = 8_000;
+const WAIT_MS = 8_000;
 /** Milliseconds before its end at which a token is no longer used: a long poll begins with it. */
-const MARGIN = 10_000;
+const MARGIN_MS = 10_000;
 /** Milliseconds that a token is used of which it is not said how long it lasts: until it is refused, and no longer than this. */
-const UNSAID = 300_000;
-const LONGEST = 24 * 3_600_000;
+const UNSAID_MS = 300_000;
+const LONGEST_MS = 24 * 3_600_000;
 
 /** @param elapsed milliseconds by a clock that is never set */
 export function createPollCredentials(dispatcher: Dispatcher, elapsed: () => number): PollCredentials {
@@ -66,7 +66,7 @@ async function getToken(
   dispatcher: Dispatcher,
   stopped: AbortSignal,
 ): Promise<{ readonly token: string; readonly lasts: number }> {
-  const signal = AbortSignal.any([stopped, AbortSignal.timeout(WAIT)]);
+  const signal = AbortSignal.any([stopped, AbortSignal.timeout(WAIT_MS)]);
   const url = client.token_endpoint ?? (await findTokenEndpoint(transmitter, signal));
   const secret = (await textOf(client.secret_file)).trim();
   if (secret === '') throw fault(transmitter, 'cannot be asked: ssf[].poll.client_secret_file holds no secret');
@@ -81,7 +81,7 @@ async function getToken(
   let answer: unknown;
   try {
     const response = await request(url, { method: 'POST', headers, body: form.toString(), dispatcher, signal });
-    const text = await readBounded(response.body, LARGEST);
+    const text = await readBounded(response.body, LARGEST_BYTES);
     answer = parse(text ?? '');
     if (response.statusCode !== 200) {
       const error = isObject(answer) && typeof answer.error === 'string' && /^[\w.-]{1,40}$/.test(answer.error);
@@ -100,8 +100,8 @@ async function getToken(
   if (typeof token !== 'string' || !isBearer(token) || !/^bearer$/i.test(String(token_type))) {
     throw fault(transmitter, 'answered with no bearer token to poll with');
   }
-  const said = typeof expires_in === 'number' && expires_in >= 0 ? expires_in * 1000 - MARGIN : UNSAID;
-  return { token, lasts: Math.min(said, LONGEST) };
+  const said = typeof expires_in === 'number' && expires_in >= 0 ? expires_in * 1000 - MARGIN_MS : UNSAID_MS;
+  return { token, lasts: Math.min(said, LONGEST_MS) };
 }
 
 /** By OpenID Connect Discovery 1.0 or RFC 8414, of the transmitter's own issuer. */

@@ -16,11 +16,11 @@ import { receiveSet } from './receive_set.ts';
 import { errOf, type SetError } from './rfc8935.ts';
 
 /** Milliseconds that a transmitter may hold a question open, and after which one that says nothing is asked anew. */
-const LONG_POLL = 60_000;
-const CONNECT = 3_000;
+const LONG_POLL_MS = 60_000;
+const CONNECT_MS = 3_000;
 /** Milliseconds: the longest pause after failures. */
 const LONGEST_PAUSE_MS = 30_000;
-const LARGEST = 4 * 1024 * 1024;
+const LARGEST_BYTES = 4 * 1024 * 1024;
 const AT_ONCE = 100;
 /** Milliseconds: an empty answer within this was not held open, and after that the next question waits. */
 const AT_LEAST_MS = 1_000;
@@ -66,7 +66,7 @@ export function startPolling(broker: PollingParts, stopwatch: Stopwatch): () => 
 }
 
 /** What the transmitter is told with the next question. */
-interface Outcomes {
+interface Acknowledgements {
   ack: string[];
   setErrs: Record<string, SetError>;
 }
@@ -82,7 +82,7 @@ async function pollOn(
   const agent = agentFor(first);
   const credentials = createPollCredentials(agent, () => stopwatch() * 1_000);
   let failures = 0;
-  let outcomes: Outcomes = { ack: [], setErrs: {} };
+  let outcomes: Acknowledgements = { ack: [], setErrs: {} };
   while (!stopped.aborted) {
     // The settings of now: of whom it may speak can change while it is asked.
     const transmitter = broker.config.ssf.find((one) => one.issuer === issuer);
@@ -118,7 +118,7 @@ async function receiveAll(
   broker: PollingParts,
   transmitter: Transmitter,
   sets: Readonly<Record<string, unknown>>,
-  outcomes: Outcomes,
+  outcomes: Acknowledgements,
 ): Promise<CurfewError | undefined> {
   let away: CurfewError | undefined;
   for (const [jti, text] of Object.entries(sets)) {
@@ -147,7 +147,7 @@ async function receiveAll(
 /** @throws CurfewError `identity_provider` */
 async function ask(
   transmitter: Transmitter,
-  { ack, setErrs }: Outcomes,
+  { ack, setErrs }: Acknowledgements,
   dispatcher: Agent,
   credentials: PollCredentials,
   stopped: AbortSignal,
@@ -165,12 +165,12 @@ async function ask(
     ...(Object.keys(setErrs).length > 0 && { setErrs }),
   };
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json' };
-  const signal = AbortSignal.any([stopped, AbortSignal.timeout(LONG_POLL)]);
+  const signal = AbortSignal.any([stopped, AbortSignal.timeout(LONG_POLL_MS)]);
   try {
     const response = await request(poll.url, {
       ...{ method: 'POST', headers, body: JSON.stringify(question), dispatcher, signal },
     });
-    const text = await readBounded(response.body, LARGEST);
+    const text = await readBounded(response.body, LARGEST_BYTES);
     if (text === undefined) throw fault('answered a poll with more than 4 MiB');
     // It may have been taken back: one that was just got is not asked for again.
     if (response.statusCode === 401 && credentials.refused()) {
@@ -201,6 +201,6 @@ function parse(text: string): unknown {
 }
 
 function agentFor({ ca }: Transmitter): Agent {
-  const connect = { ca: trustedRoots(ca), timeout: CONNECT, rejectUnauthorized: true };
-  return new Agent({ connect, headersTimeout: LONG_POLL, bodyTimeout: LONG_POLL });
+  const connect = { ca: trustedRoots(ca), timeout: CONNECT_MS, rejectUnauthorized: true };
+  return new Agent({ connect, headersTimeout: LONG_POLL_MS, bodyTimeout: LONG_POLL_MS });
 }

@@ -11,10 +11,10 @@ import { openSqliteToRead } from './sqlite.ts';
 import type { Schema } from './tables.ts';
 
 /** Rows that are in memory at a time. */
-const PAGE = 500;
+const ROWS_AT_ONCE = 500;
 
 /** @throws CurfewError `configuration` when the file is not there, no store, or of another version */
-export async function openRecord(file: string): Promise<Kysely<Schema>> {
+export async function openAuditLog(file: string): Promise<Kysely<Schema>> {
   const fault = (what: string, cause?: unknown) =>
     new CurfewError('configuration', `store.sqlite.file: ${file} ${what}`, { cause });
   if (!existsSync(file)) throw fault('is not there: it is made when the broker starts');
@@ -46,11 +46,11 @@ async function migrationsOf(db: Kysely<Schema>): Promise<readonly string[]> {
 export async function* rowsAfter(db: Kysely<Schema>, seq: number, since?: Seconds): AsyncGenerator<AuditRow> {
   let last = seq;
   for (let more = true; more; ) {
-    const newer = rows(db).where('seq', '>', last).orderBy('seq').limit(PAGE);
+    const newer = rows(db).where('seq', '>', last).orderBy('seq').limit(ROWS_AT_ONCE);
     const page = await (since === undefined ? newer : newer.where('at', '>=', since)).execute();
     yield* page;
     last = page.at(-1)?.seq ?? last;
-    more = page.length === PAGE;
+    more = page.length === ROWS_AT_ONCE;
   }
 }
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 type Part = '' | '-wal' | '-shm';
 const PARTS: readonly Part[] = ['', '-wal', '-shm'];
 /** Bytes that a commit needs at least. */
-const LEAST_SPACE = 64 * 1024;
+const LEAST_SPACE_BYTES = 64 * 1024;
 
 export class StoreFiles {
   readonly #file: string;
@@ -50,7 +50,7 @@ export class StoreFiles {
     try {
       const { bavail, bfree, bsize } = statfsSync(path.dirname(this.#file));
       const free = (process.getuid?.() === 0 ? bfree : bavail) * bsize;
-      return free < LEAST_SPACE ? "no space is left on the store's disk" : undefined;
+      return free < LEAST_SPACE_BYTES ? "no space is left on the store's disk" : undefined;
     } catch {
       return undefined;
     }

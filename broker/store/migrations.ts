@@ -138,7 +138,6 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
 /** What replicas know of each other, beside PostgreSQL's tables, which begin here. */
 async function fifth(db: Kysely<unknown>): Promise<void> {
   const statements: readonly RawBuilder<unknown>[] = [
-    sql`alter table audit add column lane integer not null default 0`,
     sql`create table feed (
       seq integer primary key, at integer not null, kind text not null, data text not null) strict`,
     sql`create table feed_head (id integer primary key check (id = 1), seq integer not null) strict`,

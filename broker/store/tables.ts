@@ -130,7 +130,7 @@ export interface SigningKeyTable {
 }
 
 export interface AuditTable {
-  /** Which of the chains it is in; 0 is that of SQLite, and of what was taken over from there. */
+  /** PostgreSQL alone: which of the chains it is in; 0 is what was taken over from SQLite, where there is one chain. */
   lane: Generated<number>;
   seq: Generated<number>;
   at: Seconds;

@@ -25,7 +25,7 @@ export interface Known {
 }
 
 /** Bytes of each of its two records, which are written in turn: a torn one leaves the other. A sector is written whole. */
-const RECORD = 512;
+const RECORD_BYTES = 512;
 
 export class Witness {
   readonly #file: string;
@@ -49,8 +49,8 @@ export class Witness {
     const fd = openSync(this.#file, 'r');
     try {
       const known = [0, 1].flatMap((turn) => {
-        const bytes = Buffer.alloc(RECORD);
-        readSync(fd, bytes, 0, RECORD, turn * RECORD);
+        const bytes = Buffer.alloc(RECORD_BYTES);
+        readSync(fd, bytes, 0, RECORD_BYTES, turn * RECORD_BYTES);
         return this.#parse(bytes.toString()) ?? [];
       });
       return known.sort((a, b) => b.link.seq - a.link.seq)[0];
@@ -72,7 +72,7 @@ export class Witness {
     if (this.#fd === undefined) throw new TypeError('a witness that was not begun');
     const { database_id, link } = known;
     const record = { version: 1, database_id, ...link, seal: this.#sealer.seal(sealed(known)) };
-    writeSync(this.#fd, `${JSON.stringify(record).padEnd(RECORD - 1)}\n`, this.#turn * RECORD);
+    writeSync(this.#fd, `${JSON.stringify(record).padEnd(RECORD_BYTES - 1)}\n`, this.#turn * RECORD_BYTES);
     this.#turn = 1 - this.#turn;
     this.#last = known;
   }

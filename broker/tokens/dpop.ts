@@ -9,13 +9,14 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
+import { memo } from '../../shared/memo.ts';
 import { between, type Clock, isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { verifyEs256 } from './es256.ts';
 import { parseCompactJws } from './jws.ts';
 
 /** How far a proof's `iat`, or the age of its nonce, may be from now, in seconds. */
-export const PROOF_WINDOW = 60;
+export const PROOF_WINDOW_SECONDS = 60;
 /** Imported keys that are kept: importing one costs as much as verifying with it. */
 const MOST_KEYS = 10_000;
 
@@ -43,7 +44,9 @@ export interface ProofVerifier {
 }
 
 export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifier {
-  const keys = new Map<string, KeyObject>();
+  const importKey = memo(MOST_KEYS, ({ jwk }: { jkt: string; jwk: EcJwk }) => importPublic(jwk), {
+    keyOf: ({ jkt }) => jkt,
+  });
   const nonceSecret = createSecretKey(createHmac('sha256', secret).update('dpop-nonce').digest());
 
   const mac = (time: string) => createHmac('sha256', nonceSecret).update(time).digest().subarray(0, 16);
@@ -62,15 +65,6 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
     return isSeconds(instant) ? instant : undefined;
   };
 
-  const importKey = (jkt: string, jwk: EcJwk): KeyObject => {
-    const known = keys.get(jkt);
-    if (known) return known;
-    const key = importPublic(jwk);
-    if (keys.size >= MOST_KEYS) for (const oldest of keys.keys()) if (keys.delete(oldest)) break;
-    keys.set(jkt, key);
-    return key;
-  };
-
   return {
     nonce,
     verify(header, { method, url }) {
@@ -83,7 +77,7 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
       if (crit !== undefined) throw invalid('the DPoP proof has critical headers');
       if (!isEcJwk(jwk)) throw invalid('the DPoP proof carries no public P-256 key');
       const jkt = thumbprint(jwk);
-      const key = importKey(jkt, jwk);
+      const key = importKey({ jkt: jkt, jwk: jwk });
       if (!verifyEs256(jws.signed, key, jws.signature)) {
         throw invalid("the DPoP proof's signature does not verify");
       }
@@ -95,7 +89,7 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
       if (!isSeconds(iat)) throw invalid('the DPoP proof has no proper iat');
       const reference = given === undefined ? iat : timeOfNonce(given);
       // With a nonce of ours `iat` is not judged: a laptop with a wrong clock can go on.
-      if (reference === undefined || apart(reference, now()) > PROOF_WINDOW) {
+      if (reference === undefined || apart(reference, now()) > PROOF_WINDOW_SECONDS) {
         throw new CurfewError('proof_nonce', "use the broker's DPoP nonce");
       }
       const hash = hashOf('sha256', `${jkt}.${jti}`, 'buffer');
@@ -105,11 +99,11 @@ export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifie
 }
 
 /** Seconds within which a proof that was verified is used up: an ID token beside it may have to wait for the IdP's keys. */
-const USED_WITHIN = 60;
+const USED_WITHIN_SECONDS = 60;
 
 /** The first minute whose proofs could still be taken: proofs of earlier ones need not be remembered. */
 export function firstLiveMinute(now: Seconds): number {
-  return Math.floor((now - PROOF_WINDOW - USED_WITHIN) / 60);
+  return Math.floor((now - PROOF_WINDOW_SECONDS - USED_WITHIN_SECONDS) / 60);
 }
 
 interface EcJwk {

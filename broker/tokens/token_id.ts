@@ -3,6 +3,7 @@
 // question that somebody asks about the session. Nothing is looked up: every replica can tell.
 
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { memo } from '../../shared/memo.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { randomId } from './random.ts';
 
@@ -43,24 +44,23 @@ export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject
   const [own, ...earlier] = encryptionKeys;
   const keys = [keyOf(own), ...earlier.map(keyOf)] as const;
   // A token comes with each of its requests: what was found to be ours is not reckoned again.
-  const known = new Map<string, TokenOf & { readonly exp: Seconds }>();
+  const expOf = memo(
+    MOST_KNOWN,
+    ({ id, of }: { readonly id: string; readonly of: TokenOf }): Seconds | undefined => {
+      const [, random = '', digits = '', text = ''] = TOKEN_ID.exec(id) ?? [];
+      const [exp, mac] = [Number(digits), Buffer.from(text, 'base64url')];
+      // One spelling for each id: `01` is not 1, and the last character of the MAC has bits to spare.
+      if (!isSeconds(exp) || String(exp) !== digits || mac.toString('base64url') !== text) return undefined;
+      return keys.some((key) => timingSafeEqual(macOf(key, of, random, exp), mac)) ? exp : undefined;
+    },
+    { keyOf: ({ id, of }) => `${id} ${of.sid} ${of.audience}` },
+  );
   return {
     make(of, exp) {
       const random = randomId();
       return `${random}.${exp}.${macOf(keys[0], of, random, exp).toString('base64url')}`;
     },
-    expOf(id, of) {
-      const before = known.get(id);
-      if (before?.sid === of.sid && before.audience === of.audience) return before.exp;
-      const [, random = '', digits = '', text = ''] = TOKEN_ID.exec(id) ?? [];
-      const [exp, mac] = [Number(digits), Buffer.from(text, 'base64url')];
-      // One spelling for each id: `01` is not 1, and the last character of the MAC has bits to spare.
-      if (!isSeconds(exp) || String(exp) !== digits || mac.toString('base64url') !== text) return undefined;
-      if (!keys.some((key) => timingSafeEqual(macOf(key, of, random, exp), mac))) return undefined;
-      if (known.size >= MOST_KNOWN) known.clear();
-      known.set(id, { ...of, exp });
-      return exp;
-    },
+    expOf: (id, of) => expOf({ id, of }),
   };
 }
 

@@ -64,7 +64,7 @@ const PAUSE = seconds(30);
 /** Nor tokens of any kind while they are away; whoever comes back is to be noticed soon. */
 const PAUSE_AFTER_FAILURE = seconds(10);
 /** Milliseconds for all that has to be read. */
-const WHOLE_WAIT = 7000;
+const WHOLE_WAIT_MS = 7000;
 
 export function createSigner<P extends Published>(parts: SignerParts<P>): Signer<P> {
   const { name, load, now, log, pause = PAUSE } = parts;
@@ -76,7 +76,7 @@ export function createSigner<P extends Published>(parts: SignerParts<P>): Signer
   const read = async (): Promise<Known<P>> => {
     const at = now();
     try {
-      known = Object.freeze({ published: await load(AbortSignal.timeout(WHOLE_WAIT)), at });
+      known = Object.freeze({ published: await load(AbortSignal.timeout(WHOLE_WAIT_MS)), at });
       last = { at };
       return known;
     } catch (error) {

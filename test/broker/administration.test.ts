@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { administer } from '../../broker/commands/administration.ts';
-import { verifyRecord } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import type { Config } from '../../broker/config/settings.ts';
 import { startTestService, T0, type TestService } from '../support/service.ts';
@@ -32,7 +32,7 @@ describe('administration', () => {
       const [answer] = await Promise.all([holder.renew(refresh_token, 'dev'), note()]);
       assert.equal(answer.status, 200);
     }
-    const { lines, exit } = await verifyRecord(config);
+    const { lines, exit } = await verifyAuditLog(config);
     assert.equal(exit, 0, lines.join('\n'));
     assert.ok(!service.log.some((line) => line.includes('changed from outside')));
   });

@@ -13,7 +13,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import { GENESIS, type Link, linkOf } from '../../broker/audit_log/chain.ts';
-import { verifyRecord } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import type { Config } from '../../broker/config/settings.ts';
 import { buildBundles } from '../../scripts/bundle.ts';
@@ -68,7 +68,7 @@ function rowsOf(file: string): Row[] {
 }
 
 async function verify(file: string, anchor?: string): Promise<readonly string[]> {
-  return (await verifyRecord({ ...config, store: { sqlite: { file } } }, anchor)).lines;
+  return (await verifyAuditLog({ ...config, store: { sqlite: { file } } }, anchor)).lines;
 }
 
 /** What is said of a copy to which this was done. */
@@ -217,8 +217,8 @@ describe('verify', () => {
     database
       .prepare('update audit_head set hash = ?, seal = ?')
       .run(head.hash, createSealer(own.encryption_key).seal(head));
-    assert.match((await verifyRecord(own)).lines[0] ?? '', /^ok: /, 'with the key all can be made anew');
-    const found = (await verifyRecord(own, anchor)).lines;
+    assert.match((await verifyAuditLog(own)).lines[0] ?? '', /^ok: /, 'with the key all can be made anew');
+    const found = (await verifyAuditLog(own, anchor)).lines;
     assert.match(found[0] ?? '', new RegExp(`^error: row ${seq} is not the one of the anchor`));
   });
 

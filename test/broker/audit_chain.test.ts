@@ -11,7 +11,7 @@ import { Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { createSealer } from '../../broker/audit_log/chain.ts';
 import type { AuditEntry, EndEvent } from '../../broker/audit_log/events.ts';
-import { verifyRecord } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
 import { migrationsWith } from '../../broker/store/migrations.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { SqliteStore } from '../../broker/store/sqlite_store.ts';
@@ -63,7 +63,7 @@ async function opened(file: string, story: (opened: Opened) => Promise<void>): P
 }
 
 async function verified(file: string): Promise<readonly string[]> {
-  return (await verifyRecord({ store: { sqlite: { file } }, encryption_key: key })).lines;
+  return (await verifyAuditLog({ store: { sqlite: { file } }, encryption_key: key })).lines;
 }
 
 /** Changes the store as somebody would who can write the file. */

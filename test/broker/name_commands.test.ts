@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { administer } from '../../broker/commands/administration.ts';
-import { verifyRecord } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
 import { freeNames, type Wish } from '../../broker/commands/name_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { run } from '../../scripts/run.ts';
@@ -68,7 +68,7 @@ describe('names free', () => {
     await open({ sub: name, email: name }, 'none');
     const lines = await free(names(name));
     assert.deepEqual(lines, [`ok: curfew:${name} is free: 1 active session ended`]);
-    const { lines: found, exit } = await verifyRecord(await config());
+    const { lines: found, exit } = await verifyAuditLog(await config());
     assert.equal(exit, 0, found.join('\n'));
     const args = ['audit', 'export', '--config', service.configFile];
     const rows = (await broker(...args)).stdout.split('\n').filter((row) => row.includes(name));

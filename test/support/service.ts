@@ -7,7 +7,7 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { stringify } from 'yaml';
 import type { AuditEntry, AuditEvent } from '../../broker/audit_log/events.ts';
-import type { Outcome } from '../../broker/config/live.ts';
+import type { ReloadOutcome } from '../../broker/config/live.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { createFetchJson } from '../../broker/net/fetch_json.ts';
 import { type Service, startService } from '../../broker/serve.ts';
@@ -59,7 +59,7 @@ export interface TestService {
   /** The id of a token of this session, as the broker makes them. @param cluster is its own audience */
   tokenId(sid: string, cluster?: string, exp?: number): string;
   /** Reads the configuration again, with changes to it, while the service runs. */
-  reload(changes?: Readonly<Record<string, unknown>>): Promise<Outcome>;
+  reload(changes?: Readonly<Record<string, unknown>>): Promise<ReloadOutcome>;
   stop(): Promise<void>;
 }
 

@@ -9,7 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { createClusterApis } from '../../broker/api_servers/apis.ts';
 import { type AcceptCommand, accept } from '../../broker/commands/administration_commands.ts';
-import { verifyRecord } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { EXIT } from '../../shared/errors.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
@@ -114,7 +114,7 @@ describe('everything before now is over', () => {
 
   test('S22 it is in the audit log, with who said it, and the audit log is whole', async () => {
     const config = await loadConfig(service.configFile, { env: process.env });
-    const { exit, lines } = await verifyRecord(config);
+    const { exit, lines } = await verifyAuditLog(config);
     assert.equal(exit, 0, lines.join('\n'));
     const database = new DatabaseSync(service.storeFile, { readOnly: true });
     const row = database.prepare("select data from audit where event = 'administration'").get();
