@@ -57,7 +57,7 @@ function refuse(host: SpeakingHost, words: readonly string[], error: CurfewError
   return exit;
 }
 
-function fail(host: Host, error: unknown): number {
+function fail(host: Pick<Host, 'say'>, error: unknown): number {
   const known =
     error instanceof CurfewError ? error : new CurfewError('internal', `unexpected error (${nameOf(error)})`);
   for (const line of sayError(known)) host.say(line);

@@ -43,7 +43,7 @@ function wantsLogin({ error }: Refusal): boolean {
 }
 
 /** No command logs in at a level but this one itself. */
-function asErrorWithoutTerminal(client: Client, refused: Remembered): CurfewError {
+function asErrorWithoutTerminal(client: Pick<Client, 'is_default' | 'url'>, refused: Remembered): CurfewError {
   if (refused.reason !== 'acr_too_low') return asError(client, refused);
   return new CurfewError('acr_too_low', refused.message, { hint: 'run this at a terminal: it logs in at that level' });
 }

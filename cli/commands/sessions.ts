@@ -41,7 +41,7 @@ export async function listCommand(host: Host, { broker, caFile, all = false, out
 const DEADLINE = 2_000;
 
 /** @returns `undefined` when the broker does not say */
-async function endEffects({ broker }: Client): Promise<readonly EndEffect[] | undefined> {
+async function endEffects({ broker }: Pick<Client, 'broker'>): Promise<readonly EndEffect[] | undefined> {
   try {
     const metadata = await broker.metadata(DEADLINE);
     return metadata.clusters.map(({ name, credential, end_within }) => ({ name, credential, end_within }));

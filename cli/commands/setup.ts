@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../host/config.ts';
-import { configDirectoryOf, type Host } from '../host/host.ts';
+import { type Clocks, configDirectoryOf, type Host, type Owner, type Program } from '../host/host.ts';
 import { type Launcher, writeLauncher } from '../host/launcher.ts';
 import { addCluster, hasCluster, type PluginCall } from '../kubeconfig/entries.ts';
 import { editKubeconfig, kubeconfigFile, kubeconfigFiles, readKubeconfig } from '../kubeconfig/kubeconfig.ts';
@@ -27,7 +27,10 @@ export interface SetupOptions {
   readonly maxAge?: Seconds;
 }
 
-export async function setupCommand(host: Host, options: SetupOptions): Promise<void> {
+export async function setupCommand(
+  host: Clocks & Owner & Program & Pick<Host, 'print' | 'random' | 'say'>,
+  options: SetupOptions,
+): Promise<void> {
   requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
   const config = readConfig(host);
   refuseInsecure(options.broker, host);
@@ -76,7 +79,7 @@ interface Written {
 
 /** Each cluster goes to the file that has it already, as `kubectl config` does it; a new one to the file that kubectl would write. */
 async function writeClusters(
-  host: Host,
+  host: Pick<Host, 'random'>,
   files: readonly string[],
   usual: string,
   clusters: readonly MetadataCluster[],
@@ -101,7 +104,7 @@ async function writeClusters(
 
 /** Sets the current context only where kubectl finds none. @returns the one that is current then */
 async function setCurrent(
-  host: Host,
+  host: Pick<Host, 'random'>,
   files: readonly string[],
   usual: string,
   context: string | undefined,
@@ -114,7 +117,12 @@ async function setCurrent(
   });
 }
 
-function report(host: Host, { file: command, slow }: Launcher, written: readonly Written[], current: string): string {
+function report(
+  host: Pick<Host, 'env' | 'platform'>,
+  { file: command, slow }: Launcher,
+  written: readonly Written[],
+  current: string,
+): string {
   const lines: string[] = [];
   for (const file of new Set(written.map((one) => one.file))) {
     lines.push(`wrote ${file}`);
@@ -138,7 +146,7 @@ function report(host: Host, { file: command, slow }: Launcher, written: readonly
   return `${lines.join('\n')}\n`;
 }
 
-function isInPath({ env, platform }: Host): boolean {
+function isInPath({ env, platform }: Pick<Host, 'env' | 'platform'>): boolean {
   const [separator, suffix] = platform === 'win32' ? [';', '.cmd'] : [':', ''];
   return (env.PATH ?? '').split(separator).some((folder) => folder && existsSync(`${folder}/kubectl-curfew${suffix}`));
 }

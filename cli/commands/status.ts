@@ -18,6 +18,7 @@ import { createClient } from '../session/client.ts';
 import { sayWithin } from '../session/end_effect.ts';
 import { listRecords } from '../session/record.ts';
 import { sayInstant } from '../warm/instant.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { sayPrompt } from '../warm/prompt.ts';
 import type { Place, SessionRecord } from '../warm/session_record.ts';
@@ -86,7 +87,7 @@ export async function statusCommand(host: Host, { output, prompt }: StatusOption
 }
 
 /** What the warm path could not read: with all of YAML. What cannot be read at all is nothing for a prompt. */
-function sayPromptInFull(host: Host): void {
+function sayPromptInFull(host: OwnFiles & Pick<Host, 'now' | 'platform' | 'print' | 'terminal'>): void {
   const system = host.platform === 'win32' ? 'windows' : 'posix';
   try {
     const asked = { args: [], now: host.now(), terminal: host.terminal(), caller: () => undefined };
@@ -123,13 +124,16 @@ async function statusOf(host: Host, url: string, is_default: boolean, record?: S
   };
 }
 
-function placeOf(host: Host, { broker, kept_in }: SessionRecord): Pick<BrokerStatus, 'secrets'> {
+function placeOf(
+  host: OwnFiles & Pick<Host, 'now' | 'platform'>,
+  { broker, kept_in }: SessionRecord,
+): Pick<BrokerStatus, 'secrets'> {
   const file = fileOf(host, kept_in, broker);
   const why = kept_in === 'file' ? whyNoKeychain(host) : undefined;
   return { secrets: { kept_in, ...(file !== undefined && { file }), ...(why !== undefined && { why }) } };
 }
 
-function whyNoKeychain(host: Host): string | undefined {
+function whyNoKeychain(host: OwnFiles & Pick<Host, 'now' | 'platform'>): string | undefined {
   if (readConfig(host).secret_storage !== undefined) return undefined;
   return hasKeychain(host, existsSync) ? rememberedFault(host) : 'there is no keychain';
 }

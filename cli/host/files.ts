@@ -15,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Reader } from '../warm/machine.ts';
 import { faultOfDirectory } from '../warm/read_cache.ts';
 import type { Host } from './host.ts';
 import { isRootUnseen } from './place.ts';
@@ -23,7 +24,7 @@ import { isRootUnseen } from './place.ts';
 const LEFT_OVER = 60_000;
 
 /** Makes the directory with mode 0700 when it is absent. @returns why it must not be written to, as words after its name */
-export function makePrivateDirectory(directory: string, host: Host): string | undefined {
+export function makePrivateDirectory(directory: string, host: Reader): string | undefined {
   const strange = strangerAbove(directory, host);
   if (strange !== undefined) return strange;
   try {
@@ -36,7 +37,7 @@ export function makePrivateDirectory(directory: string, host: Host): string | un
 }
 
 /** Nothing is made in another person's folder: it would not be theirs. */
-function strangerAbove(directory: string, { uid }: Host): string | undefined {
+function strangerAbove(directory: string, { uid }: Pick<Host, 'uid'>): string | undefined {
   if (uid === undefined) return undefined;
   for (let path = directory; ; path = dirname(path)) {
     try {
@@ -58,7 +59,7 @@ function strangerAbove(directory: string, { uid }: Host): string | undefined {
  * @param mode of the new file
  * @throws the system's error; nothing of the temporary file is left then
  */
-export function writeWhole(file: string, content: string | Uint8Array, host: Host, mode = 0o600): void {
+export function writeWhole(file: string, content: string | Uint8Array, host: Pick<Host, 'random'>, mode = 0o600): void {
   const temporary = writeBeside(file, content, host, mode);
   try {
     renameSync(temporary, file);
@@ -69,7 +70,12 @@ export function writeWhole(file: string, content: string | Uint8Array, host: Hos
 }
 
 /** Makes a temporary file beside another. @returns its name @throws the system's error; nothing is left then */
-export function writeBeside(file: string, content: string | Uint8Array, host: Host, mode = 0o600): string {
+export function writeBeside(
+  file: string,
+  content: string | Uint8Array,
+  host: Pick<Host, 'random'>,
+  mode = 0o600,
+): string {
   const temporary = `${file}.${host.random(6).toString('hex')}.tmp`;
   try {
     writeNew(temporary, content, mode);
@@ -115,7 +121,7 @@ export function removeFile(file: string): boolean {
 }
 
 /** Removes what killed processes left of `writeWhole`. */
-export function sweep(directory: string, host: Host): void {
+export function sweep(directory: string, host: Pick<Host, 'now'>): void {
   for (const name of readdirSync(directory)) {
     if (!name.endsWith('.tmp')) continue;
     const stat = lstatSync(`${directory}/${name}`, { throwIfNoEntry: false });

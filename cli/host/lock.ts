@@ -2,6 +2,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import { CurfewError } from '../../shared/errors.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
 import { makePrivateDirectory } from './files.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
@@ -29,7 +30,7 @@ export interface Wait {
  * @throws CurfewError `busy` when the holder took longer than `wait.longest`
  */
 export async function withLock<T>(
-  host: Host,
+  host: OwnFiles & Pick<Host, 'say'>,
   name: readonly string[],
   wait: Wait,
   work: (waited: boolean) => Promise<T>,
@@ -79,7 +80,7 @@ function take(database: DatabaseSync): boolean {
 const SQLITE_BUSY = 5;
 
 /** The cache directory, or where that must not be used the one for settings. Without either there is no lock. */
-function lockDirectory(host: Host): string | undefined {
+function lockDirectory(host: OwnFiles): string | undefined {
   const candidates = [cacheDirectoryOf(host), `${configDirectoryOf(host)}/locks`];
   return candidates.find((path) => makePrivateDirectory(path, host) === undefined);
 }

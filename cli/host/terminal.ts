@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Environment } from '../warm/machine.ts';
-import type { Host } from './host.ts';
+import type { Terminal } from './host.ts';
 
 const ERASE = '\r\x1b[K';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -14,7 +14,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export function terminalOf(
   env: Environment,
   write: (text: string) => void,
-): Pick<Host, 'say' | 'show' | 'size' | 'status' | 'ask'> {
+): Pick<Terminal, 'say' | 'show' | 'size' | 'status' | 'ask'> {
   let drawn = false;
   let listening = false;
   const erase = () => {

@@ -8,7 +8,7 @@ const FRAMES = { unicode: '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏', ascii: '|/-\\' } as 
 
 /** @param deadline milliseconds, for the words only: `work` ends itself */
 export async function whileWaiting<T>(
-  host: Host,
+  host: Pick<Host, 'env' | 'platform' | 'size' | 'status'>,
   what: string,
   deadline: number,
   work: Promise<T>,
@@ -46,7 +46,7 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<
 }
 
 /** Whether the terminal shows more than ASCII, as far as the environment says. */
-export function isUnicode({ env, platform }: Host): boolean {
+export function isUnicode({ env, platform }: Pick<Host, 'env' | 'platform'>): boolean {
   return platform !== 'linux' || /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');
 }
 

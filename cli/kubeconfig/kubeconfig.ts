@@ -63,7 +63,11 @@ export function readKubeconfig(file: string): KubeconfigText {
  * @throws CurfewError `busy` when the lock stays taken, `configuration` when the file is not a kubeconfig or cannot be written:
  * it is as it was then
  */
-export async function editKubeconfig<T>(host: Host, file: string, edit: (config: KubeconfigText) => T): Promise<T> {
+export async function editKubeconfig<T>(
+  host: Pick<Host, 'random'>,
+  file: string,
+  edit: (config: KubeconfigText) => T,
+): Promise<T> {
   const unlock = await lock(file);
   try {
     return named(file, () => {
@@ -167,13 +171,13 @@ function refuseReadOnly(target: string): void {
  * As a whole where the new file is the old one's like; else in place, as kubectl does it: where it is a mount point, another
  * person's, or has more than one name.
  */
-function replace(target: string, bytes: Uint8Array, host: Host, stat: Stats | undefined): void {
+function replace(target: string, bytes: Uint8Array, host: Pick<Host, 'random'>, stat: Stats | undefined): void {
   if (!stat) writeWhole(target, bytes, host, 0o600);
   else if (stat.nlink > 1 || !replaceWhole(target, bytes, host, stat)) writeInPlace(target, bytes, host);
 }
 
 /** @returns false where a new file cannot take the old one's place as it was */
-function replaceWhole(target: string, bytes: Uint8Array, host: Host, before: Stats): boolean {
+function replaceWhole(target: string, bytes: Uint8Array, host: Pick<Host, 'random'>, before: Stats): boolean {
   const fresh = writeBeside(target, bytes, host, before.mode & 0o777);
   const { uid, gid } = statSync(fresh);
   try {
@@ -189,7 +193,7 @@ function replaceWhole(target: string, bytes: Uint8Array, host: Host, before: Sta
 }
 
 /** A copy of what was there lies beside it meanwhile: whatever breaks off, nothing is lost. */
-function writeInPlace(target: string, bytes: Uint8Array, host: Host): void {
+function writeInPlace(target: string, bytes: Uint8Array, host: Pick<Host, 'random'>): void {
   const copy = writeBeside(target, readFileSync(target), host);
   const fd = openSync(target, constants.O_WRONLY);
   try {

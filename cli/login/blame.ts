@@ -33,7 +33,7 @@ export function blame(
 
 /** The login is good for the cluster, but not for all in it. */
 export function sayWhatIsMissing(
-  { host }: Client,
+  { host }: Pick<Client, 'host'>,
   { wish }: Attempt,
   cluster: MetadataCluster | undefined,
   session: WireSession,

@@ -13,7 +13,11 @@ import { LOGIN_DEADLINE, type Way } from './way.ts';
 const QR = { border: 2 } as const;
 
 /** @param instead for a login that the identity provider has to ask the person for */
-export function openDeviceWay(host: Host, provider: IdentityProvider, instead: Way | undefined): Way {
+export function openDeviceWay(
+  host: Pick<Host, 'env' | 'platform' | 'say' | 'show' | 'size' | 'status'>,
+  provider: IdentityProvider,
+  instead: Way | undefined,
+): Way {
   return {
     // RFC 8628 knows neither `prompt` nor `max_age` nor `acr_values`: Keycloak ignores them.
     asks_anew: false,
@@ -31,7 +35,12 @@ export function openDeviceWay(host: Host, provider: IdentityProvider, instead: W
   };
 }
 
-function show(host: Host, uri: string, code: string, complete: string | undefined): void {
+function show(
+  host: Pick<Host, 'env' | 'platform' | 'say' | 'show' | 'size'>,
+  uri: string,
+  code: string,
+  complete: string | undefined,
+): void {
   for (const address of [uri, complete]) {
     if (address === undefined || faultOfUrl(address.split('?', 1)[0] ?? '') === undefined) continue;
     throw new CurfewError('insecure', `the identity provider's verification address ${oneLine(address)} is not https`);
@@ -43,7 +52,7 @@ function show(host: Host, uri: string, code: string, complete: string | undefine
 }
 
 /** What stands above and below it must stay in sight. */
-function drawingThatFits(host: Host, text: string): string | undefined {
+function drawingThatFits(host: Pick<Host, 'env' | 'platform' | 'size'>, text: string): string | undefined {
   const size = host.size();
   if (!size || !isUnicode(host)) return undefined;
   const drawing = renderUnicodeCompact(text, QR);

@@ -102,7 +102,10 @@ interface Done {
   readonly replaced: readonly RefreshToken[];
 }
 
-async function loadKey(client: Client, kept_in: Place | undefined): Promise<PrivateJwk> {
+async function loadKey(
+  client: Pick<Client, 'host' | 'secrets' | 'url'>,
+  kept_in: Place | undefined,
+): Promise<PrivateJwk> {
   const secret = kept_in && (await client.secrets.load(client.url, kept_in));
   if (typeof secret === 'string') client.host.say(`${secret}; making a new key`);
   return typeof secret === 'object' ? secret.dpop_private_jwk : generateKey();
@@ -239,7 +242,10 @@ async function keep(
 }
 
 /** As it is now: a renewal may have changed it while the person logged in. */
-async function keptToken({ secrets, url }: Client, place: Place | undefined): Promise<RefreshToken | undefined> {
+async function keptToken(
+  { secrets, url }: Pick<Client, 'secrets' | 'url'>,
+  place: Place | undefined,
+): Promise<RefreshToken | undefined> {
   const secret = place && (await secrets.load(url, place));
   return typeof secret === 'object' ? secret.refresh : undefined;
 }

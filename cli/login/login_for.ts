@@ -47,7 +47,11 @@ export async function loginFor(client: Client, key: Key): Promise<Entry> {
  * Whether a login that failed is this call's answer too: it waited for that one, or it was called by the same kubectl, which
  * calls again for each of its requests. Who calls kubectl again is asked again.
  */
-function concerns({ at, parent }: Failure, { now, parent: ours }: Host, since: Seconds | undefined): boolean {
+function concerns(
+  { at, parent }: Failure,
+  { now, parent: ours }: Pick<Host, 'now' | 'parent'>,
+  since: Seconds | undefined,
+): boolean {
   if (since !== undefined && at >= since) return true;
   return parent === ours && !over(plus(at, SAME_CALLER), now());
 }
@@ -85,12 +89,12 @@ interface Failure extends Remembered {
   readonly parent: number;
 }
 
-function failureFile({ cache, url }: Client): string | undefined {
+function failureFile({ cache, url }: Pick<Client, 'cache' | 'url'>): string | undefined {
   return cache.directory && `${cache.directory}/${fileName('failed', url)}`;
 }
 
 /** Those who wait must not open a tab each for a login that just failed. */
-function writeFailure(client: Client, failure: Remembered): void {
+function writeFailure(client: Pick<Client, 'cache' | 'host' | 'url'>, failure: Remembered): void {
   const file = failureFile(client);
   try {
     if (file)
@@ -100,7 +104,7 @@ function writeFailure(client: Client, failure: Remembered): void {
   }
 }
 
-function readFailure(client: Client): Failure | undefined {
+function readFailure(client: Pick<Client, 'cache' | 'host' | 'url'>): Failure | undefined {
   const file = failureFile(client);
   const text = file && readOurs(client.host, file);
   if (!text || text.content === undefined) return undefined;

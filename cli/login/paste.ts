@@ -12,7 +12,7 @@ const TRIES = 3;
 const [FIRST_PORT, PORTS] = [49_152, 16_384];
 
 export function openPasteWay(
-  host: Host,
+  host: Pick<Host, 'ask' | 'random' | 'say'>,
   provider: IdentityProvider,
   { redirect_host, redirect_ports }: Metadata['identity_provider'],
 ): Way {
@@ -33,7 +33,7 @@ export function openPasteWay(
 
 /** What is pasted may be anything: it is asked for again, a few times. */
 async function askForAnswer(
-  host: Host,
+  host: Pick<Host, 'ask' | 'say'>,
   authorization: Authorization,
   signal: AbortSignal,
 ): Promise<Awaited<ReturnType<Authorization['finish']>>> {

@@ -5,7 +5,6 @@ import { CurfewError } from '../../shared/errors.ts';
 import { isSeconds, over, plus, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { removeFile, writeWhole } from '../host/files.ts';
-import type { Host } from '../host/host.ts';
 import { withLock } from '../host/lock.ts';
 import type { Client } from '../session/client.ts';
 import { fileName } from '../warm/paths.ts';
@@ -28,6 +27,9 @@ const CLAIMED = seconds(5);
 /** Milliseconds that a call stands back for a person's claim. */
 const BACK = 400;
 
+/** Where those who wait for one broker's login meet. */
+type Queue = Pick<Client, 'cache' | 'host' | 'url'>;
+
 /** @param signal aborts when the login is to end; its reason is a CurfewError */
 type Work<T> = (signal: AbortSignal) => Promise<T>;
 
@@ -36,7 +38,7 @@ type Work<T> = (signal: AbortSignal) => Promise<T>;
  *
  * @throws CurfewError `busy`, also when a newer login took this one's place
  */
-export async function withPersonsTurn<T>(client: Client, work: Work<T>): Promise<T> {
+export async function withPersonsTurn<T>(client: Queue, work: Work<T>): Promise<T> {
   let claimed = Number.NEGATIVE_INFINITY;
   const claim = () => {
     if (performance.now() - claimed < CLAIM) return undefined;
@@ -58,7 +60,7 @@ export async function withPersonsTurn<T>(client: Client, work: Work<T>): Promise
  * @param result what another's login may have brought
  */
 export async function withTurn<T>(
-  client: Client,
+  client: Queue,
   work: (signal: AbortSignal, waited: boolean) => Promise<T>,
   result: () => T | undefined,
 ): Promise<T> {
@@ -86,7 +88,7 @@ class GaveWay extends CurfewError {
   }
 }
 
-async function watch<T>(client: Client, work: Work<T>): Promise<T> {
+async function watch<T>(client: Queue, work: Work<T>): Promise<T> {
   const end = new AbortController();
   const look = () => {
     if (client.host.abandoned()) end.abort(new CurfewError('login_failed', 'nobody waits for this login any more'));
@@ -104,7 +106,7 @@ function claimFile({ cache, url }: Pick<Client, 'cache' | 'url'>): string | unde
   return cache.directory && `${cache.directory}/${fileName('claimed', url)}`;
 }
 
-function writeClaim(client: Client): void {
+function writeClaim(client: Queue): void {
   const file = claimFile(client);
   try {
     if (file) writeWhole(file, JSON.stringify({ at: client.host.now() }), client.host);
@@ -113,12 +115,12 @@ function writeClaim(client: Client): void {
   }
 }
 
-function removeClaim(client: Client): void {
+function removeClaim(client: Pick<Client, 'cache' | 'url'>): void {
   const file = claimFile(client);
   if (file) removeFile(file);
 }
 
-function isClaimed(client: Pick<Client, 'cache' | 'url'> & { readonly host: Host }): boolean {
+function isClaimed(client: Queue): boolean {
   const file = claimFile(client);
   const text = file && readOurs(client.host, file)?.content;
   if (!text) return false;

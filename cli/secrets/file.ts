@@ -3,6 +3,7 @@
 
 import { codeOf, makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
+import type { Reader } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
 import { parseSecret, printSecret, SecretFault, type SecretStore } from './secret.ts';
@@ -12,7 +13,7 @@ export function secretFile(directory: string, broker: string): string {
 }
 
 /** @param directory where it may stand; without one there is nothing, and nothing can be kept */
-export function createSecretFile(host: Host, directory: string | undefined): SecretStore {
+export function createSecretFile(host: Reader & Pick<Host, 'random'>, directory: string | undefined): SecretStore {
   return {
     async load(broker) {
       if (directory === undefined) return undefined;

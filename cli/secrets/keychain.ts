@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { isObject } from '../../shared/wire.ts';
 import { configDirectoryOf, type Host } from '../host/host.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { beneathHome } from '../warm/paths.ts';
 import { parseSecret, printSecret, type Secret, SecretFault, type SecretStore } from './secret.ts';
 
@@ -12,7 +13,7 @@ const SERVICE = 'curfew';
 
 type Request = { readonly action: 'load' | 'erase' } | { readonly action: 'save'; readonly password: string };
 
-export function createKeychain(host: Host): SecretStore {
+export function createKeychain(host: OwnFiles & Pick<Host, 'bundles' | 'node' | 'platform' | 'say'>): SecretStore {
   const call = (broker: string, request: Request) =>
     ask(host, { ...request, service: SERVICE, account: accountOf(host, broker) });
   return {
@@ -36,7 +37,7 @@ export function createKeychain(host: Host): SecretStore {
 const LARGEST_ON_WINDOWS = 2_560;
 
 /** Handle and key are small; the identity provider's refresh token may not be, and can be done without. */
-function fitting(host: Host, secret: Secret): Secret {
+function fitting(host: Pick<Host, 'platform' | 'say'>, secret: Secret): Secret {
   if (host.platform !== 'win32' || secret.refresh === undefined) return secret;
   if (Buffer.byteLength(printSecret(secret)) <= LARGEST_ON_WINDOWS) return secret;
   host.say("the identity provider's refresh token is too long for this keychain: once it has to vouch again, log in");
@@ -45,19 +46,22 @@ function fitting(host: Host, secret: Secret): Secret {
 }
 
 /** Whether asking makes sense at all: on Linux a keychain is a service on the session's bus. */
-export function hasKeychain({ platform, env }: Host, busExists: (path: string) => boolean): boolean {
+export function hasKeychain(
+  { platform, env }: Pick<Host, 'env' | 'platform'>,
+  busExists: (path: string) => boolean,
+): boolean {
   if (platform !== 'linux') return platform === 'darwin' || platform === 'win32';
   if (env.DBUS_SESSION_BUS_ADDRESS) return true;
   return env.XDG_RUNTIME_DIR !== undefined && busExists(`${env.XDG_RUNTIME_DIR}/bus`);
 }
 
 /** Two configurations of one person do not share a login. */
-function accountOf(host: Host, broker: string): string {
+function accountOf(host: OwnFiles, broker: string): string {
   const directory = configDirectoryOf(host);
   return directory === beneathHome(host.env, '.config/curfew') ? broker : `${broker} ${directory}`;
 }
 
-function ask({ node, bundles, env }: Host, request: object): Promise<string | null> {
+function ask({ node, bundles, env }: Pick<Host, 'bundles' | 'env' | 'node'>, request: object): Promise<string | null> {
   return new Promise((resolve, reject) => {
     const child = spawn(node, [`${bundles}/keychain.cjs`], { env: { ...env }, stdio: ['pipe', 'pipe', 'ignore'] });
     const chunks: Buffer[] = [];

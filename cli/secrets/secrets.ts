@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import type { Host } from '../host/host.ts';
 import { configDirectory } from '../warm/folders.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { runtimeDirectory } from '../warm/paths.ts';
 import type { Place } from '../warm/session_record.ts';
 import type { SecretStorage } from '../warm/settings.ts';
@@ -28,7 +29,10 @@ export interface Secrets {
 }
 
 /** @param wanted in place of the keychain, and a file where that does not work */
-export function createSecrets(host: Host, wanted?: SecretStorage): Secrets {
+export function createSecrets(
+  host: OwnFiles & Pick<Host, 'bundles' | 'node' | 'now' | 'platform' | 'random' | 'say'>,
+  wanted?: SecretStorage,
+): Secrets {
   const places: Readonly<Record<Place, SecretStore>> = {
     keychain: createKeychain(host),
     file: createSecretFile(host, configDirectory(host.env, host)),
@@ -85,7 +89,7 @@ export function createSecrets(host: Host, wanted?: SecretStorage): Secrets {
 }
 
 /** The file that holds them, where they are in one. */
-export function fileOf(host: Host, place: Place, broker: string): string | undefined {
+export function fileOf(host: OwnFiles, place: Place, broker: string): string | undefined {
   if (place === 'keychain') return undefined;
   const directory = place === 'memory' ? runtimeDirectory(host.env, host) : configDirectory(host.env, host);
   return directory === undefined ? undefined : secretFile(directory, broker);

@@ -7,6 +7,7 @@ import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../
 import { cacheDirectoryOf, type Host } from '../host/host.ts';
 import { checksum } from '../warm/checksum.ts';
 import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from '../warm/entry.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
 import { readEntry, readOurs } from '../warm/read_cache.ts';
 import { WARNED } from '../warm/warning.ts';
@@ -24,7 +25,7 @@ export interface Cache {
 }
 
 /** Opens the cache; what is wrong with it is said once. */
-export function openCache(host: Host): Cache {
+export function openCache(host: OwnFiles & Pick<Host, 'now' | 'random' | 'say'>): Cache {
   const path = cacheDirectoryOf(host);
   const said = new Set<string>();
   const say = (fault: string) => {

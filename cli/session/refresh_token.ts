@@ -47,7 +47,10 @@ export function isOffline({ scopes }: Pick<Metadata['identity_provider'], 'scope
 }
 
 /** Asks the identity provider that gave it, and no other. Whatever comes of it is told to nobody: a person cannot mend it. */
-export async function revokeRefreshToken(client: Client, token: RefreshToken | undefined): Promise<void> {
+export async function revokeRefreshToken(
+  client: Pick<Client, 'broker' | 'send'>,
+  token: RefreshToken | undefined,
+): Promise<void> {
   if (!token) return;
   const until = performance.now() + REVOKING;
   const deadline = () => Math.max(1, until - performance.now());

@@ -57,7 +57,7 @@ export async function renew(client: Client, key: Key): Promise<Outcome> {
 }
 
 /** What the cache has by now; nothing when the broker has to be asked. */
-export function outcomeInCache(client: Client, key: Key): Outcome | undefined {
+export function outcomeInCache(client: Pick<Client, 'cache' | 'host'>, key: Key): Outcome | undefined {
   const entry = client.cache.read(key);
   const judgement = entry && judge(entry, client.host.now());
   if (entry && judgement?.act === 'print') return { entry };
@@ -106,7 +106,7 @@ async function askVouched(client: Client, key: Key, start: Kept, due: boolean): 
 
 /** Asks with the ID token, and once more without it when it is not taken. */
 async function askWith(
-  client: Client,
+  client: Pick<Client, 'broker' | 'host' | 'secrets' | 'url'>,
   key: Key,
   { kept, id_token }: Pick<Vouching, 'kept' | 'id_token'>,
 ): Promise<Asked & { readonly away?: CurfewError }> {
@@ -129,7 +129,12 @@ async function askWith(
   }
 }
 
-async function ask(client: Client, key: Key, { record, secret }: Kept, id_token?: string): Promise<Answer> {
+async function ask(
+  client: Pick<Client, 'broker'>,
+  key: Key,
+  { record, secret }: Kept,
+  id_token?: string,
+): Promise<Answer> {
   const { handle = '' } = secret;
   const request = (audience: string) =>
     client.broker.renew(record.endpoints, secret.dpop_private_jwk, {
@@ -188,7 +193,7 @@ export function asRemembered({ reason, error_description, end_reason, acr_values
   return { reason, message, ...told };
 }
 
-function keepEnd(client: Client, record: SessionRecord, ended: Remembered): void {
+function keepEnd(client: Pick<Client, 'host'>, record: SessionRecord, ended: Remembered): void {
   try {
     writeRecord(client.host, { ...record, ended });
   } catch {

@@ -22,6 +22,9 @@ export interface Kept {
   readonly secret: Secret;
 }
 
+/** What it takes to keep a login that changed. */
+type Keeper = Pick<Client, 'host' | 'secrets' | 'url'>;
+
 /** What came of asking: a token, or why there is none. */
 export type Vouching = { readonly kept: Kept } & (
   | { readonly id_token: string; readonly away?: undefined }
@@ -81,7 +84,10 @@ export async function askToVouch(client: Client, kept: Kept): Promise<Vouching |
 }
 
 /** @throws CurfewError `identity_provider` or `broker_unreachable` */
-async function refreshAt(client: Client, { issuer, refresh_token }: NonNullable<Secret['refresh']>) {
+async function refreshAt(
+  client: Pick<Client, 'broker' | 'send'>,
+  { issuer, refresh_token }: NonNullable<Secret['refresh']>,
+) {
   const until = performance.now() + REFRESHING;
   const deadline = () => Math.max(1, until - performance.now());
   const metadata = await client.broker.metadata(deadline());
@@ -103,12 +109,12 @@ const OF_ID_TOKEN: readonly string[] = ['clock', 'auth_time', 'username', 'group
 const LASTING: readonly string[] = ['id_token_other_login', 'auth_time'];
 
 /** The broker refused the refreshed ID token. Where the next would be the same, none is fetched any more. */
-export async function forgetIfLasting(client: Client, kept: Kept, { reason }: Refusal, why: string): Promise<Kept> {
+export async function forgetIfLasting(client: Keeper, kept: Kept, { reason }: Refusal, why: string): Promise<Kept> {
   return LASTING.includes(reason) ? await forgetRefresh(client, kept, why) : kept;
 }
 
 /** @param why_not follows `the identity provider no longer vouches for the login: ` */
-async function forgetRefresh(client: Client, kept: Kept, why_not: string): Promise<Kept> {
+async function forgetRefresh(client: Keeper, kept: Kept, why_not: string): Promise<Kept> {
   const { refresh: _, ...secret } = kept.secret;
   const forgotten = await keepSecret(client, kept, secret);
   return keepRecord(client, forgotten, { ...forgotten.record, unvouched: why_not });
@@ -124,7 +130,11 @@ export async function dropRefresh(client: Client, kept: Kept): Promise<Kept> {
 }
 
 /** Notes what the identity provider's word changed, for the other clusters and for `status`. */
-export function noteVouched(client: Client, kept: Kept, { revalidated_at, groups, username }: WireSession): Kept {
+export function noteVouched(
+  client: Pick<Client, 'host'>,
+  kept: Kept,
+  { revalidated_at, groups, username }: WireSession,
+): Kept {
   const { session } = kept.record;
   if (!session || revalidated_at === undefined || session.revalidated_at === revalidated_at) return kept;
   const { unvouched: _, ...record } = kept.record;
@@ -132,19 +142,19 @@ export function noteVouched(client: Client, kept: Kept, { revalidated_at, groups
 }
 
 /** Notes which clusters do not admit the person, for `status`. Where a broker does not say, nothing is known of it. */
-export function noteAdmission(client: Client, kept: Kept, not_admitted: readonly string[] = []): void {
+export function noteAdmission(client: Pick<Client, 'host'>, kept: Kept, not_admitted: readonly string[] = []): void {
   const { record } = kept;
   if (!record.session || String(record.not_admitted ?? []) === String(not_admitted)) return;
   keepRecord(client, kept, { ...record, not_admitted });
 }
 
-async function keepSecret(client: Client, { record }: Kept, secret: Secret): Promise<Kept> {
+async function keepSecret(client: Keeper, { record }: Kept, secret: Secret): Promise<Kept> {
   const kept_in = await client.secrets.save(client.url, secret, record.kept_in);
   if (kept_in === undefined || kept_in === record.kept_in) return { record, secret };
   return keepRecord(client, { record, secret }, { ...record, kept_in });
 }
 
-function keepRecord({ host }: Client, { secret }: Kept, record: SessionRecord): Kept {
+function keepRecord({ host }: Pick<Client, 'host'>, { secret }: Kept, record: SessionRecord): Kept {
   try {
     writeRecord(host, record);
   } catch (error) {

@@ -5,9 +5,10 @@ import { resolve } from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
 import { readConfig, writeConfig } from '../host/config.ts';
-import { configDirectoryOf, type Host } from '../host/host.ts';
+import { configDirectoryOf, type Host, type Owner } from '../host/host.ts';
 import { faultOfPlace } from '../host/place.ts';
 import { chosenDirectory, isRunByKubectl, usualDirectory } from '../warm/folders.ts';
+import type { OwnFiles, Reader } from '../warm/machine.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { sayLogin } from '../warm/refusal.ts';
 import { type Config, type KnownBroker, parseBrokers } from '../warm/settings.ts';
@@ -29,7 +30,12 @@ export interface Trusted {
  * @param ca_file of the command line
  * @throws CurfewError `unknown_broker` where kubectl runs this, and the broker or its certificates are none that are remembered
  */
-export function trust(host: Host, config: Config, url: string, ca_file: string | undefined): Trusted {
+export function trust(
+  host: Owner & Pick<Host, 'say'>,
+  config: Config,
+  url: string,
+  ca_file: string | undefined,
+): Trusted {
   const known = config.brokers[url] ?? administratorsBrokers(host)[url];
   const used = ca_file ?? known?.ca_file;
   if (!isRunByKubectl(host.env)) return { known, ca_file: used };
@@ -52,7 +58,7 @@ function nameOf(url: string): string {
   return JSON.stringify(oneLine(new URL(url).host));
 }
 
-function unknown(host: Host, url: string): CurfewError {
+function unknown(host: Owner, url: string): CurfewError {
   const { env, strange_home, administrators } = host;
   const message = `the broker ${nameOf(url)} is not known here: neither your settings nor root's in ${administrators.folder} name it`;
   if (strange_home) {
@@ -67,12 +73,14 @@ function unknown(host: Host, url: string): CurfewError {
 }
 
 /** @throws CurfewError `unknown_broker`: setup changes whom kubectl's calls trust, so none of them may run it */
-export function requireByHand(host: Host, config: Config, url: string): void {
+export function requireByHand(host: Owner & Pick<Host, 'say'>, config: Config, url: string): void {
   trust(host, config, url, undefined);
 }
 
 /** What root says for everybody. What anybody else could have written is not believed, and said. */
-function administratorsBrokers(host: Host): Readonly<Record<string, KnownBroker>> {
+function administratorsBrokers(
+  host: Reader & Pick<Host, 'administrators' | 'say'>,
+): Readonly<Record<string, KnownBroker>> {
   const { folder, uid } = host.administrators;
   const file = `${folder}/brokers.json`;
   // On Windows nobody is root.
@@ -98,7 +106,7 @@ function parse(text: string): Readonly<Record<string, KnownBroker>> | string {
 }
 
 export interface AskedTrust {
-  readonly host: Host;
+  readonly host: OwnFiles & Pick<Host, 'random' | 'say' | 'strange_home'>;
   readonly url: string;
   readonly is_default: boolean;
   readonly trusted: Trusted;

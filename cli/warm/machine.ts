@@ -36,6 +36,11 @@ export interface Reader {
   readonly uid: UserId;
 }
 
+/** A person's own files, and where the environment says that they are. */
+export interface OwnFiles extends Reader {
+  readonly env: Environment;
+}
+
 /**
  * Of stdin and stderr. `none`: nothing that we say gets to a terminal. `lines`: it may. `taken`: it is in raw mode, so nobody
  * is asked. `drawn_on`: so it is, and by whoever called us: nothing is written there either.
@@ -55,10 +60,9 @@ export interface Caller {
   readonly at: number;
 }
 
-export interface Machine extends Reader {
+export interface Machine extends OwnFiles {
   /** Without the program's own name. */
   readonly args: readonly string[];
-  readonly env: Environment;
   readonly now: Seconds;
   /** `posix`, or `windows` with its own way to write lists of paths. */
   readonly system: 'posix' | 'windows';

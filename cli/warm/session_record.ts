@@ -5,7 +5,7 @@ import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject, isResolvedLimits, isTexts, isWireSession, type WireSession } from '../../shared/wire.ts';
 import { isRemembered, type Remembered } from './entry.ts';
 import { configDirectory } from './folders.ts';
-import type { Environment, Reader } from './machine.ts';
+import type { Environment, OwnFiles, Reader } from './machine.ts';
 import { cacheDirectory, fileName, runtimeDirectory } from './paths.ts';
 import { readOurs } from './read_cache.ts';
 import type { Config, SecretStorage } from './settings.ts';
@@ -65,11 +65,7 @@ export function recordAt(reader: Reader, state: string, broker: string): Session
 }
 
 /** @throws Error where it cannot be read: the full program says why */
-export function recordOf(
-  machine: Reader & { readonly env: Environment },
-  settings: Config,
-  broker: string,
-): SessionRecord | undefined {
+export function recordOf(machine: OwnFiles, settings: Config, broker: string): SessionRecord | undefined {
   const state = stateDirectory(machine.env, machine, settings.secret_storage);
   const record = state === undefined ? 'nowhere' : recordAt(machine, state, broker);
   if (typeof record === 'string') throw new Error(record);

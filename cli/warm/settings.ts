@@ -3,7 +3,7 @@
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { configDirectory } from './folders.ts';
-import type { Environment, Reader, Stat, UserId } from './machine.ts';
+import type { Environment, OwnFiles, Reader, Stat, UserId } from './machine.ts';
 import { oneLine } from './one_line.ts';
 import { brokerKey } from './paths.ts';
 
@@ -152,7 +152,7 @@ export function faultOfOwner(stat: Stat | undefined, uid: UserId): string | unde
 const LARGEST = 1024 * 1024;
 
 /** @throws Error where the settings cannot be read: the full program says what is wrong with them */
-export function readOrThrow(machine: Reader & { readonly env: Environment }): Config {
+export function readOrThrow(machine: OwnFiles): Config {
   const file = configFile(machine.env, machine);
   const config = file === undefined ? { brokers: {} } : readSettings(machine, file);
   if (typeof config === 'string') throw new Error(config);

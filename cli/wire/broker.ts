@@ -74,7 +74,7 @@ export interface SessionRequest {
  * @param url from `brokerKey`
  * @throws CurfewError `insecure` when the URL may not carry secrets
  */
-export function createBroker(url: string, send: Send, host: Host): Broker {
+export function createBroker(url: string, send: Send, host: Pick<Host, 'env' | 'now' | 'random'>): Broker {
   refuseInsecure(url, host);
   const name = new URL(url).host;
 

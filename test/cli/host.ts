@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Host } from '../../cli/host/host.ts';
+import type { Host, Terminal } from '../../cli/host/host.ts';
 import { nodeFiles } from '../../cli/host/node_files.ts';
 import type { Environment } from '../../cli/warm/machine.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
@@ -16,7 +16,7 @@ export interface TestHost extends Host {
 }
 
 /** Nobody is there. */
-export const NO_TERMINAL: Pick<Host, 'show' | 'size' | 'status' | 'ask'> = {
+export const NO_TERMINAL: Pick<Terminal, 'show' | 'size' | 'status' | 'ask'> = {
   show: () => undefined,
   size: () => undefined,
   status: () => undefined,
