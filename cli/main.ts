@@ -88,6 +88,7 @@ function hostOf({ env: given, platform, arch, execPath, ppid: parent }: NodeJS.P
   };
   return {
     now: () => fromMilliseconds(Date.now()),
+    stopwatch: () => performance.now() / 1000,
     random: randomBytes,
     env,
     uid,

@@ -1,15 +1,16 @@
 // What the machine gives to the program, made in main.ts and passed on: clock, randomness, environment, the two outputs.
 
 import { CurfewError } from '../../shared/errors.ts';
-import type { Clock } from '../../shared/time.ts';
+import type { Clock, Stopwatch } from '../../shared/time.ts';
 import { configDirectory } from '../warm/folders.ts';
 import type { OwnFiles, TerminalState } from '../warm/machine.ts';
 import { cacheDirectory } from '../warm/paths.ts';
 import type { StrangeHome } from './own_home.ts';
 
-/** What time it is. */
+/** What time it is, and how it passes: by a clock that may be set, and by one that never is. */
 export interface Clocks {
   readonly now: Clock;
+  readonly stopwatch: Stopwatch;
 }
 
 /** Whose files are used; `env` is without another person's folders (`own_home.ts`). */

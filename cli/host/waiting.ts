@@ -1,5 +1,6 @@
 // One calm line while a person is waited for: what for, and how long still. Only where it can be taken away again.
 
+import { countdown } from './countdown.ts';
 import type { Host } from './host.ts';
 
 /** Milliseconds between two frames. */
@@ -8,7 +9,7 @@ const FRAMES = { unicode: '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏', ascii: '|/-\\' } as 
 
 /** @param deadline milliseconds, for the words only: `work` ends itself */
 export async function whileWaiting<T>(
-  host: Pick<Host, 'env' | 'platform' | 'size' | 'status'>,
+  host: Pick<Host, 'env' | 'platform' | 'size' | 'status' | 'stopwatch'>,
   what: string,
   deadline: number,
   work: Promise<T>,
@@ -16,11 +17,11 @@ export async function whileWaiting<T>(
 ): Promise<T> {
   if (!host.size()) return await unlessAborted(work, signal);
   const frames = [...FRAMES[isUnicode(host) ? 'unicode' : 'ascii']];
-  const until = performance.now() + deadline;
+  const left = countdown(deadline, host);
   let step = 0;
   const draw = () => {
     const frame = frames[step++ % frames.length];
-    host.status(`${frame} waiting for ${what}, ${sayLeft(until - performance.now())} left`);
+    host.status(`${frame} waiting for ${what}, ${sayLeft(left())} left`);
   };
   draw();
   const timer = setInterval(draw, STEP);

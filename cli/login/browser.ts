@@ -12,7 +12,7 @@ import { LOGIN_DEADLINE, type Way } from './way.ts';
 
 /** @param no_browser the address is only shown, whole: the browser may be on another machine */
 export async function openBrowserWay(
-  host: Pick<Host, 'env' | 'platform' | 'say' | 'size' | 'status'>,
+  host: Pick<Host, 'env' | 'platform' | 'say' | 'size' | 'status' | 'stopwatch'>,
   provider: IdentityProvider,
   { redirect_host, redirect_ports }: Metadata['identity_provider'],
   no_browser: boolean,

@@ -14,7 +14,7 @@ const QR = { border: 2 } as const;
 
 /** @param instead for a login that the identity provider has to ask the person for */
 export function openDeviceWay(
-  host: Pick<Host, 'env' | 'platform' | 'say' | 'show' | 'size' | 'status'>,
+  host: Pick<Host, 'env' | 'platform' | 'say' | 'show' | 'size' | 'status' | 'stopwatch'>,
   provider: IdentityProvider,
   instead: Way | undefined,
 ): Way {

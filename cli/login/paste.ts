@@ -2,6 +2,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
+import { deadlineWithin } from '../host/countdown.ts';
 import type { Host } from '../host/host.ts';
 import type { Authorization, IdentityProvider } from '../wire/identity_provider.ts';
 import { PATH } from './listener.ts';
@@ -12,7 +13,7 @@ const TRIES = 3;
 const [FIRST_PORT, PORTS] = [49_152, 16_384];
 
 export function openPasteWay(
-  host: Pick<Host, 'ask' | 'random' | 'say'>,
+  host: Pick<Host, 'ask' | 'random' | 'say' | 'stopwatch'>,
   provider: IdentityProvider,
   { redirect_host, redirect_ports }: Metadata['identity_provider'],
 ): Way {
@@ -33,14 +34,13 @@ export function openPasteWay(
 
 /** What is pasted may be anything: it is asked for again, a few times. */
 async function askForAnswer(
-  host: Pick<Host, 'ask' | 'say'>,
+  host: Pick<Host, 'ask' | 'say' | 'stopwatch'>,
   authorization: Authorization,
   signal: AbortSignal,
 ): Promise<Awaited<ReturnType<Authorization['finish']>>> {
-  const until = performance.now() + LOGIN_DEADLINE;
+  const left = deadlineWithin(LOGIN_DEADLINE, host);
   for (let tries = 1; ; tries++) {
-    const left = Math.max(1, until - performance.now());
-    const text = await host.ask('paste that address, or the code in it: ', left, signal);
+    const text = await host.ask('paste that address, or the code in it: ', left(), signal);
     signal.throwIfAborted();
     if (text === undefined) throw new CurfewError('login_failed', 'nothing was pasted');
     const query = queryOf(text, authorization);

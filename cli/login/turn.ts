@@ -4,6 +4,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { isSeconds, over, plus, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
+import { countdown } from '../host/countdown.ts';
 import { removeFile, writeWhole } from '../host/files.ts';
 import { withLock } from '../host/lock.ts';
 import type { Client } from '../session/client.ts';
@@ -39,10 +40,10 @@ type Work<T> = (signal: AbortSignal) => Promise<T>;
  * @throws CurfewError `busy`, also when a newer login took this one's place
  */
 export async function withPersonsTurn<T>(client: Queue, work: Work<T>): Promise<T> {
-  let claimed = Number.NEGATIVE_INFINITY;
+  let untilNext = () => 0;
   const claim = () => {
-    if (performance.now() - claimed < CLAIM) return undefined;
-    claimed = performance.now();
+    if (untilNext() > 0) return undefined;
+    untilNext = countdown(CLAIM, client.host);
     writeClaim(client);
     return undefined;
   };

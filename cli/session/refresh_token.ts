@@ -2,6 +2,7 @@
 // a session there that outlives the person's own. At best: nothing fails or waits for long where that cannot be done.
 
 import { isObject, type Metadata } from '../../shared/wire.ts';
+import { deadlineWithin } from '../host/countdown.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { Client } from './client.ts';
 
@@ -48,12 +49,11 @@ export function isOffline({ scopes }: Pick<Metadata['identity_provider'], 'scope
 
 /** Asks the identity provider that gave it, and no other. Whatever comes of it is told to nobody: a person cannot mend it. */
 export async function revokeRefreshToken(
-  client: Pick<Client, 'broker' | 'send'>,
+  client: Pick<Client, 'broker' | 'host' | 'send'>,
   token: RefreshToken | undefined,
 ): Promise<void> {
   if (!token) return;
-  const until = performance.now() + REVOKING;
-  const deadline = () => Math.max(1, until - performance.now());
+  const deadline = deadlineWithin(REVOKING, client.host);
   try {
     const { identity_provider } = await client.broker.metadata(deadline());
     if (identity_provider.issuer !== token.issuer) return;

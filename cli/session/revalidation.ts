@@ -5,6 +5,7 @@ import { decide } from '../../shared/decide.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { factsOf, type Refusal, type WireSession } from '../../shared/wire.ts';
+import { deadlineWithin } from '../host/countdown.ts';
 import { codeOf } from '../host/files.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { Entry } from '../warm/entry.ts';
@@ -85,11 +86,10 @@ export async function askToVouch(client: Client, kept: Kept): Promise<Vouching |
 
 /** @throws CurfewError `identity_provider` or `broker_unreachable` */
 async function refreshAt(
-  client: Pick<Client, 'broker' | 'send'>,
+  client: Pick<Client, 'broker' | 'host' | 'send'>,
   { issuer, refresh_token }: NonNullable<Secret['refresh']>,
 ) {
-  const until = performance.now() + REFRESHING;
-  const deadline = () => Math.max(1, until - performance.now());
+  const deadline = deadlineWithin(REFRESHING, client.host);
   const metadata = await client.broker.metadata(deadline());
   // What one identity provider gave is shown to no other, whatever the metadata says now.
   if (metadata.identity_provider.issuer !== issuer) return { refused: 'the broker has another identity provider now' };

@@ -13,7 +13,8 @@ import {
   TOKEN_TYPE,
   type TokenReply,
 } from '../../shared/wire.ts';
-import type { Host } from '../host/host.ts';
+import { countdown } from '../host/countdown.ts';
+import type { Clocks, Host } from '../host/host.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { Endpoints } from '../warm/session_record.ts';
 import { type PrivateJwk, prove } from './dpop.ts';
@@ -74,25 +75,24 @@ export interface SessionRequest {
  * @param url from `brokerKey`
  * @throws CurfewError `insecure` when the URL may not carry secrets
  */
-export function createBroker(url: string, send: Send, host: Pick<Host, 'env' | 'now' | 'random'>): Broker {
+export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 'env' | 'random'>): Broker {
   refuseInsecure(url, host);
   const name = new URL(url).host;
 
   /** Sends, and once more when the answer got lost: the broker takes the same request again (it is not theft). */
-  const ask = async (to: string, form: Form, key: PrivateJwk, until: number, nonce?: string): Promise<HttpAnswer> => {
+  const ask = async (to: string, form: Form, key: PrivateJwk, left: Left, nonce?: string): Promise<HttpAnswer> => {
     const request = (afresh: boolean) => {
       const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
       const body = new URLSearchParams(Object.entries(form).filter(isGiven)).toString();
-      const left = until - performance.now();
       // Further over than any request takes: this program was stopped before it came to this one.
-      const deadline = afresh || left < -1_000 ? ANSWER : Math.max(1, Math.min(ANSWER, left));
+      const deadline = afresh || left() < -1_000 ? ANSWER : Math.max(1, Math.min(ANSWER, left()));
       const dpop = prove(key, { method: 'POST', url: to, nonce }, host);
       return send(to, { method: 'POST', headers: { ...headers, dpop }, body, deadline });
     };
     const answer = await reach(name, request, true);
     const wanted = answer.headers['dpop-nonce'];
     if (nonce === undefined && typeof wanted === 'string' && errorOf(answer) === 'use_dpop_nonce') {
-      return await ask(to, form, key, until, wanted);
+      return await ask(to, form, key, left, wanted);
     }
     return answer;
   };
@@ -118,14 +118,14 @@ export function createBroker(url: string, send: Send, host: Pick<Host, 'env' | '
   };
 
   const token = async (endpoints: Endpoints, key: PrivateJwk, form: Form): Promise<Answer> => {
-    const until = performance.now() + WHOLE;
+    const left = countdown(WHOLE, host);
     let asked_at = host.now();
-    let answer = await ask(endpoints.token_endpoint, form, key, until);
+    let answer = await ask(endpoints.token_endpoint, form, key, left);
     const wait = answer.status === 503 ? Number(answer.headers['retry-after'] ?? Number.NaN) : Number.NaN;
     if (wait <= 2) {
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
       asked_at = host.now();
-      answer = await ask(endpoints.token_endpoint, form, key, until);
+      answer = await ask(endpoints.token_endpoint, form, key, left);
     }
     const body = parse(answer.body);
     if (answer.status === 200 && isTokenReply(body)) return { reply: body, asked_at };
@@ -169,12 +169,15 @@ export function createBroker(url: string, send: Send, host: Pick<Host, 'env' | '
     },
     async revoke(endpoints, key, handle) {
       const form = { token: handle, token_type_hint: 'refresh_token' };
-      const answer = await ask(endpoints.revocation_endpoint, form, key, performance.now() + WHOLE);
+      const answer = await ask(endpoints.revocation_endpoint, form, key, countdown(WHOLE, host));
       // A handle that the broker does not know, or no longer, is as revoked as can be (RFC 7009 2.2).
       if (answer.status !== 200 && errorOf(answer) !== 'invalid_grant') throw unexpected(name, answer);
     },
   };
 }
+
+/** From `countdown`. */
+type Left = () => number;
 
 type Form = Readonly<Record<string, string | undefined>>;
 

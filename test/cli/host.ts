@@ -42,6 +42,7 @@ export function testHost(env: Environment = {}, ahead = 0): TestHost {
   return {
     ...{ home, said, printed },
     now: () => seconds(fromMilliseconds(Date.now()) + ahead),
+    stopwatch: () => performance.now() / 1000,
     random: randomBytes,
     env: { HOME: home, CURFEW_CACHE_DIR: `${home}/cache`, CURFEW_CONFIG_DIR: `${home}/config`, ...env },
     uid: process.geteuid?.(),
