@@ -10,7 +10,7 @@ import { asRemembered, OVER } from '../session/renew.ts';
 import type { Remembered } from '../warm/entry.ts';
 import { asError } from '../warm/refusal.ts';
 import { NOT_LOGGED_IN } from '../warm/session_record.ts';
-import type { SessionRequest } from '../wire/broker.ts';
+import type { SessionRequest } from '../wire/broker_request.ts';
 import { forgetSession } from './logout.ts';
 
 type Is<T> = (value: unknown) => value is T;

@@ -14,10 +14,10 @@ import { certificateFault, UNKNOWN_ISSUER } from './certificate_fault.ts';
 import { readCertificates } from './certificates.ts';
 import { type ProxyServer, proxyFor } from './proxy.ts';
 
-/** Deadlines in milliseconds: for a connection, and for the whole answer. */
-const CONNECT = 3_000;
-export const ANSWER = 8_000;
-const LARGEST = 1024 * 1024;
+/** Deadlines: for a connection, and for the whole answer. */
+const CONNECT_MS = 3_000;
+export const ANSWER_MS = 8_000;
+const LARGEST_BYTES = 1024 * 1024;
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -58,10 +58,10 @@ export function hintOf({ hint }: HttpFault): { readonly hint?: string } {
   return hint === undefined ? {} : { hint };
 }
 
-/** Milliseconds: so late no timer comes in a program that runs, even on a busy machine. */
-const LATE = 1_000;
-/** Milliseconds after that for an answer that had come meanwhile. */
-const GRACE = 1_000;
+/** So late no timer comes in a program that runs, even on a busy machine. */
+const LATE_MS = 1_000;
+/** After that for an answer that had come meanwhile. */
+const GRACE_MS = 1_000;
 
 /** @param ca_file adds to the system's roots */
 export function createSend(host: Pick<Host, 'env' | 'platform' | 'stopwatch'>, ca_file?: string): Send {
@@ -128,13 +128,13 @@ interface Transport {
 
 function send(
   url: string,
-  { method, headers, body, deadline = ANSWER }: HttpRequest,
+  { method, headers, body, deadline = ANSWER_MS }: HttpRequest,
   { request, agent, host }: Transport,
 ): Promise<HttpAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
   let connected = false;
   const left = countdown(deadline, host);
-  const stopped = () => left() < -LATE;
+  const stopped = () => left() < -LATE_MS;
   const fail = (fault: HttpFault) => {
     connecting.stop();
     answering.stop();
@@ -150,7 +150,7 @@ function send(
     const why = stood_still ? `${what}: this program was stopped meanwhile` : what;
     fail(new HttpFault(why, false, stood_still));
   };
-  const connecting = startDeadline(Math.min(CONNECT, deadline), host, late('no connection in time'));
+  const connecting = startDeadline(Math.min(CONNECT_MS, deadline), host, late('no connection in time'));
   const answering = startDeadline(deadline, host, late('no answer in time'));
   const ready = () => {
     connected = true;
@@ -185,7 +185,7 @@ function readAnswer(incoming: http.IncomingMessage, stopped: () => boolean): Pro
     let length = 0;
     incoming.on('data', (chunk: Buffer) => {
       length += chunk.length;
-      if (length > LARGEST) reject(new HttpFault('the answer is too large'));
+      if (length > LARGEST_BYTES) reject(new HttpFault('the answer is too large'));
       else chunks.push(chunk);
     });
     incoming.on('error', () => reject(new HttpFault('the answer broke off', true, stopped())));
@@ -207,8 +207,8 @@ function startDeadline(
 ): { stop(): void } {
   const left = countdown(length, host);
   let timer = setTimeout(() => {
-    if (left() > -LATE) over(false);
-    else timer = setTimeout(() => over(true), GRACE);
+    if (left() > -LATE_MS) over(false);
+    else timer = setTimeout(() => over(true), GRACE_MS);
   }, length);
   return { stop: () => clearTimeout(timer) };
 }
