@@ -14,6 +14,7 @@ import { rememberProbe } from '../secrets/probe.ts';
 import { findCluster } from '../session/client.ts';
 import { brokerOf, requireByHand } from '../session/trust.ts';
 import { oneLine } from '../warm/one_line.ts';
+import type { Config } from '../warm/settings.ts';
 import { createBroker, refuseInsecure } from '../wire/broker.ts';
 import { createSend } from '../wire/http.ts';
 
@@ -58,15 +59,11 @@ export async function setupCommand(
   const usual = kubeconfigFile(host, options.kubeconfig);
   const contexts = await writeClusters(host, files, usual, clusters, call, written);
   const current = await setCurrent(host, files, usual, contexts[0]?.context);
-  const named = contexts.map(({ context, cluster: { name: cluster, server } }) => [
-    context,
-    { broker: options.broker, cluster, max_age: options.maxAge, server },
-  ]);
   writeConfig(host, {
     ...config,
     default: options.broker,
     brokers: { ...config.brokers, [options.broker]: brokerOf(known, metadata.identity_provider.issuer) },
-    contexts: { ...config.contexts, ...Object.fromEntries(named) },
+    contexts: { ...config.contexts, ...named(contexts, options) },
   });
   host.print(report(host, launcher, contexts, current));
 }
@@ -75,6 +72,13 @@ interface Written {
   readonly file: string;
   readonly context: string;
   readonly cluster: MetadataCluster;
+}
+
+/** By the names of their contexts, as the settings remember them. */
+function named(contexts: readonly Written[], { broker, maxAge: max_age }: SetupOptions): Config['contexts'] {
+  return Object.fromEntries(
+    contexts.map(({ context, cluster: { name: cluster, server } }) => [context, { broker, cluster, max_age, server }]),
+  );
 }
 
 /** Each cluster goes to the file that has it already, as `kubectl config` does it; a new one to the file that kubectl would write. */

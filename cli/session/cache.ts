@@ -7,7 +7,7 @@ import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../
 import { cacheDirectoryOf, type Host } from '../host/host.ts';
 import { checksum } from '../warm/checksum.ts';
 import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from '../warm/entry.ts';
-import type { OwnFiles } from '../warm/machine.ts';
+import type { OwnFiles, Reader } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
 import { readEntry, readOurs } from '../warm/read_cache.ts';
 import { WARNED } from '../warm/warning.ts';
@@ -35,10 +35,7 @@ export function openCache(host: OwnFiles & Pick<Host, 'now' | 'random' | 'say'>)
   const fault = makePrivateDirectory(path, host);
   if (fault !== undefined) say(`${path} ${fault}`);
   const directory = fault === undefined ? path : undefined;
-  const names = (...parts: readonly string[]) =>
-    directory === undefined
-      ? []
-      : readdirSync(directory).filter((name) => name.startsWith(`${fileName(...parts)},`.slice(0, 160)));
+  const names = (...parts: readonly string[]) => (directory === undefined ? [] : namesIn(directory, parts));
 
   return {
     directory,
@@ -63,18 +60,25 @@ export function openCache(host: OwnFiles & Pick<Host, 'now' | 'random' | 'say'>)
       }
     },
     list(broker) {
-      return names(broker)
-        .filter((name) => name.endsWith('.json'))
-        .flatMap((name) => {
-          const text = readOurs(host, `${directory}/${name}`);
-          const key = text?.content === undefined ? undefined : keyInside(text.content, broker);
-          const entry = key && text?.content !== undefined ? parseEntry(text.content, key) : undefined;
-          return entry === undefined || typeof entry === 'string' || !isWhole(text?.content ?? '', checksum)
-            ? []
-            : [entry];
-        });
+      const files = names(broker).filter((name) => name.endsWith('.json'));
+      return files.flatMap((name) => entryIn(host, `${directory}/${name}`, broker) ?? []);
     },
   };
+}
+
+/** Files that begin with these parts, as far as a name that is too long was not cut. */
+function namesIn(directory: string, parts: readonly string[]): readonly string[] {
+  const start = `${fileName(...parts)},`.slice(0, 160);
+  return readdirSync(directory).filter((name) => name.startsWith(start));
+}
+
+/** The entry that a file holds, whatever key it is for. */
+function entryIn(reader: Reader, file: string, broker: string): Entry | undefined {
+  const content = readOurs(reader, file)?.content;
+  const key = content === undefined ? undefined : keyInside(content, broker);
+  if (content === undefined || !key || !isWhole(content, checksum)) return undefined;
+  const entry = parseEntry(content, key);
+  return typeof entry === 'string' ? undefined : entry;
 }
 
 function keyInside(text: string, broker: string): Key | undefined {

@@ -141,15 +141,9 @@ function send(
     outgoing.destroy();
     reject(fault);
   };
-  const outgoing = request(url, {
-    method,
-    agent,
-    headers: { ...headers, 'content-length': Buffer.byteLength(body ?? '') },
-  });
-  const late = (what: string) => (stood_still: boolean) => {
-    const why = stood_still ? `${what}: this program was stopped meanwhile` : what;
-    fail(new HttpFault(why, false, stood_still));
-  };
+  const whole = { ...headers, 'content-length': Buffer.byteLength(body ?? '') };
+  const outgoing = request(url, { method, agent, headers: whole });
+  const late = (what: string) => (stood_still: boolean) => fail(lateFault(what, stood_still));
   const connecting = startDeadline(Math.min(CONNECT_MS, deadline), host, late('no connection in time'));
   const answering = startDeadline(deadline, host, late('no answer in time'));
   const ready = () => {
@@ -211,6 +205,11 @@ function startDeadline(
     else timer = setTimeout(() => over(true), GRACE_MS);
   }, length);
   return { stop: () => clearTimeout(timer) };
+}
+
+function lateFault(what: string, stood_still: boolean): HttpFault {
+  const why = stood_still ? `${what}: this program was stopped meanwhile` : what;
+  return new HttpFault(why, false, stood_still);
 }
 
 function faultOf(error: unknown, connected: boolean, stopped: boolean): HttpFault {
