@@ -1,5 +1,6 @@
 // `logout`: ends the session at the broker and forgets it here. What is local goes in any case; the key stays.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
 import { between, plus } from '../../shared/time.ts';
 import type { WireSession } from '../../shared/wire.ts';
@@ -103,7 +104,7 @@ async function revoke(
 /** Where the session ended in the second of its login: a login of that second is not newer than the end, for the broker. */
 async function outlastLogin({ now }: Pick<Host, 'now'>, { session, minted_local }: SessionRecord): Promise<void> {
   if (!session || session.broker_time + between(minted_local, now()) > session.auth_time) return;
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await pause(1000);
 }
 
 /** Forgets the session that is kept here, if it is one that was ended at the broker. The key outlives it. */

@@ -6,7 +6,8 @@ import { namedFolders, usualDirectory } from '../warm/folders.ts';
 import type { OwnFiles, Reader } from '../warm/machine.ts';
 import { brokerKey } from '../warm/paths.ts';
 import { type Config, readSettings } from '../warm/settings.ts';
-import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
+import { codeOf } from './error_code.ts';
+import { makePrivateDirectory, writeWhole } from './files.ts';
 import { configDirectoryOf, type Host } from './host.ts';
 import { faultOfPlace } from './place.ts';
 

@@ -17,6 +17,7 @@ import {
 import { dirname } from 'node:path';
 import type { Reader } from '../warm/machine.ts';
 import { faultOfDirectory } from '../warm/read_cache.ts';
+import { codeOf } from './error_code.ts';
 import type { Host } from './host.ts';
 import { isRootUnseen } from './place.ts';
 
@@ -127,9 +128,4 @@ export function sweep(directory: string, host: Pick<Host, 'now'>): void {
     const stat = lstatSync(`${directory}/${name}`, { throwIfNoEntry: false });
     if (stat && stat.mtimeMs < host.now() * 1000 - LEFT_OVER) removeFile(`${directory}/${name}`);
   }
-}
-
-/** The system's name of an error, such as `ENOENT`: all of it that is fit to be shown. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown error';
 }

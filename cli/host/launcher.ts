@@ -8,7 +8,8 @@ import type { OwnFiles } from '../warm/machine.ts';
 import { readOurs } from '../warm/read_cache.ts';
 import { VERSION } from '../warm/version.ts';
 import { requireOwnPlace } from './config.ts';
-import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
+import { codeOf } from './error_code.ts';
+import { makePrivateDirectory, writeWhole } from './files.ts';
 import { configDirectoryOf, type Host, type Program } from './host.ts';
 
 /** Milliseconds for the native program to say its version. */

@@ -1,6 +1,7 @@
 // One process at a time for one thing: a lock that the kernel frees with its holder, however that ended.
 
 import type { DatabaseSync } from 'node:sqlite';
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
 import type { OwnFiles } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
@@ -46,7 +47,7 @@ export async function withLock<T>(
       if (spent >= wait.longest) throw new CurfewError('busy', wait.busy);
       if (spent < SAY_AFTER && spent + look >= SAY_AFTER) host.say(wait.say);
       waited = true;
-      await new Promise((resolve) => setTimeout(resolve, look));
+      await pause(look);
       spent += look;
       const found = result();
       if (found !== undefined) return found;

@@ -18,8 +18,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { delimiter, dirname, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
-import { codeOf, removeFile, writeBeside, writeWhole } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
+import { removeFile, writeBeside, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { beneathHome } from '../warm/paths.ts';
 import { KubeconfigText } from './text.ts';
@@ -225,7 +227,7 @@ async function lock(file: string): Promise<() => void> {
         throw new CurfewError('busy', `${file} is locked by another program`, { hint });
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK));
+    await pause(LOOK);
   }
 }
 

@@ -2,6 +2,7 @@
 // is, to the byte. Pure: text in, text out.
 
 import { type Document, isMap, isScalar, isSeq, type Node, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
+import { parseJson } from '../../shared/json.ts';
 import { asLines, columnOf, indentOf, insertLines, lineEnd, lineStart, type Splice, within } from './lines.ts';
 import { LISTS, type List, othersAreKept } from './others.ts';
 import {
@@ -9,7 +10,6 @@ import {
   endOf,
   type Fields,
   includes,
-  isJson,
   isNode,
   isNull,
   nameOf,
@@ -136,9 +136,10 @@ export class KubeconfigText {
     }
     for (const [field, wanted] of Object.entries(values)) setFields(alone, item, [field], wanted as Fields);
     const was = this.#text.slice(start, end);
-    const text = isJson(this.#text)
-      ? JSON.stringify(item.toJS(alone), null, was.includes('\n') ? 2 : undefined)
-      : alone.toString({ ...STYLE, flowCollectionPadding: /[{[] /.test(this.#text) });
+    const text =
+      parseJson(this.#text) !== undefined
+        ? JSON.stringify(item.toJS(alone), null, was.includes('\n') ? 2 : undefined)
+        : alone.toString({ ...STYLE, flowCollectionPadding: /[{[] /.test(this.#text) });
     this.#replaced.set(entry, within(this.#newline, text, indent));
   }
 

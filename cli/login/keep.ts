@@ -3,7 +3,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
-import { codeOf } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { Client } from '../session/client.ts';
 import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../session/record.ts';

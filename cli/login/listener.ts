@@ -5,7 +5,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CurfewError } from '../../shared/errors.ts';
-import { codeOf } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
 
 export const PATH = '/callback';
 /** Milliseconds: for a stray connection to say something, and for the last page to get out. */

@@ -1,6 +1,7 @@
 // One login: the person at the IdP, the exchange at the broker, and what is kept of it. The browser's page tells the
 // truth, so it comes last.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
 import { earliest, type Seconds, seconds } from '../../shared/time.ts';
 import type { MetadataCluster, WireSession } from '../../shared/wire.ts';
@@ -71,7 +72,7 @@ export async function login(client: Client, wish: Wish, signal: AbortSignal): Pr
 const LONGEST_WAIT = seconds(62);
 
 function outlast({ retry_after = seconds(0) }: Remembered): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, earliest(retry_after, LONGEST_WAIT) * 1000));
+  return pause(earliest(retry_after, LONGEST_WAIT) * 1000);
 }
 
 type Tried =

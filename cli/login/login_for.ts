@@ -1,6 +1,7 @@
 // A login at the terminal because a call needs one: one process asks the person, the others wait and use what it brings.
 
 import { CurfewError, isCode } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { needsNewLogin } from '../../shared/session.ts';
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isEndReason, isObject } from '../../shared/wire.ts';
@@ -108,13 +109,9 @@ function readFailure(client: Pick<Client, 'cache' | 'host' | 'url'>): Failure | 
   const file = failureFile(client);
   const text = file && readOurs(client.host, file);
   if (!text || text.content === undefined) return undefined;
-  try {
-    const value: unknown = JSON.parse(text.content);
-    if (!isObject(value) || typeof value.message !== 'string' || !isCode(value.reason)) return undefined;
-    const { reason, message, hint, at, parent } = value;
-    if (!isSeconds(at) || typeof parent !== 'number') return undefined;
-    return { reason, message, ...(typeof hint === 'string' && { hint }), at, parent };
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text.content);
+  if (!isObject(value) || typeof value.message !== 'string' || !isCode(value.reason)) return undefined;
+  const { reason, message, hint, at, parent } = value;
+  if (!isSeconds(at) || typeof parent !== 'number') return undefined;
+  return { reason, message, ...(typeof hint === 'string' && { hint }), at, parent };
 }

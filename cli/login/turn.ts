@@ -1,7 +1,9 @@
 // Whose turn it is to ask the person: one process at a time. A login that a person begins comes before any that waits for
 // somebody already, in a terminal that may be forgotten; and none waits on when nobody waits for it.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, over, plus, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { countdown } from '../host/countdown.ts';
@@ -76,7 +78,7 @@ export async function withTurn<T>(
     } catch (error) {
       if (!(error instanceof GaveWay)) throw error;
       // Whoever claimed the turn looks for it more often.
-      await new Promise((resolve) => setTimeout(resolve, BACK));
+      await pause(BACK);
       const found = result();
       if (found !== undefined) return found;
     }
@@ -125,11 +127,7 @@ function isClaimed(client: Queue): boolean {
   const file = claimFile(client);
   const text = file && readOurs(client.host, file)?.content;
   if (!text) return false;
-  try {
-    const value: unknown = JSON.parse(text);
-    const now = client.host.now();
-    return isObject(value) && isSeconds(value.at) && value.at <= now && !over(plus(value.at, CLAIMED), now);
-  } catch {
-    return false;
-  }
+  const value = parseJson(text);
+  const now = client.host.now();
+  return isObject(value) && isSeconds(value.at) && value.at <= now && !over(plus(value.at, CLAIMED), now);
 }

@@ -1,7 +1,8 @@
 // Secrets in a 0600 file: beneath the settings where there is no keychain, or beneath what ends with the login session.
 // No encryption whose key would lie beside it.
 
-import { codeOf, makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
+import { makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Reader } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';

@@ -1,6 +1,7 @@
 // Secrets in the OS keychain, asked through a child process that is killed when it hangs.
 
 import { spawn } from 'node:child_process';
+import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 import { configDirectoryOf, type Host } from '../host/host.ts';
 import type { OwnFiles } from '../warm/machine.ts';
@@ -84,11 +85,7 @@ function ask({ node, bundles, env }: Pick<Host, 'bundles' | 'env' | 'node'>, req
 }
 
 function parse(text: string): string | null | undefined {
-  try {
-    const reply: unknown = JSON.parse(text);
-    if (!isObject(reply)) return undefined;
-    return typeof reply.value === 'string' || reply.value === null ? reply.value : undefined;
-  } catch {
-    return undefined;
-  }
+  const reply = parseJson(text);
+  if (!isObject(reply)) return undefined;
+  return typeof reply.value === 'string' || reply.value === null ? reply.value : undefined;
 }

@@ -1,5 +1,6 @@
 // What came of the last try of the keychain: one that failed costs its time limit once, not at every login.
 
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
@@ -50,12 +51,8 @@ function busOf({ env, platform }: Pick<Host, 'env' | 'platform'>): string {
 }
 
 function parseProbe(text: string): Probe | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!isObject(value) || typeof value.fault !== 'string' || typeof value.bus !== 'string' || !isSeconds(value.at))
-      return undefined;
-    return { fault: value.fault, bus: value.bus, at: value.at };
-  } catch {
+  const value = parseJson(text);
+  if (!isObject(value) || typeof value.fault !== 'string' || typeof value.bus !== 'string' || !isSeconds(value.at))
     return undefined;
-  }
+  return { fault: value.fault, bus: value.bus, at: value.at };
 }

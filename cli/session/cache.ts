@@ -1,9 +1,11 @@
 // The token cache as the slow path uses it: reads with a word about what is wrong, writes whole, forgets at a login.
 
 import { readdirSync } from 'node:fs';
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
+import { makePrivateDirectory, removeFile, sweep, writeWhole } from '../host/files.ts';
 import { cacheDirectoryOf, type Host } from '../host/host.ts';
 import { checksum } from '../warm/checksum.ts';
 import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from '../warm/entry.ts';
@@ -82,11 +84,7 @@ function entryIn(reader: Reader, file: string, broker: string): Entry | undefine
 }
 
 function keyInside(text: string, broker: string): Key | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!isObject(value) || typeof value.cluster !== 'string') return undefined;
-    return { broker, cluster: value.cluster, max_age: isSeconds(value.max_age) ? value.max_age : undefined };
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text);
+  if (!isObject(value) || typeof value.cluster !== 'string') return undefined;
+  return { broker, cluster: value.cluster, max_age: isSeconds(value.max_age) ? value.max_age : undefined };
 }

@@ -5,17 +5,16 @@ import { decide } from '../../shared/decide.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { factsOf, type Refusal, type WireSession } from '../../shared/wire.ts';
-import { deadlineWithin } from '../host/countdown.ts';
-import { codeOf } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { Entry } from '../warm/entry.ts';
 import type { SessionRecord } from '../warm/session_record.ts';
 import type { Client } from './client.ts';
 import { writeRecord } from './record.ts';
-import { revokeRefreshToken } from './refresh_token.ts';
+import { discoverOnly, revokeRefreshToken } from './refresh_token.ts';
 
-/** Milliseconds for the refresh with all that it takes: others wait for it, and no longer than 10 s for the whole renewal. */
-const REFRESHING = 5_000;
+/** For the refresh with all that it takes: others wait for it, and no longer than 10 s for the whole renewal. */
+const REFRESHING_MS = 5_000;
 
 /** What is kept of one login while a renewal is under way. Replaced as a whole by what changes it. */
 export interface Kept {
@@ -89,13 +88,8 @@ async function refreshAt(
   client: Pick<Client, 'broker' | 'host' | 'send'>,
   { issuer, refresh_token }: NonNullable<Secret['refresh']>,
 ) {
-  const deadline = deadlineWithin(REFRESHING, client.host);
-  const metadata = await client.broker.metadata(deadline());
-  // What one identity provider gave is shown to no other, whatever the metadata says now.
-  if (metadata.identity_provider.issuer !== issuer) return { refused: 'the broker has another identity provider now' };
-  const { discover } = await import('../wire/identity_provider.ts');
-  const send: Client['send'] = (url, request) => client.send(url, { ...request, deadline: deadline() });
-  const provider = await discover(metadata.identity_provider, send);
+  const provider = await discoverOnly(client, issuer, REFRESHING_MS);
+  if (!provider) return { refused: 'the broker has another identity provider now' };
   return await provider.refresh(refresh_token);
 }
 

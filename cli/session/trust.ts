@@ -3,7 +3,8 @@
 
 import { resolve } from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Metadata } from '../../shared/wire.ts';
+import { parseJson } from '../../shared/json.ts';
+import { isObject, type Metadata } from '../../shared/wire.ts';
 import { readConfig, writeConfig } from '../host/config.ts';
 import { configDirectoryOf, type Host, type Owner } from '../host/host.ts';
 import { faultOfPlace } from '../host/place.ts';
@@ -96,13 +97,9 @@ function administratorsBrokers(
 }
 
 function parse(text: string): Readonly<Record<string, KnownBroker>> | string {
-  try {
-    const value: unknown = JSON.parse(text);
-    const brokers = typeof value === 'object' && value !== null && 'brokers' in value ? value.brokers : undefined;
-    return parseBrokers(brokers);
-  } catch {
-    return 'it is not JSON';
-  }
+  const value = parseJson(text);
+  if (value === undefined) return 'it is not JSON';
+  return parseBrokers(isObject(value) ? value.brokers : undefined);
 }
 
 export interface AskedTrust {

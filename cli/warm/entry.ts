@@ -1,5 +1,6 @@
 // One entry of the token cache: its shape, its name, and the parser. Part of the warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject, isWireSession, type WireSession } from '../../shared/wire.ts';
 import { checksum } from './checksum.ts';
@@ -45,12 +46,8 @@ export function entryName({ broker, cluster, max_age }: Key): string {
 
 /** @returns the entry, or why it is none of ours. */
 export function parseEntry(text: string, key: Key): Entry | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'not JSON';
-  }
+  const value = parseJson(text);
+  if (value === undefined) return 'not JSON';
   if (!isObject(value)) return 'not an object';
   if (value.version !== VERSION) return 'another version';
   if (value.broker !== key.broker || value.cluster !== key.cluster || (value.max_age ?? undefined) !== key.max_age) {

@@ -1,6 +1,7 @@
 // The exec plugin's two ends (client.authentication.k8s.io): what kubectl says, and what it reads. Loads nothing.
 
 import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 
@@ -26,12 +27,8 @@ export function parseExecInfo(text: string | undefined): ExecInfo {
     throw new CurfewError('usage', 'KUBERNETES_EXEC_INFO is not set', { hint });
   }
   if (text.length > LARGEST) throw malformed('is too large');
-  let info: unknown;
-  try {
-    info = JSON.parse(text);
-  } catch {
-    throw malformed('is not JSON');
-  }
+  const info = parseJson(text);
+  if (info === undefined) throw malformed('is not JSON');
   // kube-rs before 0.87, and what is built on it, says no kind.
   if (!isObject(info) || (info.kind ?? 'ExecCredential') !== 'ExecCredential')
     throw malformed('is not an ExecCredential');

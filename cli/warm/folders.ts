@@ -1,6 +1,7 @@
 // Which folder holds the settings. Whoever wrote a kubeconfig also chose the environment of what kubectl runs (`exec.env`),
 // so that alone moves nobody's trust to another folder. Part of the warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Environment, Reader } from './machine.ts';
 import { absolute, beneathHome } from './paths.ts';
@@ -46,11 +47,7 @@ export function foldersFile(usual: string): string {
 export function namedFolders(reader: Reader, usual: string): readonly string[] {
   const content = readOurs(reader, foldersFile(usual))?.content;
   if (content === undefined) return [];
-  try {
-    const value: unknown = JSON.parse(content);
-    const { folders } = isObject(value) ? value : {};
-    return Array.isArray(folders) ? folders.filter((folder) => typeof folder === 'string') : [];
-  } catch {
-    return [];
-  }
+  const value = parseJson(content);
+  const { folders } = isObject(value) ? value : {};
+  return Array.isArray(folders) ? folders.filter((folder) => typeof folder === 'string') : [];
 }

@@ -2,13 +2,14 @@
 // and most people write, and JSON; what is written in any other way it leaves to a reader that knows all of YAML. Part of the
 // warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 
 type Value = string | boolean | undefined | readonly Value[] | { readonly [key: string]: Value };
 
 /** A kubeconfig as values, `undefined` where it cannot be read here. Of several documents the first, as kubectl does it. */
 export function scanKubeconfig(text: string): unknown {
-  if (/^\s*\{/.test(text)) return readJson(text);
+  if (/^\s*\{/.test(text)) return parseJson(text);
   try {
     const lines = linesOf(text);
     const reader = new Reader(lines);
@@ -17,14 +18,6 @@ export function scanKubeconfig(text: string): unknown {
   } catch (error) {
     if (error instanceof Unusual) return undefined;
     throw error;
-  }
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

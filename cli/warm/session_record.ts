@@ -1,5 +1,6 @@
 // What is remembered of a login beside its secrets, as it stands in its file. Part of the warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import type { ResolvedLimits } from '../../shared/policy.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject, isResolvedLimits, isTexts, isWireSession, type WireSession } from '../../shared/wire.ts';
@@ -84,12 +85,7 @@ export function refusedByRecord(record: SessionRecord | undefined): Remembered |
 }
 
 export function parseRecord(text: string): SessionRecord | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text);
   if (!isObject(value) || value.version !== VERSION) return undefined;
   const { broker, endpoints, audiences, limits, kept_in, session, minted_local, ended, unvouched } = value;
   const { not_admitted } = value;

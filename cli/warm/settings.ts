@@ -1,5 +1,6 @@
 // What stands in the plugin's own settings, `config.json`. Part of the warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { configDirectory } from './folders.ts';
@@ -53,12 +54,8 @@ const SETTINGS: readonly string[] = ['brokers', 'contexts', 'default', ...OWN_SE
 
 /** @returns what is wrong with it, beginning with the setting's name */
 export function parseConfig(text: string): Config | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'not JSON';
-  }
+  const value = parseJson(text);
+  if (value === undefined) return 'not JSON';
   if (!isObject(value)) return 'expected an object';
   const unknown = Object.keys(value).find((key) => !SETTINGS.includes(key));
   if (unknown !== undefined) return `${oneLine(unknown)}: unknown setting`;

@@ -1,6 +1,8 @@
 // The broker as the plugin sees it: its metadata, POST /token, POST /revoke. A refusal is a value, a failure an exception.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
 import {
@@ -22,7 +24,6 @@ import {
   errorOf,
   type Form,
   type Line,
-  parse,
   postForm,
   reach,
   type SessionRequest,
@@ -101,7 +102,7 @@ export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 
       }),
     async sessions(endpoint, credential, request, is) {
       const answer = await askWithHandle(line, endpoint, credential, request);
-      const body = parse(answer.body);
+      const body = parseJson(answer.body);
       if (answer.status === 200 && is(body)) return { reply: body };
       if (isRefusal(body) && answer.status < 500 && answer.status !== 429) return { refusal: body };
       throw unexpected(line, answer);
@@ -117,7 +118,7 @@ export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 
 
 async function readMetadata(line: Line, url: string, deadline: number | undefined): Promise<Metadata> {
   const answer = await reach(line, () => line.send(`${url}/.well-known/curfew`, { method: 'GET', deadline }));
-  const metadata = parse(answer.body);
+  const metadata = parseJson(answer.body);
   if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(line, answer);
   const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
   for (const endpoint of [token_endpoint, revocation_endpoint, sessions_endpoint]) sameOrigin(url, endpoint);
@@ -132,11 +133,11 @@ async function askForToken(line: Line, { token_endpoint }: Endpoints, key: Priva
   let answer = await postForm(line, token_endpoint, form, key, left);
   const wait = answer.status === 503 ? Number(answer.headers['retry-after'] ?? Number.NaN) : Number.NaN;
   if (wait <= 2) {
-    await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    await pause(wait * 1000);
     asked_at = host.now();
     answer = await postForm(line, token_endpoint, form, key, left);
   }
-  const body = parse(answer.body);
+  const body = parseJson(answer.body);
   if (answer.status === 200 && isTokenReply(body)) return { reply: body, asked_at };
   if (isRefusal(body) && answer.status < 500) return { refusal: body, asked_at };
   throw unexpected(line, answer);

@@ -1,6 +1,7 @@
 // One request to the broker: with a DPoP proof (RFC 9449), sent again when its answer got lost, and what is wrong in words.
 
 import { type Code, CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { isRefusal } from '../../shared/wire.ts';
 import type { Clocks, Host } from '../host/host.ts';
 import { oneLine } from '../warm/one_line.ts';
@@ -116,7 +117,7 @@ export async function reach(
 const BEHIND: readonly Code[] = ['api_server', 'service_account', 'identity_provider'];
 
 export function unexpected({ name }: Pick<Line, 'name'>, answer: HttpAnswer): CurfewError {
-  const body = parse(answer.body);
+  const body = parseJson(answer.body);
   if (!isRefusal(body)) {
     return new CurfewError(
       'broker_unreachable',
@@ -129,14 +130,6 @@ export function unexpected({ name }: Pick<Line, 'name'>, answer: HttpAnswer): Cu
 }
 
 export function errorOf(answer: HttpAnswer): string | undefined {
-  const body = parse(answer.body);
+  const body = parseJson(answer.body);
   return isRefusal(body) ? body.error : undefined;
-}
-
-export function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

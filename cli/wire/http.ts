@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import { isLoopback } from '../../shared/origin.ts';
 import { countdown } from '../host/countdown.ts';
-import { codeOf } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
 import type { Host } from '../host/host.ts';
 import { userAgent } from '../warm/version.ts';
 import { certificateFault, UNKNOWN_ISSUER } from './certificate_fault.ts';

@@ -3,6 +3,7 @@
 import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject, type Metadata } from '../../shared/wire.ts';
+import { codeOf } from '../host/error_code.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { HttpFault, hintOf } from './http.ts';
 import { hintOfRefusal } from './refusal_hint.ts';
@@ -33,8 +34,7 @@ export async function naming<T>(
     if (hasOtherNonce(error)) {
       throw new CurfewError('login_failed', `the identity provider at ${host} answered for another login`);
     }
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    const message = `the identity provider at ${host} gave no valid answer (${code})`;
+    const message = `the identity provider at ${host} gave no valid answer (${codeOf(error)})`;
     throw new CurfewError('identity_provider', message, { hint: NO_ANSWER });
   }
 }
