@@ -6,7 +6,7 @@ import type { Refusal } from '../../shared/wire.ts';
 import { withPersonsTurn } from '../login/turn.ts';
 import type { Client } from '../session/client.ts';
 import { readRecord } from '../session/record.ts';
-import { asRemembered, OVER } from '../session/renew.ts';
+import { asRemembered, OVER_REASONS } from '../session/renew.ts';
 import type { Remembered } from '../warm/entry.ts';
 import { asError } from '../warm/refusal.ts';
 import { NOT_LOGGED_IN } from '../warm/session_record.ts';
@@ -59,7 +59,7 @@ async function ask<T>(client: Client, request: SessionRequest, is: Is<T>) {
   const endpoint = endpoints.sessions_endpoint ?? (await client.broker.metadata()).sessions_endpoint;
   const credential = { key: secret.dpop_private_jwk, handle: secret.handle };
   const answer = await client.broker.sessions(endpoint, credential, request, is);
-  if (answer.refusal && OVER.includes(answer.refusal.reason)) {
+  if (answer.refusal && OVER_REASONS.includes(answer.refusal.reason)) {
     await forgetSession(client, ({ sid }) => sid === session.sid, asRemembered(answer.refusal));
   }
   return answer;

@@ -24,8 +24,8 @@ import { sayPrompt } from '../warm/prompt.ts';
 import type { Place, SessionRecord } from '../warm/session_record.ts';
 import { type Strikes, strikesOf } from '../warm/strikes.ts';
 
-/** Milliseconds: the limits of clusters are worth asking for, but not worth waiting for. */
-const DEADLINE = 2_000;
+/** The limits of clusters are worth asking for, but not worth waiting for. */
+const DEADLINE_MS = 2_000;
 
 interface ClusterStatus {
   readonly name: string;
@@ -165,7 +165,7 @@ async function knownClusters(host: Host, url: string): Promise<readonly Known[]>
   const used = entries.flatMap(({ session, token }) => (session && token !== undefined ? [session.broker_time] : []));
   const last_used = used.length === 0 ? undefined : (Math.max(...used) as Seconds);
   try {
-    const metadata = await client.broker.metadata(DEADLINE);
+    const metadata = await client.broker.metadata(DEADLINE_MS);
     return metadata.clusters.map(({ name, limits, credential, end_within }) => ({
       ...{ name, limits, last_used, credential, end_within },
     }));

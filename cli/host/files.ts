@@ -22,7 +22,7 @@ import type { Host } from './host.ts';
 import { isRootUnseen } from './place.ts';
 
 /** A temporary file this old was left by a process that was killed, in milliseconds. */
-const LEFT_OVER = 60_000;
+const LEFT_OVER_MS = 60_000;
 
 /** Makes the directory with mode 0700 when it is absent. @returns why it must not be written to, as words after its name */
 export function makePrivateDirectory(directory: string, host: Reader): string | undefined {
@@ -126,6 +126,6 @@ export function sweep(directory: string, host: Pick<Host, 'now'>): void {
   for (const name of readdirSync(directory)) {
     if (!name.endsWith('.tmp')) continue;
     const stat = lstatSync(`${directory}/${name}`, { throwIfNoEntry: false });
-    if (stat && stat.mtimeMs < host.now() * 1000 - LEFT_OVER) removeFile(`${directory}/${name}`);
+    if (stat && stat.mtimeMs < host.now() * 1000 - LEFT_OVER_MS) removeFile(`${directory}/${name}`);
   }
 }

@@ -12,8 +12,8 @@ import { codeOf } from './error_code.ts';
 import { makePrivateDirectory, writeWhole } from './files.ts';
 import { configDirectoryOf, type Host, type Program } from './host.ts';
 
-/** Milliseconds for the native program to say its version. */
-const LONGEST = 5_000;
+/** For the native program to say its version. */
+const VERSION_DEADLINE_MS = 5_000;
 
 /** What it takes to write one. */
 export type LauncherHost = OwnFiles & Program & Pick<Host, 'random' | 'strange_home'>;
@@ -82,7 +82,10 @@ function writeNative(
 }
 
 function saysItsVersion(file: string): boolean {
-  const { stdout } = spawnSync(file, ['--version'], { timeout: LONGEST, stdio: ['ignore', 'pipe', 'ignore'] });
+  const { stdout } = spawnSync(file, ['--version'], {
+    timeout: VERSION_DEADLINE_MS,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   return stdout?.toString() === `kubectl-curfew ${VERSION} (native)\n`;
 }
 

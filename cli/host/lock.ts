@@ -8,15 +8,15 @@ import { fileName } from '../warm/paths.ts';
 import { makePrivateDirectory } from './files.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
 
-/** Milliseconds between two looks. */
-const FIRST_LOOK = 20;
-const LAST_LOOK = 100;
-/** Milliseconds after which a person is told why nothing happens. */
-const SAY_AFTER = 1_000;
+/** Between two looks. */
+const FIRST_LOOK_MS = 20;
+const LAST_LOOK_MS = 100;
+/** After which a person is told why nothing happens. */
+const SAY_AFTER_MS = 1_000;
 
 export interface Wait {
-  /** Milliseconds to wait for the holder. */
-  readonly longest: number;
+  /** How long to wait for the holder. */
+  readonly longest_ms: number;
   /** What to tell a person who waits. */
   readonly say: string;
   /** What the failure says when the wait was in vain. */
@@ -28,7 +28,7 @@ export interface Wait {
  *
  * @param work is told whether it had to wait: then the world may have changed
  * @param result what the holder's work may bring, looked for while waiting: many that wait need not take turns
- * @throws CurfewError `busy` when the holder took longer than `wait.longest`
+ * @throws CurfewError `busy` when the holder took longer than `wait.longest_ms`
  */
 export async function withLock<T>(
   host: OwnFiles & Pick<Host, 'say'>,
@@ -43,9 +43,9 @@ export async function withLock<T>(
   if (!database) return await work(false);
   try {
     let waited = false;
-    for (let spent = 0, look = FIRST_LOOK; !take(database); look = Math.min(look * 1.5, LAST_LOOK)) {
-      if (spent >= wait.longest) throw new CurfewError('busy', wait.busy);
-      if (spent < SAY_AFTER && spent + look >= SAY_AFTER) host.say(wait.say);
+    for (let spent = 0, look = FIRST_LOOK_MS; !take(database); look = Math.min(look * 1.5, LAST_LOOK_MS)) {
+      if (spent >= wait.longest_ms) throw new CurfewError('busy', wait.busy);
+      if (spent < SAY_AFTER_MS && spent + look >= SAY_AFTER_MS) host.say(wait.say);
       waited = true;
       await pause(look);
       spent += look;

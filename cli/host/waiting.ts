@@ -3,8 +3,8 @@
 import { countdown } from './countdown.ts';
 import type { Host } from './host.ts';
 
-/** Milliseconds between two frames. */
-const STEP = 120;
+/** Between two frames. */
+const STEP_MS = 120;
 const FRAMES = { unicode: '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏', ascii: '|/-\\' } as const;
 
 /** @param deadline milliseconds, for the words only: `work` ends itself */
@@ -24,7 +24,7 @@ export async function whileWaiting<T>(
     host.status(`${frame} waiting for ${what}, ${sayLeft(left())} left`);
   };
   draw();
-  const timer = setInterval(draw, STEP);
+  const timer = setInterval(draw, STEP_MS);
   try {
     return await unlessAborted(work, signal);
   } finally {

@@ -28,10 +28,10 @@ import { KubeconfigText } from './text.ts';
 import { TextFault } from './yaml.ts';
 
 /** How long kubectl's own lock is waited for, in milliseconds. */
-const LONGEST_WAIT = 5_000;
-const LOOK = 100;
-/** Bytes: a kubeconfig of some thousand clusters. */
-const LARGEST = 8 * 1024 * 1024;
+const LONGEST_WAIT_MS = 5_000;
+const LOOK_MS = 100;
+/** A kubeconfig of some thousand clusters. */
+const LARGEST_BYTES = 8 * 1024 * 1024;
 /** How many links one may lead through. */
 const MOST_LINKS = 40;
 
@@ -122,7 +122,7 @@ function read(target: string): Content {
   try {
     const stat = fstatSync(fd);
     if (!stat.isFile()) throw new TextFault(' is not a regular file');
-    if (stat.size > LARGEST) throw new TextFault(` is larger than ${LARGEST / 1024 / 1024} MiB`);
+    if (stat.size > LARGEST_BYTES) throw new TextFault(` is larger than ${LARGEST_BYTES / 1024 / 1024} MiB`);
     return { ...decode(readFileSync(fd)), stat };
   } finally {
     closeSync(fd);
@@ -214,7 +214,7 @@ function writeInPlace(target: string, bytes: Uint8Array, host: Pick<Host, 'rando
 /** As client-go does it: the file must not be there, and is gone afterwards. */
 async function lock(file: string): Promise<() => void> {
   const name = `${file}.lock`;
-  for (let spent = 0; ; spent += LOOK) {
+  for (let spent = 0; ; spent += LOOK_MS) {
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
       closeSync(openSync(name, 'wx', 0o600));
@@ -222,12 +222,12 @@ async function lock(file: string): Promise<() => void> {
     } catch (cause) {
       const code = codeOf(cause);
       if (code !== 'EEXIST') throw new CurfewError('configuration', `${name} cannot be made (${code})`, { cause });
-      if (spent >= LONGEST_WAIT) {
+      if (spent >= LONGEST_WAIT_MS) {
         const hint = `if no kubectl is changing it now, remove ${name}`;
         throw new CurfewError('busy', `${file} is locked by another program`, { hint });
       }
     }
-    await pause(LOOK);
+    await pause(LOOK_MS);
   }
 }
 

@@ -23,4 +23,4 @@ export interface Attempt {
   readonly waited?: true | undefined;
 }
 
-export const AGE: readonly string[] = ['login_too_old', 'login_after', 'idle_too_long'];
+export const AGE_REASONS: readonly string[] = ['login_too_old', 'login_after', 'idle_too_long'];

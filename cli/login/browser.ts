@@ -8,7 +8,7 @@ import type { IdentityProvider } from '../wire/identity_provider.ts';
 import { openListener, type Visit } from './listener.ts';
 import { openBrowser } from './open_browser.ts';
 import { page } from './page.ts';
-import { LOGIN_DEADLINE, type Way } from './way.ts';
+import { LOGIN_DEADLINE_MS, type Way } from './way.ts';
 
 /** @param no_browser the address is only shown, whole: the browser may be on another machine */
 export async function openBrowserWay(
@@ -24,11 +24,11 @@ export async function openBrowserWay(
     asks_anew: true,
     async bring(ask, signal) {
       const authorization = await provider.authorize({ ...ask, redirect_uri: listener.redirect_uri });
-      const waiting = listener.wait(authorization.state, LOGIN_DEADLINE);
+      const waiting = listener.wait(authorization.state, LOGIN_DEADLINE_MS);
       if (before) await before.redirect(authorization.url);
       else if (no_browser) host.say(`log in at: ${authorization.url}`);
       else show(host, authorization.url, listener.shorten(authorization.url), waiting);
-      const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE, waiting, signal);
+      const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE_MS, waiting, signal);
       before = visit;
       const tell = (status: number, title: string, lines: readonly string[]) =>
         visit.answer(status, page(title, lines));
@@ -36,7 +36,7 @@ export async function openBrowserWay(
         return { ...(await authorization.finish(visit.query)), tell };
       } catch (error) {
         const message = error instanceof CurfewError ? error.message : 'something unexpected happened';
-        await tell(400, 'Not logged in', [sentence(message), LOOK]);
+        await tell(400, 'Not logged in', [sentence(message), LOOK_AT_TERMINAL]);
         throw error;
       }
     },
@@ -44,7 +44,7 @@ export async function openBrowserWay(
   };
 }
 
-export const LOOK = 'Look at the terminal for what to do.';
+export const LOOK_AT_TERMINAL = 'Look at the terminal for what to do.';
 
 export function sentence(message: string): string {
   return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;

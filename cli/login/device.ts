@@ -7,7 +7,7 @@ import type { Host } from '../host/host.ts';
 import { isUnicode, whileWaiting } from '../host/waiting.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { IdentityProvider } from '../wire/identity_provider.ts';
-import { LOGIN_DEADLINE, type Way } from './way.ts';
+import { LOGIN_DEADLINE_MS, type Way } from './way.ts';
 
 /** Seen on paper, and through a camera: with its border of two modules. */
 const QR = { border: 2 } as const;
@@ -24,7 +24,7 @@ export function openDeviceWay(
     instead,
     async bring(ask, signal) {
       const device = await provider.device(ask);
-      const deadline = Math.min(LOGIN_DEADLINE, device.expires_in * 1000);
+      const deadline = Math.min(LOGIN_DEADLINE_MS, device.expires_in * 1000);
       const { verification_uri, verification_uri_complete, user_code } = device;
       show(host, verification_uri, user_code, verification_uri_complete);
       const polling = device.poll(AbortSignal.any([signal, AbortSignal.timeout(deadline)]));

@@ -12,7 +12,7 @@ import { entryOf } from '../session/renew.ts';
 import { rememberBroker } from '../session/trust.ts';
 import type { Entry, Key } from '../warm/entry.ts';
 import type { Place } from '../warm/session_record.ts';
-import type { Answer } from '../wire/broker.ts';
+import type { TokenAnswer } from '../wire/broker.ts';
 import type { Scene } from './attempt.ts';
 import type { Wish } from './way.ts';
 
@@ -24,10 +24,15 @@ export interface Done {
   readonly replaced: readonly RefreshToken[];
 }
 
-type Opened = Answer & { readonly reply: TokenReply };
+type OpenedSession = TokenAnswer & { readonly reply: TokenReply };
 
 /** Nothing here can fail the login that succeeded. @throws CurfewError `login_failed` where the broker gave no session handle */
-export async function keep(scene: Scene, wish: Wish, answer: Opened, brought: RefreshToken | undefined): Promise<Done> {
+export async function keep(
+  scene: Scene,
+  wish: Wish,
+  answer: OpenedSession,
+  brought: RefreshToken | undefined,
+): Promise<Done> {
   const { client, metadata, key, cluster } = scene;
   const { host, url, cache } = client;
   const { reply, asked_at } = answer;
@@ -79,7 +84,7 @@ async function replaceSecrets(
   return undefined;
 }
 
-function keepRecord({ client, metadata }: Scene, { reply, asked_at }: Opened, kept_in: Place): void {
+function keepRecord({ client, metadata }: Scene, { reply, asked_at }: OpenedSession, kept_in: Place): void {
   const { host, url } = client;
   const { token_endpoint, revocation_endpoint, sessions_endpoint, clusters } = metadata;
   try {

@@ -8,7 +8,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { codeOf } from '../host/error_code.ts';
 
 export const PATH = '/callback';
-/** Milliseconds: for a stray connection to say something, and for the last page to get out. */
+/** For a stray connection to say something, and for the last page to get out. */
 const REQUEST_MS = 5_000;
 const LAST_PAGE_MS = 2_000;
 

@@ -22,9 +22,9 @@ import type { Place } from '../warm/session_record.ts';
 import { sayUntil } from '../warm/strikes.ts';
 import { commit, generateKey, type PrivateJwk } from '../wire/dpop.ts';
 import { discover } from '../wire/identity_provider.ts';
-import { AGE, type Attempt, type Scene } from './attempt.ts';
+import { AGE_REASONS, type Attempt, type Scene } from './attempt.ts';
 import { blame, sayWhatIsMissing } from './blame.ts';
-import { LOOK, sentence } from './browser.ts';
+import { LOOK_AT_TERMINAL, sentence } from './browser.ts';
 import { type Done, keep } from './keep.ts';
 import { openWay } from './open_way.ts';
 import type { Brought, Wish } from './way.ts';
@@ -69,10 +69,10 @@ export async function login(client: Client, wish: Wish, signal: AbortSignal): Pr
 }
 
 /** No longer than clocks may differ. */
-const LONGEST_WAIT = seconds(62);
+const LONGEST_OUTLAST = seconds(62);
 
 function outlast({ retry_after = seconds(0) }: Remembered): Promise<void> {
-  return pause(earliest(retry_after, LONGEST_WAIT) * 1000);
+  return pause(earliest(retry_after, LONGEST_OUTLAST) * 1000);
 }
 
 type Tried =
@@ -122,7 +122,7 @@ async function attemptLogin(scene: Scene, { way, wish, acr_values }: Attempt): P
   } catch (error) {
     await revokeUnkept(scene, refresh);
     const message = error instanceof CurfewError ? error.message : 'something unexpected happened';
-    await brought.tell(400, 'Not logged in', [sentence(message), LOOK]);
+    await brought.tell(400, 'Not logged in', [sentence(message), LOOK_AT_TERMINAL]);
     throw error;
   }
 }
@@ -155,7 +155,7 @@ function longestAge({ metadata, cluster }: Scene, { max_age }: Wish): Seconds {
 function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
   const { wish, acr_values } = attempt;
   const [asks, way] = [attempt.way.asks_anew, attempt.way.instead ?? attempt.way];
-  if (AGE.includes(refused.reason)) {
+  if (AGE_REASONS.includes(refused.reason)) {
     // The session ended in this very second, by the clock of the identity provider: no login can be newer yet.
     const early = refused.retry_after !== undefined && !attempt.waited;
     if (asks ? wish.in_person && !early : way === attempt.way) return undefined;
@@ -170,7 +170,7 @@ async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tri
   const { tell } = tried.brought;
   if (tried.refused) {
     const refused = blame(tried.refused, attempt);
-    await tell(403, 'Not logged in', [sentence(refused.message), LOOK]);
+    await tell(403, 'Not logged in', [sentence(refused.message), LOOK_AT_TERMINAL]);
     return { refused };
   }
   const { session, asked_at, entry } = tried.done;

@@ -57,7 +57,7 @@ function concerns(
   return parent === ours && !over(plus(at, SAME_CALLER), now());
 }
 
-/** Seconds: kubectl calls again at once; a client that lives long (k9s) may ask its person again after a while. */
+/** Kubectl calls again at once; a client that lives long (k9s) may ask its person again after a while. */
 const SAME_CALLER = seconds(30);
 
 async function loginOrRemember(client: Client, key: Key, why: Remembered, signal: AbortSignal): Promise<Entry> {

@@ -6,7 +6,7 @@ import { deadlineWithin } from '../host/countdown.ts';
 import type { Host } from '../host/host.ts';
 import type { Authorization, IdentityProvider } from '../wire/identity_provider.ts';
 import { PATH } from './listener.ts';
-import { LOGIN_DEADLINE, type Way } from './way.ts';
+import { LOGIN_DEADLINE_MS, type Way } from './way.ts';
 
 const TRIES = 3;
 /** Where no port is registered, any is allowed (RFC 8252 7.3): one of those that nothing is meant to listen at. */
@@ -38,7 +38,7 @@ async function askForAnswer(
   authorization: Authorization,
   signal: AbortSignal,
 ): Promise<Awaited<ReturnType<Authorization['finish']>>> {
-  const left = deadlineWithin(LOGIN_DEADLINE, host);
+  const left = deadlineWithin(LOGIN_DEADLINE_MS, host);
   for (let tries = 1; ; tries++) {
     const text = await host.ask('paste that address, or the code in it: ', left(), signal);
     signal.throwIfAborted();

@@ -12,23 +12,23 @@ import { withLock } from '../host/lock.ts';
 import type { Client } from '../session/client.ts';
 import { fileName } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
-import { LOGIN_DEADLINE } from './way.ts';
+import { LOGIN_DEADLINE_MS } from './way.ts';
 
 /** How long a call waits for another's login: its deadline, and the time for what comes around it. */
 const LOGGING_IN = {
-  longest: LOGIN_DEADLINE + 20_000,
+  longest_ms: LOGIN_DEADLINE_MS + 20_000,
   say: 'waiting for the login that another kubectl-curfew has begun',
   busy: 'another kubectl-curfew waits for a login for too long',
 } as const;
 
-/** Milliseconds between two looks of whoever waits for a person. */
-const LOOK = 250;
-/** Milliseconds between two claims of a person who waits for their turn. */
-const CLAIM = 1_000;
-/** Seconds that a claim counts: whoever made it renews it while they wait. */
+/** Between two looks of whoever waits for a person. */
+const LOOK_MS = 250;
+/** Between two claims of a person who waits for their turn. */
+const CLAIM_MS = 1_000;
+/** So long a claim counts: whoever made it renews it while they wait. */
 const CLAIMED = seconds(5);
-/** Milliseconds that a call stands back for a person's claim. */
-const BACK = 400;
+/** So long a call stands back for a person's claim. */
+const BACK_MS = 400;
 
 /** Where those who wait for one broker's login meet. */
 type Queue = Pick<Client, 'cache' | 'host' | 'url'>;
@@ -45,7 +45,7 @@ export async function withPersonsTurn<T>(client: Queue, work: Work<T>): Promise<
   let untilNext = () => 0;
   const claim = () => {
     if (untilNext() > 0) return undefined;
-    untilNext = countdown(CLAIM, client.host);
+    untilNext = countdown(CLAIM_MS, client.host);
     writeClaim(client);
     return undefined;
   };
@@ -78,7 +78,7 @@ export async function withTurn<T>(
     } catch (error) {
       if (!(error instanceof GaveWay)) throw error;
       // Whoever claimed the turn looks for it more often.
-      await pause(BACK);
+      await pause(BACK_MS);
       const found = result();
       if (found !== undefined) return found;
     }
@@ -97,7 +97,7 @@ async function watch<T>(client: Queue, work: Work<T>): Promise<T> {
     if (client.host.abandoned()) end.abort(new CurfewError('login_failed', 'nobody waits for this login any more'));
     else if (isClaimed(client)) end.abort(new GaveWay());
   };
-  const timer = setInterval(look, LOOK);
+  const timer = setInterval(look, LOOK_MS);
   try {
     return await work(end.signal);
   } finally {

@@ -4,8 +4,8 @@ import type { Seconds } from '../../shared/time.ts';
 import type { Flow } from '../warm/settings.ts';
 import type { Ask, Tokens } from '../wire/identity_provider.ts';
 
-/** Milliseconds that a person has. */
-export const LOGIN_DEADLINE = 180_000;
+/** The time that a person has. */
+export const LOGIN_DEADLINE_MS = 180_000;
 
 export interface Brought extends Tokens {
   /** Tells the outcome where the person is looking, if that is not the terminal; the lines are sentences. */

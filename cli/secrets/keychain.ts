@@ -8,8 +8,8 @@ import type { OwnFiles } from '../warm/machine.ts';
 import { beneathHome } from '../warm/paths.ts';
 import { parseSecret, printSecret, type Secret, SecretFault, type SecretStore } from './secret.ts';
 
-/** Milliseconds: no keychain that a person can use takes longer. */
-const LONGEST = 3_000;
+/** No keychain that a person can use takes longer. */
+const KEYCHAIN_DEADLINE_MS = 3_000;
 const SERVICE = 'curfew';
 
 type Request = { readonly action: 'load' | 'erase' } | { readonly action: 'save'; readonly password: string };
@@ -35,12 +35,12 @@ export function createKeychain(host: OwnFiles & Pick<Host, 'bundles' | 'node' | 
 }
 
 /** CRED_MAX_CREDENTIAL_BLOB_SIZE of Windows, in bytes. Keychains elsewhere have no limit that matters here. */
-const LARGEST_ON_WINDOWS = 2_560;
+const LARGEST_ON_WINDOWS_BYTES = 2_560;
 
 /** Handle and key are small; the identity provider's refresh token may not be, and can be done without. */
 function fitting(host: Pick<Host, 'platform' | 'say'>, secret: Secret): Secret {
   if (host.platform !== 'win32' || secret.refresh === undefined) return secret;
-  if (Buffer.byteLength(printSecret(secret)) <= LARGEST_ON_WINDOWS) return secret;
+  if (Buffer.byteLength(printSecret(secret)) <= LARGEST_ON_WINDOWS_BYTES) return secret;
   host.say("the identity provider's refresh token is too long for this keychain: once it has to vouch again, log in");
   const { refresh: _, ...rest } = secret;
   return rest;
@@ -68,8 +68,8 @@ function ask({ node, bundles, env }: Pick<Host, 'bundles' | 'env' | 'node'>, req
     const chunks: Buffer[] = [];
     const deadline = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(new SecretFault(`the keychain did not answer within ${LONGEST / 1000}s`));
-    }, LONGEST);
+      reject(new SecretFault(`the keychain did not answer within ${KEYCHAIN_DEADLINE_MS / 1000}s`));
+    }, KEYCHAIN_DEADLINE_MS);
     child.on('error', () => finish());
     child.stdin.on('error', () => undefined);
     child.stdin.end(JSON.stringify(request));

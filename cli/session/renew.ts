@@ -9,7 +9,7 @@ import { judge } from '../warm/judge.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { asError } from '../warm/refusal.ts';
 import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from '../warm/session_record.ts';
-import type { Answer } from '../wire/broker.ts';
+import type { TokenAnswer } from '../wire/broker.ts';
 import { type Client, findCluster } from './client.ts';
 import { readRecord, writeRecord } from './record.ts';
 import {
@@ -24,13 +24,13 @@ import {
   type Vouching,
 } from './revalidation.ts';
 
-export type Outcome =
+export type RenewalOutcome =
   | { readonly entry: Entry; readonly refused?: undefined }
   | { readonly entry?: undefined; readonly refused: Remembered };
 
 /** How long a call waits for another that asks the broker: that one's own deadline, and a little. */
 export const RENEWING = {
-  longest: 10_000,
+  longest_ms: 10_000,
   say: 'waiting for another kubectl-curfew that asks the broker',
   busy: 'another kubectl-curfew is asking the broker for too long',
 } as const;
@@ -41,7 +41,7 @@ const FINAL: readonly string[] = [
 ];
 
 /** What is so for every cluster. */
-export const OVER: readonly string[] = ['session_ended', 'unknown_session'];
+export const OVER_REASONS: readonly string[] = ['session_ended', 'unknown_session'];
 
 /**
  * Renews by the session handle.
@@ -49,7 +49,7 @@ export const OVER: readonly string[] = ['session_ended', 'unknown_session'];
  * @returns `refused` when only a login helps; without network where that is known already
  * @throws CurfewError for what a login does not change: broker out of reach, unknown cluster, not admitted
  */
-export async function renew(client: Client, key: Key): Promise<Outcome> {
+export async function renew(client: Client, key: Key): Promise<RenewalOutcome> {
   const known = refusedByRecord(readRecord(client.host, client.url));
   if (known) return { refused: known };
   const remembered = () => outcomeInCache(client, key);
@@ -57,14 +57,14 @@ export async function renew(client: Client, key: Key): Promise<Outcome> {
 }
 
 /** What the cache has by now; nothing when the broker has to be asked. */
-export function outcomeInCache(client: Pick<Client, 'cache' | 'host'>, key: Key): Outcome | undefined {
+export function outcomeInCache(client: Pick<Client, 'cache' | 'host'>, key: Key): RenewalOutcome | undefined {
   const entry = client.cache.read(key);
   const judgement = entry && judge(entry, client.host.now());
   if (entry && judgement?.act === 'print') return { entry };
   return judgement?.act === 'refuse' ? { refused: judgement.refused } : undefined;
 }
 
-async function askUnlessKnown(client: Client, key: Key): Promise<Outcome> {
+async function askUnlessKnown(client: Client, key: Key): Promise<RenewalOutcome> {
   const known = outcomeInCache(client, key);
   if (known) return known;
   const record = readRecord(client.host, client.url);
@@ -78,7 +78,7 @@ async function askUnlessKnown(client: Client, key: Key): Promise<Outcome> {
 }
 
 interface Asked {
-  readonly answer: Answer;
+  readonly answer: TokenAnswer;
   readonly kept: Kept;
   /** Why the identity provider's word is missing, where it was asked for. */
   readonly unvouched?: string | undefined;
@@ -134,7 +134,7 @@ async function ask(
   key: Key,
   { record, secret }: Kept,
   id_token?: string,
-): Promise<Answer> {
+): Promise<TokenAnswer> {
   const { handle = '' } = secret;
   const request = (audience: string) =>
     client.broker.renew(record.endpoints, secret.dpop_private_jwk, {
@@ -149,7 +149,7 @@ async function ask(
   return answer && audience === known ? answer : await request(audience);
 }
 
-async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<Outcome> {
+async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<RenewalOutcome> {
   if (answer.reply) {
     noteAdmission(client, noteVouched(client, kept, answer.reply.session), answer.reply.not_admitted);
     const entry = entryOf(key, answer.reply, answer.asked_at);
@@ -170,7 +170,7 @@ async function conclude(client: Client, key: Key, { answer, kept, unvouched }: A
   }
   if (!FINAL.includes(refused.reason)) throw asError(client, refused, key.cluster);
   client.cache.write({ ...key, minted_local: answer.asked_at, session: answer.refusal.session, refused });
-  if (OVER.includes(refused.reason)) keepEnd(client, (await dropRefresh(client, kept)).record, refused);
+  if (OVER_REASONS.includes(refused.reason)) keepEnd(client, (await dropRefresh(client, kept)).record, refused);
   return { refused };
 }
 

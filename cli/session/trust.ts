@@ -15,8 +15,7 @@ import { sayLogin } from '../warm/refusal.ts';
 import { type Config, type KnownBroker, parseBrokers } from '../warm/settings.ts';
 import { areAmong, fingerprintsOf } from '../wire/certificates.ts';
 
-/** Bytes. */
-const LARGEST = 1024 * 1024;
+const LARGEST_BYTES = 1024 * 1024;
 
 export interface Trusted {
   /** What is remembered of the broker; absent where a person names one that is new here. */
@@ -86,7 +85,7 @@ function administratorsBrokers(
   const file = `${folder}/brokers.json`;
   // On Windows nobody is root.
   if (host.uid === undefined) return {};
-  const { fault, content, stat } = host.files.read(file, LARGEST, false);
+  const { fault, content, stat } = host.files.read(file, LARGEST_BYTES, false);
   if (fault === 'ENOENT' || fault === 'ENOTDIR') return {};
   const parsed = content === undefined ? 'is not a regular file that can be read' : parse(content);
   const place = stat && stat.uid !== uid ? `belongs to uid ${stat.uid}` : faultOfPlace(file, uid);

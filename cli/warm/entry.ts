@@ -6,9 +6,9 @@ import { isObject, isWireSession, type WireSession } from '../../shared/wire.ts'
 import { checksum } from './checksum.ts';
 import { fileName } from './paths.ts';
 
-export const VERSION = 1;
+export const ENTRY_VERSION = 1;
 /** The largest entry that is read: a token with its facts is a few KiB. */
-export const LARGEST = 64 * 1024;
+export const LARGEST_BYTES = 64 * 1024;
 
 /** What an entry is for. All of it stands inside the entry and is compared. */
 export interface Key {
@@ -49,7 +49,7 @@ export function parseEntry(text: string, key: Key): Entry | string {
   const value = parseJson(text);
   if (value === undefined) return 'not JSON';
   if (!isObject(value)) return 'not an object';
-  if (value.version !== VERSION) return 'another version';
+  if (value.version !== ENTRY_VERSION) return 'another version';
   if (value.broker !== key.broker || value.cluster !== key.cluster || (value.max_age ?? undefined) !== key.max_age) {
     return 'for another broker, cluster or max_age';
   }
@@ -66,7 +66,7 @@ export function parseEntry(text: string, key: Key): Entry | string {
 
 /** With a checksum of all before it as its last field. */
 export function printEntry(entry: Entry): string {
-  const text = JSON.stringify({ version: VERSION, ...entry }).slice(0, -1);
+  const text = JSON.stringify({ version: ENTRY_VERSION, ...entry }).slice(0, -1);
   return `${text},"sum":"${checksum(text)}"}`;
 }
 

@@ -8,7 +8,7 @@ import { isObject } from '../../shared/wire.ts';
 /** Of client.authentication.k8s.io. */
 export const EXEC_VERSIONS = ['v1', 'v1beta1'] as const;
 const VERSIONS = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1'] as const;
-const LARGEST = 1024 * 1024;
+const LARGEST_BYTES = 1024 * 1024;
 
 export interface ExecInfo {
   readonly apiVersion: (typeof VERSIONS)[number];
@@ -26,7 +26,7 @@ export function parseExecInfo(text: string | undefined): ExecInfo {
     const hint = 'kubectl calls get-token; by hand, use: kubectl curfew login, or kubectl curfew status';
     throw new CurfewError('usage', 'KUBERNETES_EXEC_INFO is not set', { hint });
   }
-  if (text.length > LARGEST) throw malformed('is too large');
+  if (text.length > LARGEST_BYTES) throw malformed('is too large');
   const info = parseJson(text);
   if (info === undefined) throw malformed('is not JSON');
   // kube-rs before 0.87, and what is built on it, says no kind.

@@ -12,9 +12,9 @@ export function scanKubeconfig(text: string): unknown {
   if (/^\s*\{/.test(text)) return parseJson(text);
   try {
     const lines = linesOf(text);
-    const reader = new Reader(lines);
-    const value = lines.length === 0 ? {} : reader.value(0);
-    return reader.done ? value : undefined;
+    const yaml = new PlainYaml(lines);
+    const value = lines.length === 0 ? {} : yaml.value(0);
+    return yaml.done ? value : undefined;
   } catch (error) {
     if (error instanceof Unusual) return undefined;
     throw error;
@@ -61,14 +61,14 @@ export class ReadKubeconfig {
 /** Something that is not read here. */
 class Unusual extends Error {}
 
-interface Line {
+interface PlainLine {
   /** How many columns before it. */
   indent: number;
   text: string;
 }
 
-function linesOf(text: string): Line[] {
-  const lines: Line[] = [];
+function linesOf(text: string): PlainLine[] {
+  const lines: PlainLine[] = [];
   for (const line of text.replace(/^\ufeff/, '').split('\n')) {
     const plain = line.endsWith('\r') ? line.slice(0, -1) : line;
     const content = plain.trimStart();
@@ -90,11 +90,11 @@ const KEY = /^([A-Za-z0-9_./-]+):(?: +(.*))?$/;
 /** Also what only looks like one: the other reader knows. */
 const NUMBER_OR_TIME = /^[-+.0-9][-+.:_0-9a-fox ]*(?:[tz][-+.:0-9z]*)?$|^[-+]?\.(?:inf|nan)$/i;
 
-class Reader {
-  readonly #lines: Line[];
+class PlainYaml {
+  readonly #lines: PlainLine[];
   #at = 0;
 
-  constructor(lines: Line[]) {
+  constructor(lines: PlainLine[]) {
     this.#lines = lines;
   }
 
@@ -189,6 +189,6 @@ function quoted(text: string): string {
   }
 }
 
-function isItem({ text }: Line): boolean {
+function isItem({ text }: PlainLine): boolean {
   return text === '-' || text.startsWith('- ');
 }

@@ -14,8 +14,8 @@ import { readEntry } from './read_cache.ts';
 import { recordOf, type SessionRecord } from './session_record.ts';
 import { readOrThrow } from './settings.ts';
 
-/** Bytes: a kubeconfig of some thousand clusters. */
-const LARGEST = 8 * 1024 * 1024;
+/** A kubeconfig of some thousand clusters. */
+const LARGEST_BYTES = 8 * 1024 * 1024;
 
 /** Reads a file. @returns its value, or `undefined` where there is no file @throws Error where it cannot be read */
 export type ReadFile = (file: string) => unknown;
@@ -100,7 +100,7 @@ function currentContext({ env, system }: Machine, read: ReadFile): Key | undefin
 }
 
 function scan({ files }: Machine, file: string): unknown {
-  const { fault, content } = files.read(file, LARGEST, true);
+  const { fault, content } = files.read(file, LARGEST_BYTES, true);
   if (fault === 'ENOENT') return undefined;
   const value = content === undefined ? undefined : scanKubeconfig(content);
   if (value === undefined) throw new Error(`${file} cannot be read here`);

@@ -11,7 +11,7 @@ import { cacheDirectory, fileName, runtimeDirectory } from './paths.ts';
 import { readOurs } from './read_cache.ts';
 import type { Config, SecretStorage } from './settings.ts';
 
-const VERSION = 1;
+const RECORD_VERSION = 1;
 
 /** Where the secrets of a login are. */
 export type Place = SecretStorage;
@@ -74,7 +74,7 @@ export function recordOf(machine: OwnFiles, settings: Config, broker: string): S
 }
 
 export function printRecord(record: SessionRecord): string {
-  return JSON.stringify({ version: VERSION, ...record });
+  return JSON.stringify({ version: RECORD_VERSION, ...record });
 }
 
 export const NOT_LOGGED_IN: Remembered = { reason: 'unknown_session', message: 'not logged in' };
@@ -86,7 +86,7 @@ export function refusedByRecord(record: SessionRecord | undefined): Remembered |
 
 export function parseRecord(text: string): SessionRecord | undefined {
   const value = parseJson(text);
-  if (!isObject(value) || value.version !== VERSION) return undefined;
+  if (!isObject(value) || value.version !== RECORD_VERSION) return undefined;
   const { broker, endpoints, audiences, limits, kept_in, session, minted_local, ended, unvouched } = value;
   const { not_admitted } = value;
   if (!isEndpoints(endpoints) || !isPlace(kept_in) || !isSeconds(minted_local)) return undefined;

@@ -125,7 +125,7 @@ export function configFile(env: Environment, reader: Reader): string | undefined
  * @returns what stands in it, nothing where there is none, or the fault: words that follow the file's name
  */
 export function readSettings(reader: Reader, file: string): Config | string {
-  const { fault, content, stat } = reader.files.read(file, LARGEST, true);
+  const { fault, content, stat } = reader.files.read(file, LARGEST_BYTES, true);
   if (fault === 'ENOENT') return { brokers: {} };
   if (fault !== undefined) return ` cannot be read (${fault})`;
   // `/.`: of the folder itself, also where its name is a link.
@@ -145,8 +145,7 @@ export function faultOfOwner(stat: Stat | undefined, uid: UserId): string | unde
   return (stat.mode & 0o022) === 0 ? undefined : 'can be written by others';
 }
 
-/** Bytes. */
-const LARGEST = 1024 * 1024;
+const LARGEST_BYTES = 1024 * 1024;
 
 /** @throws Error where the settings cannot be read: the full program says what is wrong with them */
 export function readOrThrow(machine: OwnFiles): Config {

@@ -21,9 +21,9 @@ import { oneLine } from '../warm/one_line.ts';
 import type { Endpoints } from '../warm/session_record.ts';
 import {
   askWithHandle,
+  type BrokerLine,
   errorOf,
   type Form,
-  type Line,
   postForm,
   reach,
   type SessionRequest,
@@ -36,7 +36,7 @@ import type { Send } from './http.ts';
 const WHOLE_MS = 9_000;
 
 /** The broker's answer. `asked_at` is our clock before the request: nothing in the answer is younger. */
-export type Answer =
+export type TokenAnswer =
   | { readonly reply: TokenReply; readonly refusal?: undefined; readonly asked_at: Seconds }
   | { readonly reply?: undefined; readonly refusal: Refusal; readonly asked_at: Seconds };
 
@@ -58,8 +58,8 @@ export interface Renewal {
 
 export interface Broker {
   metadata(deadline?: number): Promise<Metadata>;
-  exchange(endpoints: Endpoints, key: PrivateJwk, exchange: Exchange): Promise<Answer>;
-  renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<Answer>;
+  exchange(endpoints: Endpoints, key: PrivateJwk, exchange: Exchange): Promise<TokenAnswer>;
+  renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<TokenAnswer>;
   /** RFC 7009: whether the broker took it. */
   revoke(endpoints: Endpoints, key: PrivateJwk, handle: string): Promise<void>;
   /** Our own API. @param endpoint of the metadata @param is what the reply must be */
@@ -116,7 +116,7 @@ export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 
   };
 }
 
-async function readMetadata(line: Line, url: string, deadline: number | undefined): Promise<Metadata> {
+async function readMetadata(line: BrokerLine, url: string, deadline: number | undefined): Promise<Metadata> {
   const answer = await reach(line, () => line.send(`${url}/.well-known/curfew`, { method: 'GET', deadline }));
   const metadata = parseJson(answer.body);
   if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(line, answer);
@@ -126,7 +126,12 @@ async function readMetadata(line: Line, url: string, deadline: number | undefine
 }
 
 /** POST /token (RFC 8693 section 2.1, RFC 6749 section 6); once more where the broker says that it is ready in a moment. */
-async function askForToken(line: Line, { token_endpoint }: Endpoints, key: PrivateJwk, form: Form): Promise<Answer> {
+async function askForToken(
+  line: BrokerLine,
+  { token_endpoint }: Endpoints,
+  key: PrivateJwk,
+  form: Form,
+): Promise<TokenAnswer> {
   const { host } = line;
   const left = countdown(WHOLE_MS, host);
   let asked_at = host.now();

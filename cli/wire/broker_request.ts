@@ -12,7 +12,7 @@ import { ANSWER_MS, type HttpAnswer, HttpFault, hintOf, type Send } from './http
 const ENDING_MS = 60_000;
 
 /** To one broker. */
-export interface Line {
+export interface BrokerLine {
   /** The broker's host, for words. */
   readonly name: string;
   readonly send: Send;
@@ -23,7 +23,7 @@ export type Form = Readonly<Record<string, string | undefined>>;
 
 /** @param left milliseconds for this and all that was tried before it, from `countdown` */
 export function postForm(
-  line: Line,
+  line: BrokerLine,
   url: string,
   form: Form,
   key: PrivateJwk,
@@ -51,7 +51,7 @@ export interface SessionRequest {
 
 /** With the session handle as an access token bound to the key (RFC 9449 section 7.1). */
 export function askWithHandle(
-  line: Line,
+  line: BrokerLine,
   endpoint: string,
   { key, handle }: { readonly key: PrivateJwk; readonly handle: string },
   { method, path = '', query }: SessionRequest,
@@ -69,7 +69,7 @@ export function askWithHandle(
 
 /** Asks once more with the nonce that the broker wants in the proof (RFC 9449 section 8). */
 async function withNonce(
-  line: Line,
+  line: BrokerLine,
   request: (nonce: string | undefined) => (afresh: boolean) => Promise<HttpAnswer>,
   isRefused: (answer: HttpAnswer) => boolean,
 ): Promise<HttpAnswer> {
@@ -89,7 +89,7 @@ function isGiven(field: [string, string | undefined]): field is [string, string]
  * @throws CurfewError `broker_unreachable` that names the host
  */
 export async function reach(
-  { name }: Pick<Line, 'name'>,
+  { name }: Pick<BrokerLine, 'name'>,
   request: (afresh: boolean) => Promise<HttpAnswer>,
   again = true,
   afresh = false,
@@ -116,7 +116,7 @@ export async function reach(
 /** What may be away behind a broker that is there. */
 const BEHIND: readonly Code[] = ['api_server', 'service_account', 'identity_provider'];
 
-export function unexpected({ name }: Pick<Line, 'name'>, answer: HttpAnswer): CurfewError {
+export function unexpected({ name }: Pick<BrokerLine, 'name'>, answer: HttpAnswer): CurfewError {
   const body = parseJson(answer.body);
   if (!isRefusal(body)) {
     return new CurfewError(

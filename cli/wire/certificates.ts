@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
 import { nodeFiles } from '../host/node_files.ts';
 
-/** Bytes: many times all roots of a system. */
-const LARGEST = 4 * 1024 * 1024;
+/** Many times all roots of a system. */
+const LARGEST_BYTES = 4 * 1024 * 1024;
 
 /** @returns each as PEM. @throws CurfewError `configuration` that names the file */
 export function readCertificates(file: string): string[] {
-  const { content, fault } = nodeFiles.read(file, LARGEST, true);
+  const { content, fault } = nodeFiles.read(file, LARGEST_BYTES, true);
   if (fault !== undefined)
     throw new CurfewError('configuration', `--ca-file ${file} cannot be read (${fault})`, { hint: HINT });
   if (content === undefined)
