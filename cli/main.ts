@@ -68,7 +68,7 @@ function nameOf(error: unknown): string {
 }
 
 interface SpeakingHost extends Host {
-  /** Whether anything stands on stderr. */
+  /** Whether anything is on stderr. */
   readonly has_spoken: () => boolean;
 }
 
@@ -122,7 +122,7 @@ function tell(fd: number, text: string): void {
   try {
     writeAll(fd, text);
   } catch (error) {
-    // Nobody reads our words any more: that is no reason to fail.
+    // Nobody reads our words any more: that is not a reason to fail.
     if (fd !== 2 && codeOf(error) !== 'EPIPE') throw error;
   }
 }

@@ -21,7 +21,7 @@ const MOST_TRIES = 3;
 /**
  * Answers kubectl: prints the ExecCredential.
  *
- * @throws CurfewError when there is no credential; nothing stands on stdout then
+ * @throws CurfewError when there is no credential; stdout is empty then
  */
 export async function getToken(host: Host, { key, ca_file }: GetTokenArguments): Promise<void> {
   const info = parseExecInfo(host.env.KUBERNETES_EXEC_INFO);
@@ -83,7 +83,7 @@ function printWhileGood(
   info: ExecInfo,
   { token = '', expires_in, minted_local }: Entry,
 ): boolean {
-  if (token === '' || expires_in === undefined) throw new TypeError('an entry without token is no credential');
+  if (token === '' || expires_in === undefined) throw new TypeError('an entry without token is not a credential');
   const now = host.now();
   if (over(plus(minted_local, expires_in), now)) return false;
   host.print(printCredential(info, token, expirationOf(minted_local, expires_in, now)));

@@ -22,7 +22,7 @@ export interface LogoutOptions {
   readonly caFile?: string;
 }
 
-/** @throws CurfewError `broker_unreachable` that says until when the session lives there; it is erased here all the same */
+/** @throws CurfewError `broker_unreachable` that says until when the session is active there; it is erased here all the same */
 export async function logoutCommand(host: Host, { broker, all, caFile }: LogoutOptions): Promise<void> {
   const urls = all ? listRecords(host).map((record) => record.broker) : [chooseBroker(host, broker)];
   let failure: unknown;

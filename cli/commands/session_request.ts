@@ -1,5 +1,5 @@
 // A request to the broker's own API in the name of the session that is kept here. Where an administrator's login is not good
-// enough for it, and somebody is at a terminal, they log in once more, and the request goes on.
+// enough for it, and somebody is at a terminal, they log in once more, and the request is made again.
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Refusal } from '../../shared/wire.ts';

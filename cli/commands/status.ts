@@ -56,7 +56,7 @@ interface BrokerStatus {
     readonly logged_in_at: Seconds;
     readonly acr?: string;
   };
-  /** `why` it is no keychain. */
+  /** `why` it is not a keychain. */
   readonly secrets?: { readonly kept_in: Place; readonly file?: string; readonly why?: string };
   readonly clusters: readonly ClusterStatus[];
 }

@@ -30,7 +30,7 @@ export function readConfig(host: OwnFiles): Config {
 /**
  * Before anything is written that kubectl will run or believe.
  *
- * @throws CurfewError `configuration` where HOME is another person's, or others could exchange what would stand there
+ * @throws CurfewError `configuration` where HOME is another person's, or others could exchange what would be there
  */
 export function requireOwnPlace(host: Pick<Host, 'strange_home' | 'uid'>, directory: string): void {
   const { strange_home, uid } = host;

@@ -1,5 +1,5 @@
 // The executable that kubeconfig names: one stable path (kuberc allows plugins by path). It is the small native program where
-// that runs, else a script; beside it stand the absolute paths of Node and the full program, as kubectl does not have npm's PATH.
+// that runs, else a script; beside it are the absolute paths of Node and the full program, as kubectl does not have npm's PATH.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -40,7 +40,7 @@ export function writeLauncher(host: LauncherHost): Launcher {
   }
 }
 
-/** After an upgrade in place: what kubeconfig names becomes that of this version. Fails silently: what is there goes on working. */
+/** After an upgrade in place: what kubeconfig names becomes that of this version. Fails silently: what is there still works. */
 export function refreshLauncher(host: LauncherHost): void {
   const beside = `${directoryOf(host)}/${BESIDE[host.platform === 'win32' ? 'windows' : 'posix']}`;
   const [, program, version] = readOurs(host, beside)?.content?.split('\n') ?? [];

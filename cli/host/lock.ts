@@ -8,10 +8,10 @@ import { fileName } from '../warm/paths.ts';
 import { makePrivateDirectory } from './files.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
 
-/** Between two looks. */
+/** Time between two looks. */
 const FIRST_LOOK_MS = 20;
 const LAST_LOOK_MS = 100;
-/** After which a person is told why nothing happens. */
+/** After this long a person is told why nothing happens. */
 const SAY_AFTER_MS = 1_000;
 
 export interface Wait {

@@ -3,7 +3,7 @@
 import { countdown } from './countdown.ts';
 import type { Host } from './host.ts';
 
-/** Between two frames. */
+/** Time between two frames. */
 const STEP_MS = 120;
 const FRAMES = { unicode: '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏', ascii: '|/-\\' } as const;
 
@@ -51,7 +51,7 @@ export function isUnicode({ env, platform }: Pick<Host, 'env' | 'platform'>): bo
   return platform !== 'linux' || /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');
 }
 
-/** `2m 41s`, `9s`: rounded up, so that it does not stand at zero. */
+/** `2m 41s`, `9s`: rounded up, so that it does not stay at zero. */
 function sayLeft(milliseconds: number): string {
   const whole = Math.max(0, Math.ceil(milliseconds / 1000));
   const [minutes, rest] = [Math.floor(whole / 60), whole % 60];

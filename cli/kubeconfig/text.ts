@@ -98,7 +98,7 @@ export class KubeconfigText {
   toString(): string {
     const splices = this.#splices();
     if (splices.length === 0) return this.#text;
-    // From the end, so that places before stay good; at one place what was meant first stands first.
+    // From the end, so that places before stay good; at one place what was meant first comes first.
     const after = splices
       .map((splice, order) => ({ ...splice, order }))
       .toSorted((a, b) => b.start - a.start || b.order - a.order)
@@ -244,7 +244,7 @@ export class KubeconfigText {
     };
   }
 
-  /** Where an entry stands: from its dash, or its brace, to the end of its last line. */
+  /** Where an entry is: from its dash, or its brace, to the end of its last line. */
   #placeOf(list: List, entry: YAMLMap): { readonly start: number; readonly end: number; readonly indent: number } {
     const entries = this.#valueOf(list) as YAMLSeq;
     if (entries.flow) {

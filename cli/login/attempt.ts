@@ -1,4 +1,4 @@
-// One attempt at a login, and the refusals that another one mends.
+// One attempt at a login, and the refusals that another one may overcome.
 
 import type { Metadata, MetadataCluster } from '../../shared/wire.ts';
 import type { Client } from '../session/client.ts';

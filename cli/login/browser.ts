@@ -21,7 +21,7 @@ export async function openBrowserWay(
   /** The browser of the attempt before: it is sent on in the same tab. */
   let before: Visit | undefined;
   return {
-    asks_anew: true,
+    can_ask_again: true,
     async bring(ask, signal) {
       const authorization = await provider.authorize({ ...ask, redirect_uri: listener.redirect_uri });
       const waiting = listener.wait(authorization.state, LOGIN_DEADLINE_MS);

@@ -20,7 +20,7 @@ export function openDeviceWay(
 ): Way {
   return {
     // RFC 8628 knows neither `prompt` nor `max_age` nor `acr_values`: Keycloak ignores them.
-    asks_anew: false,
+    can_ask_again: false,
     instead,
     async bring(ask, signal) {
       const device = await provider.device(ask);
@@ -51,7 +51,7 @@ function show(
   if (drawing !== undefined) host.show(drawing);
 }
 
-/** What stands above and below it must stay in sight. */
+/** What is above and below it must stay in sight. */
 function drawingThatFits(host: Pick<Host, 'env' | 'platform' | 'size'>, text: string): string | undefined {
   const size = host.size();
   if (!size || !isUnicode(host)) return undefined;

@@ -154,7 +154,7 @@ function longestAge({ metadata, cluster }: Scene, { max_age }: Wish): Seconds {
  */
 function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
   const { wish, acr_values } = attempt;
-  const [asks, way] = [attempt.way.asks_anew, attempt.way.instead ?? attempt.way];
+  const [asks, way] = [attempt.way.can_ask_again, attempt.way.instead ?? attempt.way];
   if (AGE_REASONS.includes(refused.reason)) {
     // The session ended in this very second, by the clock of the identity provider: no login can be newer yet.
     const early = refused.retry_after !== undefined && !attempt.waited;

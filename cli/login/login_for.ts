@@ -31,7 +31,7 @@ export async function loginFor(client: Client, key: Key): Promise<Entry> {
   const brought = () => {
     throwFailure(true);
     const outcome = outcomeInCache(client, key);
-    // A refusal that stands there is of before the login.
+    // A refusal that is there is of before the login.
     return outcome?.entry;
   };
   const work = async (signal: AbortSignal, waited: boolean) => {
@@ -57,7 +57,7 @@ function concerns(
   return parent === ours && !over(plus(at, SAME_CALLER), now());
 }
 
-/** Kubectl calls again at once; a client that lives long (k9s) may ask its person again after a while. */
+/** kubectl calls again at once; a client that runs for long (k9s) may ask its person again after a while. */
 const SAME_CALLER = seconds(30);
 
 async function loginOrRemember(client: Client, key: Key, why: Remembered, signal: AbortSignal): Promise<Entry> {
@@ -80,7 +80,7 @@ async function loginOrRemember(client: Client, key: Key, why: Remembered, signal
 
 function needsPerson({ reason, end_reason }: Remembered): boolean {
   if (reason === 'idle_too_long' || reason === 'login_after') return true;
-  // The IdP's living SSO must not bring the session back: the broker would not have it.
+  // The IdP's active single sign-on must not bring the session back: the broker would not have it.
   return isEndReason(end_reason) && needsNewLogin(end_reason);
 }
 

@@ -20,7 +20,7 @@ export function openPasteWay(
   const port = redirect_ports[0] ?? FIRST_PORT + (host.random(2).readUInt16BE() % PORTS);
   const redirect_uri = `http://${redirect_host}:${port}${PATH}`;
   return {
-    asks_anew: true,
+    can_ask_again: true,
     async bring(ask, signal) {
       const authorization = await provider.authorize({ ...ask, redirect_uri });
       host.say(`log in, in any browser, at: ${authorization.url}`);

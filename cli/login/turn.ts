@@ -21,13 +21,13 @@ const LOGGING_IN = {
   busy: 'another kubectl-curfew waits for a login for too long',
 } as const;
 
-/** Between two looks of whoever waits for a person. */
+/** Time between two looks of whoever waits for a person. */
 const LOOK_MS = 250;
-/** Between two claims of a person who waits for their turn. */
+/** Time between two claims of a person who waits for their turn. */
 const CLAIM_MS = 1_000;
-/** So long a claim counts: whoever made it renews it while they wait. */
+/** How long a claim counts: whoever made it renews it while they wait. */
 const CLAIMED = seconds(5);
-/** So long a call stands back for a person's claim. */
+/** How long a call steps back for a person's claim. */
 const BACK_MS = 400;
 
 /** Where those who wait for one broker's login meet. */
@@ -114,7 +114,7 @@ function writeClaim(client: Queue): void {
   try {
     if (file) writeWhole(file, JSON.stringify({ at: client.host.now() }), client.host);
   } catch {
-    // Without it the other goes on: this one waits for its end.
+    // Without it the other continues: this one waits for its end.
   }
 }
 

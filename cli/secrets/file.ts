@@ -13,7 +13,7 @@ export function secretFile(directory: string, broker: string): string {
   return `${directory}/secrets/${fileName(broker)}.json`;
 }
 
-/** @param directory where it may stand; without one there is nothing, and nothing can be kept */
+/** @param directory where it may be; without one there is nothing, and nothing can be kept */
 export function createSecretFile(host: Reader & Pick<Host, 'random'>, directory: string | undefined): SecretStore {
   return {
     async load(broker) {

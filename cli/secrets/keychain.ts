@@ -41,7 +41,9 @@ const LARGEST_ON_WINDOWS_BYTES = 2_560;
 function fitting(host: Pick<Host, 'platform' | 'say'>, secret: Secret): Secret {
   if (host.platform !== 'win32' || secret.refresh === undefined) return secret;
   if (Buffer.byteLength(printSecret(secret)) <= LARGEST_ON_WINDOWS_BYTES) return secret;
-  host.say("the identity provider's refresh token is too long for this keychain: once it has to vouch again, log in");
+  host.say(
+    "the identity provider's refresh token is too long for this keychain: once it has to confirm the account again, log in",
+  );
   const { refresh: _, ...rest } = secret;
   return rest;
 }

@@ -4,7 +4,7 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { isObject } from '../../shared/wire.ts';
 
-/** After this it ends itself, when the one who started it cannot do that any more. */
+/** When it ends itself, should the one who started it no longer be able to. */
 const OWN_END_MS = 5_000;
 
 async function answer(request: unknown): Promise<string | null> {

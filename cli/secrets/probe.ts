@@ -8,7 +8,7 @@ import { configDirectoryOf, type Host } from '../host/host.ts';
 import type { OwnFiles } from '../warm/machine.ts';
 import { readOurs } from '../warm/read_cache.ts';
 
-/** After this a keychain that failed is tried again: it may only have been locked. */
+/** When a keychain that failed is tried again: it may only have been locked. */
 const AGAIN = seconds(86_400);
 
 interface Probe {

@@ -9,7 +9,7 @@ export interface Secret {
   readonly dpop_private_jwk: PrivateJwk;
   /** The session handle, while there is a session. */
   readonly handle?: string | undefined;
-  /** With which its identity provider vouches for the account again, where limits want that. */
+  /** With which its identity provider confirms the account again, where limits want that. */
   readonly refresh?:
     | {
         readonly issuer: string;

@@ -19,7 +19,7 @@ export interface Secrets {
    */
   load(broker: string, place: Place): Promise<Secret | string>;
   /**
-   * Saves in the best place there is. Never fails: a login that succeeded goes on.
+   * Saves in the best place there is. Never fails: a login that succeeded stays.
    *
    * @param before where they were kept until now
    * @returns where they are now; `undefined` when they could not be kept
@@ -96,7 +96,7 @@ async function saveInFirst(
 /**
  * A keychain that failed is not asked again by this process: one that hangs costs its deadline once.
  *
- * @param remembers whether a failure of an earlier process counts as well: who wants nothing else may have mended it
+ * @param remembers whether a failure of an earlier process counts as well: who wants nothing else may have repaired it
  */
 function rememberingKeychain(
   host: OwnFiles & Pick<Host, 'now' | 'platform' | 'random'>,

@@ -31,7 +31,7 @@ export function openCache(host: OwnFiles & Pick<Host, 'now' | 'random' | 'say'>)
   const path = cacheDirectoryOf(host);
   const said = new Set<string>();
   const say = (fault: string) => {
-    if (!said.has(fault)) host.say(`cache: ${fault}; going on without`);
+    if (!said.has(fault)) host.say(`cache: ${fault}; continuing without`);
     said.add(fault);
   };
   const fault = makePrivateDirectory(path, host);

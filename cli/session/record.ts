@@ -1,4 +1,4 @@
-// What is remembered of a login beside its secrets: who, where, since when, and where the secrets are. No secret stands here.
+// What is remembered of a login beside its secrets: who, where, since when, and where the secrets are. No secret is kept here.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
@@ -43,7 +43,7 @@ export function readRecord(host: OwnFiles & Pick<Host, 'say'>, broker: string): 
   const state = stateDirectoryOf(host);
   const record = recordAt(host, state, broker);
   if (typeof record !== 'string') return record;
-  host.say(`${recordFile(state, broker)} ${record}; going on without`);
+  host.say(`${recordFile(state, broker)} ${record}; continuing without`);
   return undefined;
 }
 

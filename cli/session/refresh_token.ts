@@ -64,7 +64,7 @@ export async function discoverOnly(
   return await discover(identity_provider, (url, request) => send(url, { ...request, deadline: deadline() }));
 }
 
-/** Asks the identity provider that gave it, and no other. Whatever comes of it is told to nobody: a person cannot mend it. */
+/** Asks the identity provider that gave it, and no other. Whatever comes of it is told to nobody: a person can do nothing about it. */
 export async function revokeRefreshToken(
   client: Pick<Client, 'broker' | 'host' | 'send'>,
   token: RefreshToken | undefined,

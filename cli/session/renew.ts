@@ -1,4 +1,4 @@
-// A token from the living session: one process asks for all, and what the broker refuses for good is remembered.
+// A token from the active session: one process asks for all, and what the broker refuses for good is remembered.
 
 import { CurfewError, isCode } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
@@ -13,15 +13,15 @@ import type { TokenAnswer } from '../wire/broker.ts';
 import { type Client, findCluster } from './client.ts';
 import { readRecord, writeRecord } from './record.ts';
 import {
-  askToVouch,
+  askToRevalidate,
   dropRefresh,
   forgetIfLasting,
   isDue,
   type Kept,
   noteAdmission,
-  noteVouched,
+  noteRevalidated,
+  type Revalidation,
   refusesIdToken,
-  type Vouching,
 } from './revalidation.ts';
 
 export type RenewalOutcome =
@@ -74,7 +74,7 @@ async function askUnlessKnown(client: Client, key: Key): Promise<RenewalOutcome>
   if (typeof secret === 'string') return { refused: { reason: 'unknown_session', message: secret } };
   if (secret.handle === undefined) return { refused: NOT_LOGGED_IN };
   const due = isDue(client.cache.read(key), record, client.host.now());
-  return await conclude(client, key, await askVouched(client, key, { record, secret }, due));
+  return await conclude(client, key, await askRevalidated(client, key, { record, secret }, due));
 }
 
 interface Asked {
@@ -86,20 +86,20 @@ interface Asked {
 
 /**
  * Asks the broker, with a newer ID token where that is due by what is known here, or by the broker's word. The identity
- * provider is asked once at most, and what it cannot say now does not matter while the broker goes on without.
+ * provider is asked once at most, and what it cannot say now does not matter while the broker does without.
  *
  * @throws CurfewError `identity_provider` when the broker does not
  */
-async function askVouched(client: Client, key: Key, start: Kept, due: boolean): Promise<Asked> {
-  let vouching = due ? await askToVouch(client, start) : undefined;
-  let tried = await askWith(client, key, vouching ?? { kept: start });
-  if (tried.answer.refusal?.reason === 'revalidation_due' && !vouching) {
-    vouching = await askToVouch(client, tried.kept);
-    if (vouching?.id_token !== undefined) tried = await askWith(client, key, vouching);
-    else if (vouching) tried = { ...tried, kept: vouching.kept };
+async function askRevalidated(client: Client, key: Key, start: Kept, due: boolean): Promise<Asked> {
+  let revalidation = due ? await askToRevalidate(client, start) : undefined;
+  let tried = await askWith(client, key, revalidation ?? { kept: start });
+  if (tried.answer.refusal?.reason === 'revalidation_due' && !revalidation) {
+    revalidation = await askToRevalidate(client, tried.kept);
+    if (revalidation?.id_token !== undefined) tried = await askWith(client, key, revalidation);
+    else if (revalidation) tried = { ...tried, kept: revalidation.kept };
   }
   if (tried.answer.refusal?.reason !== 'revalidation_due') return tried;
-  const away = tried.away ?? vouching?.away;
+  const away = tried.away ?? revalidation?.away;
   if (away) throw away;
   return { ...tried, unvouched: tried.unvouched ?? tried.kept.record.unvouched };
 }
@@ -108,7 +108,7 @@ async function askVouched(client: Client, key: Key, start: Kept, due: boolean): 
 async function askWith(
   client: Pick<Client, 'broker' | 'host' | 'secrets' | 'url'>,
   key: Key,
-  { kept, id_token }: Pick<Vouching, 'kept' | 'id_token'>,
+  { kept, id_token }: Pick<Revalidation, 'kept' | 'id_token'>,
 ): Promise<Asked & { readonly away?: CurfewError }> {
   if (id_token === undefined) return { answer: await ask(client, key, kept), kept };
   try {
@@ -151,7 +151,7 @@ async function ask(
 
 async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<RenewalOutcome> {
   if (answer.reply) {
-    noteAdmission(client, noteVouched(client, kept, answer.reply.session), answer.reply.not_admitted);
+    noteAdmission(client, noteRevalidated(client, kept, answer.reply.session), answer.reply.not_admitted);
     const entry = entryOf(key, answer.reply, answer.asked_at);
     if (!entry || entry.token === kept.secret.handle) {
       throw new CurfewError('unavailable', `the broker gave no token for the cluster ${key.cluster}`);
@@ -163,7 +163,7 @@ async function conclude(client: Client, key: Key, { answer, kept, unvouched }: A
   const refused =
     unvouched === undefined
       ? told
-      : { ...told, message: `the identity provider no longer vouches for the login: ${unvouched}` };
+      : { ...told, message: `the identity provider no longer confirms the login: ${unvouched}` };
   // There is such a cluster: the metadata has just said so.
   if (refused.reason === 'invalid_target') {
     noteAdmission(client, kept, [...new Set([...(kept.record.not_admitted ?? []), key.cluster])]);

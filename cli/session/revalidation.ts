@@ -1,4 +1,4 @@
-// The identity provider vouches for the account again: its refresh token brings a newer ID token of the same login, and the
+// The identity provider confirms the account again: its refresh token brings a newer ID token of the same login, and the
 // broker takes that. Loads nothing heavy until it has to ask: most renewals do not.
 
 import { decide } from '../../shared/decide.ts';
@@ -26,11 +26,11 @@ export interface Kept {
 type Keeper = Pick<Client, 'host' | 'secrets' | 'url'>;
 
 /** What came of asking: a token, or why there is none. */
-export type Vouching = { readonly kept: Kept } & (
+export type Revalidation = { readonly kept: Kept } & (
   | { readonly id_token: string; readonly away?: undefined }
   /** Out of reach, or in no state to answer: another time it may be. */
   | { readonly away: CurfewError; readonly id_token?: undefined }
-  /** It does not, and will not: only a login helps. Why stands in the record. */
+  /** It does not, and will not: only a login helps. Why is in the record. */
   | { readonly id_token?: undefined; readonly away?: undefined }
 );
 
@@ -51,8 +51,8 @@ export function isDue(entry: Entry | undefined, record: SessionRecord, now: Seco
   if (revalidate === undefined) return false;
   const judged = (limit: Seconds | undefined) =>
     decide({ ...session.limits, target: { ...target, revalidate: limit } }, facts, instant);
-  const [vouched, whole] = [judged(revalidate), judged(undefined)];
-  return whole.allow && (!vouched.allow || vouched.exp < whole.exp);
+  const [confirmed, whole] = [judged(revalidate), judged(undefined)];
+  return whole.allow && (!confirmed.allow || confirmed.exp < whole.exp);
 }
 
 function newest(...sessions: readonly (WireSession | undefined)[]): Seconds | undefined {
@@ -66,7 +66,7 @@ function newest(...sessions: readonly (WireSession | undefined)[]): Seconds | un
  *
  * @returns `undefined` when there is no refresh token to ask with
  */
-export async function askToVouch(client: Client, kept: Kept): Promise<Vouching | undefined> {
+export async function askToRevalidate(client: Client, kept: Kept): Promise<Revalidation | undefined> {
   const { refresh } = kept.secret;
   if (!refresh) return undefined;
   try {
@@ -107,7 +107,7 @@ export async function forgetIfLasting(client: Keeper, kept: Kept, { reason }: Re
   return LASTING.includes(reason) ? await forgetRefresh(client, kept, why) : kept;
 }
 
-/** @param why_not follows `the identity provider no longer vouches for the login: ` */
+/** @param why_not follows `the identity provider no longer confirms the login: ` */
 async function forgetRefresh(client: Keeper, kept: Kept, why_not: string): Promise<Kept> {
   const { refresh: _, ...secret } = kept.secret;
   const forgotten = await keepSecret(client, kept, secret);
@@ -124,7 +124,7 @@ export async function dropRefresh(client: Client, kept: Kept): Promise<Kept> {
 }
 
 /** Notes what the identity provider's word changed, for the other clusters and for `status`. */
-export function noteVouched(
+export function noteRevalidated(
   client: Pick<Client, 'host'>,
   kept: Kept,
   { revalidated_at, groups, username }: WireSession,

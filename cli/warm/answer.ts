@@ -24,7 +24,7 @@ export interface Answer {
   readonly exit: number;
   /** From this instant of our clock on it must not be printed any more: whoever prints looks right before. */
   readonly until?: Seconds;
-  /** Written once the rest stands there, by whoever printed it. */
+  /** Written once the rest is there, by whoever printed it. */
   readonly note?: Note;
 }
 

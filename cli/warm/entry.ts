@@ -10,7 +10,7 @@ export const ENTRY_VERSION = 1;
 /** The largest entry that is read: a token with its facts is a few KiB. */
 export const LARGEST_BYTES = 64 * 1024;
 
-/** What an entry is for. All of it stands inside the entry and is compared. */
+/** What an entry is for. All of it is inside the entry and is compared. */
 export interface Key {
   /** From `brokerKey`. */
   readonly broker: string;
@@ -44,7 +44,7 @@ export function entryName({ broker, cluster, max_age }: Key): string {
   return `${fileName(broker, cluster, max_age === undefined ? '' : String(max_age))}.json`;
 }
 
-/** @returns the entry, or why it is none of ours. */
+/** @returns the entry, or why it is not one of ours. */
 export function parseEntry(text: string, key: Key): Entry | string {
   const value = parseJson(text);
   if (value === undefined) return 'not JSON';

@@ -32,7 +32,7 @@ export function usualDirectory(env: Environment): string | undefined {
   return base && `${base}/curfew`;
 }
 
-/** The one that the environment chose in place of the usual one. Empty where it is no absolute path. */
+/** The one that the environment chose in place of the usual one. Empty where it is not an absolute path. */
 export function chosenDirectory(env: Environment): string | undefined {
   if (env.CURFEW_CONFIG_DIR) return absolute(env.CURFEW_CONFIG_DIR) ?? '';
   const base = absolute(env.XDG_CONFIG_HOME);

@@ -24,7 +24,7 @@ const ASK: Judgement = { act: 'ask' };
 export function judge(entry: Entry, now: Seconds): Judgement {
   const { session, refused, minted_local } = entry;
   if (now < minted_local) return ASK;
-  // Nothing that a broker told: what is absurd is no reason to refuse for good either.
+  // Nothing that a broker told: what is absurd is not a reason to refuse for good either.
   if (Math.max(minted_local, session?.broker_time ?? 0) > LAST) return ASK;
   if (!session) return refused ? { act: 'refuse', refused } : ASK;
   const instant = plus(session.broker_time, between(minted_local, now));

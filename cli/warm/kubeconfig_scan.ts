@@ -121,7 +121,7 @@ class PlainYaml {
         this.#at++;
         items.push(this.value(indent + 1));
       } else if (KEY.test(content) || /^-(?: |$)/.test(content)) {
-        // What stands behind the dash stands in a column of its own.
+        // What follows the dash is in a column of its own.
         line.indent += line.text.length - content.length;
         line.text = content;
         items.push(this.value(line.indent));

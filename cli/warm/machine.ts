@@ -13,7 +13,7 @@ export interface Stat {
 /** `fault` is the system's name of an error, such as `ENOENT`. */
 export type Opened =
   | { readonly fault: string; readonly stat?: undefined; readonly content?: undefined }
-  /** `content` is absent where it is no regular file, cannot be read, or is longer than `most`. */
+  /** `content` is absent where it is not a regular file, cannot be read, or is longer than `most`. */
   | { readonly stat: Stat; readonly content?: string | undefined; readonly fault?: undefined };
 
 export interface Files {

@@ -58,7 +58,7 @@ function stateOf(machine: Machine, context: Key, record: SessionRecord | undefin
   const verdicts = verdictsOf(true);
   const denied = verdicts.find((verdict) => !verdict.allow);
   if (denied) return { username, state: denied.reason === 'revalidation_due' ? 'revalidation due' : 'login required' };
-  // The identity provider is asked to vouch again without a word to the person: nothing ends then.
+  // The identity provider is asked to confirm again without a word to the person: nothing ends then.
   const ends = verdictsOf(false).flatMap((verdict) => (verdict.allow ? [verdict.session_end] : []));
   return { username, state: sayLeft(between(instant, seconds(Math.min(...ends)))) };
 }

@@ -4,12 +4,12 @@
 import type { Caller, Reader } from './machine.ts';
 import { faultOfDirectory, readOurs } from './read_cache.ts';
 
-/** So long the same is not said again. */
+/** How long the same is not said again. */
 const WHILE_MS = 2_000;
 
 const FORM = /^([0-9]{1,15}) ([0-9a-f]{16})\n$/;
 
-/** What whoever prints a refusal leaves behind, after it stands on stderr. */
+/** What whoever prints a refusal leaves behind, once it is on stderr. */
 export interface Note {
   readonly file: string;
   readonly content: string;

@@ -1,4 +1,4 @@
-// What is remembered of a login beside its secrets, as it stands in its file. Part of the warm path: loads nothing.
+// What is remembered of a login beside its secrets, as it is in its file. Part of the warm path: loads nothing.
 
 import { parseJson } from '../../shared/json.ts';
 import type { ResolvedLimits } from '../../shared/policy.ts';
@@ -32,7 +32,7 @@ export interface SessionRecord {
   readonly not_admitted?: readonly string[] | undefined;
   /** Why the session is over, once the broker has said so. */
   readonly ended?: Remembered | undefined;
-  /** Why the identity provider vouches for this login no more, in words for a person. */
+  /** Why the identity provider no longer confirms this login, in words for a person. */
   readonly unvouched?: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-// What stands in the plugin's own settings, `config.json`. Part of the warm path: loads nothing.
+// What is in the plugin's own settings, `config.json`. Part of the warm path: loads nothing.
 
 import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
@@ -122,7 +122,7 @@ export function configFile(env: Environment, reader: Reader): string | undefined
 /**
  * Settings say which brokers are trusted: what others own or can write, or could exchange, is not believed.
  *
- * @returns what stands in it, nothing where there is none, or the fault: words that follow the file's name
+ * @returns what is in it, nothing where there is none, or the fault: words that follow the file's name
  */
 export function readSettings(reader: Reader, file: string): Config | string {
   const { fault, content, stat } = reader.files.read(file, LARGEST_BYTES, true);

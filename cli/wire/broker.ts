@@ -75,7 +75,7 @@ export interface Broker {
 
 /**
  * @param url from `brokerKey`
- * @throws CurfewError `insecure` when the URL may not carry secrets
+ * @throws CurfewError `insecure` when the URL cannot carry secrets
  */
 export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 'env' | 'random'>): Broker {
   refuseInsecure(url, host);

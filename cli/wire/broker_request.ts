@@ -85,7 +85,7 @@ function isGiven(field: [string, string | undefined]): field is [string, string]
 /**
  * Sends, and once more when the answer got lost: the broker takes the same request again (it is not theft).
  *
- * @param request is told whether its time begins afresh: this program stood still, which is no fault of the broker
+ * @param request is told whether its time begins afresh: this program stood still, which is not the broker's fault
  * @throws CurfewError `broker_unreachable` that names the host
  */
 export async function reach(

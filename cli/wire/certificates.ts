@@ -30,7 +30,7 @@ export function fingerprintsOf(file: string): readonly string[] {
   return [...new Set(all)].sort();
 }
 
-/** Whether each of these was remembered: one that is left out takes no trust from anybody else. */
+/** Whether each of these was remembered: one that is left out takes nothing from the others. */
 export function areAmong(found: readonly string[], remembered: readonly string[]): boolean {
   const plain = remembered.map((text) => text.replaceAll(':', '').toLowerCase());
   return found.every((fingerprint) => plain.includes(fingerprint));

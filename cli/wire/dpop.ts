@@ -22,7 +22,7 @@ export function generateKey(): PrivateJwk {
   const jwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
   const { kty, crv, x, y, d } = jwk;
   const key = { kty, crv, x, y, d };
-  if (!isPrivateJwk(key)) throw new TypeError('a generated key is no P-256 key');
+  if (!isPrivateJwk(key)) throw new TypeError('a generated key is not a P-256 key');
   return key;
 }
 

@@ -54,7 +54,7 @@ export interface DeviceAuthorization {
   poll(signal: AbortSignal): Promise<Tokens>;
 }
 
-/** `refused`: the identity provider does not vouch for the login, in its own words made safe to be shown. */
+/** `refused`: the identity provider does not confirm the login, in its own words made safe to be shown. */
 export type Refreshed =
   | { readonly id_token: string | undefined; readonly refresh_token: string | undefined; readonly refused?: undefined }
   | { readonly refused: string };
