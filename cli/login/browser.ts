@@ -1,4 +1,4 @@
-// The way by a browser on this machine: sent to the identity provider, and back to a listener on loopback (RFC 8252 7.3).
+// The way by a browser on this machine: sent to the identity provider, and back to a listener on loopback (RFC 8252 section 7.3).
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';

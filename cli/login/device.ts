@@ -12,7 +12,11 @@ import { LOGIN_DEADLINE_MS, type Way } from './way.ts';
 /** Seen on paper, and through a camera: with its border of two modules. */
 const QR = { border: 2 } as const;
 
-/** @param instead for a login that the identity provider has to ask the person for */
+/**
+ * Shows the address and the code, and polls (RFC 8628 sections 3.3 and 3.4).
+ *
+ * @param instead for a login that the identity provider has to ask the person for
+ */
 export function openDeviceWay(
   host: Pick<Host, 'env' | 'platform' | 'say' | 'show' | 'size' | 'status' | 'stopwatch'>,
   provider: IdentityProvider,

@@ -1,4 +1,4 @@
-// The one-shot listener on loopback that the IdP sends the browser back to (RFC 8252 7.3). What does not carry the
+// The one-shot listener on loopback that the IdP sends the browser back to (RFC 8252 section 7.3). What does not carry the
 // expected state is not ours and changes nothing.
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
@@ -46,6 +46,8 @@ export interface Listener extends AsyncDisposable {
 }
 
 /**
+ * A loopback interface redirection (RFC 8252 section 7.3).
+ *
  * @param redirect_host as the IdP has it registered: `127.0.0.1`, `[::1]` or `localhost`
  * @param redirect_ports tried in their order; empty for any free port
  */
@@ -94,7 +96,7 @@ function answer(expected: Expected, request: IncomingMessage, response: ServerRe
 
 function waitFor(expected: Expected, state: string, deadline: number, redirect_uri: string): Promise<Visit> {
   return new Promise((resolve, reject) => {
-    // A provider that does not know the redirect URI says so in the browser alone (RFC 6749 4.1.2.1).
+    // A provider that does not know the redirect URI says so in the browser alone (RFC 6749 section 4.1.2.1).
     const hint = `run: kubectl curfew login; if the browser showed an error, ask who runs the identity provider to register ${redirect_uri}`;
     const late = () =>
       reject(new CurfewError('login_failed', `nobody logged in within ${deadline / 60_000}m`, { hint }));

@@ -9,9 +9,13 @@ import { PATH } from './listener.ts';
 import { LOGIN_DEADLINE_MS, type Way } from './way.ts';
 
 const TRIES = 3;
-/** Where no port is registered, any is allowed (RFC 8252 7.3): one of those that nothing is meant to listen at. */
+/** Where no port is registered, any is allowed (RFC 8252 section 7.3): one of those that nothing is meant to listen at. */
 const [FIRST_PORT, PORTS] = [49_152, 16_384];
 
+/**
+ * The redirect of RFC 8252 section 7.3 with a person in place of the listener: the address carries the code (RFC 6749 section
+ * 4.1.2).
+ */
 export function openPasteWay(
   host: Pick<Host, 'ask' | 'random' | 'say' | 'stopwatch'>,
   provider: IdentityProvider,
@@ -79,7 +83,7 @@ export function queryOf(pasted: string, { state, withCode }: Pick<Authorization,
       : undefined;
   if (query === undefined) {
     if (/^https?:/i.test(text)) return { fault: 'that address has no code in it' };
-    // RFC 6749 A.11
+    // RFC 6749 appendix A.11
     if (!/^[\x21-\x7e]{1,4096}$/.test(text)) return { fault: 'that is neither an address nor a code' };
     return { text: withCode(text), is_code: true };
   }

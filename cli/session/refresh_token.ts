@@ -38,7 +38,7 @@ export function shareSession(one: RefreshToken, other: RefreshToken | undefined)
 }
 
 /**
- * Whether a token that is not kept is worth a revocation: it is of a session of its own (OpenID Connect Core 11). Revoking
+ * Whether a token that is not kept is worth a revocation: it is of a session of its own (OpenID Connect Core 1.0 section 11). Revoking
  * another would have Keycloak forget that this client is part of the person's session, and tell it of no logout.
  */
 export function isOffline({ scopes }: Pick<Metadata['identity_provider'], 'scopes'>): boolean {
@@ -64,7 +64,10 @@ export async function discoverOnly(
   return await discover(identity_provider, (url, request) => send(url, { ...request, deadline: deadline() }));
 }
 
-/** Asks the identity provider that gave it, and no other. Whatever comes of it is told to nobody: a person can do nothing about it. */
+/**
+ * Token revocation (RFC 7009 section 2.1), at the identity provider that gave it, and no other. Whatever comes of it is told to
+ * nobody: a person can do nothing about it.
+ */
 export async function revokeRefreshToken(
   client: Pick<Client, 'broker' | 'host' | 'send'>,
   token: RefreshToken | undefined,

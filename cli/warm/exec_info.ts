@@ -17,7 +17,7 @@ export interface ExecInfo {
 }
 
 /**
- * Parses `KUBERNETES_EXEC_INFO`.
+ * Parses `KUBERNETES_EXEC_INFO`: the ExecCredential that client-go passes in (Kubernetes, client-go credential plugins).
  *
  * @throws CurfewError `usage` when it is absent, malformed, huge or of a version that we do not speak
  */

@@ -58,7 +58,9 @@ export interface Renewal {
 
 export interface Broker {
   metadata(deadline?: number): Promise<Metadata>;
+  /** Token exchange (RFC 8693 section 2.1) of the ID token of a login. */
   exchange(endpoints: Endpoints, key: PrivateJwk, exchange: Exchange): Promise<TokenAnswer>;
+  /** By the session handle as a refresh token (RFC 6749 section 6). */
   renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<TokenAnswer>;
   /** RFC 7009: whether the broker took it. */
   revoke(endpoints: Endpoints, key: PrivateJwk, handle: string): Promise<void>;
@@ -110,7 +112,7 @@ export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 
     async revoke(endpoints, key, handle) {
       const form = { token: handle, token_type_hint: 'refresh_token' };
       const answer = await postForm(line, endpoints.revocation_endpoint, form, key, countdown(WHOLE_MS, host));
-      // A handle that the broker does not know, or no longer, is as revoked as can be (RFC 7009 2.2).
+      // A handle that the broker does not know, or no longer, is as revoked as can be (RFC 7009 section 2.2).
       if (answer.status !== 200 && errorOf(answer) !== 'invalid_grant') throw unexpected(line, answer);
     },
   };

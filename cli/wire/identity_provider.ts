@@ -43,7 +43,7 @@ export interface Authorization {
   withCode(code: string): string;
 }
 
-/** A device authorization request under way (RFC 8628 3.2). */
+/** A device authorization request under way (RFC 8628 section 3.2). */
 export interface DeviceAuthorization {
   readonly verification_uri: string;
   readonly verification_uri_complete: string | undefined;
@@ -65,9 +65,9 @@ export interface IdentityProvider {
   /** @throws CurfewError `identity_provider`, `login_failed` */
   device(ask: Ask): Promise<DeviceAuthorization>;
   authorize(request: AuthorizationRequest): Promise<Authorization>;
-  /** RFC 7009 2.1; nothing where it has no such endpoint. @throws CurfewError `identity_provider`, `login_failed`, `insecure` */
+  /** RFC 7009 section 2.1; nothing where it has no such endpoint. @throws CurfewError `identity_provider`, `login_failed`, `insecure` */
   revoke(refresh_token: string): Promise<void>;
-  /** OIDC Core 12. @throws CurfewError `identity_provider`, `insecure` when it cannot say */
+  /** OpenID Connect Core 1.0 section 12. @throws CurfewError `identity_provider`, `insecure` when it cannot say */
   refresh(refresh_token: string): Promise<Refreshed>;
 }
 
@@ -175,7 +175,7 @@ async function refresh({ settings, configuration }: OidcClient, refresh_token: s
   }
 }
 
-/** RFC 7636 4.3. */
+/** RFC 7636 section 4.3. */
 async function challengeOf(verifier: string) {
   return { code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' };
 }
@@ -185,7 +185,7 @@ function tokensOf({ id_token, refresh_token }: oidc.TokenEndpointResponse): Toke
   return { id_token, refresh_token };
 }
 
-/** `authorization_pending` and `slow_down` are the library's; a connection that fails slows down as well (RFC 8628 3.5). */
+/** `authorization_pending` and `slow_down` are the library's; a connection that fails slows down as well (RFC 8628 section 3.5). */
 async function pollPatiently(
   configuration: oidc.Configuration,
   settings: Settings,
@@ -234,7 +234,7 @@ function fetchBy(send: Send): oidc.CustomFetch {
     const answer = await send(url, { method: method === 'POST' ? 'POST' : 'GET', headers, body: text });
     const type = { 'content-type': answer.headers['content-type'] ?? '' };
     if (answer.status >= 300 && answer.status < 400) throw new HttpFault('it redirects elsewhere');
-    // RFC 6749 5.2: a client that is not known may be refused as HTTP does it, without a body that says so.
+    // RFC 6749 section 5.2: a client that is not known may be refused as HTTP does it, without a body that says so.
     if (answer.status === 401 && !/json/i.test(type['content-type']))
       return Response.json(UNKNOWN_CLIENT, { status: 401 });
     return new Response(answer.body === '' ? null : answer.body, { status: answer.status, headers: type });
