@@ -1,23 +1,11 @@
 // The program that kubectl runs where there is no native one. What can be answered from files is answered here, with node:fs
 // and nothing else loaded; every other case is the full program's.
 
-import { fstatSync, writeSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { EXIT } from '../shared/errors.ts';
 import { fromMilliseconds, over } from '../shared/time.ts';
-import { callerOf, nodeFiles, writeNote } from './host/node_files.ts';
+import { callerOf, nodeFiles, writeAll, writeNote } from './host/node_files.ts';
 import { answer } from './warm/answer.ts';
-
-/** All of it or an error: a pipe may take less than it is given, or be full for a moment. */
-function write(fd: number, text: string): void {
-  let rest = Buffer.from(text);
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(fd, rest));
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
-    }
-  }
-}
 
 /** `node:tty` would have to be loaded to know for sure, and a process started to know whether it is taken. */
 function mayBeTerminal(fd: number): boolean {
@@ -44,8 +32,8 @@ const known = answer({
 });
 // Stopped since it was decided, or the clock was set: what is over by now is not printed.
 if (known && (known.until === undefined || !over(known.until, fromMilliseconds(Date.now())))) {
-  write(1, known.stdout);
-  write(2, known.stderr);
+  writeAll(1, known.stdout);
+  writeAll(2, known.stderr);
   if (known.note) writeNote(known.note);
   process.exitCode = known.exit;
 } else runFullProgram();
@@ -69,6 +57,6 @@ function failDamaged(): void {
 }
 
 function fail(what: string): void {
-  write(2, `curfew: error: ${what}\ncurfew: hint: install kubectl-curfew again, then run: kubectl-curfew setup\n`);
+  writeAll(2, `curfew: error: ${what}\ncurfew: hint: install kubectl-curfew again, then run: kubectl-curfew setup\n`);
   process.exitCode = EXIT.configuration;
 }

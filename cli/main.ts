@@ -2,21 +2,21 @@
 // into one error line, one hint line and an exit status.
 
 import { randomBytes } from 'node:crypto';
-import { writeSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { isatty } from 'node:tty';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { getToken } from './commands/get_token.ts';
+import { codeOf } from './host/error_code.ts';
 import type { Host } from './host/host.ts';
-import { callerOf, nodeFiles, writeNote } from './host/node_files.ts';
+import { callerOf, nodeFiles, writeAll, writeNote } from './host/node_files.ts';
 import { ownEnvironment } from './host/own_home.ts';
 import { terminalOf } from './host/terminal.ts';
 import { terminalState } from './host/terminal_state.ts';
 import { parseGetToken } from './warm/arguments.ts';
 import type { TerminalState } from './warm/machine.ts';
 import { cacheDirectory } from './warm/paths.ts';
-import { sayError } from './warm/refusal.ts';
+import { printError, sayError } from './warm/refusal.ts';
 import { repeated } from './warm/repeated.ts';
 
 export async function main(): Promise<void> {
@@ -47,9 +47,7 @@ async function run(host: SpeakingHost, words: readonly string[]): Promise<number
 /** Whoever is told it several times in a row reads it once, unless there was more to read. */
 function refuse(host: SpeakingHost, words: readonly string[], error: CurfewError): number {
   if (host.has_spoken() || host.terminal() === 'drawn_on') return fail(host, error);
-  const said = sayError(error)
-    .map((line) => `curfew: ${line}\n`)
-    .join('');
+  const said = printError(error);
   const note = repeated(host, cacheDirectory(host.env, host), callerOf(host.parent, Date.now()), words, said);
   if (note === 'again') return meaning(error.code).exit;
   const exit = fail(host, error);
@@ -57,7 +55,7 @@ function refuse(host: SpeakingHost, words: readonly string[], error: CurfewError
   return exit;
 }
 
-function fail(host: Host, error: unknown): number {
+function fail(host: Pick<Host, 'say'>, error: unknown): number {
   const known =
     error instanceof CurfewError ? error : new CurfewError('internal', `unexpected error (${nameOf(error)})`);
   for (const line of sayError(known)) host.say(line);
@@ -70,7 +68,7 @@ function nameOf(error: unknown): string {
 }
 
 interface SpeakingHost extends Host {
-  /** Whether anything stands on stderr. */
+  /** Whether anything is on stderr. */
   readonly has_spoken: () => boolean;
 }
 
@@ -84,10 +82,11 @@ function hostOf({ env: given, platform, arch, execPath, ppid: parent }: NodeJS.P
   let spoken = false;
   const write = (text: string) => {
     spoken = true;
-    if (!called || terminal() !== 'drawn_on') writeAll(2, text);
+    if (!called || terminal() !== 'drawn_on') tell(2, text);
   };
   return {
     now: () => fromMilliseconds(Date.now()),
+    stopwatch: () => performance.now() / 1000,
     random: randomBytes,
     env,
     uid,
@@ -102,7 +101,7 @@ function hostOf({ env: given, platform, arch, execPath, ppid: parent }: NodeJS.P
     interactive: terminals.length === 2,
     terminal,
     abandoned: () => process.ppid !== parent || !terminals.every((fd) => isatty(fd)),
-    print: (text) => writeAll(1, text),
+    print: (text) => tell(1, text),
     has_spoken: () => spoken,
     ...terminalOf(env, write),
   };
@@ -118,18 +117,12 @@ function homeOfUser(): string | undefined {
   }
 }
 
-/** All of it, at once: nothing is lost at exit, whatever the other end is. */
-function writeAll(fd: number, text: string): void {
-  let rest = Buffer.from(text);
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(fd, rest));
-    } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      if (code === 'EAGAIN') continue;
-      // Nobody reads our words any more: that is no reason to fail.
-      if (fd === 2 || code === 'EPIPE') return;
-      throw error;
-    }
+/** Nothing is lost at exit, whatever the other end is. */
+function tell(fd: number, text: string): void {
+  try {
+    writeAll(fd, text);
+  } catch (error) {
+    // Nobody reads our words any more: that is not a reason to fail.
+    if (fd !== 2 && codeOf(error) !== 'EPIPE') throw error;
   }
 }

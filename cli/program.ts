@@ -46,9 +46,15 @@ function commands(host: Host): Command {
     .exitOverride()
     .configureOutput({ writeOut: host.print, writeErr: () => undefined });
 
-  const add = (name: string, description: string): Command =>
-    program.command(name).description(description).allowExcessArguments(false);
+  const add: Add = (name, description) => program.command(name).description(description).allowExcessArguments(false);
+  for (const addTo of [addSetup, addGetToken, addLogin, addLogout, addSessions, addStatus]) addTo(add, host);
+  return program;
+}
 
+/** Adds a command; its flags and what it does are said of what comes back. */
+type Add = (name: string, description: string) => Command;
+
+function addSetup(add: Add, host: Host): void {
   add('setup', "read the broker's clusters into kubeconfig")
     .requiredOption('--broker <url>', 'the broker')
     .option('--cluster <name>', 'only this cluster; may be repeated', several, [])
@@ -61,7 +67,9 @@ function commands(host: Host): Command {
     .option(...CA_FILE)
     .option(...MAX_AGE)
     .action((options) => setupCommand(host, { ...options, broker: brokerKey(options.broker) }));
+}
 
+function addGetToken(add: Add, host: Host): void {
   add('get-token', 'what kubectl runs: prints an ExecCredential')
     .requiredOption('--broker <url>', 'the broker')
     .requiredOption('--cluster <name>', 'the cluster')
@@ -71,7 +79,9 @@ function commands(host: Host): Command {
       const key = { broker: brokerKey(broker), cluster, max_age: maxAge };
       await getToken(host, { key, ca_file: caFile });
     });
+}
 
+function addLogin(add: Add, host: Host): void {
   add('login', 'log in again')
     .option(...BROKER)
     .option('--cluster <name>', 'for this cluster, with all that it requires')
@@ -79,13 +89,17 @@ function commands(host: Host): Command {
     .option('--no-browser', 'only print the address')
     .option(...CA_FILE)
     .action((options) => loginCommand(host, options));
+}
 
+function addLogout(add: Add, host: Host): void {
   add('logout', 'end the session')
     .option(...BROKER)
     .option('--all', 'the sessions at all brokers')
     .option(...CA_FILE)
     .action((options) => logoutCommand(host, options));
+}
 
+function addSessions(add: Add, host: Host): void {
   const sessions = add('sessions', 'your sessions at the broker, and those of others for administrators');
   sessions
     .command('list')
@@ -106,12 +120,13 @@ function commands(host: Host): Command {
     .option('--reason <text>', 'for the audit log')
     .option(...CA_FILE)
     .action((sids, options) => endCommand(host, sids, options));
+}
 
+function addStatus(add: Add, host: Host): void {
   add('status', 'show the session, and when which limit strikes')
     .option('--prompt', 'a segment for a shell prompt: who, which cluster, how long still')
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action((options) => statusCommand(host, options));
-  return program;
 }
 
 function several(value: string, before: readonly string[]): readonly string[] {

@@ -4,7 +4,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { over, plus } from '../../shared/time.ts';
 import { makeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
-import { refreshLauncher } from '../host/launcher.ts';
+import { type LauncherHost, refreshLauncher } from '../host/launcher.ts';
 import { type Client, createClient } from '../session/client.ts';
 import { renew } from '../session/renew.ts';
 import type { GetTokenArguments } from '../warm/arguments.ts';
@@ -21,12 +21,12 @@ const MOST_TRIES = 3;
 /**
  * Answers kubectl: prints the ExecCredential.
  *
- * @throws CurfewError when there is no credential; nothing stands on stdout then
+ * @throws CurfewError when there is no credential; stdout is empty then
  */
 export async function getToken(host: Host, { key, ca_file }: GetTokenArguments): Promise<void> {
   const info = parseExecInfo(host.env.KUBERNETES_EXEC_INFO);
   for (let tries = 0; tries < MOST_TRIES; tries++) {
-    const entry = await entryFor(createClient(host, key.broker, ca_file), key, info);
+    const entry = await entryFor(host, createClient(host, key.broker, ca_file), key, info);
     if (printWhileGood(host, info, entry)) return;
   }
   throw new CurfewError(
@@ -35,8 +35,12 @@ export async function getToken(host: Host, { key, ca_file }: GetTokenArguments):
   );
 }
 
-async function entryFor(client: Client, key: Key, info: ExecInfo): Promise<Entry> {
-  const { host } = client;
+async function entryFor(
+  host: LauncherHost & Pick<Host, 'now' | 'terminal'>,
+  client: Client,
+  key: Key,
+  info: ExecInfo,
+): Promise<Entry> {
   const cached = client.cache.read(key);
   const judgement = cached && judge(cached, host.now());
   if (cached && judgement?.act === 'print') {
@@ -56,7 +60,11 @@ async function entryFor(client: Client, key: Key, info: ExecInfo): Promise<Entry
 }
 
 /** Of many calls at once one says it. */
-function warnOnce(client: Client, { interactive }: ExecInfo, entry: Entry): void {
+function warnOnce(
+  client: Pick<Client, 'cache' | 'host' | 'is_default' | 'url'>,
+  { interactive }: ExecInfo,
+  entry: Entry,
+): void {
   const { host, cache } = client;
   // A client that has no terminal of its own (an IDE, a script) has nobody who could act on it.
   if (!interactive || !host.interactive || cache.directory === undefined) return;
@@ -70,8 +78,12 @@ function warnOnce(client: Client, { interactive }: ExecInfo, entry: Entry): void
  *
  * @returns whether it was printed
  */
-function printWhileGood(host: Host, info: ExecInfo, { token = '', expires_in, minted_local }: Entry): boolean {
-  if (token === '' || expires_in === undefined) throw new TypeError('an entry without token is no credential');
+function printWhileGood(
+  host: Pick<Host, 'now' | 'print'>,
+  info: ExecInfo,
+  { token = '', expires_in, minted_local }: Entry,
+): boolean {
+  if (token === '' || expires_in === undefined) throw new TypeError('an entry without token is not a credential');
   const now = host.now();
   if (over(plus(minted_local, expires_in), now)) return false;
   host.print(printCredential(info, token, expirationOf(minted_local, expires_in, now)));

@@ -1,5 +1,6 @@
 // `logout`: ends the session at the broker and forgets it here. What is local goes in any case; the key stays.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
 import { between, plus } from '../../shared/time.ts';
 import type { WireSession } from '../../shared/wire.ts';
@@ -21,7 +22,7 @@ export interface LogoutOptions {
   readonly caFile?: string;
 }
 
-/** @throws CurfewError `broker_unreachable` that says until when the session lives there; it is erased here all the same */
+/** @throws CurfewError `broker_unreachable` that says until when the session is active there; it is erased here all the same */
 export async function logoutCommand(host: Host, { broker, all, caFile }: LogoutOptions): Promise<void> {
   const urls = all ? listRecords(host).map((record) => record.broker) : [chooseBroker(host, broker)];
   let failure: unknown;
@@ -59,7 +60,10 @@ async function logout(client: Client): Promise<void> {
 }
 
 /** Ends and erases the session that is kept here. @param left gets its refresh token @returns whether there was one */
-async function endKept(client: Client, left: RefreshToken[]): Promise<boolean> {
+async function endKept(
+  client: Pick<Client, 'broker' | 'host' | 'secrets' | 'url'>,
+  left: RefreshToken[],
+): Promise<boolean> {
   const record = readRecord(client.host, client.url);
   if (!record?.session) return false;
   const handle = await takeHandle(client, record, left);
@@ -68,7 +72,10 @@ async function endKept(client: Client, left: RefreshToken[]): Promise<boolean> {
 }
 
 /** Ends and erases what an earlier `secret_storage` keeps elsewhere. @returns whether there was a session */
-async function endStray(client: Client, left: RefreshToken[]): Promise<boolean> {
+async function endStray(
+  client: Pick<Client, 'broker' | 'host' | 'secrets' | 'url'>,
+  left: RefreshToken[],
+): Promise<boolean> {
   const { host, url, secrets } = client;
   const stray = strayRecord(host, url);
   if (!stray) return false;
@@ -81,7 +88,11 @@ async function endStray(client: Client, left: RefreshToken[]): Promise<boolean> 
   return true;
 }
 
-async function revoke(client: Client, record: SessionRecord, { key, text }: Handle): Promise<void> {
+async function revoke(
+  client: Pick<Client, 'broker' | 'host'>,
+  record: SessionRecord,
+  { key, text }: Handle,
+): Promise<void> {
   try {
     await client.broker.revoke(record.endpoints, key, text);
     await outlastLogin(client.host, record);
@@ -91,9 +102,9 @@ async function revoke(client: Client, record: SessionRecord, { key, text }: Hand
 }
 
 /** Where the session ended in the second of its login: a login of that second is not newer than the end, for the broker. */
-async function outlastLogin({ now }: Host, { session, minted_local }: SessionRecord): Promise<void> {
+async function outlastLogin({ now }: Pick<Host, 'now'>, { session, minted_local }: SessionRecord): Promise<void> {
   if (!session || session.broker_time + between(minted_local, now()) > session.auth_time) return;
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await pause(1000);
 }
 
 /** Forgets the session that is kept here, if it is one that was ended at the broker. The key outlives it. */
@@ -128,7 +139,7 @@ interface Handle {
 
 /** Erases what is here of the session, and returns what it takes to end it there. The key outlives it. */
 async function takeHandle(
-  client: Client,
+  client: Pick<Client, 'host' | 'secrets' | 'url'>,
   record: SessionRecord,
   left: RefreshToken[],
   ended = LOGGED_OUT,
@@ -151,7 +162,11 @@ async function takeHandle(
   return text === undefined ? undefined : { key, text };
 }
 
-function stillThere({ host }: Client, { session, minted_local }: SessionRecord, error: CurfewError): CurfewError {
+function stillThere(
+  { host }: Pick<Client, 'host'>,
+  { session, minted_local }: SessionRecord,
+  error: CurfewError,
+): CurfewError {
   const end = session && plus(minted_local, between(session.broker_time, session.end_at_most));
   const until = end === undefined ? '' : `; the session is active there until ${sayInstant(end, host.now())}`;
   const hint = 'it is erased here; once the broker is back, kubectl curfew login replaces it there';

@@ -1,16 +1,16 @@
 // A request to the broker's own API in the name of the session that is kept here. Where an administrator's login is not good
-// enough for it, and somebody is at a terminal, they log in once more, and the request goes on.
+// enough for it, and somebody is at a terminal, they log in once more, and the request is made again.
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Refusal } from '../../shared/wire.ts';
 import { withPersonsTurn } from '../login/turn.ts';
 import type { Client } from '../session/client.ts';
 import { readRecord } from '../session/record.ts';
-import { asRemembered, OVER } from '../session/renew.ts';
+import { asRemembered, OVER_REASONS } from '../session/renew.ts';
 import type { Remembered } from '../warm/entry.ts';
 import { asError } from '../warm/refusal.ts';
 import { NOT_LOGGED_IN } from '../warm/session_record.ts';
-import type { SessionRequest } from '../wire/broker.ts';
+import type { SessionRequest } from '../wire/broker_request.ts';
 import { forgetSession } from './logout.ts';
 
 type Is<T> = (value: unknown) => value is T;
@@ -43,7 +43,7 @@ function wantsLogin({ error }: Refusal): boolean {
 }
 
 /** No command logs in at a level but this one itself. */
-function asErrorWithoutTerminal(client: Client, refused: Remembered): CurfewError {
+function asErrorWithoutTerminal(client: Pick<Client, 'is_default' | 'url'>, refused: Remembered): CurfewError {
   if (refused.reason !== 'acr_too_low') return asError(client, refused);
   return new CurfewError('acr_too_low', refused.message, { hint: 'run this at a terminal: it logs in at that level' });
 }
@@ -59,7 +59,7 @@ async function ask<T>(client: Client, request: SessionRequest, is: Is<T>) {
   const endpoint = endpoints.sessions_endpoint ?? (await client.broker.metadata()).sessions_endpoint;
   const credential = { key: secret.dpop_private_jwk, handle: secret.handle };
   const answer = await client.broker.sessions(endpoint, credential, request, is);
-  if (answer.refusal && OVER.includes(answer.refusal.reason)) {
+  if (answer.refusal && OVER_REASONS.includes(answer.refusal.reason)) {
     await forgetSession(client, ({ sid }) => sid === session.sid, asRemembered(answer.refusal));
   }
   return answer;

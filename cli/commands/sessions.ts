@@ -37,13 +37,13 @@ export async function listCommand(host: Host, { broker, caFile, all = false, out
   else host.print(table(sessions, broker_time, all) + effects(clusters));
 }
 
-/** Milliseconds: it is worth asking for, but the list is what was asked for. */
-const DEADLINE = 2_000;
+/** It is worth asking for, but the list is what was asked for. */
+const DEADLINE_MS = 2_000;
 
 /** @returns `undefined` when the broker does not say */
-async function endEffects({ broker }: Client): Promise<readonly EndEffect[] | undefined> {
+async function endEffects({ broker }: Pick<Client, 'broker'>): Promise<readonly EndEffect[] | undefined> {
   try {
-    const metadata = await broker.metadata(DEADLINE);
+    const metadata = await broker.metadata(DEADLINE_MS);
     return metadata.clusters.map(({ name, credential, end_within }) => ({ name, credential, end_within }));
   } catch (error) {
     if (error instanceof CurfewError) return undefined;

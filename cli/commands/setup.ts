@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../host/config.ts';
-import { configDirectoryOf, type Host } from '../host/host.ts';
+import { type Clocks, configDirectoryOf, type Host, type Owner, type Program } from '../host/host.ts';
 import { type Launcher, writeLauncher } from '../host/launcher.ts';
 import { addCluster, hasCluster, type PluginCall } from '../kubeconfig/entries.ts';
 import { editKubeconfig, kubeconfigFile, kubeconfigFiles, readKubeconfig } from '../kubeconfig/kubeconfig.ts';
@@ -14,6 +14,7 @@ import { rememberProbe } from '../secrets/probe.ts';
 import { findCluster } from '../session/client.ts';
 import { brokerOf, requireByHand } from '../session/trust.ts';
 import { oneLine } from '../warm/one_line.ts';
+import type { Config } from '../warm/settings.ts';
 import { createBroker, refuseInsecure } from '../wire/broker.ts';
 import { createSend } from '../wire/http.ts';
 
@@ -27,7 +28,10 @@ export interface SetupOptions {
   readonly maxAge?: Seconds;
 }
 
-export async function setupCommand(host: Host, options: SetupOptions): Promise<void> {
+export async function setupCommand(
+  host: Clocks & Owner & Program & Pick<Host, 'print' | 'random' | 'say'>,
+  options: SetupOptions,
+): Promise<void> {
   requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
   const config = readConfig(host);
   refuseInsecure(options.broker, host);
@@ -55,15 +59,11 @@ export async function setupCommand(host: Host, options: SetupOptions): Promise<v
   const usual = kubeconfigFile(host, options.kubeconfig);
   const contexts = await writeClusters(host, files, usual, clusters, call, written);
   const current = await setCurrent(host, files, usual, contexts[0]?.context);
-  const named = contexts.map(({ context, cluster: { name: cluster, server } }) => [
-    context,
-    { broker: options.broker, cluster, max_age: options.maxAge, server },
-  ]);
   writeConfig(host, {
     ...config,
     default: options.broker,
     brokers: { ...config.brokers, [options.broker]: brokerOf(known, metadata.identity_provider.issuer) },
-    contexts: { ...config.contexts, ...Object.fromEntries(named) },
+    contexts: { ...config.contexts, ...named(contexts, options) },
   });
   host.print(report(host, launcher, contexts, current));
 }
@@ -74,9 +74,16 @@ interface Written {
   readonly cluster: MetadataCluster;
 }
 
+/** By the names of their contexts, as the settings remember them. */
+function named(contexts: readonly Written[], { broker, maxAge: max_age }: SetupOptions): Config['contexts'] {
+  return Object.fromEntries(
+    contexts.map(({ context, cluster: { name: cluster, server } }) => [context, { broker, cluster, max_age, server }]),
+  );
+}
+
 /** Each cluster goes to the file that has it already, as `kubectl config` does it; a new one to the file that kubectl would write. */
 async function writeClusters(
-  host: Host,
+  host: Pick<Host, 'random'>,
   files: readonly string[],
   usual: string,
   clusters: readonly MetadataCluster[],
@@ -101,7 +108,7 @@ async function writeClusters(
 
 /** Sets the current context only where kubectl finds none. @returns the one that is current then */
 async function setCurrent(
-  host: Host,
+  host: Pick<Host, 'random'>,
   files: readonly string[],
   usual: string,
   context: string | undefined,
@@ -114,7 +121,12 @@ async function setCurrent(
   });
 }
 
-function report(host: Host, { file: command, slow }: Launcher, written: readonly Written[], current: string): string {
+function report(
+  host: Pick<Host, 'env' | 'platform'>,
+  { file: command, slow }: Launcher,
+  written: readonly Written[],
+  current: string,
+): string {
   const lines: string[] = [];
   for (const file of new Set(written.map((one) => one.file))) {
     lines.push(`wrote ${file}`);
@@ -138,7 +150,7 @@ function report(host: Host, { file: command, slow }: Launcher, written: readonly
   return `${lines.join('\n')}\n`;
 }
 
-function isInPath({ env, platform }: Host): boolean {
+function isInPath({ env, platform }: Pick<Host, 'env' | 'platform'>): boolean {
   const [separator, suffix] = platform === 'win32' ? [';', '.cmd'] : [':', ''];
   return (env.PATH ?? '').split(separator).some((folder) => folder && existsSync(`${folder}/kubectl-curfew${suffix}`));
 }

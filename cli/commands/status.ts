@@ -18,13 +18,14 @@ import { createClient } from '../session/client.ts';
 import { sayWithin } from '../session/end_effect.ts';
 import { listRecords } from '../session/record.ts';
 import { sayInstant } from '../warm/instant.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { sayPrompt } from '../warm/prompt.ts';
 import type { Place, SessionRecord } from '../warm/session_record.ts';
 import { type Strikes, strikesOf } from '../warm/strikes.ts';
 
-/** Milliseconds: the limits of clusters are worth asking for, but not worth waiting for. */
-const DEADLINE = 2_000;
+/** The limits of clusters are worth asking for, but not worth waiting for. */
+const DEADLINE_MS = 2_000;
 
 interface ClusterStatus {
   readonly name: string;
@@ -55,7 +56,7 @@ interface BrokerStatus {
     readonly logged_in_at: Seconds;
     readonly acr?: string;
   };
-  /** `why` it is no keychain. */
+  /** `why` it is not a keychain. */
   readonly secrets?: { readonly kept_in: Place; readonly file?: string; readonly why?: string };
   readonly clusters: readonly ClusterStatus[];
 }
@@ -86,7 +87,7 @@ export async function statusCommand(host: Host, { output, prompt }: StatusOption
 }
 
 /** What the warm path could not read: with all of YAML. What cannot be read at all is nothing for a prompt. */
-function sayPromptInFull(host: Host): void {
+function sayPromptInFull(host: OwnFiles & Pick<Host, 'now' | 'platform' | 'print' | 'terminal'>): void {
   const system = host.platform === 'win32' ? 'windows' : 'posix';
   try {
     const asked = { args: [], now: host.now(), terminal: host.terminal(), caller: () => undefined };
@@ -123,13 +124,16 @@ async function statusOf(host: Host, url: string, is_default: boolean, record?: S
   };
 }
 
-function placeOf(host: Host, { broker, kept_in }: SessionRecord): Pick<BrokerStatus, 'secrets'> {
+function placeOf(
+  host: OwnFiles & Pick<Host, 'now' | 'platform'>,
+  { broker, kept_in }: SessionRecord,
+): Pick<BrokerStatus, 'secrets'> {
   const file = fileOf(host, kept_in, broker);
   const why = kept_in === 'file' ? whyNoKeychain(host) : undefined;
   return { secrets: { kept_in, ...(file !== undefined && { file }), ...(why !== undefined && { why }) } };
 }
 
-function whyNoKeychain(host: Host): string | undefined {
+function whyNoKeychain(host: OwnFiles & Pick<Host, 'now' | 'platform'>): string | undefined {
   if (readConfig(host).secret_storage !== undefined) return undefined;
   return hasKeychain(host, existsSync) ? rememberedFault(host) : 'there is no keychain';
 }
@@ -161,7 +165,7 @@ async function knownClusters(host: Host, url: string): Promise<readonly Known[]>
   const used = entries.flatMap(({ session, token }) => (session && token !== undefined ? [session.broker_time] : []));
   const last_used = used.length === 0 ? undefined : (Math.max(...used) as Seconds);
   try {
-    const metadata = await client.broker.metadata(DEADLINE);
+    const metadata = await client.broker.metadata(DEADLINE_MS);
     return metadata.clusters.map(({ name, limits, credential, end_within }) => ({
       ...{ name, limits, last_used, credential, end_within },
     }));

@@ -3,9 +3,11 @@
 import { existsSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
 import { namedFolders, usualDirectory } from '../warm/folders.ts';
+import type { OwnFiles, Reader } from '../warm/machine.ts';
 import { brokerKey } from '../warm/paths.ts';
 import { type Config, readSettings } from '../warm/settings.ts';
-import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
+import { codeOf } from './error_code.ts';
+import { makePrivateDirectory, writeWhole } from './files.ts';
 import { configDirectoryOf, type Host } from './host.ts';
 import { faultOfPlace } from './place.ts';
 
@@ -14,7 +16,7 @@ import { faultOfPlace } from './place.ts';
  *
  * @throws CurfewError `configuration` that names the file and what is wrong in it
  */
-export function readConfig(host: Host): Config {
+export function readConfig(host: OwnFiles): Config {
   const file = fileOf(host);
   const config = readSettings(host, file);
   if (typeof config !== 'string' && !existsSync(file)) return config;
@@ -28,9 +30,9 @@ export function readConfig(host: Host): Config {
 /**
  * Before anything is written that kubectl will run or believe.
  *
- * @throws CurfewError `configuration` where HOME is another person's, or others could exchange what would stand there
+ * @throws CurfewError `configuration` where HOME is another person's, or others could exchange what would be there
  */
-export function requireOwnPlace(host: Host, directory: string): void {
+export function requireOwnPlace(host: Pick<Host, 'strange_home' | 'uid'>, directory: string): void {
   const { strange_home, uid } = host;
   if (strange_home) {
     const message = `HOME (${strange_home.home}) belongs to another user (uid ${strange_home.owner}), and this runs as uid ${uid}`;
@@ -41,19 +43,19 @@ export function requireOwnPlace(host: Host, directory: string): void {
   if (place !== undefined) throw notBelieved(host, directory, place);
 }
 
-function notBelieved({ uid }: Host, path: string, fault: string): CurfewError {
+function notBelieved({ uid }: Pick<Host, 'uid'>, path: string, fault: string): CurfewError {
   const hint = fault.includes('can be written by others')
     ? 'what others can change is not believed: take it from them with chmod go-w, see what they changed, and try again'
     : `if it is meant to be yours, have it given back: sudo chown -R ${uid} THAT_FOLDER; else set CURFEW_CONFIG_DIR to a folder of yours, and run setup`;
   return new CurfewError('configuration', `${path} is not used: ${fault}`, { hint });
 }
 
-function fileOf(host: Host): string {
+function fileOf(host: OwnFiles): string {
   return `${configDirectoryOf(host)}/config.json`;
 }
 
 /** Writes the settings, and names their folder in the usual one, so that it counts for kubectl. @throws CurfewError `configuration` */
-export function writeConfig(host: Host, config: Config): void {
+export function writeConfig(host: OwnFiles & Pick<Host, 'random' | 'strange_home'>, config: Config): void {
   const directory = configDirectoryOf(host);
   write(host, directory, 'config.json', config);
   const usual = usualDirectory(host.env);
@@ -62,7 +64,12 @@ export function writeConfig(host: Host, config: Config): void {
   if (!before.includes(directory)) write(host, usual, 'folders.json', { folders: [...before, directory] });
 }
 
-function write(host: Host, directory: string, name: string, content: object): void {
+function write(
+  host: Reader & Pick<Host, 'random' | 'strange_home'>,
+  directory: string,
+  name: string,
+  content: object,
+): void {
   requireOwnPlace(host, directory);
   const fault = makePrivateDirectory(directory, host);
   try {
@@ -79,7 +86,7 @@ function write(host: Host, directory: string, name: string, content: object): vo
  *
  * @throws CurfewError `usage` when there is none
  */
-export function chooseBroker(host: Host, flag: string | undefined): string {
+export function chooseBroker(host: OwnFiles, flag: string | undefined): string {
   const url = flag ?? host.env.CURFEW_BROKER ?? readConfig(host).default;
   if (url) return brokerKey(url);
   const hint = 'run: kubectl curfew setup --broker URL, or give --broker URL';

@@ -15,15 +15,17 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Reader } from '../warm/machine.ts';
 import { faultOfDirectory } from '../warm/read_cache.ts';
+import { codeOf } from './error_code.ts';
 import type { Host } from './host.ts';
 import { isRootUnseen } from './place.ts';
 
 /** A temporary file this old was left by a process that was killed, in milliseconds. */
-const LEFT_OVER = 60_000;
+const LEFT_OVER_MS = 60_000;
 
 /** Makes the directory with mode 0700 when it is absent. @returns why it must not be written to, as words after its name */
-export function makePrivateDirectory(directory: string, host: Host): string | undefined {
+export function makePrivateDirectory(directory: string, host: Reader): string | undefined {
   const strange = strangerAbove(directory, host);
   if (strange !== undefined) return strange;
   try {
@@ -36,7 +38,7 @@ export function makePrivateDirectory(directory: string, host: Host): string | un
 }
 
 /** Nothing is made in another person's folder: it would not be theirs. */
-function strangerAbove(directory: string, { uid }: Host): string | undefined {
+function strangerAbove(directory: string, { uid }: Pick<Host, 'uid'>): string | undefined {
   if (uid === undefined) return undefined;
   for (let path = directory; ; path = dirname(path)) {
     try {
@@ -58,7 +60,7 @@ function strangerAbove(directory: string, { uid }: Host): string | undefined {
  * @param mode of the new file
  * @throws the system's error; nothing of the temporary file is left then
  */
-export function writeWhole(file: string, content: string | Uint8Array, host: Host, mode = 0o600): void {
+export function writeWhole(file: string, content: string | Uint8Array, host: Pick<Host, 'random'>, mode = 0o600): void {
   const temporary = writeBeside(file, content, host, mode);
   try {
     renameSync(temporary, file);
@@ -69,7 +71,12 @@ export function writeWhole(file: string, content: string | Uint8Array, host: Hos
 }
 
 /** Makes a temporary file beside another. @returns its name @throws the system's error; nothing is left then */
-export function writeBeside(file: string, content: string | Uint8Array, host: Host, mode = 0o600): string {
+export function writeBeside(
+  file: string,
+  content: string | Uint8Array,
+  host: Pick<Host, 'random'>,
+  mode = 0o600,
+): string {
   const temporary = `${file}.${host.random(6).toString('hex')}.tmp`;
   try {
     writeNew(temporary, content, mode);
@@ -115,15 +122,10 @@ export function removeFile(file: string): boolean {
 }
 
 /** Removes what killed processes left of `writeWhole`. */
-export function sweep(directory: string, host: Host): void {
+export function sweep(directory: string, host: Pick<Host, 'now'>): void {
   for (const name of readdirSync(directory)) {
     if (!name.endsWith('.tmp')) continue;
     const stat = lstatSync(`${directory}/${name}`, { throwIfNoEntry: false });
-    if (stat && stat.mtimeMs < host.now() * 1000 - LEFT_OVER) removeFile(`${directory}/${name}`);
+    if (stat && stat.mtimeMs < host.now() * 1000 - LEFT_OVER_MS) removeFile(`${directory}/${name}`);
   }
-}
-
-/** The system's name of an error, such as `ENOENT`: all of it that is fit to be shown. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown error';
 }

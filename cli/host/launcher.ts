@@ -1,17 +1,22 @@
 // The executable that kubeconfig names: one stable path (kuberc allows plugins by path). It is the small native program where
-// that runs, else a script; beside it stand the absolute paths of Node and the full program, as kubectl does not have npm's PATH.
+// that runs, else a script; beside it are the absolute paths of Node and the full program, as kubectl does not have npm's PATH.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { readOurs } from '../warm/read_cache.ts';
 import { VERSION } from '../warm/version.ts';
 import { requireOwnPlace } from './config.ts';
-import { codeOf, makePrivateDirectory, writeWhole } from './files.ts';
-import { configDirectoryOf, type Host } from './host.ts';
+import { codeOf } from './error_code.ts';
+import { makePrivateDirectory, writeWhole } from './files.ts';
+import { configDirectoryOf, type Host, type Program } from './host.ts';
 
-/** Milliseconds for the native program to say its version. */
-const LONGEST = 5_000;
+/** For the native program to say its version. */
+const VERSION_DEADLINE_MS = 5_000;
+
+/** What it takes to write one. */
+export type LauncherHost = OwnFiles & Program & Pick<Host, 'random' | 'strange_home'>;
 
 export interface Launcher {
   /** Its absolute path. */
@@ -21,7 +26,7 @@ export interface Launcher {
 }
 
 /** @throws CurfewError `configuration` */
-export function writeLauncher(host: Host): Launcher {
+export function writeLauncher(host: LauncherHost): Launcher {
   const directory = directoryOf(host);
   requireOwnPlace(host, directory);
   const fault = makePrivateDirectory(directory, host);
@@ -35,8 +40,8 @@ export function writeLauncher(host: Host): Launcher {
   }
 }
 
-/** After an upgrade in place: what kubeconfig names becomes that of this version. Fails silently: what is there goes on working. */
-export function refreshLauncher(host: Host): void {
+/** After an upgrade in place: what kubeconfig names becomes that of this version. Fails silently: what is there still works. */
+export function refreshLauncher(host: LauncherHost): void {
   const beside = `${directoryOf(host)}/${BESIDE[host.platform === 'win32' ? 'windows' : 'posix']}`;
   const [, program, version] = readOurs(host, beside)?.content?.split('\n') ?? [];
   if (program !== programOf(host) || version === VERSION) return;
@@ -50,20 +55,23 @@ export function refreshLauncher(host: Host): void {
 /** The native program looks for these beside itself, under its own whole name. */
 const BESIDE = { posix: 'kubectl-curfew.full', windows: 'kubectl-curfew.exe.full' } as const;
 
-function directoryOf(host: Host): string {
+function directoryOf(host: OwnFiles): string {
   return `${configDirectoryOf(host)}/bin`;
 }
 
-function programOf({ bundles }: Host): string {
+function programOf({ bundles }: Pick<Host, 'bundles'>): string {
   return `${bundles}/kubectl-curfew.cjs`;
 }
 
 /** Two lines for shell.c, and the version that wrote them. */
-function whatIsBeside(host: Host): string {
+function whatIsBeside(host: Pick<Host, 'bundles' | 'node'>): string {
   return `${host.node}\n${programOf(host)}\n${VERSION}\n`;
 }
 
-function writeNative(host: Host, directory: string): Launcher | undefined {
+function writeNative(
+  host: Pick<Host, 'arch' | 'bundles' | 'platform' | 'random'>,
+  directory: string,
+): Launcher | undefined {
   const { bundles, platform, arch } = host;
   const suffix = platform === 'win32' ? '.exe' : '';
   const file = `${directory}/kubectl-curfew${suffix}`;
@@ -74,11 +82,14 @@ function writeNative(host: Host, directory: string): Launcher | undefined {
 }
 
 function saysItsVersion(file: string): boolean {
-  const { stdout } = spawnSync(file, ['--version'], { timeout: LONGEST, stdio: ['ignore', 'pipe', 'ignore'] });
+  const { stdout } = spawnSync(file, ['--version'], {
+    timeout: VERSION_DEADLINE_MS,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   return stdout?.toString() === `kubectl-curfew ${VERSION} (native)\n`;
 }
 
-function writeScript(host: Host, directory: string): Launcher {
+function writeScript(host: Program & Pick<Host, 'random'>, directory: string): Launcher {
   const windows = host.platform === 'win32';
   const file = `${directory}/kubectl-curfew${windows ? '.cmd' : ''}`;
   const [node, program] = [host.node, programOf(host)];

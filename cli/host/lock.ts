@@ -1,20 +1,22 @@
 // One process at a time for one thing: a lock that the kernel frees with its holder, however that ended.
 
 import type { DatabaseSync } from 'node:sqlite';
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
 import { makePrivateDirectory } from './files.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from './host.ts';
 
-/** Milliseconds between two looks. */
-const FIRST_LOOK = 20;
-const LAST_LOOK = 100;
-/** Milliseconds after which a person is told why nothing happens. */
-const SAY_AFTER = 1_000;
+/** Time between two looks. */
+const FIRST_LOOK_MS = 20;
+const LAST_LOOK_MS = 100;
+/** After this long a person is told why nothing happens. */
+const SAY_AFTER_MS = 1_000;
 
 export interface Wait {
-  /** Milliseconds to wait for the holder. */
-  readonly longest: number;
+  /** How long to wait for the holder. */
+  readonly longest_ms: number;
   /** What to tell a person who waits. */
   readonly say: string;
   /** What the failure says when the wait was in vain. */
@@ -26,10 +28,10 @@ export interface Wait {
  *
  * @param work is told whether it had to wait: then the world may have changed
  * @param result what the holder's work may bring, looked for while waiting: many that wait need not take turns
- * @throws CurfewError `busy` when the holder took longer than `wait.longest`
+ * @throws CurfewError `busy` when the holder took longer than `wait.longest_ms`
  */
 export async function withLock<T>(
-  host: Host,
+  host: OwnFiles & Pick<Host, 'say'>,
   name: readonly string[],
   wait: Wait,
   work: (waited: boolean) => Promise<T>,
@@ -41,11 +43,11 @@ export async function withLock<T>(
   if (!database) return await work(false);
   try {
     let waited = false;
-    for (let spent = 0, look = FIRST_LOOK; !take(database); look = Math.min(look * 1.5, LAST_LOOK)) {
-      if (spent >= wait.longest) throw new CurfewError('busy', wait.busy);
-      if (spent < SAY_AFTER && spent + look >= SAY_AFTER) host.say(wait.say);
+    for (let spent = 0, look = FIRST_LOOK_MS; !take(database); look = Math.min(look * 1.5, LAST_LOOK_MS)) {
+      if (spent >= wait.longest_ms) throw new CurfewError('busy', wait.busy);
+      if (spent < SAY_AFTER_MS && spent + look >= SAY_AFTER_MS) host.say(wait.say);
       waited = true;
-      await new Promise((resolve) => setTimeout(resolve, look));
+      await pause(look);
       spent += look;
       const found = result();
       if (found !== undefined) return found;
@@ -79,7 +81,7 @@ function take(database: DatabaseSync): boolean {
 const SQLITE_BUSY = 5;
 
 /** The cache directory, or where that must not be used the one for settings. Without either there is no lock. */
-function lockDirectory(host: Host): string | undefined {
+function lockDirectory(host: OwnFiles): string | undefined {
   const candidates = [cacheDirectoryOf(host), `${configDirectoryOf(host)}/locks`];
   return candidates.find((path) => makePrivateDirectory(path, host) === undefined);
 }

@@ -17,6 +17,7 @@ import {
 import { checksum } from '../warm/checksum.ts';
 import type { Caller, Files, Opened, Stat } from '../warm/machine.ts';
 import type { Note } from '../warm/repeated.ts';
+import { codeOf } from './error_code.ts';
 
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 const O_NONBLOCK = constants.O_NONBLOCK ?? 0;
@@ -32,12 +33,12 @@ export const nodeFiles: Files = {
     try {
       fd = openSync(path, constants.O_RDONLY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW));
     } catch (error) {
-      return { fault: error instanceof Error && 'code' in error ? String(error.code) : 'unknown error' };
+      return { fault: codeOf(error) };
     }
     try {
       return readOpen(fd, most);
     } catch (error) {
-      return { fault: error instanceof Error && 'code' in error ? String(error.code) : 'unknown error' };
+      return { fault: codeOf(error) };
     } finally {
       closeSync(fd);
     }
@@ -56,6 +57,18 @@ function readOpen(fd: number, most: number): Opened {
     length += read;
   }
   return { stat, content: bytes.toString('utf8', 0, length) };
+}
+
+/** All of it or an error: a pipe may take less than it is given, or be full for a moment. */
+export function writeAll(fd: number, text: string): void {
+  let rest = Buffer.from(text);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      if (codeOf(error) !== 'EAGAIN') throw error;
+    }
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
-// Whether others can exchange what stands at a path: whoever can write a folder on the way there, or own it, can put another
-// in its place. Links are followed step by step, as each may stand in such a folder.
+// Whether others can exchange what is at a path: whoever can write a folder on the way there, or own it, can put another
+// in its place. Links are followed step by step, as each may be in such a folder.
 
 import { lstatSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { dirname, resolve } from 'node:path';

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Environment } from '../warm/machine.ts';
-import type { Host } from './host.ts';
+import type { Terminal } from './host.ts';
 
 const ERASE = '\r\x1b[K';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -14,7 +14,32 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export function terminalOf(
   env: Environment,
   write: (text: string) => void,
-): Pick<Host, 'say' | 'show' | 'size' | 'status' | 'ask'> {
+): Pick<Terminal, 'say' | 'show' | 'size' | 'status' | 'ask'> {
+  const line = replacingLine(write);
+  let size: { columns: number; rows: number } | undefined | null = null;
+  return {
+    say(text) {
+      line.erase();
+      write(`curfew: ${text}\n`);
+    },
+    show(text) {
+      line.erase();
+      write(text);
+    },
+    size() {
+      if (size === null) size = isatty(2) && env.TERM !== 'dumb' ? sizeOfTerminal() : undefined;
+      return size;
+    },
+    status(text) {
+      if (text === undefined) line.erase();
+      else line.draw(text, size?.columns ?? 80);
+    },
+    ask: (prompt, deadline, signal) => ask(prompt, deadline, signal, write),
+  };
+}
+
+/** One line that is drawn over itself, and is gone once the program ends, also by a signal. */
+function replacingLine(write: (text: string) => void): { erase(): void; draw(text: string, columns: number): void } {
   let drawn = false;
   let listening = false;
   const erase = () => {
@@ -27,31 +52,15 @@ export function terminalOf(
     for (const name of SIGNALS) process.off(name, end);
     process.kill(process.pid, signal);
   };
-  let size: { columns: number; rows: number } | undefined | null = null;
-
   return {
-    say(line) {
-      erase();
-      write(`curfew: ${line}\n`);
-    },
-    show(text) {
-      erase();
-      write(text);
-    },
-    size() {
-      if (size === null) size = isatty(2) && env.TERM !== 'dumb' ? sizeOfTerminal() : undefined;
-      return size;
-    },
-    status(line) {
-      if (line === undefined) return erase();
+    erase,
+    draw(text, columns) {
       // Once, and for good: a signal that has come and is not yet told is lost when its listener goes, even if another follows.
       if (!listening) for (const name of SIGNALS) process.on(name, end);
       listening = true;
-      const { columns = 80 } = size ?? {};
-      write(`${ERASE}${[...line].slice(0, columns - 1).join('')}`);
+      write(`${ERASE}${[...text].slice(0, columns - 1).join('')}`);
       drawn = true;
     },
-    ask: (prompt, deadline, signal) => ask(prompt, deadline, signal, write),
   };
 }
 

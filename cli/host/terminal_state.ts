@@ -6,8 +6,8 @@ import { existsSync, fstatSync, statSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { TerminalState } from '../warm/machine.ts';
 
-/** Milliseconds; it only reads a setting. */
-const STTY = 2_000;
+/** It only reads a setting. */
+const STTY_MS = 2_000;
 
 /**
  * Looks, which costs a process where there is a terminal: Node.js has no tcgetattr.
@@ -27,7 +27,7 @@ function isRaw(fd: number): boolean {
     stdio: [fd, 'pipe', 'ignore'],
     encoding: 'utf8',
     env: {},
-    timeout: STTY,
+    timeout: STTY_MS,
   });
   return status === 0 && /(^|\s)-icanon\b/.test(stdout);
 }

@@ -18,18 +18,20 @@ import {
   writeSync,
 } from 'node:fs';
 import { delimiter, dirname, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
-import { codeOf, removeFile, writeBeside, writeWhole } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
+import { removeFile, writeBeside, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { beneathHome } from '../warm/paths.ts';
 import { KubeconfigText } from './text.ts';
 import { TextFault } from './yaml.ts';
 
 /** How long kubectl's own lock is waited for, in milliseconds. */
-const LONGEST_WAIT = 5_000;
-const LOOK = 100;
-/** Bytes: a kubeconfig of some thousand clusters. */
-const LARGEST = 8 * 1024 * 1024;
+const LONGEST_WAIT_MS = 5_000;
+const LOOK_MS = 100;
+/** A kubeconfig of some thousand clusters. */
+const LARGEST_BYTES = 8 * 1024 * 1024;
 /** How many links one may lead through. */
 const MOST_LINKS = 40;
 
@@ -63,7 +65,11 @@ export function readKubeconfig(file: string): KubeconfigText {
  * @throws CurfewError `busy` when the lock stays taken, `configuration` when the file is not a kubeconfig or cannot be written:
  * it is as it was then
  */
-export async function editKubeconfig<T>(host: Host, file: string, edit: (config: KubeconfigText) => T): Promise<T> {
+export async function editKubeconfig<T>(
+  host: Pick<Host, 'random'>,
+  file: string,
+  edit: (config: KubeconfigText) => T,
+): Promise<T> {
   const unlock = await lock(file);
   try {
     return named(file, () => {
@@ -116,7 +122,7 @@ function read(target: string): Content {
   try {
     const stat = fstatSync(fd);
     if (!stat.isFile()) throw new TextFault(' is not a regular file');
-    if (stat.size > LARGEST) throw new TextFault(` is larger than ${LARGEST / 1024 / 1024} MiB`);
+    if (stat.size > LARGEST_BYTES) throw new TextFault(` is larger than ${LARGEST_BYTES / 1024 / 1024} MiB`);
     return { ...decode(readFileSync(fd)), stat };
   } finally {
     closeSync(fd);
@@ -167,13 +173,13 @@ function refuseReadOnly(target: string): void {
  * As a whole where the new file is the old one's like; else in place, as kubectl does it: where it is a mount point, another
  * person's, or has more than one name.
  */
-function replace(target: string, bytes: Uint8Array, host: Host, stat: Stats | undefined): void {
+function replace(target: string, bytes: Uint8Array, host: Pick<Host, 'random'>, stat: Stats | undefined): void {
   if (!stat) writeWhole(target, bytes, host, 0o600);
   else if (stat.nlink > 1 || !replaceWhole(target, bytes, host, stat)) writeInPlace(target, bytes, host);
 }
 
 /** @returns false where a new file cannot take the old one's place as it was */
-function replaceWhole(target: string, bytes: Uint8Array, host: Host, before: Stats): boolean {
+function replaceWhole(target: string, bytes: Uint8Array, host: Pick<Host, 'random'>, before: Stats): boolean {
   const fresh = writeBeside(target, bytes, host, before.mode & 0o777);
   const { uid, gid } = statSync(fresh);
   try {
@@ -189,7 +195,7 @@ function replaceWhole(target: string, bytes: Uint8Array, host: Host, before: Sta
 }
 
 /** A copy of what was there lies beside it meanwhile: whatever breaks off, nothing is lost. */
-function writeInPlace(target: string, bytes: Uint8Array, host: Host): void {
+function writeInPlace(target: string, bytes: Uint8Array, host: Pick<Host, 'random'>): void {
   const copy = writeBeside(target, readFileSync(target), host);
   const fd = openSync(target, constants.O_WRONLY);
   try {
@@ -208,7 +214,7 @@ function writeInPlace(target: string, bytes: Uint8Array, host: Host): void {
 /** As client-go does it: the file must not be there, and is gone afterwards. */
 async function lock(file: string): Promise<() => void> {
   const name = `${file}.lock`;
-  for (let spent = 0; ; spent += LOOK) {
+  for (let spent = 0; ; spent += LOOK_MS) {
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
       closeSync(openSync(name, 'wx', 0o600));
@@ -216,12 +222,12 @@ async function lock(file: string): Promise<() => void> {
     } catch (cause) {
       const code = codeOf(cause);
       if (code !== 'EEXIST') throw new CurfewError('configuration', `${name} cannot be made (${code})`, { cause });
-      if (spent >= LONGEST_WAIT) {
+      if (spent >= LONGEST_WAIT_MS) {
         const hint = `if no kubectl is changing it now, remove ${name}`;
         throw new CurfewError('busy', `${file} is locked by another program`, { hint });
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK));
+    await pause(LOOK_MS);
   }
 }
 

@@ -2,6 +2,7 @@
 // is, to the byte. Pure: text in, text out.
 
 import { type Document, isMap, isScalar, isSeq, type Node, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
+import { parseJson } from '../../shared/json.ts';
 import { asLines, columnOf, indentOf, insertLines, lineEnd, lineStart, type Splice, within } from './lines.ts';
 import { LISTS, type List, othersAreKept } from './others.ts';
 import {
@@ -9,7 +10,6 @@ import {
   endOf,
   type Fields,
   includes,
-  isJson,
   isNode,
   isNull,
   nameOf,
@@ -98,7 +98,7 @@ export class KubeconfigText {
   toString(): string {
     const splices = this.#splices();
     if (splices.length === 0) return this.#text;
-    // From the end, so that places before stay good; at one place what was meant first stands first.
+    // From the end, so that places before stay good; at one place what was meant first comes first.
     const after = splices
       .map((splice, order) => ({ ...splice, order }))
       .toSorted((a, b) => b.start - a.start || b.order - a.order)
@@ -136,9 +136,10 @@ export class KubeconfigText {
     }
     for (const [field, wanted] of Object.entries(values)) setFields(alone, item, [field], wanted as Fields);
     const was = this.#text.slice(start, end);
-    const text = isJson(this.#text)
-      ? JSON.stringify(item.toJS(alone), null, was.includes('\n') ? 2 : undefined)
-      : alone.toString({ ...STYLE, flowCollectionPadding: /[{[] /.test(this.#text) });
+    const text =
+      parseJson(this.#text) !== undefined
+        ? JSON.stringify(item.toJS(alone), null, was.includes('\n') ? 2 : undefined)
+        : alone.toString({ ...STYLE, flowCollectionPadding: /[{[] /.test(this.#text) });
     this.#replaced.set(entry, within(this.#newline, text, indent));
   }
 
@@ -243,7 +244,7 @@ export class KubeconfigText {
     };
   }
 
-  /** Where an entry stands: from its dash, or its brace, to the end of its last line. */
+  /** Where an entry is: from its dash, or its brace, to the end of its last line. */
   #placeOf(list: List, entry: YAMLMap): { readonly start: number; readonly end: number; readonly indent: number } {
     const entries = this.#valueOf(list) as YAMLSeq;
     if (entries.flow) {

@@ -13,6 +13,7 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
+import { isObject } from '../../shared/wire.ts';
 
 /** Why a text cannot be read or changed, in words that follow the file's name. */
 export class TextFault extends Error {}
@@ -52,16 +53,16 @@ export function setFields(document: Document, item: YAMLMap, path: readonly stri
     const before: unknown = item.getIn([...path, key], true);
     const plain = isNode(before) ? before.toJS(document) : before;
     if (includes(plain, value)) continue;
-    if (isRecord(value) && isRecord(plain)) setFields(document, item, [...path, key], value);
+    if (isObject(value) && isObject(plain)) setFields(document, item, [...path, key], value);
     else item.setIn([...path, key], document.createNode(value));
   }
 }
 
 /** Whether all that is wanted is there already. */
 export function includes(found: unknown, wanted: unknown): boolean {
-  if (!isRecord(wanted)) return JSON.stringify(sorted(found)) === JSON.stringify(sorted(wanted));
+  if (!isObject(wanted)) return JSON.stringify(sorted(found)) === JSON.stringify(sorted(wanted));
   return (
-    isRecord(found) &&
+    isObject(found) &&
     Object.entries(wanted).every(([key, value]) => value === undefined || includes(found[key], value))
   );
 }
@@ -95,19 +96,6 @@ export function isNode(value: unknown): value is Node {
 
 export function isNull(value: unknown): boolean {
   return value === null || (isScalar(value) && value.value === null);
-}
-
-function isRecord(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-export function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** After the last character of a value, without the comments and blank lines that follow. */

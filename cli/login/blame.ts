@@ -1,12 +1,12 @@
-// Why a login that a person made is refused, and who can mend it: a hint never leads in a circle.
+// Why a login that a person made is refused, and who can do something about it: a hint never leads in a circle.
 
 import type { MetadataCluster, WireSession } from '../../shared/wire.ts';
 import type { Client } from '../session/client.ts';
 import type { Remembered } from '../warm/entry.ts';
 import { oneLine } from '../warm/one_line.ts';
-import { AGE, type Attempt } from './attempt.ts';
+import { AGE_REASONS, type Attempt } from './attempt.ts';
 
-/** What no login mends while the identity provider is set as it is: the ID token is another one than the broker wants. */
+/** What no login changes while the identity provider is set as it is: the ID token is another one than the broker wants. */
 const OF_PROVIDER: readonly string[] = [
   ...['id_token_invalid', 'id_token_issuer', 'id_token_audience', 'id_token_azp', 'id_token_nonce'],
 ];
@@ -17,11 +17,11 @@ export function blame(
   { way, wish, acr_values }: Omit<Attempt, 'way'> & Partial<Pick<Attempt, 'way'>>,
 ): Remembered {
   const { reason, message } = refused;
-  if (AGE.includes(reason) && way?.asks_anew === false) {
+  if (AGE_REASONS.includes(reason) && way?.can_ask_again === false) {
     const hint = 'at a terminal, run: kubectl curfew login --flow paste';
     return { ...refused, message: `${message}; a login by device code cannot ask for a new one`, hint };
   }
-  if (AGE.includes(reason) && wish.in_person) {
+  if (AGE_REASONS.includes(reason) && wish.in_person) {
     const hint = 'log out at the identity provider, in the browser, and try again; or ask who runs it';
     return { ...refused, message: `${message}; the identity provider did not ask for a new login`, hint };
   }
@@ -33,7 +33,7 @@ export function blame(
 
 /** The login is good for the cluster, but not for all in it. */
 export function sayWhatIsMissing(
-  { host }: Client,
+  { host }: Pick<Client, 'host'>,
   { wish }: Attempt,
   cluster: MetadataCluster | undefined,
   session: WireSession,

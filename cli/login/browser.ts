@@ -1,4 +1,4 @@
-// The way by a browser on this machine: sent to the identity provider, and back to a listener on loopback (RFC 8252 7.3).
+// The way by a browser on this machine: sent to the identity provider, and back to a listener on loopback (RFC 8252 section 7.3).
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
@@ -8,11 +8,11 @@ import type { IdentityProvider } from '../wire/identity_provider.ts';
 import { openListener, type Visit } from './listener.ts';
 import { openBrowser } from './open_browser.ts';
 import { page } from './page.ts';
-import { LOGIN_DEADLINE, type Way } from './way.ts';
+import { LOGIN_DEADLINE_MS, type Way } from './way.ts';
 
 /** @param no_browser the address is only shown, whole: the browser may be on another machine */
 export async function openBrowserWay(
-  host: Host,
+  host: Pick<Host, 'env' | 'platform' | 'say' | 'size' | 'status' | 'stopwatch'>,
   provider: IdentityProvider,
   { redirect_host, redirect_ports }: Metadata['identity_provider'],
   no_browser: boolean,
@@ -21,14 +21,14 @@ export async function openBrowserWay(
   /** The browser of the attempt before: it is sent on in the same tab. */
   let before: Visit | undefined;
   return {
-    asks_anew: true,
+    can_ask_again: true,
     async bring(ask, signal) {
       const authorization = await provider.authorize({ ...ask, redirect_uri: listener.redirect_uri });
-      const waiting = listener.wait(authorization.state, LOGIN_DEADLINE);
+      const waiting = listener.wait(authorization.state, LOGIN_DEADLINE_MS);
       if (before) await before.redirect(authorization.url);
       else if (no_browser) host.say(`log in at: ${authorization.url}`);
       else show(host, authorization.url, listener.shorten(authorization.url), waiting);
-      const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE, waiting, signal);
+      const visit = await whileWaiting(host, 'the login in the browser', LOGIN_DEADLINE_MS, waiting, signal);
       before = visit;
       const tell = (status: number, title: string, lines: readonly string[]) =>
         visit.answer(status, page(title, lines));
@@ -36,7 +36,7 @@ export async function openBrowserWay(
         return { ...(await authorization.finish(visit.query)), tell };
       } catch (error) {
         const message = error instanceof CurfewError ? error.message : 'something unexpected happened';
-        await tell(400, 'Not logged in', [sentence(message), LOOK]);
+        await tell(400, 'Not logged in', [sentence(message), LOOK_AT_TERMINAL]);
         throw error;
       }
     },
@@ -44,7 +44,7 @@ export async function openBrowserWay(
   };
 }
 
-export const LOOK = 'Look at the terminal for what to do.';
+export const LOOK_AT_TERMINAL = 'Look at the terminal for what to do.';
 
 export function sentence(message: string): string {
   return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;

@@ -7,20 +7,28 @@ import type { Host } from '../host/host.ts';
 import { isUnicode, whileWaiting } from '../host/waiting.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { IdentityProvider } from '../wire/identity_provider.ts';
-import { LOGIN_DEADLINE, type Way } from './way.ts';
+import { LOGIN_DEADLINE_MS, type Way } from './way.ts';
 
 /** Seen on paper, and through a camera: with its border of two modules. */
 const QR = { border: 2 } as const;
 
-/** @param instead for a login that the identity provider has to ask the person for */
-export function openDeviceWay(host: Host, provider: IdentityProvider, instead: Way | undefined): Way {
+/**
+ * Shows the address and the code, and polls (RFC 8628 sections 3.3 and 3.4).
+ *
+ * @param instead for a login that the identity provider has to ask the person for
+ */
+export function openDeviceWay(
+  host: Pick<Host, 'env' | 'platform' | 'say' | 'show' | 'size' | 'status' | 'stopwatch'>,
+  provider: IdentityProvider,
+  instead: Way | undefined,
+): Way {
   return {
     // RFC 8628 knows neither `prompt` nor `max_age` nor `acr_values`: Keycloak ignores them.
-    asks_anew: false,
+    can_ask_again: false,
     instead,
     async bring(ask, signal) {
       const device = await provider.device(ask);
-      const deadline = Math.min(LOGIN_DEADLINE, device.expires_in * 1000);
+      const deadline = Math.min(LOGIN_DEADLINE_MS, device.expires_in * 1000);
       const { verification_uri, verification_uri_complete, user_code } = device;
       show(host, verification_uri, user_code, verification_uri_complete);
       const polling = device.poll(AbortSignal.any([signal, AbortSignal.timeout(deadline)]));
@@ -31,7 +39,12 @@ export function openDeviceWay(host: Host, provider: IdentityProvider, instead: W
   };
 }
 
-function show(host: Host, uri: string, code: string, complete: string | undefined): void {
+function show(
+  host: Pick<Host, 'env' | 'platform' | 'say' | 'show' | 'size'>,
+  uri: string,
+  code: string,
+  complete: string | undefined,
+): void {
   for (const address of [uri, complete]) {
     if (address === undefined || faultOfUrl(address.split('?', 1)[0] ?? '') === undefined) continue;
     throw new CurfewError('insecure', `the identity provider's verification address ${oneLine(address)} is not https`);
@@ -42,8 +55,8 @@ function show(host: Host, uri: string, code: string, complete: string | undefine
   if (drawing !== undefined) host.show(drawing);
 }
 
-/** What stands above and below it must stay in sight. */
-function drawingThatFits(host: Host, text: string): string | undefined {
+/** What is above and below it must stay in sight. */
+function drawingThatFits(host: Pick<Host, 'env' | 'platform' | 'size'>, text: string): string | undefined {
   const size = host.size();
   if (!size || !isUnicode(host)) return undefined;
   const drawing = renderUnicodeCompact(text, QR);

@@ -1,14 +1,14 @@
-// The one-shot listener on loopback that the IdP sends the browser back to (RFC 8252 7.3). What does not carry the
+// The one-shot listener on loopback that the IdP sends the browser back to (RFC 8252 section 7.3). What does not carry the
 // expected state is not ours and changes nothing.
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CurfewError } from '../../shared/errors.ts';
-import { codeOf } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
 
 export const PATH = '/callback';
-/** Milliseconds: for a stray connection to say something, and for the last page to get out. */
+/** For a stray connection to say something, and for the last page to get out. */
 const REQUEST_MS = 5_000;
 const LAST_PAGE_MS = 2_000;
 
@@ -46,61 +46,69 @@ export interface Listener extends AsyncDisposable {
 }
 
 /**
+ * A loopback interface redirection (RFC 8252 section 7.3).
+ *
  * @param redirect_host as the IdP has it registered: `127.0.0.1`, `[::1]` or `localhost`
  * @param redirect_ports tried in their order; empty for any free port
  */
 export async function openListener(redirect_host: string, redirect_ports: readonly number[]): Promise<Listener> {
-  let waiting: { readonly state: string; readonly take: (visit: Visit) => void } | undefined;
-
-  let short: { readonly path: string; readonly url: string } | undefined;
-
-  const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    if (short && request.method === 'GET' && same(request.url ?? '', short.path)) {
-      const { url: location } = short;
-      short = undefined;
-      return void end(response, 303, '', { location });
-    }
-    const query = queryOf(request);
-    const state = query === undefined ? undefined : new URLSearchParams(query).get('state');
-    if (query === undefined || !waiting || !state || !same(state, waiting.state))
-      return void end(response, 404, 'not found');
-    const { take } = waiting;
-    waiting = undefined;
-    take({
-      query,
-      answer: (status, html) => end(response, status, html),
-      redirect: (url) => end(response, 303, '', { location: url }),
-    });
-  };
+  const expected: Expected = {};
+  const handle: RequestListener = (request, response) => answer(expected, request, response);
   const { port, servers } = await listen(handle, redirect_host, redirect_ports);
-
-  const redirect_uri = `http://${redirect_host}:${port}${PATH}`;
-
+  const origin = `http://${redirect_host}:${port}`;
+  const redirect_uri = `${origin}${PATH}`;
   return {
     redirect_uri,
     shorten(url) {
-      short = { path: `/${randomBytes(16).toString('base64url')}`, url };
-      return `http://${redirect_host}:${port}${short.path}`;
+      expected.short = { path: `/${randomBytes(16).toString('base64url')}`, url };
+      return `${origin}${expected.short.path}`;
     },
-    wait: (state, deadline) =>
-      new Promise((resolve, reject) => {
-        // A provider that does not know the redirect URI says so in the browser alone (RFC 6749 4.1.2.1).
-        const hint = `run: kubectl curfew login; if the browser showed an error, ask who runs the identity provider to register ${redirect_uri}`;
-        const late = () =>
-          reject(new CurfewError('login_failed', `nobody logged in within ${deadline / 60_000}m`, { hint }));
-        const timer = setTimeout(late, deadline);
-        waiting = {
-          state,
-          take: (visit) => {
-            clearTimeout(timer);
-            resolve(visit);
-          },
-        };
-      }),
+    wait: (state, deadline) => waitFor(expected, state, deadline, redirect_uri),
     async [Symbol.asyncDispose]() {
       for (const server of servers) close(server);
     },
   };
+}
+
+/** What is answered, each once: whatever else comes is not for us. */
+interface Expected {
+  waiting?: { readonly state: string; readonly take: (visit: Visit) => void } | undefined;
+  short?: { readonly path: string; readonly url: string } | undefined;
+}
+
+function answer(expected: Expected, request: IncomingMessage, response: ServerResponse): void {
+  const { short, waiting } = expected;
+  if (short && request.method === 'GET' && same(request.url ?? '', short.path)) {
+    expected.short = undefined;
+    return void end(response, 303, '', { location: short.url });
+  }
+  const query = queryOf(request);
+  const state = query === undefined ? undefined : new URLSearchParams(query).get('state');
+  if (query === undefined || !waiting || !state || !same(state, waiting.state))
+    return void end(response, 404, 'not found');
+  expected.waiting = undefined;
+  waiting.take({
+    query,
+    answer: (status, html) => end(response, status, html),
+    redirect: (url) => end(response, 303, '', { location: url }),
+  });
+}
+
+function waitFor(expected: Expected, state: string, deadline: number, redirect_uri: string): Promise<Visit> {
+  return new Promise((resolve, reject) => {
+    // A provider that does not know the redirect URI says so in the browser alone (RFC 6749 section 4.1.2.1).
+    const hint = `run: kubectl curfew login; if the browser showed an error, ask who runs the identity provider to register ${redirect_uri}`;
+    const late = () =>
+      reject(new CurfewError('login_failed', `nobody logged in within ${deadline / 60_000}m`, { hint }));
+    const timer = setTimeout(late, deadline);
+    expected.waiting = {
+      state,
+      take: (visit) => {
+        clearTimeout(timer);
+        resolve(visit);
+      },
+    };
+  });
 }
 
 function queryOf({ method, url = '' }: IncomingMessage): string | undefined {

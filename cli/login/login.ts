@@ -1,19 +1,13 @@
 // One login: the person at the IdP, the exchange at the broker, and what is kept of it. The browser's page tells the
 // truth, so it comes last.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
 import { earliest, type Seconds, seconds } from '../../shared/time.ts';
-import {
-  type Metadata,
-  type MetadataCluster,
-  TOKEN_TYPE,
-  type TokenReply,
-  type WireSession,
-} from '../../shared/wire.ts';
-import { codeOf } from '../host/files.ts';
+import type { MetadataCluster, WireSession } from '../../shared/wire.ts';
 import { withLock } from '../host/lock.ts';
 import { type Client, findCluster } from '../session/client.ts';
-import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../session/record.ts';
+import { readRecord, strayRecord } from '../session/record.ts';
 import {
   isOffline,
   type RefreshToken,
@@ -21,17 +15,17 @@ import {
   revokeRefreshToken,
   shareSession,
 } from '../session/refresh_token.ts';
-import { asRemembered, entryOf, RENEWING } from '../session/renew.ts';
-import { rememberBroker, requireIdentityProvider } from '../session/trust.ts';
-import type { Entry, Key, Remembered } from '../warm/entry.ts';
+import { asRemembered, RENEWING } from '../session/renew.ts';
+import { requireIdentityProvider } from '../session/trust.ts';
+import type { Entry, Remembered } from '../warm/entry.ts';
 import type { Place } from '../warm/session_record.ts';
 import { sayUntil } from '../warm/strikes.ts';
-import type { Answer } from '../wire/broker.ts';
 import { commit, generateKey, type PrivateJwk } from '../wire/dpop.ts';
 import { discover } from '../wire/identity_provider.ts';
-import { AGE, type Attempt } from './attempt.ts';
+import { AGE_REASONS, type Attempt, type Scene } from './attempt.ts';
 import { blame, sayWhatIsMissing } from './blame.ts';
-import { LOOK, sentence } from './browser.ts';
+import { LOOK_AT_TERMINAL, sentence } from './browser.ts';
+import { type Done, keep } from './keep.ts';
 import { openWay } from './open_way.ts';
 import type { Brought, Wish } from './way.ts';
 
@@ -74,35 +68,21 @@ export async function login(client: Client, wish: Wish, signal: AbortSignal): Pr
   }
 }
 
-interface Scene {
-  readonly client: Client;
-  readonly metadata: Metadata;
-  readonly cluster: MetadataCluster | undefined;
-  readonly key: PrivateJwk;
-  /** Ends the wait for the person. */
-  readonly signal: AbortSignal;
-}
-
 /** No longer than clocks may differ. */
-const LONGEST_WAIT = seconds(62);
+const LONGEST_OUTLAST = seconds(62);
 
 function outlast({ retry_after = seconds(0) }: Remembered): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, earliest(retry_after, LONGEST_WAIT) * 1000));
+  return pause(earliest(retry_after, LONGEST_OUTLAST) * 1000);
 }
 
 type Tried =
   | { readonly brought: Brought; readonly done: Done; readonly refused?: undefined }
   | { readonly brought: Brought; readonly refused: Remembered };
 
-interface Done {
-  readonly session: WireSession;
-  readonly asked_at: Seconds;
-  readonly entry: Entry | undefined;
-  /** Refresh tokens that this login made useless. */
-  readonly replaced: readonly RefreshToken[];
-}
-
-async function loadKey(client: Client, kept_in: Place | undefined): Promise<PrivateJwk> {
+async function loadKey(
+  client: Pick<Client, 'host' | 'secrets' | 'url'>,
+  kept_in: Place | undefined,
+): Promise<PrivateJwk> {
   const secret = kept_in && (await client.secrets.load(client.url, kept_in));
   if (typeof secret === 'string') client.host.say(`${secret}; making a new key`);
   return typeof secret === 'object' ? secret.dpop_private_jwk : generateKey();
@@ -142,7 +122,7 @@ async function attemptLogin(scene: Scene, { way, wish, acr_values }: Attempt): P
   } catch (error) {
     await revokeUnkept(scene, refresh);
     const message = error instanceof CurfewError ? error.message : 'something unexpected happened';
-    await brought.tell(400, 'Not logged in', [sentence(message), LOOK]);
+    await brought.tell(400, 'Not logged in', [sentence(message), LOOK_AT_TERMINAL]);
     throw error;
   }
 }
@@ -174,8 +154,8 @@ function longestAge({ metadata, cluster }: Scene, { max_age }: Wish): Seconds {
  */
 function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
   const { wish, acr_values } = attempt;
-  const [asks, way] = [attempt.way.asks_anew, attempt.way.instead ?? attempt.way];
-  if (AGE.includes(refused.reason)) {
+  const [asks, way] = [attempt.way.can_ask_again, attempt.way.instead ?? attempt.way];
+  if (AGE_REASONS.includes(refused.reason)) {
     // The session ended in this very second, by the clock of the identity provider: no login can be newer yet.
     const early = refused.retry_after !== undefined && !attempt.waited;
     if (asks ? wish.in_person && !early : way === attempt.way) return undefined;
@@ -186,75 +166,11 @@ function remedy(attempt: Attempt, refused: Remembered): Attempt | undefined {
   return acr_values === undefined && refused.acr_values ? { way, wish, acr_values: refused.acr_values } : undefined;
 }
 
-/** Nothing of an earlier login is left after this, and nothing here can fail the login that succeeded. */
-async function keep(
-  { client, metadata, key, cluster }: Scene,
-  wish: Wish,
-  answer: Answer & { reply: TokenReply },
-  brought: RefreshToken | undefined,
-): Promise<Done> {
-  const { host, url, cache, secrets } = client;
-  const { reply, asked_at } = answer;
-  cache.forget(url);
-  const before = readRecord(host, url)?.kept_in;
-  // Where nothing wants the identity provider's word again, there is nothing to keep it for.
-  const refresh = metadata.revalidates === true ? brought : undefined;
-  const secret = { dpop_private_jwk: key, handle: handleOf(reply), ...(refresh && { refresh }) };
-  const earlier = [await keptToken(client, before), await keptToken(client, strayRecord(host, url)?.kept_in)];
-  const kept_in = await secrets.save(url, secret, before);
-  const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
-  const audiences = Object.fromEntries(metadata.clusters.map(({ name, audience }) => [name, audience]));
-  const limits = Object.fromEntries(metadata.clusters.map((one) => [one.name, one.limits]));
-  const stray = strayRecord(host, url);
-  removeStrayRecord(host, url);
-  if (stray && stray.kept_in !== kept_in) await secrets.erase(url, stray.kept_in);
-  if (!kept_in) {
-    if (before) await secrets.erase(url, before);
-    removeRecord(host, url);
-  } else {
-    const endpoints = { token_endpoint, revocation_endpoint, sessions_endpoint };
-    const record = {
-      broker: url,
-      endpoints,
-      audiences,
-      limits,
-      kept_in,
-      session: reply.session,
-      minted_local: asked_at,
-      not_admitted: reply.not_admitted,
-    };
-    try {
-      writeRecord(host, record);
-    } catch (error) {
-      host.say(`the login cannot be kept (${codeOf(error)})`);
-    }
-  }
-  rememberBroker(client, metadata);
-  const target: Key | undefined = cluster && { broker: url, cluster: cluster.name, max_age: wish.max_age };
-  const entry = target && entryOf(target, reply, asked_at);
-  if (entry) cache.write(entry);
-  const unkept = refresh === undefined && isOffline(metadata.identity_provider) ? brought : undefined;
-  const replaced = [...earlier, unkept].flatMap((token) => (token && !shareSession(token, refresh) ? [token] : []));
-  return { session: reply.session, asked_at, entry, replaced };
-}
-
-/** As it is now: a renewal may have changed it while the person logged in. */
-async function keptToken({ secrets, url }: Client, place: Place | undefined): Promise<RefreshToken | undefined> {
-  const secret = place && (await secrets.load(url, place));
-  return typeof secret === 'object' ? secret.refresh : undefined;
-}
-
-function handleOf(reply: TokenReply): string {
-  if (reply.refresh_token !== undefined) return reply.refresh_token;
-  if (reply.issued_token_type === TOKEN_TYPE.refresh_token) return reply.access_token;
-  throw new CurfewError('login_failed', 'the broker gave no session handle');
-}
-
 async function conclude({ client, cluster }: Scene, attempt: Attempt, tried: Tried): Promise<LoginOutcome> {
   const { tell } = tried.brought;
   if (tried.refused) {
     const refused = blame(tried.refused, attempt);
-    await tell(403, 'Not logged in', [sentence(refused.message), LOOK]);
+    await tell(403, 'Not logged in', [sentence(refused.message), LOOK_AT_TERMINAL]);
     return { refused };
   }
   const { session, asked_at, entry } = tried.done;

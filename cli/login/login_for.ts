@@ -1,6 +1,7 @@
 // A login at the terminal because a call needs one: one process asks the person, the others wait and use what it brings.
 
 import { CurfewError, isCode } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { needsNewLogin } from '../../shared/session.ts';
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isEndReason, isObject } from '../../shared/wire.ts';
@@ -30,7 +31,7 @@ export async function loginFor(client: Client, key: Key): Promise<Entry> {
   const brought = () => {
     throwFailure(true);
     const outcome = outcomeInCache(client, key);
-    // A refusal that stands there is of before the login.
+    // A refusal that is there is of before the login.
     return outcome?.entry;
   };
   const work = async (signal: AbortSignal, waited: boolean) => {
@@ -47,12 +48,16 @@ export async function loginFor(client: Client, key: Key): Promise<Entry> {
  * Whether a login that failed is this call's answer too: it waited for that one, or it was called by the same kubectl, which
  * calls again for each of its requests. Who calls kubectl again is asked again.
  */
-function concerns({ at, parent }: Failure, { now, parent: ours }: Host, since: Seconds | undefined): boolean {
+function concerns(
+  { at, parent }: Failure,
+  { now, parent: ours }: Pick<Host, 'now' | 'parent'>,
+  since: Seconds | undefined,
+): boolean {
   if (since !== undefined && at >= since) return true;
   return parent === ours && !over(plus(at, SAME_CALLER), now());
 }
 
-/** Seconds: kubectl calls again at once; a client that lives long (k9s) may ask its person again after a while. */
+/** kubectl calls again at once; a client that runs for long (k9s) may ask its person again after a while. */
 const SAME_CALLER = seconds(30);
 
 async function loginOrRemember(client: Client, key: Key, why: Remembered, signal: AbortSignal): Promise<Entry> {
@@ -75,7 +80,7 @@ async function loginOrRemember(client: Client, key: Key, why: Remembered, signal
 
 function needsPerson({ reason, end_reason }: Remembered): boolean {
   if (reason === 'idle_too_long' || reason === 'login_after') return true;
-  // The IdP's living SSO must not bring the session back: the broker would not have it.
+  // The IdP's active single sign-on must not bring the session back: the broker would not have it.
   return isEndReason(end_reason) && needsNewLogin(end_reason);
 }
 
@@ -85,12 +90,12 @@ interface Failure extends Remembered {
   readonly parent: number;
 }
 
-function failureFile({ cache, url }: Client): string | undefined {
+function failureFile({ cache, url }: Pick<Client, 'cache' | 'url'>): string | undefined {
   return cache.directory && `${cache.directory}/${fileName('failed', url)}`;
 }
 
 /** Those who wait must not open a tab each for a login that just failed. */
-function writeFailure(client: Client, failure: Remembered): void {
+function writeFailure(client: Pick<Client, 'cache' | 'host' | 'url'>, failure: Remembered): void {
   const file = failureFile(client);
   try {
     if (file)
@@ -100,17 +105,13 @@ function writeFailure(client: Client, failure: Remembered): void {
   }
 }
 
-function readFailure(client: Client): Failure | undefined {
+function readFailure(client: Pick<Client, 'cache' | 'host' | 'url'>): Failure | undefined {
   const file = failureFile(client);
   const text = file && readOurs(client.host, file);
   if (!text || text.content === undefined) return undefined;
-  try {
-    const value: unknown = JSON.parse(text.content);
-    if (!isObject(value) || typeof value.message !== 'string' || !isCode(value.reason)) return undefined;
-    const { reason, message, hint, at, parent } = value;
-    if (!isSeconds(at) || typeof parent !== 'number') return undefined;
-    return { reason, message, ...(typeof hint === 'string' && { hint }), at, parent };
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text.content);
+  if (!isObject(value) || typeof value.message !== 'string' || !isCode(value.reason)) return undefined;
+  const { reason, message, hint, at, parent } = value;
+  if (!isSeconds(at) || typeof parent !== 'number') return undefined;
+  return { reason, message, ...(typeof hint === 'string' && { hint }), at, parent };
 }

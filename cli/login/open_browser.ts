@@ -5,8 +5,8 @@ import { existsSync } from 'node:fs';
 import type { Host } from '../host/host.ts';
 import { windowsOpener } from './flow.ts';
 
-/** Milliseconds after which a command that still runs, or has ended well, is taken to have opened a browser. */
-const AT_ONCE = 1_000;
+/** After this long a command that still runs, or has ended well, is taken to have opened a browser. */
+const AT_ONCE_MS = 1_000;
 
 /** @returns whether a browser could be started; the person was shown an address in any case */
 export async function openBrowser(host: Pick<Host, 'env' | 'platform'>, url: string): Promise<boolean> {
@@ -17,12 +17,12 @@ export async function openBrowser(host: Pick<Host, 'env' | 'platform'>, url: str
 /** A command that fails at once opened nothing. */
 async function starts(host: Pick<Host, 'env'>, [command, ...args]: readonly string[]): Promise<boolean> {
   if (command === undefined || [command, ...args].some((word) => word.includes('\0'))) return false;
-  // What the browser's command writes must reach neither kubectl nor the terminal; what asked us is no business of it.
+  // What the browser's command writes must reach neither kubectl nor the terminal; what asked us is not its business.
   const env = { ...host.env, KUBERNETES_EXEC_INFO: undefined };
   const child = spawn(command, args, { env, stdio: 'ignore', detached: true });
   child.unref();
   return await new Promise((resolve) => {
-    setTimeout(() => resolve(true), AT_ONCE).unref();
+    setTimeout(() => resolve(true), AT_ONCE_MS).unref();
     child.once('error', () => resolve(false));
     child.once('exit', (code) => resolve(code === 0));
   });

@@ -14,7 +14,7 @@ import type { Way, Wish } from './way.ts';
 
 /** @throws CurfewError `configuration` when the device grant is wanted and cannot be had, `busy` for taken ports */
 export async function openWay(
-  { host }: Client,
+  { host }: Pick<Client, 'host'>,
   { identity_provider }: Metadata,
   provider: IdentityProvider,
   { flow, no_browser = false }: Wish,

@@ -2,24 +2,29 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Metadata } from '../../shared/wire.ts';
+import { deadlineWithin } from '../host/countdown.ts';
 import type { Host } from '../host/host.ts';
 import type { Authorization, IdentityProvider } from '../wire/identity_provider.ts';
 import { PATH } from './listener.ts';
-import { LOGIN_DEADLINE, type Way } from './way.ts';
+import { LOGIN_DEADLINE_MS, type Way } from './way.ts';
 
 const TRIES = 3;
-/** Where no port is registered, any is allowed (RFC 8252 7.3): one of those that nothing is meant to listen at. */
+/** Where no port is registered, any is allowed (RFC 8252 section 7.3): one of those that nothing is meant to listen at. */
 const [FIRST_PORT, PORTS] = [49_152, 16_384];
 
+/**
+ * The redirect of RFC 8252 section 7.3 with a person in place of the listener: the address carries the code (RFC 6749 section
+ * 4.1.2).
+ */
 export function openPasteWay(
-  host: Host,
+  host: Pick<Host, 'ask' | 'random' | 'say' | 'stopwatch'>,
   provider: IdentityProvider,
   { redirect_host, redirect_ports }: Metadata['identity_provider'],
 ): Way {
   const port = redirect_ports[0] ?? FIRST_PORT + (host.random(2).readUInt16BE() % PORTS);
   const redirect_uri = `http://${redirect_host}:${port}${PATH}`;
   return {
-    asks_anew: true,
+    can_ask_again: true,
     async bring(ask, signal) {
       const authorization = await provider.authorize({ ...ask, redirect_uri });
       host.say(`log in, in any browser, at: ${authorization.url}`);
@@ -33,14 +38,13 @@ export function openPasteWay(
 
 /** What is pasted may be anything: it is asked for again, a few times. */
 async function askForAnswer(
-  host: Host,
+  host: Pick<Host, 'ask' | 'say' | 'stopwatch'>,
   authorization: Authorization,
   signal: AbortSignal,
 ): Promise<Awaited<ReturnType<Authorization['finish']>>> {
-  const until = performance.now() + LOGIN_DEADLINE;
+  const left = deadlineWithin(LOGIN_DEADLINE_MS, host);
   for (let tries = 1; ; tries++) {
-    const left = Math.max(1, until - performance.now());
-    const text = await host.ask('paste that address, or the code in it: ', left, signal);
+    const text = await host.ask('paste that address, or the code in it: ', left(), signal);
     signal.throwIfAborted();
     if (text === undefined) throw new CurfewError('login_failed', 'nothing was pasted');
     const query = queryOf(text, authorization);
@@ -79,7 +83,7 @@ export function queryOf(pasted: string, { state, withCode }: Pick<Authorization,
       : undefined;
   if (query === undefined) {
     if (/^https?:/i.test(text)) return { fault: 'that address has no code in it' };
-    // RFC 6749 A.11
+    // RFC 6749 appendix A.11
     if (!/^[\x21-\x7e]{1,4096}$/.test(text)) return { fault: 'that is neither an address nor a code' };
     return { text: withCode(text), is_code: true };
   }

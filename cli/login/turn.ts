@@ -1,32 +1,37 @@
 // Whose turn it is to ask the person: one process at a time. A login that a person begins comes before any that waits for
 // somebody already, in a terminal that may be forgotten; and none waits on when nobody waits for it.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, over, plus, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
+import { countdown } from '../host/countdown.ts';
 import { removeFile, writeWhole } from '../host/files.ts';
-import type { Host } from '../host/host.ts';
 import { withLock } from '../host/lock.ts';
 import type { Client } from '../session/client.ts';
 import { fileName } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
-import { LOGIN_DEADLINE } from './way.ts';
+import { LOGIN_DEADLINE_MS } from './way.ts';
 
 /** How long a call waits for another's login: its deadline, and the time for what comes around it. */
 const LOGGING_IN = {
-  longest: LOGIN_DEADLINE + 20_000,
+  longest_ms: LOGIN_DEADLINE_MS + 20_000,
   say: 'waiting for the login that another kubectl-curfew has begun',
   busy: 'another kubectl-curfew waits for a login for too long',
 } as const;
 
-/** Milliseconds between two looks of whoever waits for a person. */
-const LOOK = 250;
-/** Milliseconds between two claims of a person who waits for their turn. */
-const CLAIM = 1_000;
-/** Seconds that a claim counts: whoever made it renews it while they wait. */
+/** Time between two looks of whoever waits for a person. */
+const LOOK_MS = 250;
+/** Time between two claims of a person who waits for their turn. */
+const CLAIM_MS = 1_000;
+/** How long a claim counts: whoever made it renews it while they wait. */
 const CLAIMED = seconds(5);
-/** Milliseconds that a call stands back for a person's claim. */
-const BACK = 400;
+/** How long a call steps back for a person's claim. */
+const BACK_MS = 400;
+
+/** Where those who wait for one broker's login meet. */
+type Queue = Pick<Client, 'cache' | 'host' | 'url'>;
 
 /** @param signal aborts when the login is to end; its reason is a CurfewError */
 type Work<T> = (signal: AbortSignal) => Promise<T>;
@@ -36,11 +41,11 @@ type Work<T> = (signal: AbortSignal) => Promise<T>;
  *
  * @throws CurfewError `busy`, also when a newer login took this one's place
  */
-export async function withPersonsTurn<T>(client: Client, work: Work<T>): Promise<T> {
-  let claimed = Number.NEGATIVE_INFINITY;
+export async function withPersonsTurn<T>(client: Queue, work: Work<T>): Promise<T> {
+  let untilNext = () => 0;
   const claim = () => {
-    if (performance.now() - claimed < CLAIM) return undefined;
-    claimed = performance.now();
+    if (untilNext() > 0) return undefined;
+    untilNext = countdown(CLAIM_MS, client.host);
     writeClaim(client);
     return undefined;
   };
@@ -58,7 +63,7 @@ export async function withPersonsTurn<T>(client: Client, work: Work<T>): Promise
  * @param result what another's login may have brought
  */
 export async function withTurn<T>(
-  client: Client,
+  client: Queue,
   work: (signal: AbortSignal, waited: boolean) => Promise<T>,
   result: () => T | undefined,
 ): Promise<T> {
@@ -73,7 +78,7 @@ export async function withTurn<T>(
     } catch (error) {
       if (!(error instanceof GaveWay)) throw error;
       // Whoever claimed the turn looks for it more often.
-      await new Promise((resolve) => setTimeout(resolve, BACK));
+      await pause(BACK_MS);
       const found = result();
       if (found !== undefined) return found;
     }
@@ -86,13 +91,13 @@ class GaveWay extends CurfewError {
   }
 }
 
-async function watch<T>(client: Client, work: Work<T>): Promise<T> {
+async function watch<T>(client: Queue, work: Work<T>): Promise<T> {
   const end = new AbortController();
   const look = () => {
     if (client.host.abandoned()) end.abort(new CurfewError('login_failed', 'nobody waits for this login any more'));
     else if (isClaimed(client)) end.abort(new GaveWay());
   };
-  const timer = setInterval(look, LOOK);
+  const timer = setInterval(look, LOOK_MS);
   try {
     return await work(end.signal);
   } finally {
@@ -104,29 +109,25 @@ function claimFile({ cache, url }: Pick<Client, 'cache' | 'url'>): string | unde
   return cache.directory && `${cache.directory}/${fileName('claimed', url)}`;
 }
 
-function writeClaim(client: Client): void {
+function writeClaim(client: Queue): void {
   const file = claimFile(client);
   try {
     if (file) writeWhole(file, JSON.stringify({ at: client.host.now() }), client.host);
   } catch {
-    // Without it the other goes on: this one waits for its end.
+    // Without it the other continues: this one waits for its end.
   }
 }
 
-function removeClaim(client: Client): void {
+function removeClaim(client: Pick<Client, 'cache' | 'url'>): void {
   const file = claimFile(client);
   if (file) removeFile(file);
 }
 
-function isClaimed(client: Pick<Client, 'cache' | 'url'> & { readonly host: Host }): boolean {
+function isClaimed(client: Queue): boolean {
   const file = claimFile(client);
   const text = file && readOurs(client.host, file)?.content;
   if (!text) return false;
-  try {
-    const value: unknown = JSON.parse(text);
-    const now = client.host.now();
-    return isObject(value) && isSeconds(value.at) && value.at <= now && !over(plus(value.at, CLAIMED), now);
-  } catch {
-    return false;
-  }
+  const value = parseJson(text);
+  const now = client.host.now();
+  return isObject(value) && isSeconds(value.at) && value.at <= now && !over(plus(value.at, CLAIMED), now);
 }

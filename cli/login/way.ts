@@ -4,8 +4,8 @@ import type { Seconds } from '../../shared/time.ts';
 import type { Flow } from '../warm/settings.ts';
 import type { Ask, Tokens } from '../wire/identity_provider.ts';
 
-/** Milliseconds that a person has. */
-export const LOGIN_DEADLINE = 180_000;
+/** The time that a person has. */
+export const LOGIN_DEADLINE_MS = 180_000;
 
 export interface Brought extends Tokens {
   /** Tells the outcome where the person is looking, if that is not the terminal; the lines are sentences. */
@@ -21,7 +21,7 @@ export interface Way extends AsyncDisposable {
    */
   bring(ask: Ask, signal: AbortSignal): Promise<Brought>;
   /** Whether the identity provider can be made to ask for a new login this way: asking again is of use then. */
-  readonly asks_anew: boolean;
+  readonly can_ask_again: boolean;
   /** Where it cannot: the way that can, if the person can go it from here. It holds nothing that has to be given back. */
   readonly instead?: Way | undefined;
 }
@@ -33,7 +33,7 @@ export interface Wish {
   readonly acr_values?: string | undefined;
   /** For all of the cluster's namespaces and resources, not only for what a token of it can be minted with. */
   readonly strictest?: boolean | undefined;
-  /** The IdP's living SSO is not enough: the person has to authenticate now. */
+  /** The IdP's active single sign-on is not enough: the person has to authenticate now. */
   readonly in_person?: boolean | undefined;
   /** In place of the choice by settings and surroundings. */
   readonly flow?: Flow | undefined;

@@ -1,8 +1,10 @@
 // Secrets in a 0600 file: beneath the settings where there is no keychain, or beneath what ends with the login session.
 // No encryption whose key would lie beside it.
 
-import { codeOf, makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
+import { makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
+import type { Reader } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
 import { parseSecret, printSecret, SecretFault, type SecretStore } from './secret.ts';
@@ -11,8 +13,8 @@ export function secretFile(directory: string, broker: string): string {
   return `${directory}/secrets/${fileName(broker)}.json`;
 }
 
-/** @param directory where it may stand; without one there is nothing, and nothing can be kept */
-export function createSecretFile(host: Host, directory: string | undefined): SecretStore {
+/** @param directory where it may be; without one there is nothing, and nothing can be kept */
+export function createSecretFile(host: Reader & Pick<Host, 'random'>, directory: string | undefined): SecretStore {
   return {
     async load(broker) {
       if (directory === undefined) return undefined;

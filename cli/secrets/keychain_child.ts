@@ -4,8 +4,8 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { isObject } from '../../shared/wire.ts';
 
-/** Milliseconds after which it ends itself, when the one who started it cannot do that any more. */
-const LONGEST = 5_000;
+/** When it ends itself, should the one who started it no longer be able to. */
+const OWN_END_MS = 5_000;
 
 async function answer(request: unknown): Promise<string | null> {
   if (!isObject(request)) throw new TypeError('no request');
@@ -20,7 +20,7 @@ async function answer(request: unknown): Promise<string | null> {
   return await keytar.getPassword(service, account);
 }
 
-setTimeout(() => process.kill(process.pid, 'SIGKILL'), LONGEST);
+setTimeout(() => process.kill(process.pid, 'SIGKILL'), OWN_END_MS);
 answer(JSON.parse(readFileSync(0, 'utf8'))).then(
   (value) => end({ value }),
   () => end({ fault: true }),

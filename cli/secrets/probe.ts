@@ -1,12 +1,14 @@
 // What came of the last try of the keychain: one that failed costs its time limit once, not at every login.
 
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
 import { configDirectoryOf, type Host } from '../host/host.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { readOurs } from '../warm/read_cache.ts';
 
-/** Seconds after which a keychain that failed is tried again: it may only have been locked. */
+/** When a keychain that failed is tried again: it may only have been locked. */
 const AGAIN = seconds(86_400);
 
 interface Probe {
@@ -17,7 +19,7 @@ interface Probe {
 }
 
 /** @returns why the keychain failed here not long ago */
-export function rememberedFault(host: Host): string | undefined {
+export function rememberedFault(host: OwnFiles & Pick<Host, 'now' | 'platform'>): string | undefined {
   const text = readOurs(host, fileOf(host));
   const probe = text?.content === undefined ? undefined : parseProbe(text.content);
   const now = host.now();
@@ -26,7 +28,10 @@ export function rememberedFault(host: Host): string | undefined {
 }
 
 /** @param fault absent when it worked */
-export function rememberProbe(host: Host, fault: string | undefined): void {
+export function rememberProbe(
+  host: OwnFiles & Pick<Host, 'now' | 'platform' | 'random'>,
+  fault: string | undefined,
+): void {
   if (fault === undefined) return void removeFile(fileOf(host));
   const probe: Probe = { fault, bus: busOf(host), at: host.now() };
   try {
@@ -37,21 +42,17 @@ export function rememberProbe(host: Host, fault: string | undefined): void {
   }
 }
 
-function fileOf(host: Host): string {
+function fileOf(host: OwnFiles): string {
   return `${configDirectoryOf(host)}/keychain.json`;
 }
 
-function busOf({ env, platform }: Host): string {
+function busOf({ env, platform }: Pick<Host, 'env' | 'platform'>): string {
   return platform === 'linux' ? env.DBUS_SESSION_BUS_ADDRESS || env.XDG_RUNTIME_DIR || '' : platform;
 }
 
 function parseProbe(text: string): Probe | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!isObject(value) || typeof value.fault !== 'string' || typeof value.bus !== 'string' || !isSeconds(value.at))
-      return undefined;
-    return { fault: value.fault, bus: value.bus, at: value.at };
-  } catch {
+  const value = parseJson(text);
+  if (!isObject(value) || typeof value.fault !== 'string' || typeof value.bus !== 'string' || !isSeconds(value.at))
     return undefined;
-  }
+  return { fault: value.fault, bus: value.bus, at: value.at };
 }

@@ -1,5 +1,6 @@
 // The small secrets of one broker, and what a place that keeps them must do.
 
+import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 import { isPrivateJwk, type PrivateJwk } from '../wire/dpop.ts';
 
@@ -8,7 +9,7 @@ export interface Secret {
   readonly dpop_private_jwk: PrivateJwk;
   /** The session handle, while there is a session. */
   readonly handle?: string | undefined;
-  /** With which its identity provider vouches for the account again, where limits want that. */
+  /** With which its identity provider confirms the account again, where limits want that. */
   readonly refresh?:
     | {
         readonly issuer: string;
@@ -33,18 +34,14 @@ export interface SecretStore {
 export class SecretFault extends Error {}
 
 export function parseSecret(text: string): Secret | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!isObject(value) || !isPrivateJwk(value.dpop_private_jwk)) return undefined;
-    const { dpop_private_jwk, handle, refresh } = value;
-    return {
-      dpop_private_jwk,
-      ...(isText(handle) && { handle }),
-      ...(isRefresh(refresh) && { refresh: refreshOf(refresh) }),
-    };
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text);
+  if (!isObject(value) || !isPrivateJwk(value.dpop_private_jwk)) return undefined;
+  const { dpop_private_jwk, handle, refresh } = value;
+  return {
+    dpop_private_jwk,
+    ...(isText(handle) && { handle }),
+    ...(isRefresh(refresh) && { refresh: refreshOf(refresh) }),
+  };
 }
 
 export function printSecret({ dpop_private_jwk, handle, refresh }: Secret): string {

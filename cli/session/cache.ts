@@ -1,12 +1,15 @@
 // The token cache as the slow path uses it: reads with a word about what is wrong, writes whole, forgets at a login.
 
 import { readdirSync } from 'node:fs';
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { codeOf, makePrivateDirectory, removeFile, sweep, writeWhole } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
+import { makePrivateDirectory, removeFile, sweep, writeWhole } from '../host/files.ts';
 import { cacheDirectoryOf, type Host } from '../host/host.ts';
 import { checksum } from '../warm/checksum.ts';
 import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from '../warm/entry.ts';
+import type { OwnFiles, Reader } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
 import { readEntry, readOurs } from '../warm/read_cache.ts';
 import { WARNED } from '../warm/warning.ts';
@@ -24,20 +27,17 @@ export interface Cache {
 }
 
 /** Opens the cache; what is wrong with it is said once. */
-export function openCache(host: Host): Cache {
+export function openCache(host: OwnFiles & Pick<Host, 'now' | 'random' | 'say'>): Cache {
   const path = cacheDirectoryOf(host);
   const said = new Set<string>();
   const say = (fault: string) => {
-    if (!said.has(fault)) host.say(`cache: ${fault}; going on without`);
+    if (!said.has(fault)) host.say(`cache: ${fault}; continuing without`);
     said.add(fault);
   };
   const fault = makePrivateDirectory(path, host);
   if (fault !== undefined) say(`${path} ${fault}`);
   const directory = fault === undefined ? path : undefined;
-  const names = (...parts: readonly string[]) =>
-    directory === undefined
-      ? []
-      : readdirSync(directory).filter((name) => name.startsWith(`${fileName(...parts)},`.slice(0, 160)));
+  const names = (...parts: readonly string[]) => (directory === undefined ? [] : namesIn(directory, parts));
 
   return {
     directory,
@@ -62,26 +62,29 @@ export function openCache(host: Host): Cache {
       }
     },
     list(broker) {
-      return names(broker)
-        .filter((name) => name.endsWith('.json'))
-        .flatMap((name) => {
-          const text = readOurs(host, `${directory}/${name}`);
-          const key = text?.content === undefined ? undefined : keyInside(text.content, broker);
-          const entry = key && text?.content !== undefined ? parseEntry(text.content, key) : undefined;
-          return entry === undefined || typeof entry === 'string' || !isWhole(text?.content ?? '', checksum)
-            ? []
-            : [entry];
-        });
+      const files = names(broker).filter((name) => name.endsWith('.json'));
+      return files.flatMap((name) => entryIn(host, `${directory}/${name}`, broker) ?? []);
     },
   };
 }
 
+/** Files that begin with these parts, as far as a name that is too long was not cut. */
+function namesIn(directory: string, parts: readonly string[]): readonly string[] {
+  const start = `${fileName(...parts)},`.slice(0, 160);
+  return readdirSync(directory).filter((name) => name.startsWith(start));
+}
+
+/** The entry that a file holds, whatever key it is for. */
+function entryIn(reader: Reader, file: string, broker: string): Entry | undefined {
+  const content = readOurs(reader, file)?.content;
+  const key = content === undefined ? undefined : keyInside(content, broker);
+  if (content === undefined || !key || !isWhole(content, checksum)) return undefined;
+  const entry = parseEntry(content, key);
+  return typeof entry === 'string' ? undefined : entry;
+}
+
 function keyInside(text: string, broker: string): Key | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!isObject(value) || typeof value.cluster !== 'string') return undefined;
-    return { broker, cluster: value.cluster, max_age: isSeconds(value.max_age) ? value.max_age : undefined };
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text);
+  if (!isObject(value) || typeof value.cluster !== 'string') return undefined;
+  return { broker, cluster: value.cluster, max_age: isSeconds(value.max_age) ? value.max_age : undefined };
 }

@@ -3,8 +3,9 @@
 import { CurfewError } from '../../shared/errors.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { readConfig } from '../host/config.ts';
-import type { Host } from '../host/host.ts';
+import type { Clocks, Host, Parent, Terminal } from '../host/host.ts';
 import { createSecrets, type Secrets } from '../secrets/secrets.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { AskedBroker } from '../warm/refusal.ts';
 import { isDefault } from '../warm/settings.ts';
@@ -14,8 +15,15 @@ import { type Cache, openCache } from './cache.ts';
 import { stateDirectoryOf } from './record.ts';
 import { type Trusted, trust } from './trust.ts';
 
+/** What a login or a renewal may touch of the machine: neither what runs here, nor what administrators say. */
+export type ClientHost = OwnFiles &
+  Clocks &
+  Parent &
+  Terminal &
+  Pick<Host, 'platform' | 'print' | 'random' | 'strange_home'>;
+
 export interface Client extends AskedBroker {
-  readonly host: Host;
+  readonly host: ClientHost;
   readonly broker: Broker;
   readonly send: Send;
   readonly cache: Cache;

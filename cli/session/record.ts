@@ -1,4 +1,4 @@
-// What is remembered of a login beside its secrets: who, where, since when, and where the secrets are. No secret stands here.
+// What is remembered of a login beside its secrets: who, where, since when, and where the secrets are. No secret is kept here.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
@@ -6,6 +6,7 @@ import { readConfig } from '../host/config.ts';
 import { makePrivateDirectory, removeFile, writeWhole } from '../host/files.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from '../host/host.ts';
 import { configDirectory } from '../warm/folders.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { runtimeDirectory } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
 import {
@@ -22,7 +23,7 @@ import {
  *
  * @throws CurfewError `configuration` where nothing may outlive the login session and there is no place that ends with it
  */
-export function stateDirectoryOf(host: Host): string {
+export function stateDirectoryOf(host: OwnFiles): string {
   const { secret_storage } = readConfig(host);
   const directory = stateDirectory(host.env, host, secret_storage);
   if (directory !== undefined) return directory;
@@ -38,16 +39,16 @@ export function stateDirectoryOf(host: Host): string {
 }
 
 /** @returns `undefined` when there is none that can be used: then nobody is logged in. */
-export function readRecord(host: Host, broker: string): SessionRecord | undefined {
+export function readRecord(host: OwnFiles & Pick<Host, 'say'>, broker: string): SessionRecord | undefined {
   const state = stateDirectoryOf(host);
   const record = recordAt(host, state, broker);
   if (typeof record !== 'string') return record;
-  host.say(`${recordFile(state, broker)} ${record}; going on without`);
+  host.say(`${recordFile(state, broker)} ${record}; continuing without`);
   return undefined;
 }
 
 /** @throws the system's error when it cannot be written */
-export function writeRecord(host: Host, record: SessionRecord): void {
+export function writeRecord(host: OwnFiles & Pick<Host, 'random'>, record: SessionRecord): void {
   const state = stateDirectoryOf(host);
   const directory = `${state}/sessions`;
   const fault = makePrivateDirectory(directory, host);
@@ -56,7 +57,7 @@ export function writeRecord(host: Host, record: SessionRecord): void {
 }
 
 /** The record that an earlier `secret_storage` left elsewhere. */
-export function strayRecord(host: Host, broker: string): SessionRecord | undefined {
+export function strayRecord(host: OwnFiles, broker: string): SessionRecord | undefined {
   for (const other of otherDirectories(host)) {
     const record = recordAt(host, other, broker);
     if (typeof record === 'object') return record;
@@ -65,23 +66,23 @@ export function strayRecord(host: Host, broker: string): SessionRecord | undefin
 }
 
 /** Takes the stray record away, whatever it is. */
-export function removeStrayRecord(host: Host, broker: string): void {
+export function removeStrayRecord(host: OwnFiles, broker: string): void {
   for (const other of otherDirectories(host)) removeFile(recordFile(other, broker));
 }
 
 /** Of a login that could not be kept, nothing of the one before is left. */
-export function removeRecord(host: Host, broker: string): void {
+export function removeRecord(host: OwnFiles, broker: string): void {
   removeFile(recordFile(stateDirectoryOf(host), broker));
 }
 
-function otherDirectories(host: Host): readonly string[] {
+function otherDirectories(host: OwnFiles): readonly string[] {
   const state = stateDirectoryOf(host);
   const all = [configDirectory(host.env, host), runtimeDirectory(host.env, host)];
   return all.flatMap((directory) => (directory === undefined || directory === state ? [] : [directory]));
 }
 
 /** The records of all brokers that can be read. */
-export function listRecords(host: Host): readonly SessionRecord[] {
+export function listRecords(host: OwnFiles): readonly SessionRecord[] {
   const directory = `${stateDirectoryOf(host)}/sessions`;
   if (!existsSync(directory)) return [];
   const names = readdirSync(directory).filter((name) => name.endsWith('.json'));

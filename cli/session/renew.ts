@@ -1,4 +1,4 @@
-// A token from the living session: one process asks for all, and what the broker refuses for good is remembered.
+// A token from the active session: one process asks for all, and what the broker refuses for good is remembered.
 
 import { CurfewError, isCode } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
@@ -9,28 +9,28 @@ import { judge } from '../warm/judge.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { asError } from '../warm/refusal.ts';
 import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from '../warm/session_record.ts';
-import type { Answer } from '../wire/broker.ts';
+import type { TokenAnswer } from '../wire/broker.ts';
 import { type Client, findCluster } from './client.ts';
 import { readRecord, writeRecord } from './record.ts';
 import {
-  askToVouch,
+  askToRevalidate,
   dropRefresh,
   forgetIfLasting,
   isDue,
   type Kept,
   noteAdmission,
-  noteVouched,
+  noteRevalidated,
+  type Revalidation,
   refusesIdToken,
-  type Vouching,
 } from './revalidation.ts';
 
-export type Outcome =
+export type RenewalOutcome =
   | { readonly entry: Entry; readonly refused?: undefined }
   | { readonly entry?: undefined; readonly refused: Remembered };
 
 /** How long a call waits for another that asks the broker: that one's own deadline, and a little. */
 export const RENEWING = {
-  longest: 10_000,
+  longest_ms: 10_000,
   say: 'waiting for another kubectl-curfew that asks the broker',
   busy: 'another kubectl-curfew is asking the broker for too long',
 } as const;
@@ -41,7 +41,7 @@ const FINAL: readonly string[] = [
 ];
 
 /** What is so for every cluster. */
-export const OVER: readonly string[] = ['session_ended', 'unknown_session'];
+export const OVER_REASONS: readonly string[] = ['session_ended', 'unknown_session'];
 
 /**
  * Renews by the session handle.
@@ -49,7 +49,7 @@ export const OVER: readonly string[] = ['session_ended', 'unknown_session'];
  * @returns `refused` when only a login helps; without network where that is known already
  * @throws CurfewError for what a login does not change: broker out of reach, unknown cluster, not admitted
  */
-export async function renew(client: Client, key: Key): Promise<Outcome> {
+export async function renew(client: Client, key: Key): Promise<RenewalOutcome> {
   const known = refusedByRecord(readRecord(client.host, client.url));
   if (known) return { refused: known };
   const remembered = () => outcomeInCache(client, key);
@@ -57,14 +57,14 @@ export async function renew(client: Client, key: Key): Promise<Outcome> {
 }
 
 /** What the cache has by now; nothing when the broker has to be asked. */
-export function outcomeInCache(client: Client, key: Key): Outcome | undefined {
+export function outcomeInCache(client: Pick<Client, 'cache' | 'host'>, key: Key): RenewalOutcome | undefined {
   const entry = client.cache.read(key);
   const judgement = entry && judge(entry, client.host.now());
   if (entry && judgement?.act === 'print') return { entry };
   return judgement?.act === 'refuse' ? { refused: judgement.refused } : undefined;
 }
 
-async function askUnlessKnown(client: Client, key: Key): Promise<Outcome> {
+async function askUnlessKnown(client: Client, key: Key): Promise<RenewalOutcome> {
   const known = outcomeInCache(client, key);
   if (known) return known;
   const record = readRecord(client.host, client.url);
@@ -74,11 +74,11 @@ async function askUnlessKnown(client: Client, key: Key): Promise<Outcome> {
   if (typeof secret === 'string') return { refused: { reason: 'unknown_session', message: secret } };
   if (secret.handle === undefined) return { refused: NOT_LOGGED_IN };
   const due = isDue(client.cache.read(key), record, client.host.now());
-  return await conclude(client, key, await askVouched(client, key, { record, secret }, due));
+  return await conclude(client, key, await askRevalidated(client, key, { record, secret }, due));
 }
 
 interface Asked {
-  readonly answer: Answer;
+  readonly answer: TokenAnswer;
   readonly kept: Kept;
   /** Why the identity provider's word is missing, where it was asked for. */
   readonly unvouched?: string | undefined;
@@ -86,29 +86,29 @@ interface Asked {
 
 /**
  * Asks the broker, with a newer ID token where that is due by what is known here, or by the broker's word. The identity
- * provider is asked once at most, and what it cannot say now does not matter while the broker goes on without.
+ * provider is asked once at most, and what it cannot say now does not matter while the broker does without.
  *
  * @throws CurfewError `identity_provider` when the broker does not
  */
-async function askVouched(client: Client, key: Key, start: Kept, due: boolean): Promise<Asked> {
-  let vouching = due ? await askToVouch(client, start) : undefined;
-  let tried = await askWith(client, key, vouching ?? { kept: start });
-  if (tried.answer.refusal?.reason === 'revalidation_due' && !vouching) {
-    vouching = await askToVouch(client, tried.kept);
-    if (vouching?.id_token !== undefined) tried = await askWith(client, key, vouching);
-    else if (vouching) tried = { ...tried, kept: vouching.kept };
+async function askRevalidated(client: Client, key: Key, start: Kept, due: boolean): Promise<Asked> {
+  let revalidation = due ? await askToRevalidate(client, start) : undefined;
+  let tried = await askWith(client, key, revalidation ?? { kept: start });
+  if (tried.answer.refusal?.reason === 'revalidation_due' && !revalidation) {
+    revalidation = await askToRevalidate(client, tried.kept);
+    if (revalidation?.id_token !== undefined) tried = await askWith(client, key, revalidation);
+    else if (revalidation) tried = { ...tried, kept: revalidation.kept };
   }
   if (tried.answer.refusal?.reason !== 'revalidation_due') return tried;
-  const away = tried.away ?? vouching?.away;
+  const away = tried.away ?? revalidation?.away;
   if (away) throw away;
   return { ...tried, unvouched: tried.unvouched ?? tried.kept.record.unvouched };
 }
 
 /** Asks with the ID token, and once more without it when it is not taken. */
 async function askWith(
-  client: Client,
+  client: Pick<Client, 'broker' | 'host' | 'secrets' | 'url'>,
   key: Key,
-  { kept, id_token }: Pick<Vouching, 'kept' | 'id_token'>,
+  { kept, id_token }: Pick<Revalidation, 'kept' | 'id_token'>,
 ): Promise<Asked & { readonly away?: CurfewError }> {
   if (id_token === undefined) return { answer: await ask(client, key, kept), kept };
   try {
@@ -129,7 +129,12 @@ async function askWith(
   }
 }
 
-async function ask(client: Client, key: Key, { record, secret }: Kept, id_token?: string): Promise<Answer> {
+async function ask(
+  client: Pick<Client, 'broker'>,
+  key: Key,
+  { record, secret }: Kept,
+  id_token?: string,
+): Promise<TokenAnswer> {
   const { handle = '' } = secret;
   const request = (audience: string) =>
     client.broker.renew(record.endpoints, secret.dpop_private_jwk, {
@@ -144,9 +149,9 @@ async function ask(client: Client, key: Key, { record, secret }: Kept, id_token?
   return answer && audience === known ? answer : await request(audience);
 }
 
-async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<Outcome> {
+async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<RenewalOutcome> {
   if (answer.reply) {
-    noteAdmission(client, noteVouched(client, kept, answer.reply.session), answer.reply.not_admitted);
+    noteAdmission(client, noteRevalidated(client, kept, answer.reply.session), answer.reply.not_admitted);
     const entry = entryOf(key, answer.reply, answer.asked_at);
     if (!entry || entry.token === kept.secret.handle) {
       throw new CurfewError('unavailable', `the broker gave no token for the cluster ${key.cluster}`);
@@ -158,14 +163,14 @@ async function conclude(client: Client, key: Key, { answer, kept, unvouched }: A
   const refused =
     unvouched === undefined
       ? told
-      : { ...told, message: `the identity provider no longer vouches for the login: ${unvouched}` };
+      : { ...told, message: `the identity provider no longer confirms the login: ${unvouched}` };
   // There is such a cluster: the metadata has just said so.
   if (refused.reason === 'invalid_target') {
     noteAdmission(client, kept, [...new Set([...(kept.record.not_admitted ?? []), key.cluster])]);
   }
   if (!FINAL.includes(refused.reason)) throw asError(client, refused, key.cluster);
   client.cache.write({ ...key, minted_local: answer.asked_at, session: answer.refusal.session, refused });
-  if (OVER.includes(refused.reason)) keepEnd(client, (await dropRefresh(client, kept)).record, refused);
+  if (OVER_REASONS.includes(refused.reason)) keepEnd(client, (await dropRefresh(client, kept)).record, refused);
   return { refused };
 }
 
@@ -188,7 +193,7 @@ export function asRemembered({ reason, error_description, end_reason, acr_values
   return { reason, message, ...told };
 }
 
-function keepEnd(client: Client, record: SessionRecord, ended: Remembered): void {
+function keepEnd(client: Pick<Client, 'host'>, record: SessionRecord, ended: Remembered): void {
   try {
     writeRecord(client.host, { ...record, ended });
   } catch {

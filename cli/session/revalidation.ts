@@ -1,20 +1,20 @@
-// The identity provider vouches for the account again: its refresh token brings a newer ID token of the same login, and the
+// The identity provider confirms the account again: its refresh token brings a newer ID token of the same login, and the
 // broker takes that. Loads nothing heavy until it has to ask: most renewals do not.
 
 import { decide } from '../../shared/decide.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { factsOf, type Refusal, type WireSession } from '../../shared/wire.ts';
-import { codeOf } from '../host/files.ts';
+import { codeOf } from '../host/error_code.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { Entry } from '../warm/entry.ts';
 import type { SessionRecord } from '../warm/session_record.ts';
 import type { Client } from './client.ts';
 import { writeRecord } from './record.ts';
-import { revokeRefreshToken } from './refresh_token.ts';
+import { discoverOnly, revokeRefreshToken } from './refresh_token.ts';
 
-/** Milliseconds for the refresh with all that it takes: others wait for it, and no longer than 10 s for the whole renewal. */
-const REFRESHING = 5_000;
+/** For the refresh with all that it takes: others wait for it, and no longer than 10 s for the whole renewal. */
+const REFRESHING_MS = 5_000;
 
 /** What is kept of one login while a renewal is under way. Replaced as a whole by what changes it. */
 export interface Kept {
@@ -22,12 +22,15 @@ export interface Kept {
   readonly secret: Secret;
 }
 
+/** What it takes to keep a login that changed. */
+type Keeper = Pick<Client, 'host' | 'secrets' | 'url'>;
+
 /** What came of asking: a token, or why there is none. */
-export type Vouching = { readonly kept: Kept } & (
+export type Revalidation = { readonly kept: Kept } & (
   | { readonly id_token: string; readonly away?: undefined }
   /** Out of reach, or in no state to answer: another time it may be. */
   | { readonly away: CurfewError; readonly id_token?: undefined }
-  /** It does not, and will not: only a login helps. Why stands in the record. */
+  /** It does not, and will not: only a login helps. Why is in the record. */
   | { readonly id_token?: undefined; readonly away?: undefined }
 );
 
@@ -48,8 +51,8 @@ export function isDue(entry: Entry | undefined, record: SessionRecord, now: Seco
   if (revalidate === undefined) return false;
   const judged = (limit: Seconds | undefined) =>
     decide({ ...session.limits, target: { ...target, revalidate: limit } }, facts, instant);
-  const [vouched, whole] = [judged(revalidate), judged(undefined)];
-  return whole.allow && (!vouched.allow || vouched.exp < whole.exp);
+  const [confirmed, whole] = [judged(revalidate), judged(undefined)];
+  return whole.allow && (!confirmed.allow || confirmed.exp < whole.exp);
 }
 
 function newest(...sessions: readonly (WireSession | undefined)[]): Seconds | undefined {
@@ -63,7 +66,7 @@ function newest(...sessions: readonly (WireSession | undefined)[]): Seconds | un
  *
  * @returns `undefined` when there is no refresh token to ask with
  */
-export async function askToVouch(client: Client, kept: Kept): Promise<Vouching | undefined> {
+export async function askToRevalidate(client: Client, kept: Kept): Promise<Revalidation | undefined> {
   const { refresh } = kept.secret;
   if (!refresh) return undefined;
   try {
@@ -81,15 +84,12 @@ export async function askToVouch(client: Client, kept: Kept): Promise<Vouching |
 }
 
 /** @throws CurfewError `identity_provider` or `broker_unreachable` */
-async function refreshAt(client: Client, { issuer, refresh_token }: NonNullable<Secret['refresh']>) {
-  const until = performance.now() + REFRESHING;
-  const deadline = () => Math.max(1, until - performance.now());
-  const metadata = await client.broker.metadata(deadline());
-  // What one identity provider gave is shown to no other, whatever the metadata says now.
-  if (metadata.identity_provider.issuer !== issuer) return { refused: 'the broker has another identity provider now' };
-  const { discover } = await import('../wire/identity_provider.ts');
-  const send: Client['send'] = (url, request) => client.send(url, { ...request, deadline: deadline() });
-  const provider = await discover(metadata.identity_provider, send);
+async function refreshAt(
+  client: Pick<Client, 'broker' | 'host' | 'send'>,
+  { issuer, refresh_token }: NonNullable<Secret['refresh']>,
+) {
+  const provider = await discoverOnly(client, issuer, REFRESHING_MS);
+  if (!provider) return { refused: 'the broker has another identity provider now' };
   return await provider.refresh(refresh_token);
 }
 
@@ -103,12 +103,12 @@ const OF_ID_TOKEN: readonly string[] = ['clock', 'auth_time', 'username', 'group
 const LASTING: readonly string[] = ['id_token_other_login', 'auth_time'];
 
 /** The broker refused the refreshed ID token. Where the next would be the same, none is fetched any more. */
-export async function forgetIfLasting(client: Client, kept: Kept, { reason }: Refusal, why: string): Promise<Kept> {
+export async function forgetIfLasting(client: Keeper, kept: Kept, { reason }: Refusal, why: string): Promise<Kept> {
   return LASTING.includes(reason) ? await forgetRefresh(client, kept, why) : kept;
 }
 
-/** @param why_not follows `the identity provider no longer vouches for the login: ` */
-async function forgetRefresh(client: Client, kept: Kept, why_not: string): Promise<Kept> {
+/** @param why_not follows `the identity provider no longer confirms the login: ` */
+async function forgetRefresh(client: Keeper, kept: Kept, why_not: string): Promise<Kept> {
   const { refresh: _, ...secret } = kept.secret;
   const forgotten = await keepSecret(client, kept, secret);
   return keepRecord(client, forgotten, { ...forgotten.record, unvouched: why_not });
@@ -124,7 +124,11 @@ export async function dropRefresh(client: Client, kept: Kept): Promise<Kept> {
 }
 
 /** Notes what the identity provider's word changed, for the other clusters and for `status`. */
-export function noteVouched(client: Client, kept: Kept, { revalidated_at, groups, username }: WireSession): Kept {
+export function noteRevalidated(
+  client: Pick<Client, 'host'>,
+  kept: Kept,
+  { revalidated_at, groups, username }: WireSession,
+): Kept {
   const { session } = kept.record;
   if (!session || revalidated_at === undefined || session.revalidated_at === revalidated_at) return kept;
   const { unvouched: _, ...record } = kept.record;
@@ -132,19 +136,19 @@ export function noteVouched(client: Client, kept: Kept, { revalidated_at, groups
 }
 
 /** Notes which clusters do not admit the person, for `status`. Where a broker does not say, nothing is known of it. */
-export function noteAdmission(client: Client, kept: Kept, not_admitted: readonly string[] = []): void {
+export function noteAdmission(client: Pick<Client, 'host'>, kept: Kept, not_admitted: readonly string[] = []): void {
   const { record } = kept;
   if (!record.session || String(record.not_admitted ?? []) === String(not_admitted)) return;
   keepRecord(client, kept, { ...record, not_admitted });
 }
 
-async function keepSecret(client: Client, { record }: Kept, secret: Secret): Promise<Kept> {
+async function keepSecret(client: Keeper, { record }: Kept, secret: Secret): Promise<Kept> {
   const kept_in = await client.secrets.save(client.url, secret, record.kept_in);
   if (kept_in === undefined || kept_in === record.kept_in) return { record, secret };
   return keepRecord(client, { record, secret }, { ...record, kept_in });
 }
 
-function keepRecord({ host }: Client, { secret }: Kept, record: SessionRecord): Kept {
+function keepRecord({ host }: Pick<Client, 'host'>, { secret }: Kept, record: SessionRecord): Kept {
   try {
     writeRecord(host, record);
   } catch (error) {

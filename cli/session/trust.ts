@@ -3,18 +3,19 @@
 
 import { resolve } from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Metadata } from '../../shared/wire.ts';
+import { parseJson } from '../../shared/json.ts';
+import { isObject, type Metadata } from '../../shared/wire.ts';
 import { readConfig, writeConfig } from '../host/config.ts';
-import { configDirectoryOf, type Host } from '../host/host.ts';
+import { configDirectoryOf, type Host, type Owner } from '../host/host.ts';
 import { faultOfPlace } from '../host/place.ts';
 import { chosenDirectory, isRunByKubectl, usualDirectory } from '../warm/folders.ts';
+import type { OwnFiles, Reader } from '../warm/machine.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { sayLogin } from '../warm/refusal.ts';
 import { type Config, type KnownBroker, parseBrokers } from '../warm/settings.ts';
 import { areAmong, fingerprintsOf } from '../wire/certificates.ts';
 
-/** Bytes. */
-const LARGEST = 1024 * 1024;
+const LARGEST_BYTES = 1024 * 1024;
 
 export interface Trusted {
   /** What is remembered of the broker; absent where a person names one that is new here. */
@@ -29,7 +30,12 @@ export interface Trusted {
  * @param ca_file of the command line
  * @throws CurfewError `unknown_broker` where kubectl runs this, and the broker or its certificates are none that are remembered
  */
-export function trust(host: Host, config: Config, url: string, ca_file: string | undefined): Trusted {
+export function trust(
+  host: Owner & Pick<Host, 'say'>,
+  config: Config,
+  url: string,
+  ca_file: string | undefined,
+): Trusted {
   const known = config.brokers[url] ?? administratorsBrokers(host)[url];
   const used = ca_file ?? known?.ca_file;
   if (!isRunByKubectl(host.env)) return { known, ca_file: used };
@@ -52,7 +58,7 @@ function nameOf(url: string): string {
   return JSON.stringify(oneLine(new URL(url).host));
 }
 
-function unknown(host: Host, url: string): CurfewError {
+function unknown(host: Owner, url: string): CurfewError {
   const { env, strange_home, administrators } = host;
   const message = `the broker ${nameOf(url)} is not known here: neither your settings nor root's in ${administrators.folder} name it`;
   if (strange_home) {
@@ -67,17 +73,19 @@ function unknown(host: Host, url: string): CurfewError {
 }
 
 /** @throws CurfewError `unknown_broker`: setup changes whom kubectl's calls trust, so none of them may run it */
-export function requireByHand(host: Host, config: Config, url: string): void {
+export function requireByHand(host: Owner & Pick<Host, 'say'>, config: Config, url: string): void {
   trust(host, config, url, undefined);
 }
 
 /** What root says for everybody. What anybody else could have written is not believed, and said. */
-function administratorsBrokers(host: Host): Readonly<Record<string, KnownBroker>> {
+function administratorsBrokers(
+  host: Reader & Pick<Host, 'administrators' | 'say'>,
+): Readonly<Record<string, KnownBroker>> {
   const { folder, uid } = host.administrators;
   const file = `${folder}/brokers.json`;
   // On Windows nobody is root.
   if (host.uid === undefined) return {};
-  const { fault, content, stat } = host.files.read(file, LARGEST, false);
+  const { fault, content, stat } = host.files.read(file, LARGEST_BYTES, false);
   if (fault === 'ENOENT' || fault === 'ENOTDIR') return {};
   const parsed = content === undefined ? 'is not a regular file that can be read' : parse(content);
   const place = stat && stat.uid !== uid ? `belongs to uid ${stat.uid}` : faultOfPlace(file, uid);
@@ -88,17 +96,13 @@ function administratorsBrokers(host: Host): Readonly<Record<string, KnownBroker>
 }
 
 function parse(text: string): Readonly<Record<string, KnownBroker>> | string {
-  try {
-    const value: unknown = JSON.parse(text);
-    const brokers = typeof value === 'object' && value !== null && 'brokers' in value ? value.brokers : undefined;
-    return parseBrokers(brokers);
-  } catch {
-    return 'it is not JSON';
-  }
+  const value = parseJson(text);
+  if (value === undefined) return 'it is not JSON';
+  return parseBrokers(isObject(value) ? value.brokers : undefined);
 }
 
 export interface AskedTrust {
-  readonly host: Host;
+  readonly host: OwnFiles & Pick<Host, 'random' | 'say' | 'strange_home'>;
   readonly url: string;
   readonly is_default: boolean;
   readonly trusted: Trusted;

@@ -11,7 +11,7 @@ import { isTaken, type Machine } from './machine.ts';
 import { cacheDirectory } from './paths.ts';
 import { sayPrompt } from './prompt.ts';
 import { readEntry } from './read_cache.ts';
-import { asError, sayError } from './refusal.ts';
+import { asError, printError } from './refusal.ts';
 import { type Note, repeated } from './repeated.ts';
 import { recordOf, refusedByRecord } from './session_record.ts';
 import { type Config, isDefault, readOrThrow } from './settings.ts';
@@ -24,7 +24,7 @@ export interface Answer {
   readonly exit: number;
   /** From this instant of our clock on it must not be printed any more: whoever prints looks right before. */
   readonly until?: Seconds;
-  /** Written once the rest stands there, by whoever printed it. */
+  /** Written once the rest is there, by whoever printed it. */
   readonly note?: Note;
 }
 
@@ -66,9 +66,7 @@ function getToken(machine: Machine): Answer | undefined {
   const { exit } = meaning(error.code);
   const quiet: Answer = { stdout: '', stderr: '', exit };
   if (terminal === 'drawn_on') return quiet;
-  const stderr = sayError(error)
-    .map((line) => `curfew: ${line}\n`)
-    .join('');
+  const stderr = printError(error);
   const note = repeated(machine, directory, machine.caller(), args, stderr);
   if (note === 'again') return quiet;
   return { ...quiet, stderr, ...(note && { note }) };

@@ -1,15 +1,16 @@
 // One entry of the token cache: its shape, its name, and the parser. Part of the warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject, isWireSession, type WireSession } from '../../shared/wire.ts';
 import { checksum } from './checksum.ts';
 import { fileName } from './paths.ts';
 
-export const VERSION = 1;
+export const ENTRY_VERSION = 1;
 /** The largest entry that is read: a token with its facts is a few KiB. */
-export const LARGEST = 64 * 1024;
+export const LARGEST_BYTES = 64 * 1024;
 
-/** What an entry is for. All of it stands inside the entry and is compared. */
+/** What an entry is for. All of it is inside the entry and is compared. */
 export interface Key {
   /** From `brokerKey`. */
   readonly broker: string;
@@ -43,16 +44,12 @@ export function entryName({ broker, cluster, max_age }: Key): string {
   return `${fileName(broker, cluster, max_age === undefined ? '' : String(max_age))}.json`;
 }
 
-/** @returns the entry, or why it is none of ours. */
+/** @returns the entry, or why it is not one of ours. */
 export function parseEntry(text: string, key: Key): Entry | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'not JSON';
-  }
+  const value = parseJson(text);
+  if (value === undefined) return 'not JSON';
   if (!isObject(value)) return 'not an object';
-  if (value.version !== VERSION) return 'another version';
+  if (value.version !== ENTRY_VERSION) return 'another version';
   if (value.broker !== key.broker || value.cluster !== key.cluster || (value.max_age ?? undefined) !== key.max_age) {
     return 'for another broker, cluster or max_age';
   }
@@ -69,7 +66,7 @@ export function parseEntry(text: string, key: Key): Entry | string {
 
 /** With a checksum of all before it as its last field. */
 export function printEntry(entry: Entry): string {
-  const text = JSON.stringify({ version: VERSION, ...entry }).slice(0, -1);
+  const text = JSON.stringify({ version: ENTRY_VERSION, ...entry }).slice(0, -1);
   return `${text},"sum":"${checksum(text)}"}`;
 }
 

@@ -1,13 +1,14 @@
 // The exec plugin's two ends (client.authentication.k8s.io): what kubectl says, and what it reads. Loads nothing.
 
 import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 
 /** Of client.authentication.k8s.io. */
 export const EXEC_VERSIONS = ['v1', 'v1beta1'] as const;
 const VERSIONS = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1'] as const;
-const LARGEST = 1024 * 1024;
+const LARGEST_BYTES = 1024 * 1024;
 
 export interface ExecInfo {
   readonly apiVersion: (typeof VERSIONS)[number];
@@ -16,7 +17,7 @@ export interface ExecInfo {
 }
 
 /**
- * Parses `KUBERNETES_EXEC_INFO`.
+ * Parses `KUBERNETES_EXEC_INFO`: the ExecCredential that client-go passes in (Kubernetes, client-go credential plugins).
  *
  * @throws CurfewError `usage` when it is absent, malformed, huge or of a version that we do not speak
  */
@@ -25,13 +26,9 @@ export function parseExecInfo(text: string | undefined): ExecInfo {
     const hint = 'kubectl calls get-token; by hand, use: kubectl curfew login, or kubectl curfew status';
     throw new CurfewError('usage', 'KUBERNETES_EXEC_INFO is not set', { hint });
   }
-  if (text.length > LARGEST) throw malformed('is too large');
-  let info: unknown;
-  try {
-    info = JSON.parse(text);
-  } catch {
-    throw malformed('is not JSON');
-  }
+  if (text.length > LARGEST_BYTES) throw malformed('is too large');
+  const info = parseJson(text);
+  if (info === undefined) throw malformed('is not JSON');
   // kube-rs before 0.87, and what is built on it, says no kind.
   if (!isObject(info) || (info.kind ?? 'ExecCredential') !== 'ExecCredential')
     throw malformed('is not an ExecCredential');

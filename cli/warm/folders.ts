@@ -1,6 +1,7 @@
 // Which folder holds the settings. Whoever wrote a kubeconfig also chose the environment of what kubectl runs (`exec.env`),
 // so that alone moves nobody's trust to another folder. Part of the warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Environment, Reader } from './machine.ts';
 import { absolute, beneathHome } from './paths.ts';
@@ -31,7 +32,7 @@ export function usualDirectory(env: Environment): string | undefined {
   return base && `${base}/curfew`;
 }
 
-/** The one that the environment chose in place of the usual one. Empty where it is no absolute path. */
+/** The one that the environment chose in place of the usual one. Empty where it is not an absolute path. */
 export function chosenDirectory(env: Environment): string | undefined {
   if (env.CURFEW_CONFIG_DIR) return absolute(env.CURFEW_CONFIG_DIR) ?? '';
   const base = absolute(env.XDG_CONFIG_HOME);
@@ -46,11 +47,7 @@ export function foldersFile(usual: string): string {
 export function namedFolders(reader: Reader, usual: string): readonly string[] {
   const content = readOurs(reader, foldersFile(usual))?.content;
   if (content === undefined) return [];
-  try {
-    const value: unknown = JSON.parse(content);
-    const { folders } = isObject(value) ? value : {};
-    return Array.isArray(folders) ? folders.filter((folder) => typeof folder === 'string') : [];
-  } catch {
-    return [];
-  }
+  const value = parseJson(content);
+  const { folders } = isObject(value) ? value : {};
+  return Array.isArray(folders) ? folders.filter((folder) => typeof folder === 'string') : [];
 }

@@ -8,7 +8,7 @@ import { factsOf, isObject } from '../../shared/wire.ts';
 import type { Entry, Remembered } from './entry.ts';
 
 /** A token is not served in its last seconds: it has a way to go. */
-const MARGIN = 10;
+const MARGIN_SECONDS = 10;
 const ONE = seconds(1);
 
 export type Judgement =
@@ -24,7 +24,7 @@ const ASK: Judgement = { act: 'ask' };
 export function judge(entry: Entry, now: Seconds): Judgement {
   const { session, refused, minted_local } = entry;
   if (now < minted_local) return ASK;
-  // Nothing that a broker told: what is absurd is no reason to refuse for good either.
+  // Nothing that a broker told: what is absurd is not a reason to refuse for good either.
   if (Math.max(minted_local, session?.broker_time ?? 0) > LAST) return ASK;
   if (!session) return refused ? { act: 'refuse', refused } : ASK;
   const instant = plus(session.broker_time, between(minted_local, now));
@@ -40,7 +40,7 @@ export function judge(entry: Entry, now: Seconds): Judgement {
 /** A token that has been edited, or that by its own `exp` is over by our clock, is never printed: the broker is asked. */
 function judgeToken({ session, token, expires_in, minted_local }: Entry, now: Seconds): Judgement {
   if (!session || token === undefined || expires_in === undefined) return ASK;
-  if (now - minted_local >= expires_in - MARGIN) return ASK;
+  if (now - minted_local >= expires_in - MARGIN_SECONDS) return ASK;
   const times = timesOf(token);
   if (!times || expires_in > times.exp - times.iat || now >= times.exp) return ASK;
   // A ServiceAccount's token is dated by the clock of its cluster.
@@ -51,11 +51,11 @@ function judgeToken({ session, token, expires_in, minted_local }: Entry, now: Se
 }
 
 /** The end of the year 9999: RFC 3339 writes none that is later. */
-const LAST = 253_402_300_799;
+const LAST = seconds(253_402_300_799);
 
 /** When kubectl shall ask again: earlier than the token's `exp`, and never in the past (client-go has no margin). */
 export function expirationOf(minted_local: Seconds, expires_in: Seconds, now: Seconds): Seconds {
-  return Math.max(plus(now, ONE), plus(minted_local, expires_in) - MARGIN) as Seconds;
+  return Math.max(plus(now, ONE), plus(minted_local, expires_in) - MARGIN_SECONDS) as Seconds;
 }
 
 /** `iat` and `exp` of a JWT, unverified: to see that the cache says of it what it says itself. Ours have a `sid`. */

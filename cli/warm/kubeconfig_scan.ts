@@ -2,29 +2,22 @@
 // and most people write, and JSON; what is written in any other way it leaves to a reader that knows all of YAML. Part of the
 // warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 
 type Value = string | boolean | undefined | readonly Value[] | { readonly [key: string]: Value };
 
 /** A kubeconfig as values, `undefined` where it cannot be read here. Of several documents the first, as kubectl does it. */
 export function scanKubeconfig(text: string): unknown {
-  if (/^\s*\{/.test(text)) return readJson(text);
+  if (/^\s*\{/.test(text)) return parseJson(text);
   try {
     const lines = linesOf(text);
-    const reader = new Reader(lines);
-    const value = lines.length === 0 ? {} : reader.value(0);
-    return reader.done ? value : undefined;
+    const yaml = new PlainYaml(lines);
+    const value = lines.length === 0 ? {} : yaml.value(0);
+    return yaml.done ? value : undefined;
   } catch (error) {
     if (error instanceof Unusual) return undefined;
     throw error;
-  }
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 
@@ -68,14 +61,14 @@ export class ReadKubeconfig {
 /** Something that is not read here. */
 class Unusual extends Error {}
 
-interface Line {
+interface PlainLine {
   /** How many columns before it. */
   indent: number;
   text: string;
 }
 
-function linesOf(text: string): Line[] {
-  const lines: Line[] = [];
+function linesOf(text: string): PlainLine[] {
+  const lines: PlainLine[] = [];
   for (const line of text.replace(/^\ufeff/, '').split('\n')) {
     const plain = line.endsWith('\r') ? line.slice(0, -1) : line;
     const content = plain.trimStart();
@@ -97,11 +90,11 @@ const KEY = /^([A-Za-z0-9_./-]+):(?: +(.*))?$/;
 /** Also what only looks like one: the other reader knows. */
 const NUMBER_OR_TIME = /^[-+.0-9][-+.:_0-9a-fox ]*(?:[tz][-+.:0-9z]*)?$|^[-+]?\.(?:inf|nan)$/i;
 
-class Reader {
-  readonly #lines: Line[];
+class PlainYaml {
+  readonly #lines: PlainLine[];
   #at = 0;
 
-  constructor(lines: Line[]) {
+  constructor(lines: PlainLine[]) {
     this.#lines = lines;
   }
 
@@ -128,7 +121,7 @@ class Reader {
         this.#at++;
         items.push(this.value(indent + 1));
       } else if (KEY.test(content) || /^-(?: |$)/.test(content)) {
-        // What stands behind the dash stands in a column of its own.
+        // What follows the dash is in a column of its own.
         line.indent += line.text.length - content.length;
         line.text = content;
         items.push(this.value(line.indent));
@@ -196,6 +189,6 @@ function quoted(text: string): string {
   }
 }
 
-function isItem({ text }: Line): boolean {
+function isItem({ text }: PlainLine): boolean {
   return text === '-' || text.startsWith('- ');
 }

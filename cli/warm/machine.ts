@@ -13,7 +13,7 @@ export interface Stat {
 /** `fault` is the system's name of an error, such as `ENOENT`. */
 export type Opened =
   | { readonly fault: string; readonly stat?: undefined; readonly content?: undefined }
-  /** `content` is absent where it is no regular file, cannot be read, or is longer than `most`. */
+  /** `content` is absent where it is not a regular file, cannot be read, or is longer than `most`. */
   | { readonly stat: Stat; readonly content?: string | undefined; readonly fault?: undefined };
 
 export interface Files {
@@ -36,6 +36,11 @@ export interface Reader {
   readonly uid: UserId;
 }
 
+/** A person's own files, and where the environment says that they are. */
+export interface OwnFiles extends Reader {
+  readonly env: Environment;
+}
+
 /**
  * Of stdin and stderr. `none`: nothing that we say gets to a terminal. `lines`: it may. `taken`: it is in raw mode, so nobody
  * is asked. `drawn_on`: so it is, and by whoever called us: nothing is written there either.
@@ -55,10 +60,9 @@ export interface Caller {
   readonly at: number;
 }
 
-export interface Machine extends Reader {
+export interface Machine extends OwnFiles {
   /** Without the program's own name. */
   readonly args: readonly string[];
-  readonly env: Environment;
   readonly now: Seconds;
   /** `posix`, or `windows` with its own way to write lists of paths. */
   readonly system: 'posix' | 'windows';

@@ -1,9 +1,9 @@
-// Where our files stand. Reads names from the environment alone; part of the warm path, so it loads nothing.
+// Where our files are. Reads names from the environment alone; part of the warm path, so it loads nothing.
 
 import type { Environment, Reader } from './machine.ts';
 
 /**
- * The directory for tokens (minutes to live): `CURFEW_CACHE_DIR`, else beside the login session, else the XDG cache.
+ * The directory for tokens (valid for minutes): `CURFEW_CACHE_DIR`, else beside the login session, else the XDG cache.
  *
  * @returns `undefined` when the environment names none that is absolute.
  */
@@ -40,7 +40,7 @@ export function brokerKey(url: string): string {
   return plainBrokerKey(url) ?? (URL.canParse(url) ? new URL(url).href.replace(/\/+$/, '') : url);
 }
 
-/** The same without `URL`, which the native program has not, for what `setup` writes: `undefined` for what is less plain. */
+/** The same without `URL`, which the native program does not have, for what `setup` writes: `undefined` for what is less plain. */
 export function plainBrokerKey(url: string): string | undefined {
   const [, scheme, host = '', port, path = ''] = PLAIN.exec(url) ?? [];
   if (scheme === undefined || Number(port ?? 0) > 65_535) return undefined;

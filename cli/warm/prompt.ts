@@ -14,8 +14,8 @@ import { readEntry } from './read_cache.ts';
 import { recordOf, type SessionRecord } from './session_record.ts';
 import { readOrThrow } from './settings.ts';
 
-/** Bytes: a kubeconfig of some thousand clusters. */
-const LARGEST = 8 * 1024 * 1024;
+/** A kubeconfig of some thousand clusters. */
+const LARGEST_BYTES = 8 * 1024 * 1024;
 
 /** Reads a file. @returns its value, or `undefined` where there is no file @throws Error where it cannot be read */
 export type ReadFile = (file: string) => unknown;
@@ -58,7 +58,7 @@ function stateOf(machine: Machine, context: Key, record: SessionRecord | undefin
   const verdicts = verdictsOf(true);
   const denied = verdicts.find((verdict) => !verdict.allow);
   if (denied) return { username, state: denied.reason === 'revalidation_due' ? 'revalidation due' : 'login required' };
-  // The identity provider is asked to vouch again without a word to the person: nothing ends then.
+  // The identity provider is asked to confirm again without a word to the person: nothing ends then.
   const ends = verdictsOf(false).flatMap((verdict) => (verdict.allow ? [verdict.session_end] : []));
   return { username, state: sayLeft(between(instant, seconds(Math.min(...ends)))) };
 }
@@ -100,7 +100,7 @@ function currentContext({ env, system }: Machine, read: ReadFile): Key | undefin
 }
 
 function scan({ files }: Machine, file: string): unknown {
-  const { fault, content } = files.read(file, LARGEST, true);
+  const { fault, content } = files.read(file, LARGEST_BYTES, true);
   if (fault === 'ENOENT') return undefined;
   const value = content === undefined ? undefined : scanKubeconfig(content);
   if (value === undefined) throw new Error(`${file} cannot be read here`);

@@ -1,7 +1,7 @@
 // Reads the token cache, and trusts nothing it finds there: what is not plainly ours is a miss with a reason.
 // Part of the warm path: loads nothing.
 
-import { type Entry, entryName, isWhole, type Key, LARGEST, parseEntry } from './entry.ts';
+import { type Entry, entryName, isWhole, type Key, LARGEST_BYTES, parseEntry } from './entry.ts';
 import type { Reader } from './machine.ts';
 
 /** `entry` is absent on a miss; `fault` says why when something is there that must not be used. */
@@ -39,7 +39,7 @@ type Text =
 
 /** A small regular file of ours that nobody else can touch. Never follows a symlink, never waits at a FIFO. */
 export function readOurs({ files, uid }: Reader, file: string): Text | undefined {
-  const opened = files.read(file, LARGEST, false);
+  const opened = files.read(file, LARGEST_BYTES, false);
   if (opened.fault !== undefined) {
     if (opened.fault === 'ENOENT') return undefined;
     return { fault: opened.fault === 'ELOOP' ? 'is a symbolic link' : `cannot be read (${opened.fault})` };

@@ -34,3 +34,10 @@ export function sayLogin({ url, is_default }: AskedBroker): string {
 export function sayError({ message, hint }: CurfewError): readonly [string, string] {
   return [`error: ${oneLine(message)}`, `hint: ${oneLine(hint)}`];
 }
+
+/** The same as it goes to stderr. */
+export function printError(error: CurfewError): string {
+  return sayError(error)
+    .map((line) => `curfew: ${line}\n`)
+    .join('');
+}

@@ -4,12 +4,12 @@
 import type { Caller, Reader } from './machine.ts';
 import { faultOfDirectory, readOurs } from './read_cache.ts';
 
-/** Milliseconds in which the same is not said again. */
-const WHILE = 2_000;
+/** How long the same is not said again. */
+const WHILE_MS = 2_000;
 
 const FORM = /^([0-9]{1,15}) ([0-9a-f]{16})\n$/;
 
-/** What whoever prints a refusal leaves behind, after it stands on stderr. */
+/** What whoever prints a refusal leaves behind, once it is on stderr. */
 export interface Note {
   readonly file: string;
   readonly content: string;
@@ -35,6 +35,6 @@ export function repeated(
   const sum = reader.files.checksum(JSON.stringify([caller.process, args, said]));
   const [, at, before] = FORM.exec(readOurs(reader, file)?.content ?? '') ?? [];
   const age = caller.at - Number(at);
-  if (before === sum && age >= 0 && age < WHILE) return 'again';
+  if (before === sum && age >= 0 && age < WHILE_MS) return 'again';
   return { file, content: `${caller.at} ${sum}\n` };
 }

@@ -1,16 +1,17 @@
-// What is remembered of a login beside its secrets, as it stands in its file. Part of the warm path: loads nothing.
+// What is remembered of a login beside its secrets, as it is in its file. Part of the warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import type { ResolvedLimits } from '../../shared/policy.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject, isResolvedLimits, isTexts, isWireSession, type WireSession } from '../../shared/wire.ts';
 import { isRemembered, type Remembered } from './entry.ts';
 import { configDirectory } from './folders.ts';
-import type { Environment, Reader } from './machine.ts';
+import type { Environment, OwnFiles, Reader } from './machine.ts';
 import { cacheDirectory, fileName, runtimeDirectory } from './paths.ts';
 import { readOurs } from './read_cache.ts';
 import type { Config, SecretStorage } from './settings.ts';
 
-const VERSION = 1;
+const RECORD_VERSION = 1;
 
 /** Where the secrets of a login are. */
 export type Place = SecretStorage;
@@ -31,7 +32,7 @@ export interface SessionRecord {
   readonly not_admitted?: readonly string[] | undefined;
   /** Why the session is over, once the broker has said so. */
   readonly ended?: Remembered | undefined;
-  /** Why the identity provider vouches for this login no more, in words for a person. */
+  /** Why the identity provider no longer confirms this login, in words for a person. */
   readonly unvouched?: string | undefined;
 }
 
@@ -65,11 +66,7 @@ export function recordAt(reader: Reader, state: string, broker: string): Session
 }
 
 /** @throws Error where it cannot be read: the full program says why */
-export function recordOf(
-  machine: Reader & { readonly env: Environment },
-  settings: Config,
-  broker: string,
-): SessionRecord | undefined {
+export function recordOf(machine: OwnFiles, settings: Config, broker: string): SessionRecord | undefined {
   const state = stateDirectory(machine.env, machine, settings.secret_storage);
   const record = state === undefined ? 'nowhere' : recordAt(machine, state, broker);
   if (typeof record === 'string') throw new Error(record);
@@ -77,7 +74,7 @@ export function recordOf(
 }
 
 export function printRecord(record: SessionRecord): string {
-  return JSON.stringify({ version: VERSION, ...record });
+  return JSON.stringify({ version: RECORD_VERSION, ...record });
 }
 
 export const NOT_LOGGED_IN: Remembered = { reason: 'unknown_session', message: 'not logged in' };
@@ -88,13 +85,8 @@ export function refusedByRecord(record: SessionRecord | undefined): Remembered |
 }
 
 export function parseRecord(text: string): SessionRecord | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isObject(value) || value.version !== VERSION) return undefined;
+  const value = parseJson(text);
+  if (!isObject(value) || value.version !== RECORD_VERSION) return undefined;
   const { broker, endpoints, audiences, limits, kept_in, session, minted_local, ended, unvouched } = value;
   const { not_admitted } = value;
   if (!isEndpoints(endpoints) || !isPlace(kept_in) || !isSeconds(minted_local)) return undefined;

@@ -1,9 +1,10 @@
-// What stands in the plugin's own settings, `config.json`. Part of the warm path: loads nothing.
+// What is in the plugin's own settings, `config.json`. Part of the warm path: loads nothing.
 
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { configDirectory } from './folders.ts';
-import type { Environment, Reader, Stat, UserId } from './machine.ts';
+import type { Environment, OwnFiles, Reader, Stat, UserId } from './machine.ts';
 import { oneLine } from './one_line.ts';
 import { brokerKey } from './paths.ts';
 
@@ -53,12 +54,8 @@ const SETTINGS: readonly string[] = ['brokers', 'contexts', 'default', ...OWN_SE
 
 /** @returns what is wrong with it, beginning with the setting's name */
 export function parseConfig(text: string): Config | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'not JSON';
-  }
+  const value = parseJson(text);
+  if (value === undefined) return 'not JSON';
   if (!isObject(value)) return 'expected an object';
   const unknown = Object.keys(value).find((key) => !SETTINGS.includes(key));
   if (unknown !== undefined) return `${oneLine(unknown)}: unknown setting`;
@@ -125,10 +122,10 @@ export function configFile(env: Environment, reader: Reader): string | undefined
 /**
  * Settings say which brokers are trusted: what others own or can write, or could exchange, is not believed.
  *
- * @returns what stands in it, nothing where there is none, or the fault: words that follow the file's name
+ * @returns what is in it, nothing where there is none, or the fault: words that follow the file's name
  */
 export function readSettings(reader: Reader, file: string): Config | string {
-  const { fault, content, stat } = reader.files.read(file, LARGEST, true);
+  const { fault, content, stat } = reader.files.read(file, LARGEST_BYTES, true);
   if (fault === 'ENOENT') return { brokers: {} };
   if (fault !== undefined) return ` cannot be read (${fault})`;
   // `/.`: of the folder itself, also where its name is a link.
@@ -148,11 +145,10 @@ export function faultOfOwner(stat: Stat | undefined, uid: UserId): string | unde
   return (stat.mode & 0o022) === 0 ? undefined : 'can be written by others';
 }
 
-/** Bytes. */
-const LARGEST = 1024 * 1024;
+const LARGEST_BYTES = 1024 * 1024;
 
 /** @throws Error where the settings cannot be read: the full program says what is wrong with them */
-export function readOrThrow(machine: Reader & { readonly env: Environment }): Config {
+export function readOrThrow(machine: OwnFiles): Config {
   const file = configFile(machine.env, machine);
   const config = file === undefined ? { brokers: {} } : readSettings(machine, file);
   if (typeof config === 'string') throw new Error(config);

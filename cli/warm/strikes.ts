@@ -10,7 +10,7 @@ import { sayInstant } from './instant.ts';
 export interface Strikes {
   readonly max_age: Seconds;
   readonly inactivity_timeout: Seconds;
-  /** When the identity provider must have vouched again. */
+  /** When the identity provider must have confirmed the account again. */
   readonly revalidate?: Seconds | undefined;
 }
 

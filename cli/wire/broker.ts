@@ -1,6 +1,8 @@
 // The broker as the plugin sees it: its metadata, POST /token, POST /revoke. A refusal is a value, a failure an exception.
 
-import { type Code, CurfewError } from '../../shared/errors.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
 import {
@@ -13,19 +15,28 @@ import {
   TOKEN_TYPE,
   type TokenReply,
 } from '../../shared/wire.ts';
-import type { Host } from '../host/host.ts';
+import { countdown } from '../host/countdown.ts';
+import type { Clocks, Host } from '../host/host.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { Endpoints } from '../warm/session_record.ts';
-import { type PrivateJwk, prove } from './dpop.ts';
-import { ANSWER, type HttpAnswer, HttpFault, hintOf, type Send } from './http.ts';
+import {
+  askWithHandle,
+  type BrokerLine,
+  errorOf,
+  type Form,
+  postForm,
+  reach,
+  type SessionRequest,
+  unexpected,
+} from './broker_request.ts';
+import type { PrivateJwk } from './dpop.ts';
+import type { Send } from './http.ts';
 
-/** Milliseconds for one request with all its repetitions. */
-const WHOLE = 9_000;
-/** Milliseconds for an end of sessions: everybody's may be many, and each is on disk before it is acknowledged. */
-const ENDING = 60_000;
+/** For one request with all its repetitions. */
+const WHOLE_MS = 9_000;
 
 /** The broker's answer. `asked_at` is our clock before the request: nothing in the answer is younger. */
-export type Answer =
+export type TokenAnswer =
   | { readonly reply: TokenReply; readonly refusal?: undefined; readonly asked_at: Seconds }
   | { readonly reply?: undefined; readonly refusal: Refusal; readonly asked_at: Seconds };
 
@@ -47,8 +58,10 @@ export interface Renewal {
 
 export interface Broker {
   metadata(deadline?: number): Promise<Metadata>;
-  exchange(endpoints: Endpoints, key: PrivateJwk, exchange: Exchange): Promise<Answer>;
-  renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<Answer>;
+  /** Token exchange (RFC 8693 section 2.1) of the ID token of a login. */
+  exchange(endpoints: Endpoints, key: PrivateJwk, exchange: Exchange): Promise<TokenAnswer>;
+  /** By the session handle as a refresh token (RFC 6749 section 6). */
+  renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<TokenAnswer>;
   /** RFC 7009: whether the broker took it. */
   revoke(endpoints: Endpoints, key: PrivateJwk, handle: string): Promise<void>;
   /** Our own API. @param endpoint of the metadata @param is what the reply must be */
@@ -62,88 +75,17 @@ export interface Broker {
   >;
 }
 
-/** A request to `/v1/sessions`. */
-export interface SessionRequest {
-  readonly method: 'GET' | 'DELETE';
-  /** Below the endpoint, with its slash. */
-  readonly path?: string | undefined;
-  readonly query: Readonly<Record<string, string>>;
-}
-
 /**
  * @param url from `brokerKey`
- * @throws CurfewError `insecure` when the URL may not carry secrets
+ * @throws CurfewError `insecure` when the URL cannot carry secrets
  */
-export function createBroker(url: string, send: Send, host: Host): Broker {
+export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 'env' | 'random'>): Broker {
   refuseInsecure(url, host);
-  const name = new URL(url).host;
-
-  /** Sends, and once more when the answer got lost: the broker takes the same request again (it is not theft). */
-  const ask = async (to: string, form: Form, key: PrivateJwk, until: number, nonce?: string): Promise<HttpAnswer> => {
-    const request = (afresh: boolean) => {
-      const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
-      const body = new URLSearchParams(Object.entries(form).filter(isGiven)).toString();
-      const left = until - performance.now();
-      // Further over than any request takes: this program was stopped before it came to this one.
-      const deadline = afresh || left < -1_000 ? ANSWER : Math.max(1, Math.min(ANSWER, left));
-      const dpop = prove(key, { method: 'POST', url: to, nonce }, host);
-      return send(to, { method: 'POST', headers: { ...headers, dpop }, body, deadline });
-    };
-    const answer = await reach(name, request, true);
-    const wanted = answer.headers['dpop-nonce'];
-    if (nonce === undefined && typeof wanted === 'string' && errorOf(answer) === 'use_dpop_nonce') {
-      return await ask(to, form, key, until, wanted);
-    }
-    return answer;
-  };
-
-  const askWithHandle = async (
-    { method, path = '', query }: SessionRequest,
-    endpoint: string,
-    { key, handle }: { readonly key: PrivateJwk; readonly handle: string },
-    nonce?: string,
-  ): Promise<HttpAnswer> => {
-    const url = endpoint + path;
-    const search = new URLSearchParams(query).toString();
-    const request = () => {
-      const dpop = prove(key, { method, url, handle, nonce }, host);
-      const headers = { accept: 'application/json', authorization: `DPoP ${handle}`, dpop };
-      const deadline = method === 'DELETE' ? ENDING : ANSWER;
-      return send(search === '' ? url : `${url}?${search}`, { method, headers, deadline });
-    };
-    const answer = await reach(name, request, true);
-    const wanted = answer.headers['dpop-nonce'];
-    if (nonce !== undefined || typeof wanted !== 'string' || answer.status !== 401) return answer;
-    return askWithHandle({ method, path, query }, endpoint, { key, handle }, wanted);
-  };
-
-  const token = async (endpoints: Endpoints, key: PrivateJwk, form: Form): Promise<Answer> => {
-    const until = performance.now() + WHOLE;
-    let asked_at = host.now();
-    let answer = await ask(endpoints.token_endpoint, form, key, until);
-    const wait = answer.status === 503 ? Number(answer.headers['retry-after'] ?? Number.NaN) : Number.NaN;
-    if (wait <= 2) {
-      await new Promise((resolve) => setTimeout(resolve, wait * 1000));
-      asked_at = host.now();
-      answer = await ask(endpoints.token_endpoint, form, key, until);
-    }
-    const body = parse(answer.body);
-    if (answer.status === 200 && isTokenReply(body)) return { reply: body, asked_at };
-    if (isRefusal(body) && answer.status < 500) return { refusal: body, asked_at };
-    throw unexpected(name, answer);
-  };
-
+  const line = { name: new URL(url).host, send, host };
   return {
-    async metadata(deadline) {
-      const answer = await reach(name, () => send(`${url}/.well-known/curfew`, { method: 'GET', deadline }), true);
-      const metadata = parse(answer.body);
-      if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(name, answer);
-      const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
-      for (const endpoint of [token_endpoint, revocation_endpoint, sessions_endpoint]) sameOrigin(url, endpoint);
-      return metadata;
-    },
+    metadata: (deadline) => readMetadata(line, url, deadline),
     exchange: (endpoints, key, { id_token, nonce_random, client_id, audience, max_age }) =>
-      token(endpoints, key, {
+      askForToken(line, endpoints, key, {
         grant_type: GRANT.exchange,
         subject_token: id_token,
         subject_token_type: TOKEN_TYPE.id_token,
@@ -153,7 +95,7 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
         max_age: max_age?.toString(),
       }),
     renew: (endpoints, key, { handle, audience, max_age, id_token }) =>
-      token(endpoints, key, {
+      askForToken(line, endpoints, key, {
         grant_type: GRANT.renewal,
         refresh_token: handle,
         audience,
@@ -161,25 +103,51 @@ export function createBroker(url: string, send: Send, host: Host): Broker {
         id_token,
       }),
     async sessions(endpoint, credential, request, is) {
-      const answer = await askWithHandle(request, endpoint, credential);
-      const body = parse(answer.body);
+      const answer = await askWithHandle(line, endpoint, credential, request);
+      const body = parseJson(answer.body);
       if (answer.status === 200 && is(body)) return { reply: body };
       if (isRefusal(body) && answer.status < 500 && answer.status !== 429) return { refusal: body };
-      throw unexpected(name, answer);
+      throw unexpected(line, answer);
     },
     async revoke(endpoints, key, handle) {
       const form = { token: handle, token_type_hint: 'refresh_token' };
-      const answer = await ask(endpoints.revocation_endpoint, form, key, performance.now() + WHOLE);
-      // A handle that the broker does not know, or no longer, is as revoked as can be (RFC 7009 2.2).
-      if (answer.status !== 200 && errorOf(answer) !== 'invalid_grant') throw unexpected(name, answer);
+      const answer = await postForm(line, endpoints.revocation_endpoint, form, key, countdown(WHOLE_MS, host));
+      // A handle that the broker does not know, or no longer, is as revoked as can be (RFC 7009 section 2.2).
+      if (answer.status !== 200 && errorOf(answer) !== 'invalid_grant') throw unexpected(line, answer);
     },
   };
 }
 
-type Form = Readonly<Record<string, string | undefined>>;
+async function readMetadata(line: BrokerLine, url: string, deadline: number | undefined): Promise<Metadata> {
+  const answer = await reach(line, () => line.send(`${url}/.well-known/curfew`, { method: 'GET', deadline }));
+  const metadata = parseJson(answer.body);
+  if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(line, answer);
+  const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
+  for (const endpoint of [token_endpoint, revocation_endpoint, sessions_endpoint]) sameOrigin(url, endpoint);
+  return metadata;
+}
 
-function isGiven(field: [string, string | undefined]): field is [string, string] {
-  return field[1] !== undefined;
+/** POST /token (RFC 8693 section 2.1, RFC 6749 section 6); once more where the broker says that it is ready in a moment. */
+async function askForToken(
+  line: BrokerLine,
+  { token_endpoint }: Endpoints,
+  key: PrivateJwk,
+  form: Form,
+): Promise<TokenAnswer> {
+  const { host } = line;
+  const left = countdown(WHOLE_MS, host);
+  let asked_at = host.now();
+  let answer = await postForm(line, token_endpoint, form, key, left);
+  const wait = answer.status === 503 ? Number(answer.headers['retry-after'] ?? Number.NaN) : Number.NaN;
+  if (wait <= 2) {
+    await pause(wait * 1000);
+    asked_at = host.now();
+    answer = await postForm(line, token_endpoint, form, key, left);
+  }
+  const body = parseJson(answer.body);
+  if (answer.status === 200 && isTokenReply(body)) return { reply: body, asked_at };
+  if (isRefusal(body) && answer.status < 500) return { refusal: body, asked_at };
+  throw unexpected(line, answer);
 }
 
 /** @throws CurfewError `insecure` */
@@ -203,62 +171,4 @@ function sameOrigin(url: string, endpoint: string): void {
   // Shown, never recommended: it may be anybody's.
   const hint = 'ask who runs the broker for its right address';
   throw new CurfewError('insecure', `the broker at ${url} names an endpoint at ${oneLine(there)}`, { hint });
-}
-
-/**
- * @param request is told whether its time begins afresh: this program stood still, which is no fault of the broker
- * @throws CurfewError `broker_unreachable` that names the host
- */
-async function reach(
-  name: string,
-  request: (afresh: boolean) => Promise<HttpAnswer>,
-  again: boolean,
-  afresh = false,
-): Promise<HttpAnswer> {
-  try {
-    const answer = await request(afresh);
-    if (answer.status >= 300 && answer.status < 400) {
-      throw new CurfewError('insecure', `the broker at ${name} redirects elsewhere`, {
-        hint: "correct the broker's URL",
-      });
-    }
-    return answer;
-  } catch (error) {
-    if (!(error instanceof HttpFault)) throw error;
-    if (again && (error.broken || error.stopped)) return await reach(name, request, false, error.stopped);
-    throw new CurfewError(
-      'broker_unreachable',
-      `the broker at ${name} is out of reach: ${error.message}`,
-      hintOf(error),
-    );
-  }
-}
-
-/** What may be away behind a broker that is there. */
-const BEHIND: readonly Code[] = ['api_server', 'service_account', 'identity_provider'];
-
-function unexpected(name: string, answer: HttpAnswer): CurfewError {
-  const body = parse(answer.body);
-  if (!isRefusal(body)) {
-    return new CurfewError(
-      'broker_unreachable',
-      `the broker at ${name} answered HTTP ${answer.status}, not as a broker does`,
-    );
-  }
-  const own = BEHIND.find((reason) => reason === body.reason);
-  const code = own ?? (answer.status === 429 ? 'busy' : 'unavailable');
-  return new CurfewError(code, `the broker at ${name} answered: ${oneLine(body.error_description)}`);
-}
-
-function errorOf(answer: HttpAnswer): string | undefined {
-  const body = parse(answer.body);
-  return isRefusal(body) ? body.error : undefined;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

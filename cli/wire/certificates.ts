@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
 import { nodeFiles } from '../host/node_files.ts';
 
-/** Bytes: many times all roots of a system. */
-const LARGEST = 4 * 1024 * 1024;
+/** Many times all roots of a system. */
+const LARGEST_BYTES = 4 * 1024 * 1024;
 
 /** @returns each as PEM. @throws CurfewError `configuration` that names the file */
 export function readCertificates(file: string): string[] {
-  const { content, fault } = nodeFiles.read(file, LARGEST, true);
+  const { content, fault } = nodeFiles.read(file, LARGEST_BYTES, true);
   if (fault !== undefined)
     throw new CurfewError('configuration', `--ca-file ${file} cannot be read (${fault})`, { hint: HINT });
   if (content === undefined)
@@ -30,7 +30,7 @@ export function fingerprintsOf(file: string): readonly string[] {
   return [...new Set(all)].sort();
 }
 
-/** Whether each of these was remembered: one that is left out takes no trust from anybody else. */
+/** Whether each of these was remembered: one that is left out takes nothing from the others. */
 export function areAmong(found: readonly string[], remembered: readonly string[]): boolean {
   const plain = remembered.map((text) => text.replaceAll(':', '').toLowerCase());
   return found.every((fingerprint) => plain.includes(fingerprint));

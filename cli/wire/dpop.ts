@@ -1,4 +1,4 @@
-// The client's key and what it proves: DPoP proofs (RFC 9449 4.2), its thumbprint (RFC 7638), the ID token's nonce.
+// The client's key and what it proves: DPoP proofs (RFC 9449 section 4.2), its thumbprint (RFC 7638), the ID token's nonce.
 
 import { createHash, createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
 import { isObject } from '../../shared/wire.ts';
@@ -22,10 +22,11 @@ export function generateKey(): PrivateJwk {
   const jwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
   const { kty, crv, x, y, d } = jwk;
   const key = { kty, crv, x, y, d };
-  if (!isPrivateJwk(key)) throw new TypeError('a generated key is no P-256 key');
+  if (!isPrivateJwk(key)) throw new TypeError('a generated key is not a P-256 key');
   return key;
 }
 
+/** `jkt` (RFC 7638 section 3): SHA-256 over the required members of the public key, in the order of their names. */
 export function thumbprint({ crv, kty, x, y }: PrivateJwk): string {
   return sha256(JSON.stringify({ crv, kty, x, y }));
 }
@@ -43,7 +44,7 @@ export interface ProofRequest {
 }
 
 /**
- * A proof for one request.
+ * A DPoP proof for one request (RFC 9449 section 4.2).
  *
  * @param url its query and fragment are not part of `htu`
  * @param handle that goes with the proof in `Authorization`: its hash becomes `ath`

@@ -3,19 +3,21 @@
 
 import http from 'node:http';
 import https from 'node:https';
+import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import { isLoopback } from '../../shared/origin.ts';
-import { codeOf } from '../host/files.ts';
+import { countdown } from '../host/countdown.ts';
+import { codeOf } from '../host/error_code.ts';
 import type { Host } from '../host/host.ts';
 import { userAgent } from '../warm/version.ts';
 import { certificateFault, UNKNOWN_ISSUER } from './certificate_fault.ts';
 import { readCertificates } from './certificates.ts';
 import { type ProxyServer, proxyFor } from './proxy.ts';
 
-/** Deadlines in milliseconds: for a connection, and for the whole answer. */
-const CONNECT = 3_000;
-export const ANSWER = 8_000;
-const LARGEST = 1024 * 1024;
+/** Deadlines: for a connection, and for the whole answer. */
+const CONNECT_MS = 3_000;
+export const ANSWER_MS = 8_000;
+const LARGEST_BYTES = 1024 * 1024;
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -56,13 +58,14 @@ export function hintOf({ hint }: HttpFault): { readonly hint?: string } {
   return hint === undefined ? {} : { hint };
 }
 
-/** Milliseconds: so late no timer comes in a program that runs, even on a busy machine. */
-const LATE = 1_000;
-/** Milliseconds after that for an answer that had come meanwhile. */
-const GRACE = 1_000;
+/** So late no timer comes in a program that runs, even on a busy machine. */
+const LATE_MS = 1_000;
+/** After that for an answer that had come meanwhile. */
+const GRACE_MS = 1_000;
 
 /** @param ca_file adds to the system's roots */
-export function createSend({ env, platform }: Pick<Host, 'env' | 'platform'>, ca_file?: string): Send {
+export function createSend(host: Pick<Host, 'env' | 'platform' | 'stopwatch'>, ca_file?: string): Send {
+  const { env, platform } = host;
   const own = ca_file === undefined ? undefined : readCertificates(ca_file);
   const agent = { 'user-agent': userAgent(platform) };
   const known = new Map<string, Agents>();
@@ -74,14 +77,15 @@ export function createSend({ env, platform }: Pick<Host, 'env' | 'platform'>, ca
     const key = proxy?.url ?? '';
     const agents = known.get(key) ?? createAgents(proxy, own);
     known.set(key, agents);
-    if (target.protocol === 'http:') return await send(http.request, url, request, agents.plain);
+    if (target.protocol === 'http:')
+      return await send(url, request, { request: http.request, agent: agents.plain, host });
     try {
-      return await send(https.request, url, request, agents.few);
+      return await send(url, request, { request: https.request, agent: agents.few, host });
     } catch (error) {
       if (!(error instanceof Untrusted)) throw throughProxy(error, proxy);
     }
     try {
-      return await send(https.request, url, request, agents.all());
+      return await send(url, request, { request: https.request, agent: agents.all(), host });
     } catch (error) {
       throw throughProxy(error, proxy);
     }
@@ -115,79 +119,103 @@ function throughProxy(error: unknown, proxy: ProxyServer | undefined): unknown {
 
 class Untrusted extends HttpFault {}
 
+/** By what a request goes. */
+interface Transport {
+  readonly request: typeof http.request;
+  readonly agent: http.Agent;
+  readonly host: Pick<Host, 'stopwatch'>;
+}
+
 function send(
-  request: typeof http.request,
   url: string,
-  { method, headers, body, deadline = ANSWER }: HttpRequest,
-  agent: http.Agent,
+  { method, headers, body, deadline = ANSWER_MS }: HttpRequest,
+  { request, agent, host }: Transport,
 ): Promise<HttpAnswer> {
-  return new Promise((resolve, reject) => {
-    let connected = false;
-    const begun = performance.now();
-    const stopped = () => performance.now() - begun > deadline + LATE;
-    const fail = (fault: HttpFault) => {
-      connecting.stop();
+  const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
+  let connected = false;
+  const left = countdown(deadline, host);
+  const stopped = () => left() < -LATE_MS;
+  const fail = (fault: HttpFault) => {
+    connecting.stop();
+    answering.stop();
+    outgoing.destroy();
+    reject(fault);
+  };
+  const whole = { ...headers, 'content-length': Buffer.byteLength(body ?? '') };
+  const outgoing = request(url, { method, agent, headers: whole });
+  const late = (what: string) => (stood_still: boolean) => fail(lateFault(what, stood_still));
+  const connecting = startDeadline(Math.min(CONNECT_MS, deadline), host, late('no connection in time'));
+  const answering = startDeadline(deadline, host, late('no answer in time'));
+  const ready = () => {
+    connected = true;
+    connecting.stop();
+  };
+  outgoing.on('socket', (socket) => whenConnected(socket, url, ready));
+  outgoing.on('error', (error) => fail(faultOf(error, connected, stopped())));
+  outgoing.on('response', (incoming) => {
+    ready();
+    const done = (answer: HttpAnswer) => {
       answering.stop();
-      outgoing.destroy();
-      reject(fault);
+      resolve(answer);
     };
-    const outgoing = request(url, {
-      method,
-      agent,
-      headers: { ...headers, 'content-length': Buffer.byteLength(body ?? '') },
+    readAnswer(incoming, stopped).then(done, fail);
+  });
+  outgoing.end(body);
+  return promise;
+}
+
+/** Connected means with TLS, where the URL wants it. */
+function whenConnected(socket: Socket, url: string, ready: () => void): void {
+  // Through a proxy the socket may come with its handshake done.
+  const secure = 'secureConnecting' in socket ? socket.secureConnecting === false : url.startsWith('http:');
+  if (!socket.connecting && secure) ready();
+  else socket.once(url.startsWith('https:') ? 'secureConnect' : 'connect', ready);
+}
+
+/** @throws HttpFault */
+function readAnswer(incoming: http.IncomingMessage, stopped: () => boolean): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    incoming.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > LARGEST_BYTES) reject(new HttpFault('the answer is too large'));
+      else chunks.push(chunk);
     });
-    const late = (what: string) => (stood_still: boolean) => {
-      const why = stood_still ? `${what}: this program was stopped meanwhile` : what;
-      fail(new HttpFault(why, false, stood_still));
-    };
-    const connecting = startDeadline(Math.min(CONNECT, deadline), late('no connection in time'));
-    const answering = startDeadline(deadline, late('no answer in time'));
-    const ready = () => {
-      connected = true;
-      connecting.stop();
-    };
-    outgoing.on('socket', (socket) => {
-      // Through a proxy the socket may come with its handshake done.
-      const secure = 'secureConnecting' in socket ? socket.secureConnecting === false : url.startsWith('http:');
-      if (!socket.connecting && secure) ready();
-      else socket.once(url.startsWith('https:') ? 'secureConnect' : 'connect', ready);
-    });
-    outgoing.on('error', (error) => {
-      const Fault = !connected && isUntrusted(error) ? Untrusted : HttpFault;
-      const certificate = certificateFault(codeOf(error));
-      fail(new Fault(certificate?.message ?? sayFault(error), connected, stopped(), certificate?.hint));
-    });
-    outgoing.on('response', (incoming) => {
-      ready();
-      const chunks: Buffer[] = [];
-      let length = 0;
-      incoming.on('data', (chunk: Buffer) => {
-        length += chunk.length;
-        if (length > LARGEST) fail(new HttpFault('the answer is too large'));
-        else chunks.push(chunk);
-      });
-      incoming.on('error', () => fail(new HttpFault('the answer broke off', true, stopped())));
-      incoming.on('end', () => {
-        answering.stop();
-        resolve({
-          status: incoming.statusCode ?? 0,
-          headers: incoming.headers,
-          body: Buffer.concat(chunks).toString(),
-        });
-      });
-    });
-    outgoing.end(body);
+    incoming.on('error', () => reject(new HttpFault('the answer broke off', true, stopped())));
+    incoming.on('end', () =>
+      resolve({
+        status: incoming.statusCode ?? 0,
+        headers: incoming.headers,
+        body: Buffer.concat(chunks).toString(),
+      }),
+    );
   });
 }
 
 /** A timer that comes late because the program stood still lets what arrived meanwhile be read first. */
-function startDeadline(length: number, over: (stood_still: boolean) => void): { stop(): void } {
-  const due = performance.now() + length;
+function startDeadline(
+  length: number,
+  host: Pick<Host, 'stopwatch'>,
+  over: (stood_still: boolean) => void,
+): { stop(): void } {
+  const left = countdown(length, host);
   let timer = setTimeout(() => {
-    if (performance.now() - due < LATE) over(false);
-    else timer = setTimeout(() => over(true), GRACE);
+    if (left() > -LATE_MS) over(false);
+    else timer = setTimeout(() => over(true), GRACE_MS);
   }, length);
   return { stop: () => clearTimeout(timer) };
+}
+
+function lateFault(what: string, stood_still: boolean): HttpFault {
+  const why = stood_still ? `${what}: this program was stopped meanwhile` : what;
+  return new HttpFault(why, false, stood_still);
+}
+
+function faultOf(error: unknown, connected: boolean, stopped: boolean): HttpFault {
+  const Fault = !connected && isUntrusted(error) ? Untrusted : HttpFault;
+  const certificate = certificateFault(codeOf(error));
+  return new Fault(certificate?.message ?? sayFault(error), connected, stopped, certificate?.hint);
 }
 
 function everyRoot(own: readonly string[] = []): string[] {

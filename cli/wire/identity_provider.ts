@@ -5,15 +5,24 @@ import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { isObject, type Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/wire.ts';
 import { oneLine } from '../warm/one_line.ts';
-import { HttpFault, hintOf, type Send } from './http.ts';
-import { hintOfRefusal } from './refusal_hint.ts';
+import { HttpFault, type Send } from './http.ts';
+import { naming, sayRefusal } from './provider_fault.ts';
 
 type Settings = Metadata['identity_provider'];
 
-/** Seconds: any. A laptop's clock may be wrong, or jump while the person logs in; the broker judges the times, by its own. */
-const CLOCK_TOLERANCE = 100 * 365 * 86_400;
+/** Any. A laptop's clock may be wrong, or jump while the person logs in; the broker judges the times, by its own. */
+const CLOCK_TOLERANCE_SECONDS = 100 * 365 * 86_400;
+
+/** What is asked of the identity provider, whatever the way. */
+export interface Ask {
+  /** Commits to the DPoP key. */
+  readonly nonce: string;
+  readonly max_age?: Seconds | undefined;
+  readonly acr_values?: string | undefined;
+  readonly prompt?: 'login' | undefined;
+}
 
 export interface AuthorizationRequest extends Ask {
   readonly redirect_uri: string;
@@ -34,7 +43,7 @@ export interface Authorization {
   withCode(code: string): string;
 }
 
-/** A device authorization request under way (RFC 8628 3.2). */
+/** A device authorization request under way (RFC 8628 section 3.2). */
 export interface DeviceAuthorization {
   readonly verification_uri: string;
   readonly verification_uri_complete: string | undefined;
@@ -45,7 +54,7 @@ export interface DeviceAuthorization {
   poll(signal: AbortSignal): Promise<Tokens>;
 }
 
-/** `refused`: the identity provider does not vouch for the login, in its own words made safe to be shown. */
+/** `refused`: the identity provider does not confirm the login, in its own words made safe to be shown. */
 export type Refreshed =
   | { readonly id_token: string | undefined; readonly refresh_token: string | undefined; readonly refused?: undefined }
   | { readonly refused: string };
@@ -56,93 +65,117 @@ export interface IdentityProvider {
   /** @throws CurfewError `identity_provider`, `login_failed` */
   device(ask: Ask): Promise<DeviceAuthorization>;
   authorize(request: AuthorizationRequest): Promise<Authorization>;
-  /** RFC 7009 2.1; nothing where it has no such endpoint. @throws CurfewError `identity_provider`, `login_failed`, `insecure` */
+  /** RFC 7009 section 2.1; nothing where it has no such endpoint. @throws CurfewError `identity_provider`, `login_failed`, `insecure` */
   revoke(refresh_token: string): Promise<void>;
-  /** OIDC Core 12. @throws CurfewError `identity_provider`, `insecure` when it cannot say */
+  /** OpenID Connect Core 1.0 section 12. @throws CurfewError `identity_provider`, `insecure` when it cannot say */
   refresh(refresh_token: string): Promise<Refreshed>;
 }
 
 /**
- * Reads the IdP's discovery.
+ * Reads the IdP's discovery (OpenID Connect Discovery 1.0 section 4).
  *
  * @throws CurfewError `identity_provider` that names the host, `insecure`
  */
 export async function discover(settings: Settings, send: Send): Promise<IdentityProvider> {
-  const { issuer, client_id, client_secret, scopes } = settings;
+  const configuration = await configure(settings, send);
+  const { authorization_endpoint = '', device_authorization_endpoint } = configuration.serverMetadata();
+  requireSecure(authorization_endpoint, 'authorization endpoint');
+  const client = { settings, configuration };
+  return {
+    has_device_grant: device_authorization_endpoint !== undefined,
+    authorize: (request) => authorize(client, request),
+    device: (ask) => startDevice(client, ask),
+    revoke: (refresh_token) => revoke(client, refresh_token),
+    refresh: (refresh_token) => refresh(client, refresh_token),
+  };
+}
+
+/** This client at one identity provider. */
+interface OidcClient {
+  readonly settings: Settings;
+  readonly configuration: oidc.Configuration;
+}
+
+async function configure(settings: Settings, send: Send): Promise<oidc.Configuration> {
+  const { issuer, client_id, client_secret } = settings;
   requireSecure(issuer, 'issuer');
   const metadata = {
-    [oidc.clockTolerance]: CLOCK_TOLERANCE,
+    [oidc.clockTolerance]: CLOCK_TOLERANCE_SECONDS,
     ...(client_secret !== undefined && { client_secret }),
   };
   const authentication = client_secret === undefined ? oidc.None() : oidc.ClientSecretPost(client_secret);
-  const configuration = await naming(settings, () =>
+  return await naming(settings, () =>
     oidc.discovery(new URL(issuer), client_id, metadata, authentication, {
       [oidc.customFetch]: fetchBy(send),
       // Plain http passes `requireSecure` on loopback only.
       execute: issuer.startsWith('http:') ? [oidc.allowInsecureRequests] : [],
     }),
   );
-  requireSecure(configuration.serverMetadata().authorization_endpoint ?? '', 'authorization endpoint');
+}
 
-  const { authorization_response_iss_parameter_supported: says_iss, device_authorization_endpoint } =
-    configuration.serverMetadata();
-  const wishes = ({ nonce, max_age, acr_values, prompt }: Ask) => {
-    const optional = { max_age: max_age?.toString(), acr_values, prompt };
-    const given = Object.entries(optional).flatMap(([name, value]) => (value ? [[name, value]] : []));
-    return { nonce, scope: scopes.join(' '), ...Object.fromEntries(given) };
-  };
+/** What both kinds of authorization request carry (OpenID Connect Core 1.0 section 3.1.2.1). */
+function parametersOf({ nonce, max_age, acr_values, prompt }: Ask, { scopes }: Settings): Record<string, string> {
+  const optional = { max_age: max_age?.toString(), acr_values, prompt };
+  const given = Object.entries(optional).flatMap(([name, value]) => (value ? [[name, value]] : []));
+  return { nonce, scope: scopes.join(' '), ...Object.fromEntries(given) };
+}
 
+/** RFC 6749 section 4.1.1, with PKCE (RFC 7636). */
+async function authorize(
+  { settings, configuration }: OidcClient,
+  { redirect_uri, ...ask }: AuthorizationRequest,
+): Promise<Authorization> {
+  const { authorization_response_iss_parameter_supported: says_iss } = configuration.serverMetadata();
+  const verifier = oidc.randomPKCECodeVerifier();
+  const [state, { nonce }] = [oidc.randomState(), ask];
+  const url = oidc.buildAuthorizationUrl(configuration, {
+    ...{ ...parametersOf(ask, settings), redirect_uri, state, response_type: 'code' },
+    ...(await challengeOf(verifier)),
+  });
+  const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true };
   return {
-    has_device_grant: device_authorization_endpoint !== undefined,
-    async authorize({ redirect_uri, ...ask }) {
-      const verifier = oidc.randomPKCECodeVerifier();
-      const [state, { nonce }] = [oidc.randomState(), ask];
-      const url = oidc.buildAuthorizationUrl(configuration, {
-        ...{ ...wishes(ask), redirect_uri, state, response_type: 'code' },
-        ...(await challengeOf(verifier)),
-      });
-      const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true };
-      return {
-        url: url.href,
-        state,
-        async finish(query) {
-          const callback = new URL(`${redirect_uri}?${query}`);
-          const code = callback.searchParams.get('code') ?? '';
-          const work = () => oidc.authorizationCodeGrant(configuration, callback, checks);
-          return tokensOf(await naming(settings, work, code));
-        },
-        withCode: (code) => new URLSearchParams({ code, state, ...(says_iss && { iss: issuer }) }).toString(),
-      };
+    url: url.href,
+    state,
+    async finish(query) {
+      const callback = new URL(`${redirect_uri}?${query}`);
+      const code = callback.searchParams.get('code') ?? '';
+      const work = () => oidc.authorizationCodeGrant(configuration, callback, checks);
+      return tokensOf(await naming(settings, work, code));
     },
-    async device(ask) {
-      // RFC 8628 does not know PKCE, and ignores it (3.1); some providers demand it of each public client.
-      const verifier = oidc.randomPKCECodeVerifier();
-      const challenge = await challengeOf(verifier);
-      const asked = { ...wishes(ask), ...challenge };
-      const started = await naming(settings, () => oidc.initiateDeviceAuthorization(configuration, asked));
-      const { verification_uri, verification_uri_complete, user_code, expires_in } = started;
-      const poll = (signal: AbortSignal) => pollPatiently(configuration, settings, { ...started, verifier }, signal);
-      return { verification_uri, verification_uri_complete, user_code, expires_in, poll };
-    },
-    async revoke(refresh_token) {
-      const { revocation_endpoint } = configuration.serverMetadata();
-      if (revocation_endpoint === undefined) return;
-      requireSecure(revocation_endpoint, 'revocation endpoint');
-      const hint = { token_type_hint: 'refresh_token' };
-      await naming(settings, () => oidc.tokenRevocation(configuration, refresh_token, hint), refresh_token);
-    },
-    async refresh(refresh_token) {
-      try {
-        return await naming(settings, () => refreshOrRefuse(configuration, refresh_token));
-      } catch (error) {
-        if (!(error instanceof CurfewError) || error.code !== 'login_failed') throw error;
-        throw new CurfewError('identity_provider', error.message);
-      }
-    },
+    withCode: (code) => new URLSearchParams({ code, state, ...(says_iss && { iss: settings.issuer }) }).toString(),
   };
 }
 
-/** RFC 7636 4.3. */
+/** RFC 8628 section 3.1. */
+async function startDevice({ settings, configuration }: OidcClient, ask: Ask): Promise<DeviceAuthorization> {
+  // RFC 8628 does not know PKCE, and ignores it (3.1); some providers demand it of each public client.
+  const verifier = oidc.randomPKCECodeVerifier();
+  const challenge = await challengeOf(verifier);
+  const asked = { ...parametersOf(ask, settings), ...challenge };
+  const started = await naming(settings, () => oidc.initiateDeviceAuthorization(configuration, asked));
+  const { verification_uri, verification_uri_complete, user_code, expires_in } = started;
+  const poll = (signal: AbortSignal) => pollPatiently(configuration, settings, { ...started, verifier }, signal);
+  return { verification_uri, verification_uri_complete, user_code, expires_in, poll };
+}
+
+async function revoke({ settings, configuration }: OidcClient, refresh_token: string): Promise<void> {
+  const { revocation_endpoint } = configuration.serverMetadata();
+  if (revocation_endpoint === undefined) return;
+  requireSecure(revocation_endpoint, 'revocation endpoint');
+  const hint = { token_type_hint: 'refresh_token' };
+  await naming(settings, () => oidc.tokenRevocation(configuration, refresh_token, hint), refresh_token);
+}
+
+async function refresh({ settings, configuration }: OidcClient, refresh_token: string): Promise<Refreshed> {
+  try {
+    return await naming(settings, () => refreshOrRefuse(configuration, refresh_token));
+  } catch (error) {
+    if (!(error instanceof CurfewError) || error.code !== 'login_failed') throw error;
+    throw new CurfewError('identity_provider', error.message);
+  }
+}
+
+/** RFC 7636 section 4.3. */
 async function challengeOf(verifier: string) {
   return { code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' };
 }
@@ -152,7 +185,7 @@ function tokensOf({ id_token, refresh_token }: oidc.TokenEndpointResponse): Toke
   return { id_token, refresh_token };
 }
 
-/** `authorization_pending` and `slow_down` are the library's; a connection that fails slows down as well (RFC 8628 3.5). */
+/** `authorization_pending` and `slow_down` are the library's; a connection that fails slows down as well (RFC 8628 section 3.5). */
 async function pollPatiently(
   configuration: oidc.Configuration,
   settings: Settings,
@@ -186,12 +219,6 @@ async function refreshOrRefuse(configuration: oidc.Configuration, refresh_token:
   }
 }
 
-/** In the identity provider's own words, without what it may quote of ours. */
-function sayRefusal(code: string, description: string | undefined, secret: string): string {
-  const words = description ? `${code} (${description})` : code;
-  return oneLine(secret === '' ? words : words.replaceAll(secret, '…')).slice(0, 200);
-}
-
 function requireSecure(url: string, what: string): void {
   const fault = faultOfUrl(url.split('?', 1)[0] ?? '');
   if (fault === undefined) return;
@@ -207,54 +234,9 @@ function fetchBy(send: Send): oidc.CustomFetch {
     const answer = await send(url, { method: method === 'POST' ? 'POST' : 'GET', headers, body: text });
     const type = { 'content-type': answer.headers['content-type'] ?? '' };
     if (answer.status >= 300 && answer.status < 400) throw new HttpFault('it redirects elsewhere');
-    // RFC 6749 5.2: a client that is not known may be refused as HTTP does it, without a body that says so.
+    // RFC 6749 section 5.2: a client that is not known may be refused as HTTP does it, without a body that says so.
     if (answer.status === 401 && !/json/i.test(type['content-type']))
       return Response.json(UNKNOWN_CLIENT, { status: 401 });
     return new Response(answer.body === '' ? null : answer.body, { status: answer.status, headers: type });
   };
-}
-
-/** Names the host and what happened; never the library's own message, which may quote a token. */
-async function naming<T>(settings: Settings, work: () => Promise<T>, secret = ''): Promise<T> {
-  const { host } = new URL(settings.issuer);
-  try {
-    return await work();
-  } catch (error) {
-    for (let cause = error; cause instanceof Error; cause = cause.cause) {
-      if (cause instanceof CurfewError) throw cause;
-      if (cause instanceof HttpFault) {
-        const message = `the identity provider at ${host} is out of reach: ${cause.message}`;
-        throw new CurfewError('identity_provider', message, hintOf(cause));
-      }
-    }
-    if (error instanceof oidc.AuthorizationResponseError || error instanceof oidc.ResponseBodyError) {
-      const said = sayRefusal(error.error, error.error_description, secret);
-      const hint = hintOfRefusal(error.error, error.error_description, settings);
-      const message = `the identity provider at ${host} refused: ${said}`;
-      throw new CurfewError('login_failed', message, hint === undefined ? {} : { hint });
-    }
-    if (hasOtherNonce(error)) {
-      throw new CurfewError('login_failed', `the identity provider at ${host} answered for another login`);
-    }
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    const message = `the identity provider at ${host} gave no valid answer (${code})`;
-    throw new CurfewError('identity_provider', message, { hint: NO_ANSWER });
-  }
-}
-
-/** A code of somebody else's login, where the identity provider does not hold codes to their requests by PKCE. */
-function hasOtherNonce(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { cause } = error;
-  return (isObject(cause) && cause.claim === 'nonce') || hasOtherNonce(cause);
-}
-
-const NO_ANSWER =
-  'look whether a proxy or a page of the network answers in its place; else ask who runs curfew-broker for identity_provider.issuer';
-export interface Ask {
-  /** Commits to the DPoP key. */
-  readonly nonce: string;
-  readonly max_age?: Seconds | undefined;
-  readonly acr_values?: string | undefined;
-  readonly prompt?: 'login' | undefined;
 }

@@ -1,5 +1,5 @@
 // What helps when the identity provider refuses: a login again, or a setting that only an administrator can change (RFC 6749
-// 4.1.2.1 and 5.2, RFC 8628 3.5).
+// sections 4.1.2.1 and 5.2, RFC 8628 section 3.5).
 
 import type { Metadata } from '../../shared/wire.ts';
 

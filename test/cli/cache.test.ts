@@ -69,7 +69,7 @@ for (const via of PROGRAMS)
     it('that is empty, truncated or random is a miss with a reason, and heals (P6)', async () => {
       for (const content of ['', good.slice(0, good.length / 2), '\0\x01ÿ not json', '[]', 'null', '{}']) {
         write(content);
-        await isMissAndHeals(/^curfew: cache: .* is (not JSON|not an object|another version); going on without$/m);
+        await isMissAndHeals(/^curfew: cache: .* is (not JSON|not an object|another version); continuing without$/m);
       }
     });
 
@@ -92,7 +92,7 @@ for (const via of PROGRAMS)
       for (const content of [flipped, huge, good.replace(/,"sum":"[^"]*"/, '')]) {
         assert.notEqual(content, good);
         write(content);
-        await isMissAndHeals(/ is damaged; going on without$/m);
+        await isMissAndHeals(/ is damaged; continuing without$/m);
       }
       // Where the sum itself says that it is right.
       const entry = parseEntry(huge, { ...KEY, ...JSON.parse(huge) });
@@ -125,7 +125,7 @@ for (const via of PROGRAMS)
       await isMissAndHeals(/is open to others/);
     });
 
-    it('that is a directory is a miss; the call goes on without (P6)', async () => {
+    it('that is a directory is a miss; the call continues without (P6)', async () => {
       mkdirSync(file);
       const result = await desk.getToken('dev', false);
       credentialOf(result);
@@ -144,7 +144,10 @@ for (const via of PROGRAMS)
       chmodSync(cache, 0o777);
       const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: cache } });
       credentialOf(result);
-      assert.match(result.stderr, /^curfew: cache: \S+ is open to others: its mode must be 0700; going on without\n$/);
+      assert.match(
+        result.stderr,
+        /^curfew: cache: \S+ is open to others: its mode must be 0700; continuing without\n$/,
+      );
       assert.deepEqual(readdirSync(cache), []);
     });
 
@@ -156,7 +159,7 @@ for (const via of PROGRAMS)
       for (const cache of [link, plain]) {
         const result = await desk.getToken('dev', false, { env: { CURFEW_CACHE_DIR: cache } });
         credentialOf(result);
-        assert.match(result.stderr, /is not a directory; going on without/);
+        assert.match(result.stderr, /is not a directory; continuing without/);
       }
       assert.deepEqual(readdirSync(real), []);
     });

@@ -2,32 +2,19 @@
 // usage: cache_writer DIRECTORY
 
 import { randomBytes } from 'node:crypto';
-import type { Host } from '../../cli/host/host.ts';
 import { nodeFiles } from '../../cli/host/node_files.ts';
 import { openCache } from '../../cli/session/cache.ts';
 import { seconds } from '../../shared/time.ts';
 import { entryAt } from './entries.ts';
-import { NO_TERMINAL } from './host.ts';
 
 const [directory = ''] = process.argv.slice(2);
-const host: Host = {
+const host = {
   now: () => seconds(Math.floor(Date.now() / 1000)),
   random: randomBytes,
   env: { CURFEW_CACHE_DIR: `${directory}/cache` },
   uid: process.geteuid?.(),
-  administrators: { folder: '/nowhere', uid: 0 },
   files: nodeFiles,
-  parent: process.ppid,
-  interactive: false,
-  terminal: () => 'none',
-  abandoned: () => false,
-  platform: process.platform,
-  arch: process.arch,
-  node: process.execPath,
-  bundles: '',
-  print: () => undefined,
-  say: (line) => console.error(line),
-  ...NO_TERMINAL,
+  say: (line: string) => console.error(line),
 };
 const cache = openCache(host);
 const entry = entryAt(host.now());

@@ -51,14 +51,14 @@ for (const via of PROGRAMS)
       });
     }
 
-    it('by a jump of 2 h back asks the broker, and goes on (P12)', async () => {
+    it('by a jump of 2 h back asks the broker, and continues (P12)', async () => {
       await logout();
       const first = credentialOf(await desk.getToken('dev', true, at(0)));
       const again = credentialOf(await desk.getToken('dev', false, at(-7_200)));
       assert.notEqual(again.token, first.token);
     });
 
-    it('that wakes 12 h later prints no stale credential, and goes on where that was the clock’s mistake (P12)', async () => {
+    it('that wakes 12 h later prints no stale credential, and continues where that was the clock’s mistake (P12)', async () => {
       await logout();
       credentialOf(await desk.getToken('dev', true, at(0)));
       const result = await desk.getToken('dev', false, at(43_200));

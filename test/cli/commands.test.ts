@@ -262,7 +262,7 @@ describe('status of a cluster that does not admit', () => {
     await desk.restartBroker();
   });
 
-  it('says what it said before where a broker tells nothing of it; a record of another form is none', async () => {
+  it('says what it said before where a broker tells nothing of it; a record of another form does not count', async () => {
     const folder = `${desk.env.CURFEW_CONFIG_DIR}/sessions`;
     const file = `${folder}/${readdirSync(folder).find((name) => name.endsWith('.json'))}`;
     const { not_admitted: _, ...record } = JSON.parse(readFileSync(file, 'utf8'));
@@ -286,7 +286,7 @@ describe('login', () => {
   });
   after(() => desk.stop());
 
-  it('with --no-browser opens none, and goes on when somebody follows the address', async () => {
+  it('with --no-browser opens none, and continues when somebody follows the address', async () => {
     const { cli } = await buildBundles();
     const child = spawn(process.execPath, [cli, 'login', '--no-browser'], { env: desk.env });
     let [stderr, stdout] = ['', ''];

@@ -51,7 +51,7 @@ describe('a login by device code', () => {
     assert.equal(claimsOf(token).username, 'curfew:alice@example.com');
   });
 
-  it('brings no drawing where that does not fit, and none to what is no terminal', async () => {
+  it('brings no drawing where that does not fit, and none to what is not a terminal', async () => {
     using pty = desk.curfewAtTerminal(['login', '--broker', desk.url, '--ca-file', desk.ca_file], {
       ...env,
       TERM: 'dumb',
@@ -85,7 +85,7 @@ describe('a login by device code', () => {
     assert.ok(second - first >= 5_900, `${second - first} ms`);
   });
 
-  it('goes on when a connection fails in between', async () => {
+  it('continues when a connection fails in between', async () => {
     desk.idp.resetCounts();
     using pty = login();
     const [address, code] = await shown(pty);
@@ -105,7 +105,7 @@ describe('a login by device code', () => {
     assert.equal((await pty.exit).code, 77);
   });
 
-  it('S3 with an old auth_time goes on by paste, once, in the same call; then the hint names neither', async () => {
+  it('S3 with an old auth_time continues by paste, once, in the same call; then the hint names neither', async () => {
     desk.idp.setAuthTimeOffset(null, 7_200);
     desk.idp.resetCounts();
     using pty = login();
@@ -218,7 +218,7 @@ describe('a login by device code where the identity provider heeds no max_age an
     }
   });
 
-  it('S13 after a logout the living single sign-on by code does not do, and the person comes by paste', async () => {
+  it('S13 after a logout the active single sign-on by code does not do, and the person comes by paste', async () => {
     desk.idp.endSessions(null);
     const own = new CookieJar();
     using first = desk.curfewAtTerminal(['login', ...flags()], env);

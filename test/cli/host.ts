@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Host } from '../../cli/host/host.ts';
+import type { Host, Terminal } from '../../cli/host/host.ts';
 import { nodeFiles } from '../../cli/host/node_files.ts';
 import type { Environment } from '../../cli/warm/machine.ts';
 import { fromMilliseconds, seconds } from '../../shared/time.ts';
@@ -16,7 +16,7 @@ export interface TestHost extends Host {
 }
 
 /** Nobody is there. */
-export const NO_TERMINAL: Pick<Host, 'show' | 'size' | 'status' | 'ask'> = {
+export const NO_TERMINAL: Pick<Terminal, 'show' | 'size' | 'status' | 'ask'> = {
   show: () => undefined,
   size: () => undefined,
   status: () => undefined,
@@ -42,6 +42,7 @@ export function testHost(env: Environment = {}, ahead = 0): TestHost {
   return {
     ...{ home, said, printed },
     now: () => seconds(fromMilliseconds(Date.now()) + ahead),
+    stopwatch: () => performance.now() / 1000,
     random: randomBytes,
     env: { HOME: home, CURFEW_CACHE_DIR: `${home}/cache`, CURFEW_CONFIG_DIR: `${home}/config`, ...env },
     uid: process.geteuid?.(),

@@ -210,7 +210,7 @@ describe('a broker that fails', () => {
     }
   });
 
-  it('by a page, an empty answer, or a reply that is none, is named', async () => {
+  it('by a page, an empty answer, or what is not a reply, is named', async () => {
     for (const body of ['<h1>maintenance</h1>', '', '{}', JSON.stringify({ ...REPLY, session: {} })]) {
       const { code, message } = await renewAt((_request, response) => response.end(body));
       assert.equal(code, 'broker_unreachable');

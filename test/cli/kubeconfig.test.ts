@@ -450,7 +450,7 @@ describe('P15 the file itself', () => {
     }
   });
 
-  it('that is no regular file, or huge, is refused and not waited for', async () => {
+  it('that is not a regular file, or huge, is refused and not waited for', async () => {
     const fifo = path();
     await run('mkfifo', [fifo]);
     await assert.rejects(edit(fifo), { code: 'configuration', message: /is not a regular file$/ });
@@ -511,7 +511,7 @@ describe('P15 the file itself', () => {
     assert.deepEqual(leftOver(), []);
   });
 
-  it('that may not be written is left as it is', async (context) => {
+  it('that cannot be written is left as it is', async (context) => {
     const name = path();
     mkdirSync(`${name}.d`);
     const inside = `${name}.d/config`;

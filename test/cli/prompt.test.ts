@@ -193,7 +193,7 @@ for (const via of PROGRAMS)
       assert.equal(pty.output().match(/your session ends in/g)?.length, 1);
     });
 
-    it('are announced anew for the next session', async () => {
+    it('are announced again for the next session', async () => {
       credentialOf(await desk.getToken('dev', true));
       await age(301);
       assert.match(await call('dev'), WARNING);

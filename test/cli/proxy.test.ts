@@ -12,7 +12,7 @@ import { createSend, HttpFault } from '../../cli/wire/http.ts';
 import { proxyFor } from '../../cli/wire/proxy.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts';
-import { temporaryFolder } from './host.ts';
+import { temporaryFolder, testHost } from './host.ts';
 
 interface Vector {
   readonly https_proxy: string;
@@ -127,7 +127,9 @@ describe('P16 a request through a proxy', () => {
   });
   const ask = (value: string, url = 'https://curfew.example/') => {
     asked = [];
-    return createSend({ env: { HTTPS_PROXY: value }, platform: 'linux' }, authority.caFile)(url, { method: 'GET' });
+    return createSend({ ...testHost(), env: { HTTPS_PROXY: value }, platform: 'linux' }, authority.caFile)(url, {
+      method: 'GET',
+    });
   };
   const faultOf = async (answer: Promise<unknown>) => {
     const error = await answer.then(

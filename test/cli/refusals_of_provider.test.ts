@@ -120,7 +120,7 @@ describe('a refusal of the identity provider that only an administrator can mend
     assert.match(failed.hint, /identity_provider\.client_id/);
   });
 
-  it('an answer that is none names no network alone', async () => {
+  it('what is not an answer names no network alone', async () => {
     answer = { status: 200, body: '<!doctype html>', headers: { 'content-type': 'text/html' } };
     const failed = await failureOf(async () => provider?.device({ nonce: 'n' }));
     assert.equal(failed.code, 'identity_provider');

@@ -1,4 +1,4 @@
-// The identity provider vouches again: from the plugin's bundle, with a real broker, before and after `revalidate` lapses.
+// The identity provider confirms the account again: from the plugin's bundle, with a real broker, before and after `revalidate` lapses.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -51,7 +51,7 @@ const claims = async (cluster: string) => {
 const revalidations = () => desk.broker.audit().filter(({ event }) => event === 'revalidation').length;
 const logins = () => desk.broker.audit().filter(({ event }) => event === 'login').length;
 
-describe('a renewal for which the identity provider has to vouch', () => {
+describe('a renewal for which the identity provider has to confirm the account', () => {
   before(() => begin(ALWAYS_DUE));
   after(end);
 
@@ -70,7 +70,7 @@ describe('a renewal for which the identity provider has to vouch', () => {
     assert.equal(logins(), 1);
   });
 
-  it('keeps what the identity provider gave in exchange, and the next process goes on with that', async () => {
+  it('keeps what the identity provider gave in exchange, and the next process continues with that', async () => {
     assert.equal(keptToken(), idp.given[1]);
     await claims('prod');
     assert.deepEqual(idp.refreshes, [true, true]);
@@ -100,7 +100,7 @@ describe('a renewal for which the identity provider has to vouch', () => {
     assert.equal(filesOf('config/secrets').length, 1);
   });
 
-  it('whose ID token the broker does not take goes on without, and asks no more', async () => {
+  it('whose ID token the broker does not take continues without, and does not ask again', async () => {
     await login();
     idp.claims = { auth_time: Math.floor(Date.now() / 1000) - 1_000 };
     await claims('dev');
@@ -111,7 +111,7 @@ describe('a renewal for which the identity provider has to vouch', () => {
     assert.equal(keptToken(), undefined);
   });
 
-  it('to a refresh without ID token goes on likewise', async () => {
+  it('to a refresh without ID token continues likewise', async () => {
     await login();
     idp.claims = null;
     await claims('dev');
@@ -129,7 +129,7 @@ describe('a renewal for which the identity provider has to vouch', () => {
     assert.equal(idp.refreshes.at(-1), true);
   });
 
-  it('whose ID token is by a key that is newer than what the broker knows goes on without, and asks again', async () => {
+  it('whose ID token is by a key that is newer than what the broker knows continues without, and asks again', async () => {
     await login();
     await desk.idp.rotateKeys();
     const asked = idp.refreshes.length;
@@ -140,7 +140,7 @@ describe('a renewal for which the identity provider has to vouch', () => {
     await desk.restartBroker(ALWAYS_DUE);
   });
 
-  it('while the identity provider is away, hangs, or loses its answer goes on without, and says nothing', async () => {
+  it('while the identity provider is away, hangs, or loses its answer continues without, and says nothing', async () => {
     await login();
     await desk.idp.pause();
     await claims('dev');
@@ -197,7 +197,7 @@ describe('when the word of the identity provider lapses', () => {
     assert.equal(idp.refreshes.length, asked);
   });
 
-  it('the broker says so, and the renewal goes on with a newer word', async () => {
+  it('the broker says so, and the renewal continues with a newer one', async () => {
     await lapse();
     const asked = idp.refreshes.length;
     await claims('dev');
@@ -205,7 +205,7 @@ describe('when the word of the identity provider lapses', () => {
     assert.equal(revalidations(), 1);
   });
 
-  it('with the identity provider away: 69, not remembered, and it goes on when that is back', async () => {
+  it('with the identity provider away: 69, not remembered, and it continues when that is back', async () => {
     await desk.idp.pause();
     await claims('dev');
     await lapse();
@@ -218,7 +218,7 @@ describe('when the word of the identity provider lapses', () => {
     await claims('dev');
   });
 
-  it('with a key that is newer than what the broker knows: 75, try again, not remembered, and the session goes on then', async () => {
+  it('with a key that is newer than what the broker knows: 75, try again, not remembered, and the session continues then', async () => {
     await desk.restartBroker(policy('3s'));
     await login();
     await sleep(3_100);
@@ -257,7 +257,7 @@ describe('when the word of the identity provider lapses', () => {
     assert.equal(result.code, 77);
     assert.deepEqual(refusalOf(result), {
       error:
-        'the identity provider no longer vouches for the login: it says: invalid_grant (account disabled [2J by a person)',
+        'the identity provider no longer confirms the login: it says: invalid_grant (account disabled [2J by a person)',
       hint: `run: kubectl curfew login --broker ${desk.url}`,
       before: [],
     });
@@ -273,7 +273,7 @@ describe('when the word of the identity provider lapses', () => {
     idp.disabled = null;
     const again = await desk.getToken('dev', true);
     credentialOf(again);
-    assert.match(again.stderr, /^curfew: the identity provider no longer vouches for the login: .*: logging in$/m);
+    assert.match(again.stderr, /^curfew: the identity provider no longer confirms the login: .*: logging in$/m);
     await claims('dev');
   });
 
@@ -286,10 +286,7 @@ describe('when the word of the identity provider lapses', () => {
     await lapse();
     const result = await desk.getToken('prod', false);
     assert.equal(result.code, 77);
-    assert.match(
-      refusalOf(result).error,
-      /no longer vouches for the login: it says: invalid_grant \(account disabled\)$/,
-    );
+    assert.match(refusalOf(result).error, /no longer confirms the login: it says: invalid_grant \(account disabled\)$/);
   });
 
   it('an ID token that the broker refuses is why, in the refusal', async () => {
@@ -299,7 +296,7 @@ describe('when the word of the identity provider lapses', () => {
     assert.equal(result.code, 77);
     assert.match(
       refusalOf(result).error,
-      /^the identity provider no longer vouches for the login: its newer ID token was refused: .*another login/,
+      /^the identity provider no longer confirms the login: its newer ID token was refused: .*another login/,
     );
   });
 

@@ -130,7 +130,7 @@ describe('secret_storage', () => {
     assert.deepEqual(keptInConfig(), ['config.json']);
   });
 
-  it('memory: nothing stands outside the runtime directory, and a logout leaves no session there', async () => {
+  it('memory: nothing is outside the runtime directory, and a logout leaves no session there', async () => {
     want('file');
     assert.equal((await login()).code, 0);
     want('memory');
@@ -210,7 +210,7 @@ describe('a keychain', () => {
     assert.deepEqual(JSON.parse(elsewhere.value()).refresh, refresh);
   });
 
-  it('that refuses a large value, or gives another back, is none: a file is, said once (P8)', async () => {
+  it('that refuses a large value, or gives another back, does not count: a file does, said once (P8)', async () => {
     for (const before of [
       "if (password?.length > 200) throw new Error('too large');",
       "if (action === 'save') process.exit(1);",

@@ -46,7 +46,7 @@ describe('a first call', () => {
     assert.equal(desk.browser.visits().length, before);
   });
 
-  it('at a terminal logs in, prints the URL on stderr, and goes on', async () => {
+  it('at a terminal logs in, prints the URL on stderr, and continues', async () => {
     const result = await desk.getToken('dev', true);
     const { token, expires } = credentialOf(result);
     const claims = claimsOf(token);
@@ -196,7 +196,7 @@ describe('a session that has ended', () => {
     assert.equal(desk.broker.audit().length, lines);
   });
 
-  it("does not come back through the IdP's living SSO: the person has to come (S13)", async () => {
+  it("does not come back through the IdP's active single sign-on: the person has to come (S13)", async () => {
     const logins = desk.idp.logins;
     credentialOf(await desk.getToken('dev', true));
     assert.equal(promptsOf(desk).at(-1), 'login');
@@ -250,7 +250,7 @@ describe('a session that has ended', () => {
     assert.equal(promptsOf(desk).at(-1), 'login');
   });
 
-  it('cannot be ended while the broker is down: erased here, exit 69, with the time until it lives there', async () => {
+  it('cannot be ended while the broker is down: erased here, exit 69, with the time until which it is active there', async () => {
     await desk.stopBroker();
     const result = await desk.curfew(['logout', '--broker', desk.url, '--ca-file', desk.ca_file]);
     assert.equal(result.code, 69);
@@ -335,7 +335,7 @@ describe('a cluster that requires an acr', () => {
     assert.deepEqual(since(before), { tabs: 1, exchanges: 1 });
   });
 
-  it('goes on without a further login, there and elsewhere', async () => {
+  it('continues without a further login, there and elsewhere', async () => {
     const before = counts();
     for (const cluster of ['vault', 'dev', 'prod']) credentialOf(await desk.getToken(cluster, true));
     assert.deepEqual(since(before), { tabs: 0, exchanges: 0 });
@@ -399,7 +399,7 @@ for (const via of PROGRAMS)
       assert.ok(asked >= 1 && asked <= 2, `${asked}`);
     });
 
-    it('does not come back through the living SSO: the person has to come (S13)', async () => {
+    it('does not come back through the active single sign-on: the person has to come (S13)', async () => {
       credentialOf(await desk.getToken('dev', true));
       assert.equal(promptsOf(desk).at(-1), 'login');
     });

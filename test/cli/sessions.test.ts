@@ -220,7 +220,7 @@ describe('an administrator', () => {
     assert.equal((await sessions()).length, 1);
   });
 
-  it('ends sessions of another by name; where none lives any more, that is said', async () => {
+  it('ends sessions of another by name; where none is active any more, that is said', async () => {
     const stdout = done(await end(['--user', 'curfew:bob@example.com', '--reason', 'left the company']));
     assert.match(stdout, /^ended \S+ of curfew:bob@example\.com\n$/);
     const row = desk.broker.audit().find(({ event }) => event === 'end');
@@ -256,7 +256,7 @@ describe('an administrator', () => {
       assert.equal(loginsOf(), logins);
     });
 
-    it('at a terminal logs in once more, in person, and goes on', async () => {
+    it('at a terminal logs in once more, in person, and continues', async () => {
       const [logins, visits] = [loginsOf(), visitsOf()];
       const pty = desk.curfewAtTerminal(['sessions', 'list', '--all', ...to()]);
       const { code } = await pty.exit;
@@ -309,7 +309,7 @@ describe('an administrator', () => {
       assert.deepEqual([loginsOf() - logins, visitsOf() - visits], [1, 1]);
     });
 
-    it('at a terminal logs in once at that level, and goes on', async () => {
+    it('at a terminal logs in once at that level, and continues', async () => {
       desk.browser.set({ otp: '123456' });
       const [logins, visits] = [loginsOf(), visitsOf()];
       const pty = desk.curfewAtTerminal(['sessions', 'list', '--all', ...to()]);
@@ -514,7 +514,7 @@ describe('a broker that answers as it likes', () => {
     );
   });
 
-  it('whose answer is none ends nothing here: it is out of reach', async () => {
+  it('whose answer is not one ends nothing here: it is out of reach', async () => {
     for (const body of [{}, { ended: 'all' }, { ended: [{ sid: 1 }] }, []]) {
       answer = () => ({ body });
       await assert.rejects(endCommand(host, ['own'], { broker: url }), { code: 'broker_unreachable' });

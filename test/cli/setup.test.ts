@@ -182,7 +182,7 @@ describe('setup', () => {
     assert.equal(refusalOf(refused).hint, 'run: kubectl curfew login --cluster vault');
   });
 
-  it('refuses a file that is no kubeconfig, and leaves it as it is', async () => {
+  it('refuses a file that is not a kubeconfig, and leaves it as it is', async () => {
     for (const text of ['- a\n- b\n', 'clusters: {a: b}\n', 'a: [\n']) {
       writeFileSync(file, text);
       const result = await setup();

@@ -111,7 +111,7 @@ for (const via of PROGRAMS)
       desk.browser.set({ mode: 'abandon' });
     });
 
-    it('keeps no other cluster from renewing: its session goes on', async () => {
+    it('keeps no other cluster from renewing: its session continues', async () => {
       const [program, ...words] = desk.command;
       desk.idp.endSessions(null);
       const env = { ...desk.env, BROWSER: desk.browser.command };

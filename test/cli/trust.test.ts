@@ -298,7 +298,7 @@ describe('what others could change', () => {
     assert.ok(faultOfPlace(sticky, uid), 'such a folder itself is no place for settings');
   });
 
-  it('P14 stops setup, is no place for a launcher, and no settings from there are believed', () => {
+  it('P14 stops setup, is not a place for a launcher, and no settings from there are believed', () => {
     for (const { name, bin, config } of places()) {
       const host = testHost({ CURFEW_CONFIG_DIR: config });
       const before = readdirSync(bin);

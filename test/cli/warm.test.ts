@@ -146,7 +146,7 @@ describe('the judgement of an entry', () => {
     for (const off of [-1, 1]) assert.equal(act({ ...entryAt(at), token: tokenOf(at + off, at + 600) }, 0), 'ask');
   });
 
-  it('asks the broker once the identity provider has to vouch again, and not before', () => {
+  it('asks the broker once the identity provider has to confirm the account again, and not before', () => {
     const { session, ...entry } = entryAt(at, { ttl: 300 });
     assert.ok(session);
     const target = { ...LIMITS, revalidate: seconds(100) };
@@ -162,7 +162,7 @@ describe('the judgement of an entry', () => {
     assert.equal(act(entry, 600), 'ask');
   });
 
-  it('repeats a remembered refusal, and says the age anew', () => {
+  it('repeats a remembered refusal, and says the age as of now', () => {
     const refused = { reason: 'session_ended', message: 'session is over: logged out' };
     const entry: Entry = { ...KEY, minted_local: at, session: entryAt(at).session, refused };
     assert.deepEqual(judge(entry, at), { act: 'refuse', refused });

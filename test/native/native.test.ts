@@ -304,7 +304,7 @@ for (const target of OURS) {
       assert.ok(!(await agrees({ HOME: '' })));
     });
 
-    it('hands over exit status, stdin, terminal and signals: the full program stands in its place', async () => {
+    it('hands over exit status, stdin, terminal and signals: the full program is in its place', async () => {
       const script = `
         const end = (text) => { require('node:fs').writeSync(1, text + '\\n'); };
         const { isatty } = require('node:tty');

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { LONGEST_JWS } from '../../broker/tokens/jws.ts';
-import { LARGEST } from '../../cli/warm/entry.ts';
+import { LARGEST_BYTES } from '../../cli/warm/entry.ts';
 import type { Holder } from '../support/holder.ts';
 import { askAuthentication, askAuthorization, jtiOf } from '../support/review.ts';
 import { identityProvider, startTestService, type TestService } from '../support/service.ts';
@@ -69,7 +69,7 @@ async function outcome(person: Partial<Person>): Promise<number | 'refused'> {
   const answer = await login(holder, person, 'dev');
   if (answer.status === 200) {
     // The plugin keeps what it was told in one file, of a bounded size.
-    assert.ok(JSON.stringify(answer.granted).length * 1.2 < LARGEST);
+    assert.ok(JSON.stringify(answer.granted).length * 1.2 < LARGEST_BYTES);
     return understood(holder, answer.granted.access_token);
   }
   assert.equal(answer.refused.reason, 'identity_too_large');
