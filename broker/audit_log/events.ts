@@ -204,6 +204,8 @@ export type AuditEvent =
 
 /** One row of the audit log: the event, and its place in the chain. */
 export interface AuditEntry {
+  /** Of several chains, which one; absent where there is one. */
+  readonly lane?: number | undefined;
   readonly seq: number;
   /** SHA-256 over the row before it and this one, hex. */
   readonly hash: string;
