@@ -21,6 +21,17 @@ const event = (n: number): EndEvent => ({
   ended_at: seconds(1_800_000_000 + n),
 });
 
+/** However often it is sent away: on a slow machine others come first. */
+async function insist<T>(ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof CurfewError && error.retry_after !== undefined)) throw error;
+    }
+  }
+}
+
 let server: Postgres;
 before(async () => {
   server = await startPostgres();
@@ -54,7 +65,7 @@ describe('the store in PostgreSQL', () => {
     const told: AuditEntry[] = [];
     const [one, other] = [await openOn(url, told), await openOn(url, told)];
     const write = (store: PostgresStore, n: number) => store.transaction((t) => t.audit(event(n)));
-    await Promise.all(Array.from({ length: 100 }, (_, n) => write(n % 2 ? one : other, n)));
+    await Promise.all(Array.from({ length: 100 }, (_, n) => insist(() => write(n % 2 ? one : other, n))));
     assert.equal(await wholeChains(one), 100);
     assert.equal(told.length, 100);
     assert.ok(new Set(told.map(({ lane }) => lane)).size >= 4);
@@ -100,7 +111,7 @@ describe('the store in PostgreSQL', () => {
           .where('key', '=', key)
           .execute();
       });
-    await Promise.all(Array.from({ length: 100 }, oneMore));
+    await Promise.all(Array.from({ length: 100 }, () => insist(oneMore)));
     const { count } = await store.read((db) =>
       db.selectFrom('failed_login').select('count').where('key', '=', key).executeTakeFirstOrThrow(),
     );
@@ -118,7 +129,7 @@ describe('the store in PostgreSQL', () => {
         await db.selectFrom('store_state').select('epoch').execute();
         inside -= 1;
       });
-    await Promise.all(Array.from({ length: 40 }, work));
+    await Promise.all(Array.from({ length: 40 }, () => insist(work)));
     assert.equal(most, 1);
     await store.close();
   });
