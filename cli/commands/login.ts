@@ -28,11 +28,11 @@ export async function loginCommand(
   const { session, until, refused, entry } = await withPersonsTurn(client, (signal) => login(client, wish, signal));
   if (refused) throw asError(client, refused, cluster);
   host.print(`logged in as ${session.username} ${until}\n`);
-  if (cluster !== undefined && !entry) await sayWhatIsMissing(client, cluster);
+  if (cluster !== undefined && !entry) await sayWhyNoToken(client, cluster);
 }
 
 /** The login is good, whatever keeps the cluster from giving a token for it. */
-async function sayWhatIsMissing(client: Client, cluster: string): Promise<void> {
+async function sayWhyNoToken(client: Client, cluster: string): Promise<void> {
   const missing = await renew(client, { broker: client.url, cluster }).then(
     ({ refused }) => refused?.message,
     (error: unknown) => {

@@ -110,13 +110,11 @@ async function statusOf(host: Host, url: string, is_default: boolean, record?: S
     logged_in: ended === undefined,
     ...(ended && { ended: { reason: ended.reason, message: ended.message } }),
     session: {
-      ...{
-        sid,
-        username,
-        groups,
-        auth_time,
-        logged_in_at: between(between(auth_time, session.broker_time), minted_local),
-      },
+      sid,
+      username,
+      groups,
+      auth_time,
+      logged_in_at: between(between(auth_time, session.broker_time), minted_local),
       ...(acr !== undefined && { acr }),
     },
     ...placeOf(host, record),
@@ -167,7 +165,11 @@ async function knownClusters(host: Host, url: string): Promise<readonly Known[]>
   try {
     const metadata = await client.broker.metadata(DEADLINE_MS);
     return metadata.clusters.map(({ name, limits, credential, end_within }) => ({
-      ...{ name, limits, last_used, credential, end_within },
+      name,
+      limits,
+      last_used,
+      credential,
+      end_within,
     }));
   } catch {
     const known = new Map(
@@ -185,7 +187,9 @@ interface View {
 
 /** What no login changes is said before all else. */
 const NOT_ADMITTED = {
-  ...{ allowed: false, reason: 'invalid_target', message: 'not admitted: ask an administrator' },
+  allowed: false,
+  reason: 'invalid_target',
+  message: 'not admitted: ask an administrator',
 } as const;
 
 function judgeCluster(

@@ -138,7 +138,10 @@ async function ask(
   const { handle = '' } = secret;
   const request = (audience: string) =>
     client.broker.renew(record.endpoints, secret.dpop_private_jwk, {
-      ...{ handle, audience, max_age: key.max_age, id_token },
+      handle,
+      audience,
+      max_age: key.max_age,
+      id_token,
     });
   const known = record.audiences[key.cluster];
   const answer = known === undefined ? undefined : await request(known);

@@ -129,7 +129,10 @@ async function authorize(
   const verifier = oidc.randomPKCECodeVerifier();
   const [state, { nonce }] = [oidc.randomState(), ask];
   const url = oidc.buildAuthorizationUrl(configuration, {
-    ...{ ...parametersOf(ask, settings), redirect_uri, state, response_type: 'code' },
+    ...parametersOf(ask, settings),
+    redirect_uri,
+    state,
+    response_type: 'code',
     ...(await challengeOf(verifier)),
   });
   const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true };
