@@ -1,4 +1,4 @@
-// What was reckoned before is not reckoned again. Pure functions only; what must be forgotten by time is state, and no memo.
+// Remembered answers. For pure functions only: what must be forgotten after some time is state, not a memo.
 
 export interface MemoOptions<A> {
   /** What an argument is found by; without it the argument itself. */
@@ -8,7 +8,7 @@ export interface MemoOptions<A> {
 }
 
 /**
- * `f`, which remembers its answers. `undefined` is no answer, and is reckoned each time.
+ * `f` with its answers remembered, except `undefined`: that is computed each time.
  *
  * @param most that are remembered: for one more the oldest are forgotten, so that nobody fills the memory
  */
@@ -24,8 +24,9 @@ export function memo<A, V>(
     const before = answers.get(key);
     if (before) return before.value;
     const value = f(argument);
+    if (value === undefined) return value;
     const weight = weigh(argument);
-    if (value === undefined || weight > most) return value;
+    if (weight > most) return value;
     for (const [oldest, { weight: freed }] of answers) {
       if (sum + weight <= most) break;
       answers.delete(oldest);
@@ -37,12 +38,14 @@ export function memo<A, V>(
   };
 }
 
-/** `f`, which remembers its answer for each object as long as that is there. */
+/** `f` with its answer remembered for each object, as long as that exists. */
 export function memoOf<O extends object, V>(f: (object: O) => V): (object: O) => V {
   const answers = new WeakMap<O, { readonly value: V }>();
   return (object) => {
-    const before = answers.get(object) ?? { value: f(object) };
-    answers.set(object, before);
-    return before.value;
+    const before = answers.get(object);
+    if (before) return before.value;
+    const value = f(object);
+    answers.set(object, { value });
+    return value;
   };
 }

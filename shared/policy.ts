@@ -210,11 +210,11 @@ function makeIndex(parts: Parts, cluster: string): ClusterIndex {
   const answer = memo(
     MOST_ANSWERS,
     (target: Target) => combineMatching(parts, target, candidatesOf(candidates, target)),
-    { keyOf: ({ namespace, resource }) => JSON.stringify([namespace, resource]), weigh: weightOf },
+    { keyOf, weigh: (target) => (keyOf(target).length > LONGEST_KEY ? Number.POSITIVE_INFINITY : 1) },
   );
   return { ...candidates, answer };
 }
 
-function weightOf({ namespace = '', resource = '' }: Target): number {
-  return namespace.length + resource.length > LONGEST_KEY ? Number.POSITIVE_INFINITY : 1;
+function keyOf({ namespace, resource }: Target): string {
+  return JSON.stringify([namespace, resource]);
 }

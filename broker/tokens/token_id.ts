@@ -43,7 +43,7 @@ const PURPOSE = 'curfew kubernetes token id v1';
 export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject[]]): TokenIds {
   const [own, ...earlier] = encryptionKeys;
   const keys = [keyOf(own), ...earlier.map(keyOf)] as const;
-  // A token comes with each of its requests: what was found to be ours is not reckoned again.
+  // A token comes with each of its requests: what was found to be ours is not computed again.
   const expOf = memo(
     MOST_KNOWN,
     ({ id, of }: { readonly id: string; readonly of: TokenOf }): Seconds | undefined => {
@@ -53,7 +53,8 @@ export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject
       if (!isSeconds(exp) || String(exp) !== digits || mac.toString('base64url') !== text) return undefined;
       return keys.some((key) => timingSafeEqual(macOf(key, of, random, exp), mac)) ? exp : undefined;
     },
-    { keyOf: ({ id, of }) => `${id} ${of.sid} ${of.audience}` },
+    // As JSON the parts cannot run into one another.
+    { keyOf: ({ id, of: { sid, audience } }) => JSON.stringify([id, sid, audience]) },
   );
   return {
     make(of, exp) {
@@ -64,7 +65,7 @@ export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject
   };
 }
 
-/** As an object: made of bytes anew it would cost more than the MAC. */
+/** As an object: made of bytes again it would cost more than the MAC. */
 function keyOf(encryptionKey: KeyObject): KeyObject {
   return createSecretKey(Buffer.from(hkdfSync('sha256', encryptionKey, '', PURPOSE, 32)));
 }

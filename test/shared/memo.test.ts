@@ -40,7 +40,7 @@ it('weighs what it holds; what is too heavy for it is not held, and costs nobody
   assert.deepEqual(asked, ['ab', 'cd', 'abcdef', 'abcdef', 'ef', 'ab']);
 });
 
-it('finds an argument by what it is told; undefined is no answer, and is asked for again', () => {
+it('finds an argument by what it is told; undefined is not remembered', () => {
   const { f, asked } = counting(({ id, fails }: { id: string; fails: boolean }) => (fails ? undefined : id));
   const remembered = memo(10, f, { keyOf: ({ id }) => id });
   for (const fails of [true, true, false, true]) remembered({ id: 'x', fails });
