@@ -3,6 +3,7 @@
 
 import { type Agent, request } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Cluster } from '../config/settings.ts';
@@ -265,12 +266,8 @@ function kindOf(path: string): string {
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : {};
-  } catch {
-    return {};
-  }
+  const value = parseJson(text);
+  return isObject(value) ? value : {};
 }
 
 /** Only codes are taken from the error: texts of others may carry more. */

@@ -1,6 +1,7 @@
 // Whether the audit log is as it was written, and if not, where: a row removed, changed, added or moved, the end cut off, the
 // whole made anew. Pure over rows, in constant memory.
 
+import { parseJson } from '../../shared/json.ts';
 import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { formatTime } from '../text/rfc3339.ts';
@@ -127,10 +128,6 @@ function sayRow({ seq, event, at }: AuditRow): string {
 
 /** What a row holds. @returns `undefined` when that is no event */
 export function parseEvent(data: Uint8Array): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(data).toString());
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(Buffer.from(data).toString());
+  return isObject(value) ? value : undefined;
 }

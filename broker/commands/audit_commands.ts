@@ -52,9 +52,9 @@ export async function verifyAuditLog(
 }
 
 /** A file that is damaged is a fault of the audit log like others. What comes after the place cannot be judged, nor the end. */
-function unreadable(verdict: Findings, error: unknown): Findings {
+function unreadable(findings: Findings, error: unknown): Findings {
   const what = error instanceof Error ? error.message : 'unknown';
-  return { ...verdict, faults: [`the store cannot be read after row ${verdict.newest.seq} (${what})`] };
+  return { ...findings, faults: [`the store cannot be read after row ${findings.newest.seq} (${what})`] };
 }
 
 /** @throws CurfewError `configuration` when there is no store to read, `store` when it cannot be read on */

@@ -2,6 +2,7 @@
 
 import { Agent, fetch } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { fromMilliseconds, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { readBounded } from './bounded_body.ts';
@@ -98,12 +99,8 @@ function dateOf(headers: { get(name: string): string | null }): Seconds | undefi
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text);
+  return isObject(value) ? value : undefined;
 }
 
 function sayStatus(status: number): string {

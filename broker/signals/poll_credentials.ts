@@ -3,6 +3,7 @@
 
 import { type Dispatcher, request } from 'undici';
 import { CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { PollClient, Transmitter } from '../config/settings.ts';
 import { textOf } from '../files/regular_file.ts';
@@ -82,7 +83,7 @@ async function getToken(
   try {
     const response = await request(url, { method: 'POST', headers, body: form.toString(), dispatcher, signal });
     const text = await readBounded(response.body, LARGEST_BYTES);
-    answer = parse(text ?? '');
+    answer = parseJson(text ?? '');
     if (response.statusCode !== 200) {
       const error = isObject(answer) && typeof answer.error === 'string' && /^[\w.-]{1,40}$/.test(answer.error);
       const said = error && isObject(answer) ? `, ${String(answer.error)}` : '';
@@ -120,14 +121,6 @@ async function findTokenEndpoint(transmitter: Transmitter, wait: AbortSignal): P
 
 function encoded(text: string): string {
   return new URLSearchParams([['', text]]).toString().slice(1);
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function fault({ issuer }: Transmitter, what: string): CurfewError {

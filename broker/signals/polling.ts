@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/json.ts';
 import type { Stopwatch } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { every } from '../background.ts';
@@ -177,7 +178,7 @@ async function ask(
       return await ask(transmitter, { ack, setErrs }, dispatcher, credentials, stopped);
     }
     if (response.statusCode !== 200) throw fault(`answered HTTP ${response.statusCode} to a poll`);
-    const answer = parse(text);
+    const answer = parseJson(text);
     if (!isObject(answer) || (answer.sets !== undefined && !isObject(answer.sets)))
       throw fault('answered a poll with something else');
     return isObject(answer.sets) ? answer.sets : {};
@@ -189,14 +190,6 @@ async function ask(
         ? 'did not answer a poll in time'
         : `cannot be reached (${code})`,
     );
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

@@ -185,7 +185,7 @@ describe('verify', () => {
     return link;
   }
 
-  test('a chain made anew without the key does not fit the seal', async () => {
+  test('a chain made again without the key does not fit the seal', async () => {
     const file = copy();
     remake(file);
     assert.deepEqual(await verify(file), [`error: row ${rowsOf(file).length} is not the one that was sealed`]);
@@ -196,7 +196,7 @@ describe('verify', () => {
     assert.match((await verify(forged))[0] ?? '', /^error: the seal of the newest row does not fit/);
   });
 
-  test('an anchor noted earlier shows a record that was made anew, or taken back, together with its seal', async () => {
+  test('an anchor noted earlier shows an audit log that was made again, or taken back, together with its seal', async () => {
     const early = copy();
     const { seq, hash } = rowsOf(early).at(-1) ?? GENESIS;
     const anchor = `${seq}:${hash}`;
@@ -217,7 +217,7 @@ describe('verify', () => {
     database
       .prepare('update audit_head set hash = ?, seal = ?')
       .run(head.hash, createSealer(own.encryption_key).seal(head));
-    assert.match((await verifyAuditLog(own)).lines[0] ?? '', /^ok: /, 'with the key all can be made anew');
+    assert.match((await verifyAuditLog(own)).lines[0] ?? '', /^ok: /, 'with the key all can be made again');
     const found = (await verifyAuditLog(own, anchor)).lines;
     assert.match(found[0] ?? '', new RegExp(`^error: row ${seq} is not the one of the anchor`));
   });

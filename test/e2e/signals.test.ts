@@ -341,7 +341,7 @@ describe('revalidation', () => {
     assert.equal((await whoami(wim, 'dev', 'username')).stdout, 'curfew:wim@example.com');
     world.idp.setUser('wim', { disabled: true });
     const refused = async () => (await wim.kubectl(['--context', 'dev', 'get', 'namespaces'])).stderr;
-    await until(async () => /no longer confirms the login/.test(await refused()), 'it goes on');
+    await until(async () => /no longer confirms the login/.test(await refused()), 'the plugin does not say so');
     const mints = rows('wim', 'mint').length;
     assert.match(await refused(), /curfew: hint: run: kubectl curfew login/);
     assert.equal(rows('wim', 'mint').length, mints);
