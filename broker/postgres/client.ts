@@ -1,9 +1,9 @@
 // One connection to the database, checked before it is used: that it takes writes, keeps what it acknowledges, and is one backend's.
 
-import { readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { Kysely, type KyselyPlugin, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
+import type { Schema } from '../store/tables.ts';
 import { type DatabaseAddress, type Host, leavesMachine } from './address.ts';
 
 export interface ConnectOptions {
@@ -13,18 +13,8 @@ export interface ConnectOptions {
   readonly application: string;
 }
 
-/** Which database it is: of one that was restored, copied or failed over, something is another. */
-export interface DatabaseIdentity {
-  /** Of the cluster, since `initdb`; decimal. */
-  readonly system_id: string;
-  /** Rises with each promotion. */
-  readonly timeline: number;
-}
-
 export interface Connected {
   readonly client: pg.Client;
-  readonly host: Host;
-  readonly identity: DatabaseIdentity;
 }
 
 const CONNECT_MS = 2_000;
@@ -105,8 +95,7 @@ export async function connect({ address, ca, application }: ConnectOptions): Pro
     client.on('error', () => undefined);
     try {
       await client.connect();
-      const identity = await examine(client);
-      if (identity) return { client, host, identity };
+      if (await takesWrites(client)) return { client };
       failure ??= new CurfewError('store', 'the database takes no writes: it is a standby');
     } catch (error) {
       failure = error;
@@ -142,15 +131,14 @@ interface Examined {
   readonly synchronous_commit: string;
   readonly encoding: string;
   readonly backend: number;
-  readonly system_id: string;
 }
 
-/** @returns `undefined` for a standby @throws CurfewError `configuration` for what can keep nothing */
-async function examine(client: pg.Client): Promise<DatabaseIdentity | undefined> {
+/** @throws CurfewError `configuration` for what can keep nothing */
+async function takesWrites(client: pg.Client): Promise<boolean> {
   const { rows } = await client.query<Examined>(`select pg_is_in_recovery() as standby,
     current_setting('server_version_num')::int as version, current_setting('fsync') as fsync,
     current_setting('synchronous_commit') as synchronous_commit, current_setting('server_encoding') as encoding,
-    pg_backend_pid() as backend, (pg_control_system()).system_identifier::text as system_id`);
+    pg_backend_pid() as backend`);
   const [found] = rows;
   if (!found) throw new CurfewError('store', 'the database does not say what it is');
   const refuse = (what: string) => new CurfewError('configuration', `store.postgres: ${what}`);
@@ -162,18 +150,15 @@ async function examine(client: pg.Client): Promise<DatabaseIdentity | undefined>
   // biome-ignore lint/suspicious/noExplicitAny: not part of the driver's types
   if (found.backend !== (client as any).processID)
     throw refuse('between here and the server is a pooler that shares connections: connect to the server itself');
-  if (found.standby) return undefined;
-  const timeline = await client.query<{ timeline: string }>(
-    'select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline',
-  );
-  return { system_id: found.system_id, timeline: Number.parseInt(timeline.rows[0]?.timeline ?? '', 16) };
+  return !found.standby;
 }
 
-export function readCa(file: string): string {
-  return readFileSync(file, 'utf8');
-}
-
-/** Who writes, as rows of the audit log name it. */
-export function writerName(): string {
-  return `${userInfo().username}@${process.pid}`;
+/** Statements built by kysely, on this one connection. */
+export function kyselyOn(client: pg.Client, ...plugins: KyselyPlugin[]): Kysely<Schema> {
+  const pool = {
+    connect: async () => ({ query: client.query.bind(client), release: () => {} }),
+    end: async () => {},
+  };
+  // biome-ignore lint/suspicious/noExplicitAny: the pool is this one connection
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool: pool as any }), plugins });
 }

@@ -1,7 +1,6 @@
-// What became of a connection, and what is told of it.
+// What an error says of the connection that it came on.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { sayStoreFault } from '../store/words.ts';
 
 /** The database did not wait for its standby: what was written may be nowhere else. */
 export class Unacknowledged extends Error {
@@ -18,13 +17,4 @@ export function isLost(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof CurfewError || error instanceof TypeError) return false;
   const code = codeOf(error);
   return code === '' || !/^[0-9A-Z]{5}$/.test(code) || /^(08|57P|58|25006|25P03|53|XX|01000)/.test(code);
-}
-
-export function asFailure(error: unknown): unknown {
-  if (error instanceof CurfewError || error instanceof TypeError) return error;
-  const why = sayStoreFault(error);
-  return new CurfewError('store', why === undefined ? 'the store failed' : `the store failed: ${why}`, {
-    cause: error,
-    retry_after: 1,
-  });
 }

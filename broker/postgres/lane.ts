@@ -1,18 +1,18 @@
 // One connection, and the chain of the audit log that it alone writes: a lane. So commits of different connections wait for nothing of
 // each other. A lane that its connection leaves is taken on by a later one; so there are never more than there were connections at once.
 
-import { CompiledQuery, Kysely, PostgresDialect } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { Client } from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Seconds } from '../../shared/time.ts';
+import { latest, type Seconds, seconds } from '../../shared/time.ts';
 import { genesisOf, type Link, type Sealer } from '../audit_log/chain.ts';
 import { holdsRows } from '../store/sql.ts';
 import type { Schema } from '../store/tables.ts';
-import { type Connected, type ConnectOptions, connect, cut, type DatabaseIdentity } from './client.ts';
+import { type ConnectOptions, connect, cut, kyselyOn } from './client.ts';
 import { HOLDING } from './holding.ts';
 
-/** Classes of advisory locks: for lanes, for all of the store, and for names of what is decided on. */
-export const LOCK = { lane: 7_206_001, store: 7_206_002, name: 7_206_003, migration: 7_206_004 } as const;
+/** Classes of advisory locks, beside those by name: for lanes, and for all of the store. */
+export const LOCK = { lane: 7_206_001, store: 7_206_002 } as const;
 
 /** One that no other connection holds, the lowest first: those that are there, and the next number. */
 const TAKE = `select number as lane from generate_series(1, (select coalesce(max(lane), 0) + 1 from audit_lane)) as number
@@ -30,6 +30,9 @@ const ADD = `with head as (${MOVE} returning lane)
 /** Another connection may have taken the same number in between, where it is a new one. */
 const TRIES = 50;
 
+/** No row has this hash. */
+const NOWHERE = 'f'.repeat(64);
+
 /** A row of the audit log that is to be written. */
 export interface NewRow {
   readonly link: Link;
@@ -42,35 +45,23 @@ export interface NewRow {
 export class Lane {
   readonly number: number;
   readonly client: Client;
-  readonly identity: DatabaseIdentity;
   /** Of statements alone: each sees what is committed. */
   readonly reading: Kysely<Schema>;
   /** Within a transaction: what it selects is held. */
   readonly writing: Kysely<Schema>;
-  /** False where the chain was changed from outside: the next row follows none that is there, so that it shows. */
-  sound: boolean;
-  head: Link;
-  newest: Seconds;
-  /** Until when the server has not been heard to drop it. */
+  /** Known to be of no more use: it is cut instead of being taken again. */
   dead = false;
+  /** As it is in the database. */
+  #found: Head;
   readonly #sealer: Sealer;
 
-  private constructor({ client, identity }: Connected, number: number, found: Head, sealer: Sealer) {
+  private constructor(client: Client, number: number, found: Head, sealer: Sealer) {
     this.client = client;
-    this.identity = identity;
     this.number = number;
-    this.head = found.link;
-    this.sound = found.sound;
-    this.newest = found.newest;
+    this.#found = found;
     this.#sealer = sealer;
-    const pool = {
-      connect: async () => ({ query: client.query.bind(client), release: () => {} }),
-      end: async () => {},
-    };
-    // biome-ignore lint/suspicious/noExplicitAny: the pool is this one connection
-    const dialect = new PostgresDialect({ pool: pool as any });
-    this.reading = new Kysely<Schema>({ dialect });
-    this.writing = new Kysely<Schema>({ dialect, plugins: [HOLDING] });
+    this.reading = kyselyOn(client);
+    this.writing = kyselyOn(client, HOLDING);
     holdsRows(this.writing);
     const gone = () => {
       this.dead = true;
@@ -80,14 +71,12 @@ export class Lane {
 
   /** @throws what the driver throws, or CurfewError */
   static async open(options: ConnectOptions, sealer: Sealer): Promise<Lane> {
-    const connected = await connect(options);
-    const { client } = connected;
+    const { client } = await connect(options);
     try {
       for (let i = 0; i < TRIES; i++) {
         const taken = await client.query<{ lane: number }>(TAKE);
         const number = taken.rows[0]?.lane;
-        const found = number === undefined ? undefined : await headOf(client, Number(number), sealer);
-        if (found) return new Lane(connected, Number(number), found, sealer);
+        if (number !== undefined) return new Lane(client, number, await headOf(client, number, sealer), sealer);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       throw new CurfewError('store', 'no lane of the audit log is free');
@@ -97,12 +86,36 @@ export class Lane {
     }
   }
 
+  get head(): Link {
+    return this.#found.link;
+  }
+
+  /** False where the chain was changed from outside. */
+  get sound(): boolean {
+    return this.#found.sound;
+  }
+
+  get newest(): Seconds {
+    return this.#found.newest;
+  }
+
+  /** What the next row follows. Where the chain was changed from outside that is none that is there, so that it shows for good. */
+  get before(): Link {
+    const { link, sound, last } = this.#found;
+    return sound ? link : { ...link, seq: Math.max(link.seq, last), hash: NOWHERE };
+  }
+
+  /** After a commit. */
+  moved(link: Link, newest: Seconds): void {
+    this.#found = { link, sound: true, last: link.seq, newest: latest(this.newest, newest) };
+  }
+
   /** Adds rows, and moves the sealed head with them. @throws CurfewError `store` where another than this has moved it */
   async write(rows: readonly NewRow[], newest: Seconds): Promise<Link> {
-    const before = this.head;
-    const link = rows.at(-1)?.link ?? before;
+    const { head } = this;
+    const link = rows.at(-1)?.link ?? head;
     const [seq, hash, seal] = [link.seq, link.hash, this.#sealer.seal(link)];
-    const values = [this.number, seq, hash, seal, newest, before.seq, before.hash];
+    const values = [this.number, seq, hash, seal, newest, head.seq, head.hash];
     const { rowCount } =
       rows.length === 0
         ? await this.client.query(MOVE, values)
@@ -120,12 +133,6 @@ export class Lane {
     return link;
   }
 
-  /** The head as it is now in the database, where what became of a commit is not known or another has moved it. */
-  async reread(): Promise<void> {
-    const found = await headOf(this.client, this.number, this.#sealer, this.head);
-    if (found) [this.head, this.sound, this.newest] = [found.link, found.sound, found.newest];
-  }
-
   async close(): Promise<void> {
     if (this.dead) await cut(this.client);
     else await this.client.end().catch(() => undefined);
@@ -135,36 +142,26 @@ export class Lane {
 interface Head {
   readonly link: Link;
   readonly sound: boolean;
+  /** The number of the last row that is there. */
+  readonly last: number;
   readonly newest: Seconds;
 }
 
-interface FoundHead {
+interface FoundHead extends Pick<Head, 'last' | 'newest'> {
   readonly seq: number;
   readonly hash: string;
   readonly seal: string;
-  readonly newest: Seconds;
-  /** Of the rows that are there. */
-  readonly last: number;
 }
 
-/** @param known what was sealed last; an older one in its place, however well sealed, was put there */
-async function headOf(client: Client, lane: number, sealer: Sealer, known?: Link): Promise<Head | undefined> {
+async function headOf(client: Client, lane: number, sealer: Sealer): Promise<Head> {
   const { rows } = await client.query<FoundHead>(READ, [lane]);
   const [found] = rows;
   if (!found) {
     const genesis = genesisOf(lane);
     await client.query(MAKE, [lane, genesis.seq, genesis.hash, sealer.seal(genesis)]);
-    return { link: genesis, sound: true, newest: 0 as Seconds };
+    return { link: genesis, sound: true, last: 0, newest: seconds(0) };
   }
   const { seq, hash, seal, newest, last } = found;
   const link = { lane, seq, hash };
-  const sealed = seq >= (known?.seq ?? 0) && sealer.isSealed(link, seal);
-  const sound = sealed && seq === last;
-  // Where it is not sound the next row follows none that is there: it is written, and shows for good.
-  return { link, sound, newest };
-}
-
-/** One statement as text, with values. */
-export function textOf(text: string, values: readonly unknown[]): CompiledQuery {
-  return CompiledQuery.raw(text, [...values]);
+  return { link, sound: seq === last && sealer.isSealed(link, seal), last, newest };
 }

@@ -70,10 +70,6 @@ create table store_state (
   epoch bigint not null default 0, over_before bigint not null default 0, newest bigint not null default 0);
 insert into store_state (id, database_id) values (1, replace(gen_random_uuid()::text, '-', ''));
 create table old_token_ids (id bigint primary key check (id = 1), since bigint, until bigint);
-create table feed (seq bigint primary key, at bigint not null, kind text not null, data text not null);
-create table feed_head (id bigint primary key check (id = 1), seq bigint not null);
-insert into feed_head (id, seq) values (1, 0);
-create table lease (name text primary key, holder text not null, fence bigint not null, expires_at bigint not null);
 `;
 
 /** By the database itself: a name changes at a login, and by an administrator's command. */
@@ -100,4 +96,4 @@ async function tables(db: Kysely<unknown>): Promise<void> {
   for (const text of statements()) await sql.raw(text).execute(db);
 }
 
-export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = { '0005_replicas': { up: tables } };
+export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = { '0004_sound': { up: tables } };

@@ -3,23 +3,22 @@
 
 import { createHash } from 'node:crypto';
 import type { Kysely, Selectable } from 'kysely';
-import { Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { type Link, linkOf } from '../audit_log/chain.ts';
+import { linkOf } from '../audit_log/chain.ts';
 import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit_log/events.ts';
 import type { Standing } from '../store/audit_head.ts';
-import { StoreHealth } from '../store/health.ts';
-import type { Serving, StoreOptions } from '../store/options.ts';
+import { asFailure, NewEpoch } from '../store/failure.ts';
+import type { StoreOptions } from '../store/options.ts';
+import { ServedStore } from '../store/served.ts';
 import type { Store, Work } from '../store/store.ts';
 import type { Schema, StoreStateTable } from '../store/tables.ts';
-import { sayStoreFault } from '../store/words.ts';
 import { visibleJson } from '../text/names.ts';
 import type { ConnectOptions } from './client.ts';
-import { asFailure, codeOf, isLost, Unacknowledged } from './faults.ts';
+import { codeOf, isLost, Unacknowledged } from './faults.ts';
 import { Lane, LOCK, type NewRow } from './lane.ts';
 import { Lanes } from './lanes.ts';
-import { POSTGRES_MIGRATIONS } from './schema.ts';
+import { migrate } from './migrate.ts';
 
 /** Shared by all transactions but the one that declares everything over: that waits for those that run, and those after it see it. */
 const BEGIN = `begin; select pg_advisory_xact_lock_shared(${LOCK.store}, 0);
@@ -29,20 +28,20 @@ const HOLD_STORE = `select pg_advisory_xact_lock(${LOCK.store}, 0)`;
 /** A deadlock, a serialization failure, a key that another made in between. */
 const REPEATABLE: ReadonlySet<string> = new Set(['40P01', '40001', '23505']);
 const MOST_TRIES = 4;
+/** Seconds: what failed here is gone by then, as after a failover, or will be said again. */
+const AGAIN = { retry_after: 1 } as const;
 
 export interface PostgresOptions extends ConnectOptions {
   /** How many connections at once. */
   readonly connections: number;
 }
 
-export class PostgresStore implements Store {
-  readonly health = new StoreHealth();
+export class PostgresStore extends ServedStore implements Store {
   readonly #lanes: Lanes;
   readonly #options: StoreOptions;
-  #serving: (Serving & { readonly epoch: number }) | undefined;
-  #following: Promise<void> | undefined;
 
   private constructor(lanes: Lanes, options: StoreOptions) {
+    super();
     this.#lanes = lanes;
     this.#options = options;
   }
@@ -55,13 +54,9 @@ export class PostgresStore implements Store {
       lanes.give(await lanes.take());
     } catch (error) {
       await lanes.close();
-      throw asFailure(error);
+      throw asFailure(error, AGAIN);
     }
     return new PostgresStore(lanes, options);
-  }
-
-  get fault(): string | undefined {
-    return this.#serving?.guard.fault ?? this.health.fault;
   }
 
   standing(): Promise<Selectable<StoreStateTable>> {
@@ -75,14 +70,9 @@ export class PostgresStore implements Store {
     });
   }
 
-  serve(serving: Serving, { epoch }: Pick<Standing, 'epoch'>): void {
-    this.#serving = { ...serving, epoch };
-  }
-
   async read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
     try {
-      const fault = this.#serving?.guard.fault;
-      if (fault !== undefined) throw new CurfewError('store', 'the store is not the one that was opened');
+      this.requireTheOneOpened();
       const lane = await this.#lanes.take();
       try {
         return await work(lane.reading);
@@ -93,7 +83,7 @@ export class PostgresStore implements Store {
         this.#lanes.give(lane);
       }
     } catch (error) {
-      throw asFailure(error);
+      throw asFailure(error, AGAIN);
     }
   }
 
@@ -112,19 +102,18 @@ export class PostgresStore implements Store {
         return result;
       } catch (error) {
         if (tries < MOST_TRIES && REPEATABLE.has(codeOf(error))) continue;
-        if (error instanceof NewEpoch) await this.#follow(error.standing);
-        const failure = asFailure(error);
+        if (error instanceof NewEpoch) await this.follow(error.standing);
+        const failure = asFailure(error, AGAIN);
         const isFault = failure instanceof CurfewError && failure.code === 'store';
         settled?.(isFault ? 'failed' : 'undone');
-        if (isFault && failure !== error && this.#serving?.guard.fault === undefined)
-          this.health.failed(sayStoreFault(error) ?? 'the store failed');
+        if (isFault && failure !== error) this.failed(error);
         throw failure;
       }
     }
   }
 
   async probe(): Promise<void> {
-    await this.transaction(({ db }) => db.updateTable('feed_head').set({ id: 1 }).execute()).catch(() => undefined);
+    await this.transaction(({ db }) => db.updateTable('store_state').set({ id: 1 }).execute()).catch(() => undefined);
   }
 
   async close(): Promise<void> {
@@ -135,7 +124,7 @@ export class PostgresStore implements Store {
     work: Work<T>,
     damp: Damp,
   ): Promise<{ readonly result: T; readonly entries: readonly AuditEntry[] }> {
-    this.#serving?.guard.check();
+    this.serving?.guard.check();
     const lane = await this.#lanes.take();
     try {
       return await this.#on(lane, work, damp);
@@ -154,14 +143,13 @@ export class PostgresStore implements Store {
     damp: Damp,
   ): Promise<{ readonly result: T; readonly entries: readonly AuditEntry[] }> {
     const { client } = lane;
-    const serving = this.#serving;
+    const serving = this.serving;
     const standing = standingOf(await client.query(BEGIN));
     if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
     serving?.clock.observe(standing.newest);
     const rows: NewRow[] = [];
     const entries: AuditEntry[] = [];
-    // Where the chain was changed from outside the next row follows none that is there, so that it shows.
-    let head: Link = lane.sound ? lane.head : { ...lane.head, hash: 'f'.repeat(64) };
+    let head = lane.before;
     const audit = async (given: AuditEvent) => {
       const event = damp(given);
       if (!event) return;
@@ -179,34 +167,11 @@ export class PostgresStore implements Store {
     const newest = serving?.clock.newest() ?? (0 as Seconds);
     const link = rows.length > 0 || newest > lane.newest ? await lane.write(rows, newest) : lane.head;
     await commit(lane);
-    const wasSound = lane.sound;
-    lane.head = link;
-    lane.sound = true;
-    if (newest > lane.newest) lane.newest = newest;
+    const { sound } = lane;
+    lane.moved(link, newest);
     serving?.guard.committed(link);
-    if (!wasSound) this.#options.onBroken();
+    if (!sound) this.#options.onBroken();
     return { result, entries };
-  }
-
-  /** Once for all transactions that find it so. */
-  async #follow(standing: Standing): Promise<void> {
-    const serving = this.#serving;
-    if (!serving || serving.epoch === standing.epoch) return;
-    this.#following ??= serving.onEpoch(standing).then(
-      () => this.serve(serving, standing),
-      () => undefined,
-    );
-    await this.#following;
-    this.#following = undefined;
-  }
-}
-
-/** Not an end of the world: the caller's next try finds the store as it is now. */
-class NewEpoch extends CurfewError {
-  readonly standing: Standing;
-  constructor(standing: Standing) {
-    super('busy', 'all that there was has just been declared over', { retry_after: 1 });
-    this.standing = standing;
   }
 }
 
@@ -261,21 +226,7 @@ async function undo(lane: Lane): Promise<void> {
   }
 }
 
-/** 63 bits of a name. */
+/** 64 bits of a name. */
 function keyOf(name: string): bigint {
   return BigInt.asIntN(64, createHash('sha256').update(name).digest().readBigInt64BE(0));
-}
-
-async function migrate(database: ConnectOptions): Promise<void> {
-  const { openPlain } = await import('./plain.ts');
-  const { db, close } = await openPlain(database);
-  try {
-    const { error } = await new Migrator({
-      db,
-      provider: { getMigrations: async () => ({ ...POSTGRES_MIGRATIONS }) },
-    }).migrateToLatest();
-    if (error) throw error;
-  } finally {
-    await close();
-  }
 }

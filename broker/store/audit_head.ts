@@ -7,7 +7,7 @@ import type { Seconds } from '../../shared/time.ts';
 import { GENESIS, type Link, type Sealer } from '../audit_log/chain.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
 
-// Each commit runs these: as text they are not built anew each time, which would cost more than running them.
+// Each commit runs these: as text they are not built again each time, which would cost more than running them.
 const SELECT_HEAD = `select head.seq, head.hash, head.seal, coalesce((select max(seq) from audit), 0) as newest,
     state.epoch, state.over_before, state.newest as newest_instant
   from store_state as state left join audit_head as head on head.id = 1 where state.id = 1`;
@@ -38,7 +38,7 @@ export interface Head {
 }
 
 /**
- * Read anew for each commit: another process that has the key may have written, and then the chain does not fork.
+ * Read again for each commit: another process that has the key may have written, and then the chain does not fork.
  *
  * @param known what this process has sealed last; an older one in its place, however well sealed, was put there
  */

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Link, Sealer } from '../audit_log/chain.ts';
 import type { StorePlaces } from '../config/settings.ts';
+import { notTheOneOpened } from './failure.ts';
 import { StoreFiles } from './files.ts';
 import type { Guard } from './options.ts';
 import type { Store } from './store.ts';
@@ -13,7 +14,7 @@ import { sayStoreFault } from './words.ts';
 
 const ACCEPT = 'put the right store back, or say that this one may be used: curfew-broker store accept';
 
-/** Before a store is made: where a witness knows one, it is not to be begun anew. @throws CurfewError `store` */
+/** Before a store is made: where a witness knows one, it is not to be begun again. @throws CurfewError `store` */
 export function refuseLostStore({ sqlite: { file }, witness_file }: StorePlaces): void {
   if (witness_file === undefined || existsSync(file) || !existsSync(witness_file)) return;
   throw new CurfewError('store', `the store ${file} is gone: ${witness_file} knows of it`, { hint: ACCEPT });
@@ -102,7 +103,7 @@ export class StoreGuard implements Guard {
 
   #say(fault: string | undefined): void {
     this.#fault = fault;
-    if (fault !== undefined) throw new CurfewError('store', 'the store is not the one that was opened');
+    if (fault !== undefined) throw notTheOneOpened();
   }
 }
 

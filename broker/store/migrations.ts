@@ -135,19 +135,6 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await statement.execute(db);
 }
 
-/** What replicas know of each other, beside PostgreSQL's tables, which begin here. */
-async function fifth(db: Kysely<unknown>): Promise<void> {
-  const statements: readonly RawBuilder<unknown>[] = [
-    sql`create table feed (
-      seq integer primary key, at integer not null, kind text not null, data text not null) strict`,
-    sql`create table feed_head (id integer primary key check (id = 1), seq integer not null) strict`,
-    sql`insert into feed_head (id, seq) values (1, 0)`,
-    sql`create table lease (
-      name text primary key, holder text not null, fence integer not null, expires_at integer not null) strict, without rowid`,
-  ];
-  for (const statement of statements) await statement.execute(db);
-}
-
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -180,9 +167,8 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     },
     '0003_signals': { up: third },
     '0004_sound': { up: fourth },
-    '0005_replicas': { up: fifth },
   };
 }
 
 /** What a store of this version has been through. */
-export const MIGRATIONS = ['0001_first', '0002_ends', '0003_signals', '0004_sound', '0005_replicas'] as const;
+export const MIGRATIONS = ['0001_first', '0002_ends', '0003_signals', '0004_sound'] as const;

@@ -7,9 +7,10 @@ import { type Link, linkOf } from '../audit_log/chain.ts';
 import type { AuditEntry, AuditEvent } from '../audit_log/events.ts';
 import { visibleJson } from '../text/names.ts';
 import { headOf, type Standing, writeHead, writeNewest } from './audit_head.ts';
-import { StoreHealth } from './health.ts';
+import { asFailure, NewEpoch } from './failure.ts';
 import { migrationsWith } from './migrations.ts';
-import type { Serving, StoreOptions } from './options.ts';
+import type { StoreOptions } from './options.ts';
+import { ServedStore, type ServingSince } from './served.ts';
 import type { Dialects } from './sqlite.ts';
 import type { Store, Work } from './store.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
@@ -27,7 +28,7 @@ interface Chain {
   readonly standing: Standing;
 }
 
-// As text it is not built anew each time, which would cost more than running it.
+// As text it is not built again each time, which would cost more than running it.
 const INSERT_AUDIT = 'insert into audit (seq, at, event, sid, data, hash) values (?, ?, ?, ?, ?, ?)';
 
 /** Nothing else writes meanwhile. */
@@ -40,19 +41,17 @@ const LARGEST_GROUP = 64;
  * Transactions that arrive while another one commits share the next commit (group commit), as its sync to disk is
  * what costs; each keeps its own savepoint, so that one that throws undoes itself alone.
  */
-export class SqliteStore implements Store {
+export class SqliteStore extends ServedStore implements Store {
   readonly #db: Kysely<Schema>;
   readonly #reading: Kysely<Schema>;
   readonly #options: StoreOptions;
-  /** By what it last did. */
-  readonly health = new StoreHealth();
   #queue: Queued[] = [];
   #flushing = false;
   /** What was sealed last. */
   #head: Link | undefined;
-  #serving: (Serving & { readonly epoch: number }) | undefined;
 
   private constructor(db: Kysely<Schema>, reading: Kysely<Schema>, options: StoreOptions) {
+    super();
     this.#db = db;
     this.#reading = reading;
     this.#options = options;
@@ -79,16 +78,6 @@ export class SqliteStore implements Store {
     return this.read((db) => db.selectFrom('store_state').selectAll().where('id', '=', 1).executeTakeFirstOrThrow());
   }
 
-  /** What keeps it from being used, in words, by what is known without looking. */
-  get fault(): string | undefined {
-    return this.#serving?.guard.fault ?? this.health.fault;
-  }
-
-  /** From here on each commit keeps the newest instant, and sees when all that there was is declared over. */
-  serve(serving: Serving, { epoch }: Pick<Standing, 'epoch'>): void {
-    this.#serving = { ...serving, epoch };
-  }
-
   /**
    * Reads what was committed, without waiting for any transaction. Decisions that grant something read in a transaction.
    *
@@ -96,8 +85,7 @@ export class SqliteStore implements Store {
    */
   async read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
     try {
-      const fault = this.#serving?.guard.fault;
-      if (fault !== undefined) throw new CurfewError('store', 'the store is not the one that was opened');
+      this.requireTheOneOpened();
       return await work(this.#reading);
     } catch (error) {
       throw asFailure(error);
@@ -182,50 +170,26 @@ export class SqliteStore implements Store {
       try {
         const { settle, head } = await this.#db
           .connection()
-          .execute((db) => commitGroup(db, group, { ...this.#options, serving: this.#serving }, this.#head));
+          .execute((db) => commitGroup(db, group, { ...this.#options, serving: this.serving }, this.#head));
         this.#head = head;
         this.health.committed((stopwatch() - begin) * 1_000);
         for (const done of settle) done();
       } catch (error) {
         for (const { fail } of group) fail(error);
-        if (error instanceof NewEpoch) await this.#follow(error.standing);
-        else if (this.#serving?.guard.fault === undefined)
-          this.health.failed(sayStoreFault(error) ?? 'the store failed');
+        if (error instanceof NewEpoch) await this.follow(error.standing);
+        else this.failed(error);
       }
       // Let requests that arrived during the sync join the next group.
       await new Promise((resolve) => setImmediate(resolve));
     }
     this.#flushing = false;
   }
-
-  async #follow(standing: Standing): Promise<void> {
-    const serving = this.#serving;
-    if (!serving) return;
-    // Where that fails, the next commit comes here again.
-    await serving.onEpoch(standing).then(
-      () => this.serve(serving, standing),
-      () => undefined,
-    );
-  }
-}
-
-/** Not an end of the world: the caller's next try finds the store as it is now. */
-class NewEpoch extends CurfewError {
-  readonly standing: Standing;
-  constructor(standing: Standing) {
-    super('busy', 'all that there was has just been declared over', { retry_after: 1 });
-    this.standing = standing;
-  }
 }
 
 async function commitGroup(
   db: Kysely<Schema>,
   group: readonly Queued[],
-  {
-    sealer,
-    onBroken,
-    serving,
-  }: StoreOptions & { readonly serving: (Serving & { readonly epoch: number }) | undefined },
+  { sealer, onBroken, serving }: StoreOptions & { readonly serving: ServingSince | undefined },
   known: Link | undefined,
 ): Promise<{ readonly settle: readonly (() => void)[]; readonly head: Link }> {
   serving?.guard.check();
@@ -250,12 +214,4 @@ async function commitGroup(
     serving?.guard.undone();
     throw error;
   }
-}
-
-function asFailure(error: unknown): unknown {
-  if (error instanceof CurfewError || error instanceof TypeError) return error;
-  const why = sayStoreFault(error);
-  return new CurfewError('store', why === undefined ? 'the store failed' : `the store failed: ${why}`, {
-    cause: error,
-  });
 }

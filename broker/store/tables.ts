@@ -160,29 +160,6 @@ export interface AuditLaneTable {
   newest: Seconds;
 }
 
-/** What others than this process must learn of, numbered without a gap in the order of the commits. */
-export interface FeedTable {
-  seq: number;
-  at: Seconds;
-  kind: string;
-  /** JSON. */
-  data: string;
-}
-
-export interface FeedHeadTable {
-  id: 1;
-  seq: number;
-}
-
-/** What one replica does at a time. */
-export interface LeaseTable {
-  name: string;
-  holder: string;
-  /** Rises with each holder. */
-  fence: number;
-  expires_at: Seconds;
-}
-
 /** Failed logins by person, in the window that runs. */
 export interface FailedLoginTable {
   /** `person:` and a hash of whose. */
@@ -273,9 +250,6 @@ export interface Schema {
   audit: AuditTable;
   audit_head: AuditHeadTable;
   audit_lane: AuditLaneTable;
-  feed: FeedTable;
-  feed_head: FeedHeadTable;
-  lease: LeaseTable;
   failed_login: FailedLoginTable;
   hook_delivery: HookDeliveryTable;
 }

@@ -59,7 +59,7 @@ export class Witness {
     }
   }
 
-  /** Makes it, or makes it anew: from here on it knows this and nothing else. @throws what the file system says */
+  /** Makes it, or makes it again: from here on it knows this and nothing else. @throws what the file system says */
   begin(known: Known): void {
     this.close();
     mkdirSync(path.dirname(this.#file), { recursive: true, mode: 0o700 });

@@ -30,7 +30,7 @@ after(() => rm(folder, { recursive: true, force: true }));
 /** A store as version 0.4.0 left it. */
 async function leftBy040(file: string, sessions: number): Promise<void> {
   const db = new Kysely<Schema>({ dialect: openSqlite(file).writing });
-  const { '0004_sound': _, '0005_replicas': __, ...of040 } = migrationsWith(createSealer(key));
+  const { '0004_sound': _, ...of040 } = migrationsWith(createSealer(key));
   await new Migrator({ db, provider: { getMigrations: async () => of040 } }).migrateToLatest();
   for (let i = 0; i < sessions; i++) {
     const names = { sid: randomId(), username: `u${i}`, jkt: randomHandle(), handle_hash: randomBytes(32) };

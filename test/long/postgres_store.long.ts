@@ -89,6 +89,29 @@ describe('the store in PostgreSQL', () => {
     await store.close();
   });
 
+  it('tells of a chain that was changed from outside, and does not seal over it', async () => {
+    const name = 'tampered';
+    const url = await server.createDatabase(name);
+    const first = await openOn(url);
+    for (let n = 0; n < 3; n++) await first.transaction((t) => t.audit(event(n)));
+    await first.close();
+    await server.query(
+      `insert into audit select lane, seq + 1, at, event, sid, data, hash from audit where seq = 3`,
+      name,
+    );
+    let broken = 0;
+    const told: AuditEntry[] = [];
+    const again = await openOn(url, told, () => void broken++);
+    for (let n = 3; n < 5; n++) await again.transaction((t) => t.audit(event(n)));
+    assert.equal(broken, 1);
+    assert.deepEqual(
+      told.map(({ seq }) => seq),
+      [5, 6],
+    );
+    await assert.rejects(wholeChains(again), assert.AssertionError);
+    await again.close();
+  });
+
   it('holds what it reads: of many that read and then write, each sees the one before', async () => {
     const store = await openOn(await server.createDatabase());
     const key = 'person:x';

@@ -6,6 +6,7 @@ import {
   appendFileSync,
   chmodSync,
   chownSync,
+  closeSync,
   cpSync,
   mkdirSync,
   mkdtempSync,
@@ -23,18 +24,10 @@ import { until } from './patience.ts';
 import { ensurePostgres, type PostgresPrograms } from './postgres_programs.ts';
 
 export interface Postgres {
-  readonly port: number;
-  readonly folder: string;
-  /** Of the postmaster. */
-  readonly pid: number;
-  /** As its superuser. */
-  url(database: string): string;
   /** A new, empty database. @returns its URL */
   createDatabase(name?: string): Promise<string>;
   /** One statement as superuser. */
-  query<Row extends object>(text: string, values?: readonly unknown[], database?: string): Promise<Row[]>;
-  /** One of its programs, as the user that it runs as. */
-  program(name: string, args: readonly string[]): Promise<RunResult>;
+  query(text: string, database?: string): Promise<unknown[]>;
   start(): Promise<void>;
   /** `SIGINT` is a fast end, `SIGQUIT` an immediate one, `SIGKILL` none at all. */
   end(signal?: 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>;
@@ -78,16 +71,6 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
   return serve(place, data, await freePort(), settings);
 }
 
-/** A standby that streams from it. */
-export async function startStandby(primary: Postgres, name: string): Promise<Postgres> {
-  const place = makePlace(await ensurePostgres());
-  const data = path.join(place.folder, 'data');
-  const from = `host=127.0.0.1 port=${primary.port} user=postgres application_name=${name}`;
-  const copied = await asOwner(place, 'pg_basebackup', ['-D', data, '-R', '-X', 'stream', '-c', 'fast', '-d', from]);
-  if (copied.code !== 0) throw new Error(`pg_basebackup: ${copied.stderr}`);
-  return serve(place, data, await freePort(), {});
-}
-
 async function serve(
   place: Place,
   data: string,
@@ -102,35 +85,29 @@ async function serve(
   let release = () => {};
   let count = 0;
   const url = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`;
-  const query: Postgres['query'] = async (text, values = [], database = 'postgres') => {
+  const query: Postgres['query'] = async (text, database = 'postgres') => {
     const client = new Client({ connectionString: url(database), connectionTimeoutMillis: 30_000 });
     client.on('error', () => undefined);
     await client.connect();
     try {
-      return (await client.query(text, [...values])).rows;
+      return (await client.query(text)).rows;
     } finally {
       await client.end();
     }
   };
   const postgres: Postgres = {
-    port,
-    folder: data,
-    url,
     query,
-    get pid() {
-      return server?.pid ?? 0;
-    },
     async createDatabase(name = `test_${process.pid}_${++count}`) {
       await query(`create database ${name}`);
       return url(name);
     },
-    program: (name, args) => asOwner(place, name, args),
     async start() {
       const out = openSync(log, 'a');
       server = spawn(path.join(place.bin, 'postgres'), ['-D', data], {
         ...{ env: place.env, cwd: place.folder, detached: true, stdio: ['ignore', out, out] },
         ...(place.uid !== undefined && { uid: place.uid, gid: place.gid }),
       });
+      closeSync(out);
       release = adopt(server.pid ?? 0);
       const answers = async () => {
         if (server?.exitCode !== null) throw new Error(`postgres ended: ${readFileSync(log, 'utf8').slice(-2_000)}`);
@@ -161,10 +138,7 @@ async function serve(
 
 /** Whether a process still has its working folder there. */
 function isHeld(data: string): boolean {
-  const { stdout } = {
-    stdout: execFileSync('sh', ['-c', 'ls -l /proc/[0-9]*/cwd 2>/dev/null || true'], { encoding: 'utf8' }),
-  };
-  return stdout.includes(data);
+  return textOf('sh', ['-c', 'ls -l /proc/[0-9]*/cwd 2>/dev/null || true']).includes(data);
 }
 
 function makePlace({ bin, libraries }: PostgresPrograms): Place {
@@ -192,18 +166,18 @@ function makePlace({ bin, libraries }: PostgresPrograms): Place {
 
 function ownerOf(): { uid: number; gid: number } {
   for (const name of ['postgres', 'nobody']) {
-    const { stdout } = spawnText('getent', ['passwd', name]);
-    const [, , uid, gid] = stdout.split(':');
+    const [, , uid, gid] = textOf('getent', ['passwd', name]).split(':');
     if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid) };
   }
   throw new Error('there is no user that PostgreSQL could run as: postgres or nobody');
 }
 
-function spawnText(command: string, args: readonly string[]): { stdout: string } {
+/** What a command says; nothing where it fails. */
+function textOf(command: string, args: readonly string[]): string {
   try {
-    return { stdout: execFileSync(command, args, { encoding: 'utf8' }) };
+    return execFileSync(command, args, { encoding: 'utf8' });
   } catch {
-    return { stdout: '' };
+    return '';
   }
 }
 

@@ -43,7 +43,7 @@ function majorOf(folder: string): number {
 }
 
 function versionOf(bin: string): number {
-  if (!['initdb', 'postgres', 'pg_basebackup', 'pg_ctl'].every((name) => existsSync(path.join(bin, name)))) return 0;
+  if (!['initdb', 'postgres'].every((name) => existsSync(path.join(bin, name)))) return 0;
   const said = execFileSync(path.join(bin, 'postgres'), ['--version'], { encoding: 'utf8' });
   return Number(/\(PostgreSQL\) (\d+)/.exec(said)?.[1] ?? 0);
 }
