@@ -219,7 +219,11 @@ async function startMetrics(broker: Shown, limits: ConnectionLimits) {
 type RecordParts = Pick<Broker, 'store' | 'now'>;
 
 async function recordPolicy({ store, now }: RecordParts, policy: Omit<PolicyEvent, 'event' | 'at'>): Promise<void> {
-  await store.transaction((transaction) => transaction.audit({ event: 'policy', at: now(), ...policy }));
+  await store.transaction(async (transaction) => {
+    const at = now();
+    await transaction.audit({ event: 'policy', at, ...policy });
+    if (policy.outcome !== 'refused') transaction.publish({ kind: 'policy', at, digest: policy.digest });
+  });
 }
 
 async function recordOutcome(broker: RecordParts, outcome: ReloadOutcome): Promise<void> {

@@ -11,6 +11,8 @@ export interface ConnectOptions {
   /** PEM, beside the roots of the system. */
   readonly ca?: string | undefined;
   readonly application: string;
+  /** Milliseconds after which a connection that does not answer is cut; longer than the server's own patience unless told. */
+  readonly query_ms?: number | undefined;
 }
 
 export interface Connected {
@@ -71,7 +73,7 @@ function wholeNumber(text: string): number {
 }
 
 /** The host that takes writes, of those that are given. @throws what the driver throws, or CurfewError `store`, `configuration` */
-export async function connect({ address, ca, application }: ConnectOptions): Promise<Connected> {
+export async function connect({ address, ca, application, query_ms = QUERY_MS }: ConnectOptions): Promise<Connected> {
   let failure: unknown;
   for (const host of address.hosts) {
     const client = new NamingClient({
@@ -85,7 +87,7 @@ export async function connect({ address, ca, application }: ConnectOptions): Pro
       types: TYPES,
       application_name: application,
       connectionTimeoutMillis: CONNECT_MS,
-      query_timeout: QUERY_MS,
+      query_timeout: query_ms,
       keepAlive: true,
       options: Object.entries(SESSION)
         .map(([name, value]) => `-c ${name}=${value}`)

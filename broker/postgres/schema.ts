@@ -1,7 +1,8 @@
-// The tables in PostgreSQL, as of the version that first knew it. Text is ordered by its bytes, as SQLite orders it.
+// The tables in PostgreSQL, from the version on that first knew it. Text is ordered by its bytes, as SQLite orders it.
 
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
+import { declared } from '../store/migrations.ts';
 
 const TABLES = `
 create table person (iss text not null, sub text not null, username text not null unique, primary key (iss, sub));
@@ -72,6 +73,15 @@ insert into store_state (id, database_id) values (1, replace(gen_random_uuid()::
 create table old_token_ids (id bigint primary key check (id = 1), since bigint, until bigint);
 `;
 
+const FEED = `
+create table feed_head (
+  id bigint primary key check (id = 1), seq bigint not null, forgotten bigint not null) with (fillfactor = 10);
+insert into feed_head (id, seq, forgotten) values (1, 0, 0);
+create table feed (seq bigint primary key, at bigint not null, kind text not null, sid text, data text not null);
+create table lease (name text primary key, holder text, until bigint, fence bigint not null);
+alter table store_state add column oldest_reader bigint not null default 0;
+`;
+
 /** By the database itself: a name changes at a login, and by an administrator's command. */
 const KEEP_PAST_NAMES = `
 create function keep_past_name() returns trigger language plpgsql as $$
@@ -85,15 +95,18 @@ create trigger person_renamed after update or delete on person for each row exec
 `;
 
 /** As they are run one by one. */
-function statements(): readonly string[] {
-  const tables = TABLES.replaceAll(/\btext\b/g, 'text collate "C"').replaceAll('::text collate "C"', '::text');
-  return [...tables.split(';\n'), ...KEEP_PAST_NAMES.split(/;\n(?=create trigger)/)].filter(
-    (text) => text.trim() !== '',
-  );
+function statements(tables: string): readonly string[] {
+  return tables
+    .replaceAll(/\btext\b/g, 'text collate "C"')
+    .replaceAll('::text collate "C"', '::text')
+    .split(';\n');
 }
 
-async function tables(db: Kysely<unknown>): Promise<void> {
-  for (const text of statements()) await sql.raw(text).execute(db);
+async function run(db: Kysely<unknown>, texts: readonly string[]): Promise<void> {
+  for (const text of texts) if (text.trim() !== '') await sql.raw(text).execute(db);
 }
 
-export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = { '0004_sound': { up: tables } };
+export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0004_sound': { up: (db) => run(db, [...statements(TABLES), ...KEEP_PAST_NAMES.split(/;\n(?=create trigger)/)]) },
+  '0005_feed': declared('0005_feed', (db) => run(db, statements(FEED))),
+};

@@ -8,7 +8,9 @@ import type { Seconds } from '../../shared/time.ts';
 import { linkOf } from '../audit_log/chain.ts';
 import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit_log/events.ts';
 import type { Standing } from '../store/audit_head.ts';
+import type { Change } from '../store/changes.ts';
 import { asFailure, NewEpoch } from '../store/failure.ts';
+import type { Feed } from '../store/feed.ts';
 import type { StoreOptions } from '../store/options.ts';
 import { ServedStore } from '../store/served.ts';
 import type { Store, Work } from '../store/store.ts';
@@ -16,13 +18,15 @@ import type { Schema, StoreStateTable } from '../store/tables.ts';
 import { visibleJson } from '../text/names.ts';
 import type { ConnectOptions } from './client.ts';
 import { codeOf, isLost, Unacknowledged } from './faults.ts';
+import { PostgresFeed, publishOn } from './feed.ts';
 import { Lane, LOCK, type NewRow } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import { migrate } from './migrate.ts';
 
 /** Shared by all transactions but the one that declares everything over: that waits for those that run, and those after it see it. */
 const BEGIN = `begin; select pg_advisory_xact_lock_shared(${LOCK.store}, 0);
-  select epoch, over_before, greatest(newest, (select max(newest) from audit_lane)) as newest from store_state where id = 1`;
+  select epoch, over_before, oldest_reader, greatest(newest, (select max(newest) from audit_lane)) as newest
+  from store_state where id = 1`;
 const HOLD = `select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as key`;
 const HOLD_STORE = `select pg_advisory_xact_lock(${LOCK.store}, 0)`;
 /** A deadlock, a serialization failure, a key that another made in between. */
@@ -39,11 +43,17 @@ export interface PostgresOptions extends ConnectOptions {
 export class PostgresStore extends ServedStore implements Store {
   readonly #lanes: Lanes;
   readonly #options: StoreOptions;
+  readonly #feed: PostgresFeed;
 
-  private constructor(lanes: Lanes, options: StoreOptions) {
+  private constructor(lanes: Lanes, feed: PostgresFeed, options: StoreOptions) {
     super();
     this.#lanes = lanes;
+    this.#feed = feed;
     this.#options = options;
+  }
+
+  get feed(): Feed {
+    return this.#feed;
   }
 
   /** @throws CurfewError `store` when the database cannot be reached or brought to this version, `configuration` for what cannot be used */
@@ -56,7 +66,7 @@ export class PostgresStore extends ServedStore implements Store {
       await lanes.close();
       throw asFailure(error, AGAIN);
     }
-    return new PostgresStore(lanes, options);
+    return new PostgresStore(lanes, new PostgresFeed(database), options);
   }
 
   standing(): Promise<Selectable<StoreStateTable>> {
@@ -117,6 +127,7 @@ export class PostgresStore extends ServedStore implements Store {
   }
 
   async close(): Promise<void> {
+    await this.#feed.close();
     await this.#lanes.close();
   }
 
@@ -124,6 +135,7 @@ export class PostgresStore extends ServedStore implements Store {
     work: Work<T>,
     damp: Damp,
   ): Promise<{ readonly result: T; readonly entries: readonly AuditEntry[] }> {
+    this.requireTrust();
     this.serving?.guard.check();
     const lane = await this.#lanes.take();
     try {
@@ -145,6 +157,7 @@ export class PostgresStore extends ServedStore implements Store {
     const { client } = lane;
     const serving = this.serving;
     const standing = standingOf(await client.query(BEGIN));
+    this.requireReadable(standing);
     if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
     serving?.clock.observe(standing.newest);
     const rows: NewRow[] = [];
@@ -163,9 +176,12 @@ export class PostgresStore extends ServedStore implements Store {
         await client.query(HOLD, [[...new Set(names.map(keyOf))].sort((a, b) => Number(a - b)).map(String)]);
     };
     const holdAll = async () => void (await client.query(HOLD_STORE));
-    const result = await work({ db: lane.writing, audit, hold, holdAll, over_before: standing.over_before });
+    const changes: Change[] = [];
+    const publish = (change: Change) => void changes.push(change);
+    const result = await work({ db: lane.writing, audit, publish, hold, holdAll, over_before: standing.over_before });
     const newest = serving?.clock.newest() ?? (0 as Seconds);
     const link = rows.length > 0 || newest > lane.newest ? await lane.write(rows, newest) : lane.head;
+    if (changes.length > 0) await publishOn(client, changes);
     await commit(lane);
     const { sound } = lane;
     lane.moved(link, newest);

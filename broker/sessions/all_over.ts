@@ -51,6 +51,7 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
   await replaceKeys(transaction, encryption_key, now);
   await db.updateTable('bound_secret').set({ doomed: 1, over_at: now, next_at: now, attempts: 0 }).execute();
   await bringBack(transaction, now);
+  transaction.publish({ kind: 'all_over', at: now });
   await transaction.audit({ event: 'administration', at: now, command, by, sessions: sessions.length });
   return sessions.length;
 }
@@ -71,6 +72,7 @@ async function bringBack({ db }: Transaction, now: Seconds): Promise<void> {
     sql`update id_token_use set used_at = ${earlier(sql.ref('used_at'), sql.val(now))}, expires_at = ${earlier(sql.ref('expires_at'), sql.val(remembered))}`,
     sql`update old_token_ids set since = ${earlier(sql.ref('since'), sql.val(now))}, until = ${earlier(sql.ref('until'), sql.val(now))}`,
     sql`delete from proof where minute > ${minute}`,
+    sql`update feed set at = ${earlier(sql.ref('at'), sql.val(now))}`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

@@ -25,7 +25,7 @@ export interface End {
 
 /**
  * Ends a session, once: every cause of an end comes through here. Sets `login_after`, so that the IdP's living SSO does
- * not bring the session back.
+ * not bring the session back. All replicas are told.
  *
  * @returns false when it had ended already: the first reason stands
  */
@@ -58,6 +58,7 @@ export async function endSession(transaction: Transaction, session: Session, end
     by,
     note,
   });
+  transaction.publish({ kind: 'end', at: now, sid, reason, since, replaced_by });
   return true;
 }
 

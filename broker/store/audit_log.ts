@@ -6,14 +6,14 @@ import { Kysely, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { AuditRow, SealedHead } from '../audit_log/verify.ts';
-import { MIGRATIONS } from './migrations.ts';
 import { openSqliteToRead } from './sqlite.ts';
 import type { Schema } from './tables.ts';
+import { judgeVersion, migrationsDone } from './version.ts';
 
 /** Rows that are in memory at a time. */
 const ROWS_AT_ONCE = 500;
 
-/** @throws CurfewError `configuration` when the file is not there, no store, or of another version */
+/** @throws CurfewError `configuration` when the file is not there, no store, or of a version that this one cannot use */
 export async function openAuditLog(file: string): Promise<Kysely<Schema>> {
   const fault = (what: string, cause?: unknown) =>
     new CurfewError('configuration', `store.sqlite.file: ${file} ${what}`, { cause });
@@ -22,24 +22,19 @@ export async function openAuditLog(file: string): Promise<Kysely<Schema>> {
   let done: readonly string[];
   try {
     db = new Kysely<Schema>({ dialect: openSqliteToRead(file) });
-    done = await migrationsOf(db);
+    done = await migrationsDone(db);
   } catch (cause) {
     throw fault(`cannot be read as a store (${cause instanceof Error ? cause.message : 'unknown'})`, cause);
   }
-  if (done.length === MIGRATIONS.length && MIGRATIONS.every((name) => done.includes(name))) return db;
-  await db.destroy();
-  if (done.length === 0) throw fault('is not a store of curfew-broker');
-  const newer = done.some((name) => !MIGRATIONS.some((known) => known === name));
-  throw fault(
-    newer ? 'is of a later version' : 'is of an earlier version: a restart of the broker brings it to this one',
-  );
-}
-
-async function migrationsOf(db: Kysely<Schema>): Promise<readonly string[]> {
-  const { rows } = await sql`select name from sqlite_master where name = 'kysely_migration'`.execute(db);
-  if (rows.length === 0) return [];
-  const done = await sql<{ name: string }>`select name from kysely_migration`.execute(db);
-  return done.rows.map(({ name }) => name);
+  try {
+    if (done.length === 0) throw fault('is not a store of curfew-broker');
+    if ((await judgeVersion(db, done)) !== 'older') return db;
+    throw fault('is of an earlier version: a restart of the broker brings it to this one');
+  } catch (error) {
+    await db.destroy();
+    if (error instanceof CurfewError && error.code === 'store') throw fault('is of a later version', error);
+    throw error;
+  }
 }
 
 /** All rows after a place, in order, as of when each page is read. @param since only those of events from this instant on */

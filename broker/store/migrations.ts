@@ -135,6 +135,21 @@ async function fourth(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await statement.execute(db);
 }
 
+/** What came before writes no feed: nothing of it may run beside this. */
+async function fifth(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    sql`create table feed_head (
+      id integer primary key check (id = 1), seq integer not null, forgotten integer not null) strict`,
+    sql`insert into feed_head (id, seq, forgotten) values (1, 0, 0)`,
+    sql`create table feed (
+      seq integer primary key, at integer not null, kind text not null, sid text, data text not null) strict`,
+    sql`create table lease (
+      name text primary key, holder text, until integer, fence integer not null) strict, without rowid`,
+    sql`alter table store_state add column oldest_reader integer not null default 0`,
+  ];
+  for (const statement of statements) await statement.execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -167,8 +182,30 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     },
     '0003_signals': { up: third },
     '0004_sound': { up: fourth },
+    '0005_feed': declared('0005_feed', fifth),
+  };
+}
+
+/**
+ * Whose programs may go on with the tables as each migration leaves them: those of this version and later. During an upgrade the version
+ * before and this one run side by side, so a migration mostly names the version before its own (docs/decisions/schema-versions.md).
+ */
+const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (typeof UNDECLARED)[number]>, number>> = {
+  '0005_feed': 5,
+};
+
+/** From before versions ran side by side. */
+const UNDECLARED = ['0001_first', '0002_ends', '0003_signals', '0004_sound'] as const;
+
+/** A migration that leaves in the store who may go on with it. */
+export function declared(name: keyof typeof OLDEST_READERS, up: (db: Kysely<unknown>) => Promise<void>): Migration {
+  return {
+    async up(db: Kysely<unknown>) {
+      await up(db);
+      await (db as Kysely<Schema>).updateTable('store_state').set({ oldest_reader: OLDEST_READERS[name] }).execute();
+    },
   };
 }
 
 /** What a store of this version has been through. */
-export const MIGRATIONS = ['0001_first', '0002_ends', '0003_signals', '0004_sound'] as const;
+export const MIGRATIONS = ['0001_first', '0002_ends', '0003_signals', '0004_sound', '0005_feed'] as const;

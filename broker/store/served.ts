@@ -1,9 +1,11 @@
 // What a store does for the service that it serves, whatever database it is in: it follows what is declared over, and says how it does.
 
+import { CurfewError } from '../../shared/errors.ts';
 import type { Standing } from './audit_head.ts';
 import { notTheOneOpened } from './failure.ts';
 import { StoreHealth } from './health.ts';
 import type { Serving } from './options.ts';
+import { requireReadable } from './version.ts';
 import { sayStoreFault } from './words.ts';
 
 /** A service, and the epoch that it knows. */
@@ -14,10 +16,16 @@ export class ServedStore {
   readonly health = new StoreHealth();
   protected serving: ServingSince | undefined;
   #following: Promise<void> | undefined;
+  #distrusted: string | undefined;
 
   /** What keeps it from being used, in words, by what is known without looking. */
   get fault(): string | undefined {
-    return this.serving?.guard.fault ?? this.health.fault;
+    return this.serving?.guard.fault ?? this.#distrusted ?? this.health.fault;
+  }
+
+  /** From here on nothing is read from it or written. @param why in words */
+  distrust(why: string): void {
+    this.#distrusted ??= why;
   }
 
   /** From here on each commit keeps the newest instant, and sees when all that there was is declared over. */
@@ -28,11 +36,29 @@ export class ServedStore {
   /** @throws CurfewError `store` */
   protected requireTheOneOpened(): void {
     if (this.serving?.guard.fault !== undefined) throw notTheOneOpened();
+    this.requireTrust();
+  }
+
+  /** @throws CurfewError `store` */
+  protected requireTrust(): void {
+    if (this.#distrusted === undefined) return;
+    throw new CurfewError('store', `the store cannot be relied on: ${this.#distrusted}`);
+  }
+
+  /** As of within a transaction. @throws CurfewError `store` where a newer program has brought it to a version that this one cannot use */
+  protected requireReadable({ oldest_reader }: Standing): void {
+    try {
+      requireReadable(oldest_reader);
+    } catch (error) {
+      if (error instanceof CurfewError) this.distrust(error.message);
+      throw error;
+    }
   }
 
   /** The database failed; that it is another one is said elsewhere. */
   protected failed(error: unknown): void {
-    if (this.serving?.guard.fault === undefined) this.health.failed(sayStoreFault(error) ?? 'the store failed');
+    if (this.serving?.guard.fault === undefined && this.#distrusted === undefined)
+      this.health.failed(sayStoreFault(error) ?? 'the store failed');
   }
 
   /** Once for all transactions that find it so. Where that fails, the next commit comes here again. */

@@ -3,18 +3,28 @@
 import { CompiledQuery, Kysely, type Selectable, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
-import { type Link, linkOf } from '../audit_log/chain.ts';
+import { type Link, linkOf, type Sealer } from '../audit_log/chain.ts';
 import type { AuditEntry, AuditEvent } from '../audit_log/events.ts';
 import { visibleJson } from '../text/names.ts';
 import { headOf, type Standing, writeHead, writeNewest } from './audit_head.ts';
+import type { Change } from './changes.ts';
 import { asFailure, NewEpoch } from './failure.ts';
+import { type Feed, readFeed, writeFeed } from './feed.ts';
 import { migrationsWith } from './migrations.ts';
 import type { StoreOptions } from './options.ts';
-import { ServedStore, type ServingSince } from './served.ts';
+import { ServedStore } from './served.ts';
 import type { Dialects } from './sqlite.ts';
 import type { Store, Work } from './store.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
+import { judgeVersion, migrationsDone } from './version.ts';
 import { sayStoreFault } from './words.ts';
+
+interface Committed {
+  readonly settle: readonly (() => void)[];
+  readonly head: Link;
+  /** Whether there is more in the feed. */
+  readonly changed: boolean;
+}
 
 interface Queued {
   /** Runs inside the group's transaction; the returned function settles the caller's promise after the commit. */
@@ -26,6 +36,8 @@ interface Queued {
 interface Chain {
   head: Link;
   readonly standing: Standing;
+  /** To be told with the commit. */
+  readonly changes: Change[];
 }
 
 // As text it is not built again each time, which would cost more than running it.
@@ -49,6 +61,14 @@ export class SqliteStore extends ServedStore implements Store {
   #flushing = false;
   /** What was sealed last. */
   #head: Link | undefined;
+  readonly #woken = new Set<() => void>();
+  readonly feed: Feed = {
+    after: (seq, most) => this.read((db) => readFeed(db, seq, most)),
+    onWake: (told) => {
+      this.#woken.add(told);
+      return () => void this.#woken.delete(told);
+    },
+  };
 
   private constructor(db: Kysely<Schema>, reading: Kysely<Schema>, options: StoreOptions) {
     super();
@@ -62,14 +82,7 @@ export class SqliteStore extends ServedStore implements Store {
    */
   static async open({ writing, reading }: Dialects, options: StoreOptions): Promise<SqliteStore> {
     const db = new Kysely<Schema>({ dialect: writing });
-    const { error } = await new Migrator({
-      db,
-      provider: { getMigrations: async () => ({ ...migrationsWith(options.sealer) }) },
-    }).migrateToLatest();
-    if (error) {
-      const why = sayStoreFault(error) ?? 'unknown error';
-      throw new CurfewError('store', `the store cannot be made, or brought to this version: ${why}`, { cause: error });
-    }
+    await migrate(db, options.sealer);
     return new SqliteStore(db, new Kysely<Schema>({ dialect: reading }), options);
   }
 
@@ -120,16 +133,19 @@ export class SqliteStore extends ServedStore implements Store {
           await db.executeQuery(CompiledQuery.raw(INSERT_AUDIT, [seq, at, event.event, sid, data, hash]));
           entries.push({ ...chain.head, event });
         };
+        const changes: Change[] = [];
         await sql`savepoint one`.execute(db);
         try {
           const result = await work({
             db,
             audit,
+            publish: (change) => void changes.push(change),
             hold: ONE_WRITER,
             holdAll: ONE_WRITER,
             over_before: chain.standing.over_before,
           });
           await sql`release one`.execute(db);
+          chain.changes.push(...changes);
           return () => {
             settled?.('committed');
             for (const entry of entries) this.#options.onAudit(entry);
@@ -168,12 +184,12 @@ export class SqliteStore extends ServedStore implements Store {
       this.#options.observer?.grouped(group.length);
       const begin = stopwatch();
       try {
-        const { settle, head } = await this.#db
-          .connection()
-          .execute((db) => commitGroup(db, group, { ...this.#options, serving: this.serving }, this.#head));
+        this.requireTrust();
+        const { settle, head, changed } = await this.#db.connection().execute((db) => this.#commitGroup(db, group));
         this.#head = head;
         this.health.committed((stopwatch() - begin) * 1_000);
         for (const done of settle) done();
+        if (changed) for (const told of this.#woken) told();
       } catch (error) {
         for (const { fail } of group) fail(error);
         if (error instanceof NewEpoch) await this.follow(error.standing);
@@ -184,34 +200,45 @@ export class SqliteStore extends ServedStore implements Store {
     }
     this.#flushing = false;
   }
+
+  async #commitGroup(db: Kysely<Schema>, group: readonly Queued[]): Promise<Committed> {
+    const { serving } = this;
+    const { sealer, onBroken } = this.#options;
+    serving?.guard.check();
+    await sql`begin immediate`.execute(db);
+    try {
+      const settle: (() => void)[] = [];
+      const { link: before, sound, standing } = await headOf(db, sealer, this.#head);
+      this.requireReadable(standing);
+      if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
+      serving?.clock.observe(standing.newest);
+      const chain: Chain = { head: before, standing, changes: [] };
+      for (const { run } of group) settle.push(await run(db, chain));
+      if (chain.head !== before) await writeHead(db, chain.head, sealer);
+      const newest = serving?.clock.newest();
+      if (newest !== undefined && newest > standing.newest) await writeNewest(db, newest);
+      if (chain.changes.length > 0) await writeFeed(db, chain.changes);
+      await sql`commit`.execute(db);
+      serving?.guard.committed(chain.head);
+      if (!sound) onBroken();
+      return { settle, head: chain.head, changed: chain.changes.length > 0 };
+    } catch (error) {
+      // After some errors (disk full, I/O) SQLite has rolled back by itself.
+      await sql`rollback`.execute(db).catch(() => undefined);
+      serving?.guard.undone();
+      throw error;
+    }
+  }
 }
 
-async function commitGroup(
-  db: Kysely<Schema>,
-  group: readonly Queued[],
-  { sealer, onBroken, serving }: StoreOptions & { readonly serving: ServingSince | undefined },
-  known: Link | undefined,
-): Promise<{ readonly settle: readonly (() => void)[]; readonly head: Link }> {
-  serving?.guard.check();
-  await sql`begin immediate`.execute(db);
-  try {
-    const settle: (() => void)[] = [];
-    const { link: before, sound, standing } = await headOf(db, sealer, known);
-    if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
-    serving?.clock.observe(standing.newest);
-    const chain: Chain = { head: before, standing };
-    for (const { run } of group) settle.push(await run(db, chain));
-    if (chain.head !== before) await writeHead(db, chain.head, sealer);
-    const newest = serving?.clock.newest();
-    if (newest !== undefined && newest > standing.newest) await writeNewest(db, newest);
-    await sql`commit`.execute(db);
-    serving?.guard.committed(chain.head);
-    if (!sound) onBroken();
-    return { settle, head: chain.head };
-  } catch (error) {
-    // After some errors (disk full, I/O) SQLite has rolled back by itself.
-    await sql`rollback`.execute(db).catch(() => undefined);
-    serving?.guard.undone();
-    throw error;
-  }
+async function migrate(db: Kysely<Schema>, sealer: Sealer): Promise<void> {
+  const fault = (error: unknown) => {
+    const why = sayStoreFault(error) ?? 'unknown error';
+    return new CurfewError('store', `the store cannot be made, or brought to this version: ${why}`, { cause: error });
+  };
+  const done = await migrationsDone(db).catch((error) => Promise.reject(fault(error)));
+  if ((await judgeVersion(db, done)) === 'newer') return;
+  const provider = { getMigrations: async () => ({ ...migrationsWith(sealer) }) };
+  const { error } = await new Migrator({ db, provider }).migrateToLatest();
+  if (error) throw fault(error);
 }

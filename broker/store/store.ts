@@ -5,6 +5,8 @@ import type { Kysely, Selectable } from 'kysely';
 import type { Seconds } from '../../shared/time.ts';
 import type { AuditEvent } from '../audit_log/events.ts';
 import type { Standing } from './audit_head.ts';
+import type { Change } from './changes.ts';
+import type { Feed } from './feed.ts';
 import type { StoreHealth } from './health.ts';
 import type { Serving } from './options.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
@@ -16,6 +18,8 @@ export interface Transaction {
   readonly over_before: Seconds;
   /** Adds a row to the audit log; it is written with the transaction or not at all, and passed on after the commit. */
   audit(event: AuditEvent): Promise<void>;
+  /** Tells all replicas with the commit. Its number in the feed is given last, when nothing else is left to do. */
+  publish(change: Change): void;
   /**
    * Holds what these names stand for, also where there is no row of it yet: before anything is read that is decided on, and in one call,
    * so that all take them in one order. One writer needs no such locks.
@@ -33,6 +37,7 @@ export interface Store {
   readonly health: Pick<StoreHealth, 'fault' | 'slow' | 'pause_ms'>;
   /** What keeps it from being used, in words, by what is known without looking. */
   readonly fault: string | undefined;
+  readonly feed: Feed;
   /** What holds for all of the store, as it is now. @throws CurfewError `store` */
   standing(): Promise<Selectable<StoreStateTable>>;
   /** From here on each commit keeps the newest instant, and sees when all that there was is declared over. */
@@ -50,6 +55,12 @@ export interface Store {
    * @throws CurfewError `store` when the database fails: nothing was acknowledged, nothing may be assumed
    */
   transaction<T>(work: Work<T>): Promise<T>;
+  /**
+   * From here on nothing is read from it or written: what is in it cannot be relied on. A restart looks again.
+   *
+   * @param why in words
+   */
+  distrust(why: string): void;
   /** Tries whether it can be written, for `health` to know. Never rejects. */
   probe(): Promise<void>;
   close(): Promise<void>;

@@ -222,6 +222,38 @@ export interface StoreStateTable {
   over_before: Seconds;
   /** The newest instant that was committed at: the clock is never believed to be before it. */
   newest: Seconds;
+  /** The oldest version of the tables whose programs may still use them (`version.ts`). */
+  oldest_reader: Generated<number>;
+}
+
+/** One row: the newest number of the feed, which is given under its lock alone. */
+export interface FeedHeadTable {
+  id: 1;
+  seq: number;
+  /** Up to here its changes have been forgotten. */
+  forgotten: number;
+}
+
+/** What replicas must know of, in the order of commits. */
+export interface FeedTable {
+  /** Without gaps. */
+  seq: number;
+  at: Seconds;
+  kind: string;
+  sid: string | null;
+  /** JSON of the rest. */
+  data: string;
+}
+
+/** What one replica does at a time. Rows stay, as their numbers must never come again. */
+export interface LeaseTable {
+  name: string;
+  /** Null where nobody holds it. */
+  holder: string | null;
+  /** By the clock of the database. Null until it is given back: where there is one broker. */
+  until: Seconds | null;
+  /** Raised each time that another takes it. */
+  fence: number;
 }
 
 /** At most one row, in a store of 0.4.0: until when its tokens are judged though their ids prove nothing. */
@@ -252,6 +284,9 @@ export interface Schema {
   audit_lane: AuditLaneTable;
   failed_login: FailedLoginTable;
   hook_delivery: HookDeliveryTable;
+  feed_head: FeedHeadTable;
+  feed: FeedTable;
+  lease: LeaseTable;
 }
 
 export type Session = Readonly<Selectable<SessionTable>>;

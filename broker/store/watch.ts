@@ -26,7 +26,7 @@ export function watchStore(
   let said: string | undefined;
   let tried = Number.NEGATIVE_INFINITY;
   const fault = () => {
-    const found = guard.look() ?? store.health.fault;
+    const found = guard.look() ?? store.fault;
     if ((found === undefined) !== (said === undefined)) {
       if (found === undefined) log.info('the store can be used again');
       else

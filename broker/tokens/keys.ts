@@ -47,9 +47,11 @@ export async function loadKeys(store: Store, encryptionKey: KeyObject, now: Seco
 }
 
 /** Revokes all keys and makes another: what they signed is not accepted any more, and they are not published. */
-export async function replaceKeys({ db }: Transaction, encryptionKey: KeyObject, now: Seconds): Promise<void> {
+export async function replaceKeys(transaction: Transaction, encryptionKey: KeyObject, now: Seconds): Promise<void> {
+  const { db } = transaction;
   await db.deleteFrom('signing_key').execute();
   await db.insertInto('signing_key').values(makeKey(encryptionKey, now)).execute();
+  transaction.publish({ kind: 'keys', at: now });
 }
 
 /** @throws CurfewError `configuration` likewise */

@@ -1,0 +1,98 @@
+// The feed in PostgreSQL, on a connection of its own that listens: a notification only wakes, what is new is always read. It is asked on
+// that same connection, as one whose other end stands still hears nothing and gets no error.
+
+import type { Client } from 'pg';
+import { CurfewError } from '../../shared/errors.ts';
+import { type Change, rowOfChange } from '../store/changes.ts';
+import { asFailure } from '../store/failure.ts';
+import { type Feed, type FeedPage, readFeed } from '../store/feed.ts';
+import { type ConnectOptions, connect, cut, kyselyOn } from './client.ts';
+
+/** Milliseconds without an answer after which the connection is given up. */
+const ANSWER_MS = 2_000;
+const CHANNEL = 'curfew_feed';
+
+/** Holds the row of the head until the commit is over. The notification goes out with that; those of one transaction are one. */
+const PUBLISH = `with head as (update feed_head set seq = seq + $1 where id = 1 returning seq)
+  insert into feed (seq, at, kind, sid, data)
+  select head.seq - $1 + added.n, added.at, added.kind, added.sid, added.data from head,
+    unnest($2::bigint[], $3::text[], $4::text[], $5::text[]) with ordinality as added (at, kind, sid, data, n)
+  returning pg_notify('${CHANNEL}', '')`;
+
+/** The last statement before the commit. @throws what the driver throws, or CurfewError `store` */
+export async function publishOn(client: Client, changes: readonly Change[]): Promise<void> {
+  const rows = changes.map(rowOfChange);
+  const { rowCount } = await client.query(PUBLISH, [
+    rows.length,
+    rows.map(({ at }) => at),
+    rows.map(({ kind }) => kind),
+    rows.map(({ sid }) => sid),
+    rows.map(({ data }) => data),
+  ]);
+  if (rowCount !== rows.length) throw new CurfewError('store', 'the feed of changes has no head');
+}
+
+export class PostgresFeed implements Feed {
+  readonly #options: ConnectOptions;
+  readonly #told = new Set<() => void>();
+  #client: Client | undefined;
+  #opening: Promise<Client> | undefined;
+  #closed = false;
+
+  constructor(options: ConnectOptions) {
+    this.#options = { ...options, query_ms: ANSWER_MS };
+  }
+
+  async after(seq: number, most: number): Promise<FeedPage> {
+    let client: Client | undefined;
+    try {
+      client = this.#client ?? (await this.#open());
+      return await readFeed(kyselyOn(client), seq, most);
+    } catch (error) {
+      // Whatever it was: the next one is asked on another connection.
+      if (client) await this.#drop(client);
+      throw asFailure(error);
+    }
+  }
+
+  onWake(told: () => void): () => void {
+    this.#told.add(told);
+    return () => void this.#told.delete(told);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#opening?.catch(() => undefined);
+    if (this.#client) await this.#drop(this.#client);
+  }
+
+  #open(): Promise<Client> {
+    this.#opening ??= this.#listen().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  /** Listens before anything is read on it: what is committed in between wakes. */
+  async #listen(): Promise<Client> {
+    if (this.#closed) throw new CurfewError('store', 'the store is closed');
+    const { client } = await connect(this.#options);
+    try {
+      client.on('notification', () => {
+        for (const told of this.#told) told();
+      });
+      client.once('end', () => void this.#drop(client));
+      await client.query(`listen ${CHANNEL}`);
+    } catch (error) {
+      await cut(client);
+      throw error;
+    }
+    this.#client = client;
+    return client;
+  }
+
+  async #drop(client: Client): Promise<void> {
+    if (this.#client === client) this.#client = undefined;
+    await cut(client);
+  }
+}
