@@ -7,6 +7,7 @@ import type { DenialEvent, RefusalEvent } from './audit_log/events.ts';
 import type { BrokerClock } from './clock/clock.ts';
 import type { Config } from './config/settings.ts';
 import type { FailingAddresses } from './failed_logins/failed_logins.ts';
+import type { Replicas } from './feed/replicas.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { KnownRefusals } from './refusals/known_refusals.ts';
 import type { Repeated } from './refusals/repeated.ts';
@@ -45,6 +46,8 @@ export interface Broker {
   /** The API servers of clusters with `credential: service-account`. */
   readonly apis: ClusterApis;
   readonly clock: BrokerClock;
+  /** What this one learns of the others. */
+  readonly replicas: Pick<Replicas, 'feed' | 'policies'>;
   /** The clock's, for decisions. */
   readonly now: Clock;
 }

@@ -6,17 +6,17 @@ import { CurfewError } from '../shared/errors.ts';
 import { between, type Clock, type Stopwatch } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
 import { createSealer } from './audit_log/chain.ts';
-import type { AuditEntry, DenialEvent, PolicyEvent, RefusalEvent } from './audit_log/events.ts';
+import type { AuditEntry, DenialEvent, RefusalEvent } from './audit_log/events.ts';
 import { type Deletions, startDeletions } from './bound_tokens/deletions.ts';
 import type { Broker } from './broker.ts';
 
 import { watchedClock } from './clock/watch.ts';
-import { exceeding } from './commands/check.ts';
 import { longestTaken } from './config/clusters.ts';
 import { createLiveConfig, type ReloadOutcome } from './config/live.ts';
 import type { Config } from './config/settings.ts';
 import { readTlsPair, watchTls } from './config/tls.ts';
 import { FailingAddresses } from './failed_logins/failed_logins.ts';
+import { joinReplicas } from './feed/replicas.ts';
 import { startDeliveries } from './hooks/delivery.ts';
 import { type ConnectionLimits, fewFor, limitsFor } from './http/connections.ts';
 import { descriptorLimit } from './http/descriptors.ts';
@@ -28,6 +28,7 @@ import { createMetrics } from './metrics/metrics.ts';
 import program from './package.json' with { type: 'json' };
 import { KnownRefusals } from './refusals/known_refusals.ts';
 import { Repeated } from './refusals/repeated.ts';
+import { recordOutcome, recordPolicy, sayOutcome } from './reload.ts';
 import { Holders } from './sessions/holders.ts';
 import { mintedSince } from './sessions/minted.ts';
 import { startFlushing, Touches } from './sessions/touches.ts';
@@ -103,15 +104,29 @@ export async function startService(config: Config, around: Surroundings): Promis
   const clock = watchedClock({ wall, monotonic, newest: standing.newest, identityProvider, log });
   const { now } = clock;
   await clock.ask();
+  const { head: place } = await store.feed.after(0, 0);
   let keys = await loadKeys(store, config.encryption_key, now());
-  const onEpoch = async ({ newest }: Standing) => {
+  const keysAgain = async () => {
     keys = await store.read((db) => readKeys(db, config.encryption_key));
+  };
+  const onEpoch = async ({ newest }: Standing) => {
+    await keysAgain();
     clock.accept(newest);
     log.warn('all that there was has been declared over: other keys sign from now on');
   };
   store.serve({ clock, guard, onEpoch }, standing);
   const storeWatch = watchStore(store, guard, stopwatch, log);
   const live = createLiveConfig(config);
+  const replicas = joinReplicas(
+    {
+      ...{ store, stopwatch, log, digest: () => live.current.digest, readKeys: keysAgain },
+      heard(change) {
+        metrics.heard(change);
+        if (change.kind === 'end') deletions?.wake();
+      },
+    },
+    place,
+  );
   const touches = new Touches();
   const denials = new Repeated<DenialEvent>(10_000);
   // Of these and the next anybody can make as many as they like.
@@ -140,10 +155,15 @@ export async function startService(config: Config, around: Surroundings): Promis
     transmitters: createTransmitters(now, log),
     apis: createClusterApis(),
     clock,
+    replicas,
     now,
   };
   await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
-  const readiness: Readiness = { accepting: true, draining: false, storeFault: storeWatch.fault };
+  const readiness: Readiness = {
+    ...{ accepting: true, draining: false },
+    storeFault: () => storeWatch.fault() ?? replicas.feed.fault,
+    policyFault: () => replicas.policies.fault(),
+  };
   const descriptors = await descriptorLimit();
   const app = createServer(broker, { log, readiness, tls, limits: limitsFor(descriptors) });
   const stopSweeper = startSweeper(broker, log);
@@ -196,6 +216,7 @@ export async function startService(config: Config, around: Surroundings): Promis
         await counted.flush(store, now(), true).catch(() => log.error('counted rows could not be recorded'));
       }
       await measured?.close();
+      await replicas.stop();
       storeWatch.stop();
       await store.close();
       guard.close();
@@ -214,42 +235,6 @@ async function startMetrics(broker: Shown, limits: ConnectionLimits) {
   const app = createMetricsServer(broker, limits);
   const url = await listenAt(app, 'metrics', config.metrics);
   return { url: `${url}/metrics`, close: () => app.close() };
-}
-
-type RecordParts = Pick<Broker, 'store' | 'now'>;
-
-async function recordPolicy({ store, now }: RecordParts, policy: Omit<PolicyEvent, 'event' | 'at'>): Promise<void> {
-  await store.transaction(async (transaction) => {
-    const at = now();
-    await transaction.audit({ event: 'policy', at, ...policy });
-    if (policy.outcome !== 'refused') transaction.publish({ kind: 'policy', at, digest: policy.digest });
-  });
-}
-
-async function recordOutcome(broker: RecordParts, outcome: ReloadOutcome): Promise<void> {
-  switch (outcome.outcome) {
-    case 'same':
-      return;
-    case 'reloaded':
-      return recordPolicy(broker, { outcome: 'reloaded', digest: outcome.config.digest });
-    case 'refused':
-      return recordPolicy(broker, { outcome: 'refused', digest: outcome.digest, faults: outcome.faults });
-  }
-}
-
-function sayOutcome(outcome: ReloadOutcome, log: Logger): void {
-  switch (outcome.outcome) {
-    case 'same':
-      return;
-    case 'reloaded': {
-      const { digest, clusters } = outcome.config;
-      log.info({ digest }, 'configuration reloaded');
-      for (const { text } of clusters.flatMap((cluster) => exceeding(outcome.config, cluster))) log.warn(text);
-      return;
-    }
-    case 'refused':
-      log.error({ faults: outcome.faults }, 'configuration not reloaded, the old one stays');
-  }
 }
 
 async function openStore(

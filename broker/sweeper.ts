@@ -12,6 +12,7 @@ import { forgetGaps } from './sessions/idle_gaps.ts';
 import { forgetLoginAfter } from './sessions/login_after.ts';
 import { forgetEnded } from './sessions/opened.ts';
 import { forgetRestingNames } from './sessions/usernames.ts';
+import { forgetChanges } from './store/feed.ts';
 import { forgetProofs } from './tokens/proof_use.ts';
 
 const EVERY_MS = 10_000;
@@ -19,6 +20,8 @@ const EVERY_MS = 10_000;
 const AT_ONCE = 200;
 /** How long an ended session can still be told from one that never was: 30 days. */
 const KEEP_ENDED_SECONDS = 30 * 86_400;
+/** How long a change stays in the feed: whoever was away for longer reads again all that it knows, so it may be short. */
+const KEEP_CHANGES_SECONDS = 86_400;
 
 /** What a round works with. */
 export type SweepParts = Pick<
@@ -50,6 +53,8 @@ export async function sweep(broker: SweepParts): Promise<number> {
     await db.deleteFrom('signal_received').where('expires_at', '<=', now()).execute();
     await forgetEnded(transaction, (now() - KEEP_ENDED_SECONDS) as Seconds, now());
   });
+  const before = (now() - KEEP_CHANGES_SECONDS) as Seconds;
+  while (await store.transaction(({ db }) => forgetChanges(db, before)));
   for (const counted of [denials, unproven, refusals, known_refusals]) await counted.flush(store, now());
   return count;
 }

@@ -11,7 +11,10 @@ import { type ConnectionLimits, Connections } from './connections.ts';
 const REQUEST_MS = 5_000;
 
 /** What the figures are of. */
-export type Shown = Pick<Broker, 'metrics' | 'store' | 'config' | 'keys' | 'identityProvider' | 'clock' | 'now'>;
+export type Shown = Pick<
+  Broker,
+  'metrics' | 'store' | 'config' | 'keys' | 'identityProvider' | 'clock' | 'replicas' | 'now'
+>;
 
 export function createMetricsServer(broker: Shown, limits: ConnectionLimits): FastifyInstance {
   const app: FastifyInstance = Fastify({
@@ -28,7 +31,7 @@ export function createMetricsServer(broker: Shown, limits: ConnectionLimits): Fa
   return app;
 }
 
-async function lookUp({ store, config, keys, identityProvider, clock, now }: Shown) {
+async function lookUp({ store, config, keys, identityProvider, clock, replicas, now }: Shown) {
   // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
   const active = await store.read(countActive).catch(() => undefined);
   const secrets_overdue = await store.read((db) => countOverdue(db, now())).catch(() => undefined);
@@ -41,6 +44,8 @@ async function lookUp({ store, config, keys, identityProvider, clock, now }: Sho
     signing_since,
     clock_fault: clock.fault(),
     store_fault: store.fault,
+    feed: replicas.feed,
+    in_step: replicas.policies.inStep,
     identity_provider_failures: identityProvider.failures,
   };
 }

@@ -34,6 +34,8 @@ export interface Readiness {
   draining: boolean;
   /** What keeps the store from being used, by what it last did. */
   readonly storeFault: () => string | undefined;
+  /** Whether other replicas have another configuration, which this one did not take in time. */
+  readonly policyFault: () => string | undefined;
 }
 
 export interface ServerOptions {
@@ -140,10 +142,14 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
 }
 
 /** What `/readyz` says: `ok`, or what keeps the broker from its work. */
-function statusOf({ clock }: Pick<Broker, 'clock'>, { accepting, storeFault }: Readiness): 'ok' | 'stopping' | Code {
+function statusOf(
+  { clock }: Pick<Broker, 'clock'>,
+  { accepting, storeFault, policyFault }: Readiness,
+): 'ok' | 'stopping' | 'policy' | Code {
   if (!accepting) return 'stopping';
   if (clock.fault() !== undefined) return 'clock';
-  return storeFault() === undefined ? 'ok' : 'store';
+  if (storeFault() !== undefined) return 'store';
+  return policyFault() === undefined ? 'ok' : 'policy';
 }
 
 /** RFC 9110 15.5.6 */

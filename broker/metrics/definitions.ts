@@ -94,6 +94,9 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'curfew_store_usable',
       '1 unless the store fails, is too slow, or is not the one that was opened',
     ),
+    feed_age: gauge('curfew_feed_age_seconds', 'Since the feed of changes was last read to its end'),
+    feed_behind: gauge('curfew_feed_behind', 'Changes in the feed that have not taken effect here'),
+    changes: counter('curfew_feed_changes_total', 'Changes in the feed that have taken effect here', 'kind'),
     clock_believed: gauge('curfew_clock_believed', '1 unless the clock of the broker is wrong: then nothing is issued'),
     reloads: counter('curfew_config_reloads_total', 'Changed configurations, taken or refused', 'outcome'),
     last_reload_successful: gauge(
@@ -104,6 +107,7 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'curfew_config_last_good_timestamp_seconds',
       'When the configuration in force was taken, in seconds since 1970',
     ),
+    in_step: gauge('curfew_config_in_step', '1 unless another replica has taken another configuration since'),
     build: gauge('curfew_build_info', 'Always 1; what runs', 'version'),
   };
 }

@@ -21,6 +21,7 @@ import { clusterLimits } from '../config/clusters.ts';
 import type { Config } from '../config/settings.ts';
 import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
 import type { Minted } from '../sessions/minted.ts';
+import { CHANGES, type Change } from '../store/changes.ts';
 import { SETTLED, type StoreObserver } from '../store/options.ts';
 import { ActiveSessions } from './active_sessions.ts';
 import { defineAll } from './definitions.ts';
@@ -52,6 +53,10 @@ export interface Facts {
   readonly signing_since: Seconds;
   readonly clock_fault: ClockFault | undefined;
   readonly store_fault: string | undefined;
+  /** Seconds since the feed was read to its end, and how many changes of it have not taken effect. */
+  readonly feed: { readonly age: number; readonly behind: number };
+  /** Whether no other replica has taken another configuration since. */
+  readonly in_step: boolean;
   readonly identity_provider_failures: Readonly<Record<FailureKind, number>>;
 }
 
@@ -60,6 +65,8 @@ export interface Metrics {
   /** Follows the audit log. */
   readonly onAudit: (event: AuditEvent) => void;
   readonly store: StoreObserver;
+  /** A change that was heard of, this replica's own or another's. */
+  readonly heard: (change: Change) => void;
   /** One answered request. */
   readonly webhook: (webhook: Webhook, outcome: WebhookOutcome, seconds: number) => void;
   /** A logout token or a security event that could not be taken yet. */
@@ -158,6 +165,10 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       },
       grouped: (size) => all.groups.observe(size),
     },
+    heard(change) {
+      all.changes.inc({ kind: change.kind });
+      if (change.kind === 'end') active.ended(change.sid);
+    },
     webhook: (webhook, outcome, seconds) => all.webhook.observe({ webhook, outcome }, seconds),
     signalPutOff: (source, reason) => all.signals_put_off.inc({ source, reason }),
     pollFailed: () => all.poll_failures.inc(),
@@ -173,6 +184,8 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       signing_since,
       clock_fault,
       store_fault,
+      feed,
+      in_step,
       identity_provider_failures,
     }) {
       if (living === undefined) all.living.remove();
@@ -192,6 +205,9 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       }
       for (const { cluster, segment = '', count } of active.count(now)) all.active.set({ cluster, segment }, count);
       all.store_usable.set(store_fault === undefined ? 1 : 0);
+      all.feed_age.set(feed.age);
+      all.feed_behind.set(feed.behind);
+      all.in_step.set(in_step ? 1 : 0);
       all.clock_believed.set(clock_fault === undefined ? 1 : 0);
       all.key_age.set(between(signing_since, now));
       all.idp_errors.reset();
@@ -208,6 +224,7 @@ function beginAtZero({
   signals_put_off,
   failed_logins,
   reloads,
+  changes,
   webhook,
   transactions,
 }: ReturnType<typeof defineAll>): void {
@@ -221,6 +238,7 @@ function beginAtZero({
       failed_logins.inc({ by, end_reason }, 0);
     }
   }
+  for (const kind of CHANGES) changes.inc({ kind }, 0);
   for (const outcome of ['reloaded', 'refused'] as const) reloads.inc({ outcome }, 0);
   for (const [name, outcomes] of Object.entries(OUTCOMES)) {
     for (const outcome of outcomes) webhook.zero({ webhook: name, outcome });

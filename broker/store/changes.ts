@@ -38,6 +38,7 @@ export interface AllOverChange {
   readonly at: Seconds;
 }
 
+export const CHANGES = ['end', 'policy', 'keys', 'all_over'] as const satisfies readonly Change['kind'][];
 export type Change = EndChange | PolicyChange | KeysChange | AllOverChange;
 
 /** A change as it is in the table. */

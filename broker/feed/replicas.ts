@@ -1,0 +1,53 @@
+// What this replica does with what all of them tell: the one place where anything that is kept in memory hears of changes.
+
+import type { Change } from '../store/changes.ts';
+import type { Store } from '../store/store.ts';
+import { type FollowedFeed, type FollowParts, followFeed } from './follow.ts';
+import { Policies } from './policies.ts';
+
+export interface ReplicaParts extends FollowParts {
+  readonly store: Pick<Store, 'feed' | 'distrust' | 'probe'>;
+  /** Of the configuration in force here. */
+  readonly digest: () => string;
+  /** Is told each change, also this replica's own: it may be told twice. */
+  readonly heard: (change: Change) => void;
+  /** Reads the signing keys from the store. */
+  readonly readKeys: () => Promise<void>;
+}
+
+export interface Replicas {
+  readonly feed: Pick<FollowedFeed, 'age' | 'behind' | 'fault'>;
+  readonly policies: Pick<Policies, 'inStep' | 'fault'>;
+  stop(): Promise<void>;
+}
+
+/** @param place the head of the feed, as of before anything was read that changes */
+export function joinReplicas(parts: ReplicaParts, place: number): Replicas {
+  const { store, stopwatch, log, digest, heard, readKeys } = parts;
+  const policies = new Policies(digest, stopwatch, log);
+  const learning = {
+    async learn(change: Change) {
+      switch (change.kind) {
+        case 'end':
+          break;
+        case 'policy':
+          policies.heard(change);
+          break;
+        case 'keys':
+          await readKeys();
+          break;
+        case 'all_over':
+          // The next transaction finds that so.
+          await store.probe();
+          break;
+      }
+      heard(change);
+    },
+    async readAgain() {
+      await readKeys();
+      await store.probe();
+    },
+  };
+  const feed = followFeed(parts, learning, place);
+  return { feed, policies, stop: () => feed.stop() };
+}
