@@ -184,6 +184,23 @@ export interface AdministrationEvent extends Common {
   readonly note?: string | undefined;
 }
 
+/** Where a chain of the audit log was: its newest row. */
+export type NamedHead = readonly [lane: number, seq: number, hash: string];
+
+/** A connection began to write a chain of the audit log, where there are several: its first row there. */
+export interface LaneOpenedEvent extends Common {
+  readonly event: 'lane_opened';
+  /** Of all others, as of then. */
+  readonly heads: readonly NamedHead[];
+}
+
+/** Where chains of the audit log are, written down in one of them: none of those can be taken back alone. */
+export interface AnchorEvent extends Common {
+  readonly event: 'anchor';
+  /** Of those that have moved since the anchor before. */
+  readonly heads: readonly NamedHead[];
+}
+
 /** As they are typed. */
 export const ADMINISTRATION_COMMANDS = ['store accept', 'clock accept', 'names free'] as const;
 export type AdministrationCommand = (typeof ADMINISTRATION_COMMANDS)[number];
@@ -200,7 +217,9 @@ export type AuditEvent =
   | SignalEvent
   | SecretDeletedEvent
   | PolicyEvent
-  | AdministrationEvent;
+  | AdministrationEvent
+  | LaneOpenedEvent
+  | AnchorEvent;
 
 /** One row of the audit log: the event, and its place in the chain. */
 export interface AuditEntry {

@@ -155,6 +155,8 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
           return all.revalidations.inc();
         case 'list':
         case 'administration':
+        case 'lane_opened':
+        case 'anchor':
           return;
       }
     },

@@ -31,7 +31,14 @@ const ADD = `with head as (${MOVE} returning lane)
 const TRIES = 50;
 
 /** No row has this hash. */
-const NOWHERE = 'f'.repeat(64);
+export const NOWHERE = 'f'.repeat(64);
+
+/** The chain is elsewhere than this connection has left it. Whoever tries again finds it as it is. */
+export class LaneMoved extends CurfewError {
+  constructor() {
+    super('store', 'a chain of the audit log was moved by another', { retry_after: 1 });
+  }
+}
 
 /** A row of the audit log that is to be written. */
 export interface NewRow {
@@ -51,6 +58,8 @@ export class Lane {
   readonly writing: Kysely<Schema>;
   /** Known to be of no more use: it is cut instead of being taken again. */
   dead = false;
+  /** Whether this connection has added rows to the chain. */
+  begun = false;
   /** As it is in the database. */
   #found: Head;
   readonly #sealer: Sealer;
@@ -107,10 +116,20 @@ export class Lane {
 
   /** After a commit. */
   moved(link: Link, newest: Seconds): void {
+    this.begun ||= link !== this.head;
     this.#found = { link, sound: true, last: link.seq, newest: latest(this.newest, newest) };
   }
 
-  /** Adds rows, and moves the sealed head with them. @throws CurfewError `store` where another than this has moved it */
+  /** After another has moved it, outside a transaction: this connection held it, so it was changed from outside. */
+  async look(): Promise<void> {
+    const { head, newest } = this;
+    const found = await headOf(this.client, this.number, this.#sealer);
+    // What is in its place is older, or not ours: no row is to follow it.
+    const last = Math.max(found.last, found.link.seq, head.seq);
+    this.#found = { ...found, sound: false, last, newest: latest(newest, found.newest) };
+  }
+
+  /** Adds rows, and moves the sealed head with them. @throws LaneMoved where another than this has moved it */
   async write(rows: readonly NewRow[], newest: Seconds): Promise<Link> {
     const { head } = this;
     const link = rows.at(-1)?.link ?? head;
@@ -128,8 +147,7 @@ export class Lane {
             rows.map(({ data }) => data),
             rows.map((row) => row.link.hash),
           ]);
-    if (rowCount !== Math.max(1, rows.length))
-      throw new CurfewError('store', 'a chain of the audit log was moved by another');
+    if (rowCount !== Math.max(1, rows.length)) throw new LaneMoved();
     return link;
   }
 

@@ -30,10 +30,14 @@ export class Lanes {
     this.#most = most;
   }
 
-  /** @throws CurfewError `store` with `retry_after` where none becomes free in time; what opening one throws */
-  async take(): Promise<Lane> {
+  /**
+   * @param which of those that are free: the one that was used last, or the one that has rested longest
+   * @throws CurfewError `store` with `retry_after` where none becomes free in time; what opening one throws
+   */
+  async take(which: 'used' | 'rested' = 'used'): Promise<Lane> {
     if (this.#closed) throw new CurfewError('store', 'the store is closed');
-    for (let lane = this.#idle.pop(); lane; lane = this.#idle.pop()) {
+    const free = () => (which === 'used' ? this.#idle.pop() : this.#idle.shift());
+    for (let lane = free(); lane; lane = free()) {
       if (!lane.dead) return lane;
       await this.#drop(lane);
     }
@@ -50,6 +54,18 @@ export class Lanes {
       };
       this.#waiting.add(waiter);
     });
+  }
+
+  /** Several at once, or as many as there may be: those that have rested longest. @throws likewise */
+  async takeRested(count: number): Promise<readonly Lane[]> {
+    const taken: Lane[] = [];
+    try {
+      while (taken.length < Math.min(count, this.#most)) taken.push(await this.take('rested'));
+      return taken;
+    } catch (error) {
+      for (const lane of taken) this.give(lane);
+      throw error;
+    }
   }
 
   give(lane: Lane): void {

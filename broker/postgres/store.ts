@@ -16,10 +16,11 @@ import { ServedStore } from '../store/served.ts';
 import type { Store, Work } from '../store/store.ts';
 import type { Schema, StoreStateTable } from '../store/tables.ts';
 import { visibleJson } from '../text/names.ts';
+import { Anchors, laneOpened } from './anchors.ts';
 import type { ConnectOptions } from './client.ts';
 import { codeOf, isLost, Unacknowledged } from './faults.ts';
 import { PostgresFeed, publishOn } from './feed.ts';
-import { Lane, LOCK, type NewRow } from './lane.ts';
+import { Lane, LaneMoved, LOCK, type NewRow } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import { migrate } from './migrate.ts';
 
@@ -44,12 +45,14 @@ export class PostgresStore extends ServedStore implements Store {
   readonly #lanes: Lanes;
   readonly #options: StoreOptions;
   readonly #feed: PostgresFeed;
+  readonly #anchors: Anchors;
 
   private constructor(lanes: Lanes, feed: PostgresFeed, options: StoreOptions) {
     super();
     this.#lanes = lanes;
     this.#feed = feed;
     this.#options = options;
+    this.#anchors = new Anchors(lanes, options.sealer);
   }
 
   get feed(): Feed {
@@ -97,21 +100,38 @@ export class PostgresStore extends ServedStore implements Store {
     }
   }
 
-  async transaction<T>(work: Work<T>): Promise<T> {
+  transaction<T>(work: Work<T>): Promise<T> {
+    return this.#repeated(async (damp) => {
+      this.#requireUsable();
+      const lane = await this.#lanes.take();
+      try {
+        return await this.#attempt(lane, work, damp);
+      } finally {
+        this.#lanes.give(lane);
+      }
+    });
+  }
+
+  async anchor(at: Seconds): Promise<void> {
+    this.#requireUsable();
+    await this.#anchors.write(at, (lane, work) => this.#repeated((damp) => this.#attempt(lane, work, damp)));
+  }
+
+  async #repeated<T>(attempt: (damp: Damp) => Promise<Done<T>>): Promise<T> {
     const settled = this.#options.observer?.asked();
     const { stopwatch = () => 0 } = this.#options;
     const begin = stopwatch();
     const damp = onceEach(this.#options.damp);
     for (let tries = 1; ; tries++) {
       try {
-        const { result, entries } = await this.#attempt(work, damp);
+        const { result, entries } = await attempt(damp);
         settled?.('committed');
         this.#options.observer?.grouped(1);
         this.health.committed((stopwatch() - begin) * 1_000);
         for (const entry of entries) this.#options.onAudit(entry);
         return result;
       } catch (error) {
-        if (tries < MOST_TRIES && REPEATABLE.has(codeOf(error))) continue;
+        if (tries < MOST_TRIES && (error instanceof LaneMoved || REPEATABLE.has(codeOf(error)))) continue;
         if (error instanceof NewEpoch) await this.follow(error.standing);
         const failure = asFailure(error, AGAIN);
         const isFault = failure instanceof CurfewError && failure.code === 'store';
@@ -131,29 +151,23 @@ export class PostgresStore extends ServedStore implements Store {
     await this.#lanes.close();
   }
 
-  async #attempt<T>(
-    work: Work<T>,
-    damp: Damp,
-  ): Promise<{ readonly result: T; readonly entries: readonly AuditEntry[] }> {
+  /** @throws CurfewError `store` */
+  #requireUsable(): void {
     this.requireTrust();
     this.serving?.guard.check();
-    const lane = await this.#lanes.take();
+  }
+
+  async #attempt<T>(lane: Lane, work: Work<T>, damp: Damp): Promise<Done<T>> {
     try {
       return await this.#on(lane, work, damp);
     } catch (error) {
       if (isLost(error)) lane.dead = true;
-      if (!lane.dead) await undo(lane);
+      if (!lane.dead) await undo(lane, error);
       throw error;
-    } finally {
-      this.#lanes.give(lane);
     }
   }
 
-  async #on<T>(
-    lane: Lane,
-    work: Work<T>,
-    damp: Damp,
-  ): Promise<{ readonly result: T; readonly entries: readonly AuditEntry[] }> {
+  async #on<T>(lane: Lane, work: Work<T>, damp: Damp): Promise<Done<T>> {
     const { client } = lane;
     const serving = this.serving;
     const standing = standingOf(await client.query(BEGIN));
@@ -163,13 +177,18 @@ export class PostgresStore extends ServedStore implements Store {
     const rows: NewRow[] = [];
     const entries: AuditEntry[] = [];
     let head = lane.before;
-    const audit = async (given: AuditEvent) => {
-      const event = damp(given);
-      if (!event) return;
+    const opened = lane.begun ? undefined : await laneOpened(lane, this.#options.sealer);
+    const add = (event: AuditEvent) => {
       const data = visibleJson(JSON.stringify(event));
       head = linkOf(head, data);
       rows.push({ link: head, at: event.at, event: event.event, sid: event.sid ?? null, data });
       entries.push({ ...head, event });
+    };
+    const audit = async (given: AuditEvent) => {
+      const event = damp(given);
+      if (!event) return;
+      if (opened && rows.length === 0) add({ ...opened, at: event.at });
+      add(event);
     };
     const hold = async (names: readonly string[]) => {
       if (names.length > 0)
@@ -189,6 +208,11 @@ export class PostgresStore extends ServedStore implements Store {
     if (!sound) this.#options.onBroken();
     return { result, entries };
   }
+}
+
+interface Done<T> {
+  readonly result: T;
+  readonly entries: readonly AuditEntry[];
 }
 
 type Damp = (event: AuditEvent) => AuditEvent | undefined;
@@ -234,9 +258,10 @@ async function commit(lane: Lane): Promise<void> {
   }
 }
 
-async function undo(lane: Lane): Promise<void> {
+async function undo(lane: Lane, error: unknown): Promise<void> {
   try {
     await lane.client.query('rollback');
+    if (error instanceof LaneMoved) await lane.look();
   } catch {
     lane.dead = true;
   }

@@ -166,6 +166,9 @@ export class SqliteStore extends ServedStore implements Store {
     });
   }
 
+  /** There is one chain: nothing else could say where it is. */
+  async anchor(): Promise<void> {}
+
   /** Tries whether it can be written, for `health` to know. Never rejects. */
   async probe(): Promise<void> {
     await this.transaction(({ db }) => sql`pragma user_version = 1`.execute(db)).catch(() => undefined);

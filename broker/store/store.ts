@@ -56,6 +56,12 @@ export interface Store {
    */
   transaction<T>(work: Work<T>): Promise<T>;
   /**
+   * Writes down in the audit log where each of its chains is, in others of them. With one chain there is nothing to write.
+   *
+   * @throws CurfewError `store` when the database fails
+   */
+  anchor(at: Seconds): Promise<void>;
+  /**
    * From here on nothing is read from it or written: what is in it cannot be relied on. A restart looks again.
    *
    * @param why in words
