@@ -8,6 +8,7 @@ import type { BrokerClock } from './clock/clock.ts';
 import type { Config } from './config/settings.ts';
 import type { FailingAddresses } from './failed_logins/failed_logins.ts';
 import type { Replicas } from './feed/replicas.ts';
+import type { Turn } from './leases/turn.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { KnownRefusals } from './refusals/known_refusals.ts';
 import type { Repeated } from './refusals/repeated.ts';
@@ -48,6 +49,8 @@ export interface Broker {
   readonly clock: BrokerClock;
   /** What this one learns of the others. */
   readonly replicas: Pick<Replicas, 'feed' | 'policies'>;
+  /** Whether this one does what one replica does at a time. */
+  readonly turn: Turn;
   /** The clock's, for decisions. */
   readonly now: Clock;
 }

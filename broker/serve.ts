@@ -23,6 +23,7 @@ import { descriptorLimit } from './http/descriptors.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer, type Shown } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';
+import { takeTurns } from './leases/turn.ts';
 import { MOST_SESSIONS } from './metrics/active_sessions.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import program from './package.json' with { type: 'json' };
@@ -156,6 +157,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     apis: createClusterApis(),
     clock,
     replicas,
+    turn: takeTurns({ store, stopwatch, log }, 'background'),
     now,
   };
   await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
@@ -211,6 +213,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await broker.apis.close();
       await deletions?.stop();
       await stopDeliveries();
+      await broker.turn.stop();
       await stopFlushing();
       for (const counted of [denials, unproven, refusals, known_refusals]) {
         await counted.flush(store, now(), true).catch(() => log.error('counted rows could not be recorded'));

@@ -29,9 +29,16 @@ export type SweepParts = Pick<
   'config' | 'store' | 'touches' | 'denials' | 'unproven' | 'refusals' | 'known_refusals' | 'now'
 >;
 
-/** One round. @returns how many sessions were over. */
+/** One round of everything. @returns how many sessions were over. */
 export async function sweep(broker: SweepParts): Promise<number> {
-  const { config, store, denials, unproven, refusals, known_refusals, now } = broker;
+  const count = await sweepStore(broker);
+  await flushCounted(broker);
+  return count;
+}
+
+/** What is in the store: one replica does it at a time, to save work. Two that do it do no harm. */
+async function sweepStore(broker: SweepParts): Promise<number> {
+  const { config, store, now } = broker;
   let count = 0;
   for (let more = true; more; ) {
     const over = await store.transaction(async (transaction) => {
@@ -55,13 +62,20 @@ export async function sweep(broker: SweepParts): Promise<number> {
   });
   const before = (now() - KEEP_CHANGES_SECONDS) as Seconds;
   while (await store.transaction(({ db }) => forgetChanges(db, before)));
-  for (const counted of [denials, unproven, refusals, known_refusals]) await counted.flush(store, now());
   return count;
 }
 
+/** What this process alone has counted. */
+async function flushCounted({ store, denials, unproven, refusals, known_refusals, now }: SweepParts): Promise<void> {
+  for (const counted of [denials, unproven, refusals, known_refusals]) await counted.flush(store, now());
+}
+
 /** @returns a function that stops it. */
-export function startSweeper(broker: SweepParts, log: Pick<Logger, 'error'>): () => void {
-  const round = async () => void (await sweep(broker));
+export function startSweeper(broker: SweepParts & Pick<Broker, 'turn'>, log: Pick<Logger, 'error'>): () => void {
+  const round = async () => {
+    if (await broker.turn.mine()) await sweepStore(broker);
+    await flushCounted(broker);
+  };
   const fail = () => log.error('the store failed while ended sessions were swept: trying again');
   const { stop } = every(EVERY_MS, round, fail);
   return () => void stop();

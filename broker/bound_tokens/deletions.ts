@@ -7,6 +7,7 @@ import { TOKEN_LIFE_SECONDS } from '../api_servers/api.ts';
 import { every, pauseAfter } from '../background.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
+import type { Turn } from '../leases/turn.ts';
 import {
   adoptUnknown,
   type BoundSecret,
@@ -19,6 +20,7 @@ import {
   reviewSecret,
 } from '../sessions/bound_secrets.ts';
 import { findBySid } from '../sessions/find.ts';
+import { type Lease, requireLease } from '../store/lease.ts';
 import { isBeingMade } from './bound_token.ts';
 
 /** Milliseconds between two looks at what is due. */
@@ -32,7 +34,10 @@ const PARALLEL = 8;
 const LONGEST_PAUSE_SECONDS = 10;
 
 /** What it takes to look after Secrets. */
-export type Looking = Pick<Broker, 'store' | 'config' | 'touches' | 'apis' | 'log' | 'now'>;
+export type Looking = Pick<Broker, 'store' | 'config' | 'touches' | 'apis' | 'log' | 'now'> & {
+  /** Of one replica at a time; a command of an administrator does not wait for its turn. */
+  readonly turn?: Pick<Turn, 'mine'>;
+};
 
 export interface Deletions {
   /** Something has ended: looks at once. */
@@ -53,6 +58,7 @@ export function startDeletions(broker: Looking): Deletions {
   const everything = every(
     SWEEP_MS,
     async () => {
+      if (broker.turn && !(await broker.turn.mine())) return;
       // Until it is known: a round that fails has looked nowhere.
       unseen = broker.config.clusters.filter(({ service_accounts }) => service_accounts).map(({ name }) => name);
       await reviewAll(broker);
@@ -84,6 +90,8 @@ function sayFailure({ log }: Looking, error: unknown): void {
 /** Looks at all that is due: what is to go is taken away, each cluster by itself. */
 async function deleteDue(broker: Looking): Promise<void> {
   for (let more = true; more; ) {
+    const lease = await broker.turn?.mine();
+    if (broker.turn && !lease) return;
     const due = await broker.store.read((db) => dueSecrets(db, broker.now(), AT_ONCE));
     if (due.length === 0) return;
     const leaving = await reviewEach(broker, due);
@@ -94,6 +102,7 @@ async function deleteDue(broker: Looking): Promise<void> {
           broker,
           name,
           leaving.filter(({ cluster }) => cluster === name),
+          lease,
         ),
       ),
     );
@@ -117,7 +126,12 @@ async function reviewEach(broker: Looking, secrets: readonly BoundSecret[]): Pro
 }
 
 /** @returns false when the API server did not do it: what is left is tried after a pause */
-async function deleteOf(broker: Looking, name: string, secrets: readonly BoundSecret[]): Promise<boolean> {
+async function deleteOf(
+  broker: Looking,
+  name: string,
+  secrets: readonly BoundSecret[],
+  lease: Lease | undefined,
+): Promise<boolean> {
   const cluster = broker.config.clusters.find((candidate) => candidate.name === name);
   if (cluster?.credential !== 'service-account') return dropOutlived(broker, name, secrets);
   const left = secrets.filter((secret) => !isBeingMade(secret));
@@ -125,9 +139,9 @@ async function deleteOf(broker: Looking, name: string, secrets: readonly BoundSe
   const work = async () => {
     for (let secret = left.shift(); secret && !failure; secret = left.shift()) {
       try {
-        await deleteOne(broker, cluster, secret);
+        await deleteOne(broker, cluster, secret, lease);
       } catch (error) {
-        if (!(error instanceof CurfewError) || error.code === 'store') throw error;
+        if (!(error instanceof CurfewError) || error.code === 'store' || error.code === 'busy') throw error;
         failure = error;
       }
     }
@@ -137,10 +151,17 @@ async function deleteOf(broker: Looking, name: string, secrets: readonly BoundSe
   return failure === undefined;
 }
 
-async function deleteOne({ apis, store, now }: Looking, cluster: Cluster, secret: BoundSecret): Promise<void> {
+/** @param lease of whoever is to record it: another replica that has taken over does it once more, and records it */
+async function deleteOne(
+  { apis, store, now }: Looking,
+  cluster: Cluster,
+  secret: BoundSecret,
+  lease: Lease | undefined,
+): Promise<void> {
   const { namespace, name, uid, sid } = secret;
   await apis.of(cluster).deleteSecret({ namespace, name, ...(uid !== null && { uid }) });
   await store.transaction(async (transaction) => {
+    if (lease) await requireLease(transaction, lease);
     const session = await findBySid(transaction.db, sid);
     const who = session && { iss: session.iss, sub: session.sub, username: session.username };
     await forgetSecret(transaction, name);

@@ -7,7 +7,9 @@ import { Agent, request } from 'undici';
 import { between, type Clock, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { every, pauseAfter } from '../background.ts';
 import type { Config, Hook } from '../config/settings.ts';
+import type { Turn } from '../leases/turn.ts';
 import { trustedRoots } from '../net/roots.ts';
+import { type Lease, requireLease } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
 import type { HookDeliveryTable } from '../store/tables.ts';
 
@@ -28,6 +30,7 @@ export interface DeliveryParts {
   readonly store: Store;
   readonly log: Pick<Logger, 'warn' | 'error'>;
   readonly now: Clock;
+  readonly turn: Pick<Turn, 'mine'>;
 }
 
 /** @returns a function that stops it: what is under way is given up, and tried again after the next start */
@@ -42,8 +45,9 @@ export function startDeliveries(parts: DeliveryParts): () => Promise<void> {
   };
 }
 
-/** Each hook's reports one after the other, and no hook waits for another. */
+/** Each hook's reports one after the other, and no hook waits for another. One replica at a time: a report comes more than once only where one fails. */
 async function deliverDue(parts: DeliveryParts, stopped: AbortSignal): Promise<void> {
+  if (!(await parts.turn.mine())) return;
   const urls = await parts.store.read((db) => db.selectFrom('hook_delivery').select('url').distinct().execute());
   await Promise.all(urls.map(({ url }) => deliverTo(parts, url, stopped)));
 }
@@ -66,9 +70,11 @@ async function deliverTo(parts: DeliveryParts, url: string, stopped: AbortSignal
   const dispatcher = agentFor(hook);
   try {
     for (const row of rows) {
+      const lease = await parts.turn.mine();
+      if (!lease) return;
       const status = await send(hook, dispatcher, row, parts.now(), stopped);
       if (stopped.aborted) return;
-      await conclude(parts, row, status);
+      await conclude(parts, row, status, lease);
       // It is away: what comes after waits for its own time.
       if (status === undefined) return;
     }
@@ -104,13 +110,14 @@ async function send(
   }
 }
 
-async function conclude(parts: DeliveryParts, row: Delivery, status: number | undefined): Promise<void> {
+async function conclude(parts: DeliveryParts, row: Delivery, status: number | undefined, lease: Lease): Promise<void> {
   const { log, now } = parts;
   const { url } = row;
+  // It is there, whoever else may have taken over meanwhile.
   if (status !== undefined && status >= 200 && status < 300) return forget(parts, row);
   const said = status === undefined ? 'no answer' : `HTTP ${status}`;
   if (status === 410 || between(row.created_at, now()) >= GIVE_UP) {
-    await forget(parts, row);
+    await forget(parts, row, lease);
     log.error({ hook: originOf(url), answer: said, attempts: row.attempts + 1 }, 'a report was given up');
     return;
   }
@@ -120,6 +127,7 @@ async function conclude(parts: DeliveryParts, row: Delivery, status: number | un
     'a report could not be delivered: trying again',
   );
   await parts.store.transaction(async ({ db }) => {
+    await requireLease({ db }, lease);
     const again = db.updateTable('hook_delivery').set({ attempts: row.attempts + 1, next_at });
     await again.where('id', '=', row.id).execute();
   });
@@ -131,8 +139,12 @@ function pauseOf({ id, attempts }: Delivery): Seconds {
   return seconds(pause + Math.floor((pause * (id % 8)) / 32));
 }
 
-async function forget({ store }: Pick<DeliveryParts, 'store'>, { id }: Delivery): Promise<void> {
-  await store.transaction(async ({ db }) => void (await db.deleteFrom('hook_delivery').where('id', '=', id).execute()));
+/** @param lease where it was not delivered @throws CurfewError `busy` where another replica has it to deliver now */
+async function forget({ store }: Pick<DeliveryParts, 'store'>, { id }: Delivery, lease?: Lease): Promise<void> {
+  await store.transaction(async ({ db }) => {
+    if (lease) await requireLease({ db }, lease);
+    await db.deleteFrom('hook_delivery').where('id', '=', id).execute();
+  });
 }
 
 /** The path of a hook may be what lets in: it is shown nowhere. */

@@ -13,7 +13,7 @@ const REQUEST_MS = 5_000;
 /** What the figures are of. */
 export type Shown = Pick<
   Broker,
-  'metrics' | 'store' | 'config' | 'keys' | 'identityProvider' | 'clock' | 'replicas' | 'now'
+  'metrics' | 'store' | 'config' | 'keys' | 'identityProvider' | 'clock' | 'replicas' | 'turn' | 'now'
 >;
 
 export function createMetricsServer(broker: Shown, limits: ConnectionLimits): FastifyInstance {
@@ -31,7 +31,7 @@ export function createMetricsServer(broker: Shown, limits: ConnectionLimits): Fa
   return app;
 }
 
-async function lookUp({ store, config, keys, identityProvider, clock, replicas, now }: Shown) {
+async function lookUp({ store, config, keys, identityProvider, clock, replicas, turn, now }: Shown) {
   // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
   const active = await store.read(countActive).catch(() => undefined);
   const secrets_overdue = await store.read((db) => countOverdue(db, now())).catch(() => undefined);
@@ -45,6 +45,7 @@ async function lookUp({ store, config, keys, identityProvider, clock, replicas, 
     clock_fault: clock.fault(),
     store_fault: store.fault,
     feed: replicas.feed,
+    turn: turn.held,
     in_step: replicas.policies.inStep,
     identity_provider_failures: identityProvider.failures,
   };

@@ -97,6 +97,7 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
     feed_age: gauge('curfew_feed_age_seconds', 'Since the feed of changes was last read to its end'),
     feed_behind: gauge('curfew_feed_behind', 'Changes in the feed that have not taken effect here'),
     changes: counter('curfew_feed_changes_total', 'Changes in the feed that have taken effect here', 'kind'),
+    turn: gauge('curfew_background_turn', '1 while this broker does what one replica does at a time'),
     clock_believed: gauge('curfew_clock_believed', '1 unless the clock of the broker is wrong: then nothing is issued'),
     reloads: counter('curfew_config_reloads_total', 'Changed configurations, taken or refused', 'outcome'),
     last_reload_successful: gauge(

@@ -55,6 +55,8 @@ export interface Facts {
   readonly store_fault: string | undefined;
   /** Seconds since the feed was read to its end, and how many changes of it have not taken effect. */
   readonly feed: { readonly age: number; readonly behind: number };
+  /** Whether this replica does what one does at a time. */
+  readonly turn: boolean;
   /** Whether no other replica has taken another configuration since. */
   readonly in_step: boolean;
   readonly identity_provider_failures: Readonly<Record<FailureKind, number>>;
@@ -188,6 +190,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       store_fault,
       feed,
       in_step,
+      turn,
       identity_provider_failures,
     }) {
       if (living === undefined) all.living.remove();
@@ -209,6 +212,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       all.store_usable.set(store_fault === undefined ? 1 : 0);
       all.feed_age.set(feed.age);
       all.feed_behind.set(feed.behind);
+      all.turn.set(turn ? 1 : 0);
       all.in_step.set(in_step ? 1 : 0);
       all.clock_believed.set(clock_fault === undefined ? 1 : 0);
       all.key_age.set(between(signing_since, now));

@@ -2,7 +2,7 @@
 // row yet. A transaction is one connection's, with its own chain of the audit log.
 
 import { createHash } from 'node:crypto';
-import type { Kysely, Selectable } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { linkOf } from '../audit_log/chain.ts';
@@ -11,6 +11,7 @@ import type { Standing } from '../store/audit_head.ts';
 import type { Change } from '../store/changes.ts';
 import { asFailure, NewEpoch } from '../store/failure.ts';
 import type { Feed } from '../store/feed.ts';
+import { type Lease, newHolder, takeLease } from '../store/lease.ts';
 import type { StoreOptions } from '../store/options.ts';
 import { ServedStore } from '../store/served.ts';
 import type { Store, Work } from '../store/store.ts';
@@ -33,6 +34,8 @@ const HOLD_STORE = `select pg_advisory_xact_lock(${LOCK.store}, 0)`;
 /** A deadlock, a serialization failure, a key that another made in between. */
 const REPEATABLE: ReadonlySet<string> = new Set(['40P01', '40001', '23505']);
 const MOST_TRIES = 4;
+/** The same for all replicas, and not that of when a transaction began. */
+const NOW = sql<number>`ceil(extract(epoch from clock_timestamp()))::bigint`;
 /** Seconds: what failed here is gone by then, as after a failover, or will be said again. */
 const AGAIN = { retry_after: 1 } as const;
 
@@ -46,6 +49,7 @@ export class PostgresStore extends ServedStore implements Store {
   readonly #options: StoreOptions;
   readonly #feed: PostgresFeed;
   readonly #anchors: Anchors;
+  readonly #holder = newHolder();
 
   private constructor(lanes: Lanes, feed: PostgresFeed, options: StoreOptions) {
     super();
@@ -140,6 +144,10 @@ export class PostgresStore extends ServedStore implements Store {
         throw failure;
       }
     }
+  }
+
+  lease(name: string, seconds: number): Promise<Lease | undefined> {
+    return takeLease(this, { holder: this.#holder, now: NOW }, name, seconds);
   }
 
   async probe(): Promise<void> {

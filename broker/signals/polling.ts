@@ -8,6 +8,7 @@ import { parseJson } from '../../shared/json.ts';
 import type { Stopwatch } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { every } from '../background.ts';
+import type { Broker } from '../broker.ts';
 import type { Transmitter } from '../config/settings.ts';
 import { readBounded } from '../net/bounded_body.ts';
 import { trustedRoots } from '../net/roots.ts';
@@ -30,7 +31,7 @@ const SHORT_POLL_MS = 5_000;
 const EVERY_MS = 1_000;
 
 /** What transmitters are polled with. */
-export type PollingParts = SignalParts;
+export type PollingParts = SignalParts & Pick<Broker, 'turn'>;
 
 /** @returns a function that stops it; what was not acknowledged comes again after the next restart */
 export function startPolling(broker: PollingParts, stopwatch: Stopwatch): () => Promise<void> {
@@ -88,6 +89,12 @@ async function pollOn(
     // The settings of now: of whom it may speak can change while it is asked.
     const transmitter = broker.config.ssf.find((one) => one.issuer === issuer);
     if (!transmitter?.poll) break;
+    // One replica at a time. What it has received and not acknowledged comes again, to whoever asks next, and acts once.
+    if (!(await broker.turn.mine())) {
+      outcomes = { ack: [], setErrs: {} };
+      await sleep(EVERY_MS, undefined, { signal: stopped }).catch(() => undefined);
+      continue;
+    }
     try {
       const begin = stopwatch();
       const held = outcomes.ack.length === 0 && Object.keys(outcomes.setErrs).length === 0;

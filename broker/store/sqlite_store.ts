@@ -10,6 +10,7 @@ import { headOf, type Standing, writeHead, writeNewest } from './audit_head.ts';
 import type { Change } from './changes.ts';
 import { asFailure, NewEpoch } from './failure.ts';
 import { type Feed, readFeed, writeFeed } from './feed.ts';
+import { type Lease, newHolder, takeLease } from './lease.ts';
 import { migrationsWith } from './migrations.ts';
 import type { StoreOptions } from './options.ts';
 import { ServedStore } from './served.ts';
@@ -61,6 +62,9 @@ export class SqliteStore extends ServedStore implements Store {
   #flushing = false;
   /** What was sealed last. */
   #head: Link | undefined;
+  readonly #holder = newHolder();
+  /** What was held once. */
+  readonly #leased = new Set<string>();
   readonly #woken = new Set<() => void>();
   readonly feed: Feed = {
     after: (seq, most) => this.read((db) => readFeed(db, seq, most)),
@@ -168,6 +172,14 @@ export class SqliteStore extends ServedStore implements Store {
 
   /** There is one chain: nothing else could say where it is. */
   async anchor(): Promise<void> {}
+
+  /** One broker serves a file: what was held before it served is nobody's. */
+  async lease(name: string, seconds: number): Promise<Lease | undefined> {
+    const takesOver = this.serving !== undefined && !this.#leased.has(name);
+    const lease = await takeLease(this, { holder: this.#holder, now: undefined }, name, seconds, takesOver);
+    if (lease) this.#leased.add(name);
+    return lease;
+  }
 
   /** Tries whether it can be written, for `health` to know. Never rejects. */
   async probe(): Promise<void> {

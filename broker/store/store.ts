@@ -8,6 +8,7 @@ import type { Standing } from './audit_head.ts';
 import type { Change } from './changes.ts';
 import type { Feed } from './feed.ts';
 import type { StoreHealth } from './health.ts';
+import type { Lease } from './lease.ts';
 import type { Serving } from './options.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
 
@@ -67,6 +68,14 @@ export interface Store {
    * @param why in words
    */
   distrust(why: string): void;
+  /**
+   * Takes what one holder does at a time. By the clock of the database, so that replicas agree; in a file of SQLite, which one broker
+   * serves, until it is given back or the next broker serves the file.
+   *
+   * @param seconds after which another may take it, unless it is renewed
+   * @returns `undefined` where another holds it @throws CurfewError `store`
+   */
+  lease(name: string, seconds: number): Promise<Lease | undefined>;
   /** Tries whether it can be written, for `health` to know. Never rejects. */
   probe(): Promise<void>;
   close(): Promise<void>;

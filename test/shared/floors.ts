@@ -13,6 +13,7 @@ export const FLOORS = {
     'store',
     'postgres',
     'feed',
+    'leases',
     'refusals',
     'tokens',
     'upstream',

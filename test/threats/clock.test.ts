@@ -203,9 +203,11 @@ describe('S20 the clock, in this process', () => {
   test('S20 the identity provider away at a restart: renewals go on where the clock is plausible, else once it answers', async () => {
     const { holder, handle } = await open();
     service.issuer.fault = 'refuse';
+    await service.halt();
     service.advance(600);
     await service.restart();
     assert.equal((await holder.renew(handle, 'dev')).status, 200);
+    await service.halt();
     service.advance(1_000);
     await service.restart();
     assert.equal((await holder.renew(handle, 'dev')).refused.reason, 'clock');
