@@ -16,6 +16,9 @@ const AT_ONCE = 500;
 /** Seconds without an answer after which this process cannot be relied on: what it knows may be of before. */
 const LONGEST_SILENCE_SECONDS = 5;
 
+const ACCEPT =
+  'put the right store back, or say that this one may be used (curfew-broker store accept); then restart each broker';
+
 export interface FollowParts {
   readonly store: Pick<Store, 'feed' | 'distrust'>;
   readonly stopwatch: Stopwatch;
@@ -54,19 +57,26 @@ export function followFeed(
   let read = stopwatch();
   let failed: string | undefined;
   let broken = false;
-  const take = async ({ head: newest, forgotten, entries }: FeedPage) => {
+  /** What was read last. */
+  let last: string | undefined;
+  const take = async ({ head: newest, forgotten, at_place, entries }: FeedPage) => {
     head = newest;
     if (newest < place) throw new BrokenFeed(`the feed of changes went back from ${place} to ${newest}`);
+    // It went back, and others have written on: numbers alone would not show that.
+    if (last !== undefined && at_place !== last && place > forgotten)
+      throw new BrokenFeed(`change ${place} of the feed of changes is another one than it was`);
     if (place < forgotten) {
       log.warn({ place, forgotten }, 'changes were forgotten before they were read: all is read again');
       await learning.readAgain();
       place = newest;
+      last = undefined;
       return;
     }
-    for (const { seq, change } of entries) {
+    for (const { seq, text, change } of entries) {
       if (seq !== place + 1) throw missing(place, seq);
       if (change) await learning.learn(change);
       place = seq;
+      last = text;
     }
     if (entries.length === 0 && newest > place) throw missing(place, newest + 1);
   };
@@ -85,7 +95,10 @@ export function followFeed(
       store.distrust(`${reason}: it was put back, or changed from outside`);
     }
     if (failed === undefined || broken)
-      log.error({ code: 'store', reason, place }, 'the feed of changes cannot be followed');
+      log.error(
+        { code: 'store', reason, place, ...(broken && { hint: ACCEPT }) },
+        'the feed of changes cannot be followed',
+      );
     failed = reason;
   };
   const rounds = every(every_ms, round, fail);

@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto';
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import type { Seconds } from '../../shared/time.ts';
-import { rowLock } from '../store/sql.ts';
+import { rowLock, skipsHeldRows } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Schema } from '../store/tables.ts';
 import type { Person } from './login_after.ts';
@@ -68,7 +68,11 @@ export function activeNamed({ db }: Transaction, usernames: readonly string[]): 
   return read(active(db).where('username', 'in', usernames));
 }
 
-/** Active sessions that are over if they were not used since they were last written, those that are so longest first. */
+/**
+ * Active sessions that are over if they were not used since they were last written, those that are so longest first. One that another
+ * transaction works on is left out: its turn is the next time.
+ */
 export function overdue({ db }: Transaction, now: Seconds, most: number): Promise<Session[]> {
-  return read(active(db).where('over_at', '<=', now).orderBy('over_at').limit(most));
+  const due = active(db).where('over_at', '<=', now).orderBy('over_at').limit(most);
+  return read(due.modifyEnd(skipsHeldRows(db)));
 }

@@ -8,6 +8,8 @@ import type { Schema } from './tables.ts';
 
 export interface FeedEntry {
   readonly seq: number;
+  /** As text: whoever has read up to here finds this again at that place. */
+  readonly text: string;
   /** Nothing for a kind of a later version. */
   readonly change: Change | undefined;
 }
@@ -18,6 +20,8 @@ export interface FeedPage {
   readonly head: number;
   /** Up to here changes have been forgotten: who has read less than this has missed some. */
   readonly forgotten: number;
+  /** What is at the place itself, as text; nothing where that was forgotten. It never changes, unless the store is put back. */
+  readonly at_place: string | undefined;
   /** In order. */
   readonly entries: readonly FeedEntry[];
 }
@@ -41,20 +45,30 @@ interface Found extends ChangeRow {
 }
 
 /** In one statement: head and rows are of one moment. */
-export async function readFeed(db: Kysely<Schema>, seq: number, most: number): Promise<FeedPage> {
+export async function readFeed(db: Kysely<Schema>, place: number, most: number): Promise<FeedPage> {
   const { rows } = await sql<Found>`
     select head.seq as head, head.forgotten, feed.seq, feed.at, feed.kind, feed.sid, feed.data
-    from feed_head as head left join feed on feed.seq > ${seq}
-    where head.id = 1 order by feed.seq limit ${Math.max(1, most)}`.execute(db);
+    from feed_head as head left join feed on feed.seq >= ${place}
+    where head.id = 1 order by feed.seq limit ${most + 1}`.execute(db);
   const [first] = rows;
   // Without its head there is no feed: a number that went back.
-  if (!first) return { head: 0, forgotten: 0, entries: [] };
-  const entries = rows.slice(0, most).flatMap((row) => (row.seq === null ? [] : [entryOf(row, row.seq)]));
-  return { head: first.head, forgotten: first.forgotten, entries };
+  if (!first) return { head: 0, forgotten: 0, at_place: undefined, entries: [] };
+  const found = rows.flatMap((row) => (row.seq === null ? [] : [{ ...row, seq: row.seq }]));
+  const at_place = found.find(({ seq }) => seq === place);
+  return {
+    head: first.head,
+    forgotten: first.forgotten,
+    at_place: at_place && textOf(at_place),
+    entries: found
+      .filter(({ seq }) => seq > place)
+      .slice(0, most)
+      .map((row) => ({ seq: row.seq, text: textOf(row), change: changeOfRow(row) })),
+  };
 }
 
-function entryOf(row: ChangeRow, seq: number): FeedEntry {
-  return { seq, change: changeOfRow(row) };
+/** Without its time: that is brought back where all is declared over by a clock that is behind it. */
+function textOf({ kind, sid, data }: ChangeRow): string {
+  return JSON.stringify([kind, sid, data]);
 }
 
 /** Gives numbers to changes, and writes them: last in a transaction, as who gives one waits for whoever has given one. */

@@ -24,3 +24,8 @@ export function holdsRows(db: object): void {
 export function rowLock(db: object): RawBuilder<unknown> {
   return HOLDING.has(db) ? sql` for update` : sql``;
 }
+
+/** Likewise, and leaves out those that another transaction holds. */
+export function skipsHeldRows(db: object): RawBuilder<unknown> {
+  return HOLDING.has(db) ? sql`for update skip locked` : sql``;
+}

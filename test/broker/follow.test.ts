@@ -158,6 +158,39 @@ for (const database of DATABASES) {
       assert.match(feed.fault ?? '', /went back from 3 to 1/);
     });
 
+    test('times that are brought back, as by clock accept, are no fault', async () => {
+      const [store, other] = [await stores.open(), await stores.open()];
+      await publish(store, end('a'));
+      const seen: Change[] = [];
+      follow(store, (change) => void seen.push(change), { every_ms: 50 });
+      await until(() => seen.length === 1, 'it does not follow');
+      await other.transaction(
+        async ({ db }) =>
+          void (await db
+            .updateTable('feed')
+            .set({ at: seconds(1) })
+            .execute()),
+      );
+      await publish(other, end('b'));
+      await until(() => seen.length === 2, 'it does not go on');
+      assert.equal(store.fault, undefined);
+    });
+
+    test('a store that was put back, and written on since, is noticed though its number is no lower (R2)', async () => {
+      const [store, other] = [await stores.open(), await stores.open()];
+      await publish(store, end('a'), end('b'));
+      const seen: Change[] = [];
+      follow(store, (change) => void seen.push(change), { every_ms: 50 });
+      await until(() => seen.length === 2, 'it does not follow');
+      await other.transaction(async ({ db }) => {
+        await db.updateTable('feed').set({ sid: 'of another history' }).where('seq', '=', 2).execute();
+      });
+      await publish(other, end('c'));
+      await until(() => store.fault !== undefined, 'it is not noticed');
+      assert.match(store.fault ?? '', /change 2 .* is another one than it was/);
+      assert.equal(seen.length, 2, 'nothing of that history is believed');
+    });
+
     test('a replica reads its keys again, and finds that all was declared over, as it hears of it', async () => {
       const [store, other] = [await stores.open(), await stores.open()];
       let [keys, epochs] = [0, 0];
