@@ -12,7 +12,7 @@ import { forgetChanges } from '../../broker/store/feed.ts';
 import type { Store } from '../../broker/store/store.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
-import { until } from '../support/patience.ts';
+import { assertKept, until } from '../support/patience.ts';
 import { DATABASES, insist, type Stores, startStores } from '../support/stores.ts';
 
 const T0 = seconds(1_800_000_000);
@@ -254,6 +254,40 @@ describe('who follows the feed in postgres, while the server is away', () => {
       assert.deepEqual(seen, ['a', 'b']);
       await feed.stop();
     } finally {
+      await stores.stop();
+    }
+  });
+
+  test('a change that comes while the listening connection stands still is learned within the deadline all the same (R2)', async () => {
+    const stores = await startStores('postgres');
+    const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+    const stopped: number[] = [];
+    try {
+      const [store, other] = [await stores.open(), await stores.open()];
+      const seen: string[] = [];
+      const learning = {
+        learn: async (change: Change) => void seen.push(change.kind === 'end' ? change.sid : change.kind),
+        readAgain: async () => assert.fail('nothing was forgotten'),
+      };
+      const feed = followFeed({ store, log, stopwatch }, learning, 0);
+      await publish(other, end('a'));
+      await until(() => seen.length === 1, 'it does not follow');
+      const listening = (await stores.server?.query(
+        `select pid from pg_stat_activity where query like '%left join feed on%' and pid <> pg_backend_pid()`,
+      )) as { pid: number }[];
+      for (const { pid } of listening) {
+        process.kill(pid, 'SIGSTOP');
+        stopped.push(pid);
+      }
+      assert.equal(stopped.length, 1);
+      const begin = performance.now();
+      await insist(() => publish(other, end('b')));
+      await until(() => seen.length === 2, 'it does not learn');
+      assertKept(performance.now() - begin, 5_000, 'learning');
+      assert.equal(store.fault, undefined);
+      await feed.stop();
+    } finally {
+      for (const pid of stopped) process.kill(pid, 'SIGCONT');
       await stores.stop();
     }
   });
