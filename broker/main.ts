@@ -7,12 +7,13 @@ import { fromMilliseconds } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
 import type { AuditEntry } from './audit_log/events.ts';
 import { type AcceptCommand, accept } from './commands/administration_commands.ts';
-import { exportAuditLog, tailAuditLog, verifyAuditLog } from './commands/audit_commands.ts';
+import { exportAuditLog, tailAuditLog } from './commands/audit_commands.ts';
+import { verifyAuditLog } from './commands/audit_verify.ts';
 import { check } from './commands/check.ts';
 import { asFailure } from './commands/failure.ts';
 import { freeNames } from './commands/name_commands.ts';
 import { operator } from './commands/operator.ts';
-import type { AuthzOptions, FreeOptions } from './commands/options.ts';
+import { type AuthzOptions, type FreeOptions, several } from './commands/options.ts';
 import { loadCases, testCases } from './commands/policy_cases.ts';
 import { explainPolicy } from './commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
@@ -193,8 +194,8 @@ function program(): Command {
     .command('verify')
     .description('find rows that were changed, removed, added or reordered')
     .requiredOption('--config <file>', 'the configuration')
-    .option('--anchor <seq:hash>', 'a row noted earlier, which must still be there')
-    .action(async ({ config, anchor }: { config: string; anchor?: string }) => {
+    .option('--anchor <lane:seq:hash>', 'rows noted earlier, which must still be there', several)
+    .action(async ({ config, anchor }: { config: string; anchor?: readonly string[] }) => {
       const { lines, exit } = await verifyAuditLog(await loadConfig(config, { env }), anchor);
       printLines(lines);
       process.exitCode = exit;

@@ -1,11 +1,11 @@
-// Whether the audit log is as it was written, and if not, where: a row removed, changed, added or moved, the end cut off, the
-// whole made anew. Pure over rows, in constant memory.
+// Whether a chain of the audit log is as it was written, and if not, where: a row removed, changed, added or moved, the end cut off,
+// the whole made anew. Pure over rows, in constant memory.
 
 import { parseJson } from '../../shared/json.ts';
 import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { formatTime } from '../text/rfc3339.ts';
-import { GENESIS, type Link, linkOf, type Sealer } from './chain.ts';
+import { genesisOf, type Link, linkOf, type Sealer } from './chain.ts';
 
 /** One row as it stands in the store. */
 export interface AuditRow extends Link {
@@ -20,59 +20,73 @@ export interface SealedHead extends Link {
   readonly seal: string;
 }
 
-export interface Findings {
+export interface ChainFindings {
   readonly rows: number;
   readonly newest: Link;
-  /** One a line, in the order of the rows. */
-  readonly faults: readonly string[];
 }
 
 export interface Verification {
   /** The next row, in the order of `seq`. */
   take(row: AuditRow): void;
   /** After the last row. */
-  finish(): Findings;
+  finish(): ChainFindings;
+  /** As far as it has come. */
+  readonly newest: Link;
 }
 
-/** What is told in full; further faults are counted. */
-const MOST_FAULTS = 100;
+export interface ChainToVerify {
+  readonly lane: number;
+  /** What is sealed in the store, as of the same moment as the rows. */
+  readonly head: SealedHead | undefined;
+  /** Links that were noted elsewhere: a whole chain that was made anew, or taken back, does not contain them. */
+  readonly anchors: readonly Link[];
+}
+
 /** The last second that RFC 3339 can write. */
 const LATEST = 253_402_300_799;
 
-/**
- * @param head what is sealed in the store, as of the same moment as the rows
- * @param anchor a link that was noted elsewhere: a whole chain that was made anew, or taken back, does not contain it
- */
-export function verification(head: SealedHead | undefined, sealer: Sealer, anchor?: Link): Verification {
-  const faults: string[] = [];
-  let [count, more] = [0, 0];
-  let newest = GENESIS;
+/** @param fault is told of one after the other, in the order of the rows */
+export function verification(
+  { lane, head, anchors }: ChainToVerify,
+  sealer: Sealer,
+  fault: (text: string) => void,
+): Verification {
+  const genesis = genesisOf(lane);
+  const at = ({ seq, hash }: Link): Link => ({ ...genesis, seq, hash });
+  let count = 0;
+  let newest = genesis;
   /** Whether the row before is there, so that its hash is known. */
   let known = true;
-  let [atHead, atAnchor]: (Link | undefined)[] = [head?.seq === 0 ? GENESIS : undefined, undefined];
-  const fault = (text: string) => void (faults.length < MOST_FAULTS ? faults.push(text) : more++);
+  let atHead: Link | undefined = head?.seq === 0 ? genesis : undefined;
+  const atAnchors = new Map(anchors.map(({ seq }): [number, string | undefined] => [seq, undefined]));
 
   return {
+    get newest() {
+      return newest;
+    },
     take(row) {
       count += 1;
       if (row.seq < 1) return fault(`${sayRow(row)} is before the first: it was added`);
+      if (row.seq <= newest.seq) return fault(`${sayRow(row)} is there twice: one of them was added`);
       if (row.seq > newest.seq + 1) {
         fault(`${sayRows(newest.seq + 1, row.seq - 1)} removed: ${sayPlace(newest)} comes ${sayRow(row)}`);
         known = false;
       }
       const wrong = known ? faultOf(row, newest) : faultOfColumns(row);
       if (wrong !== undefined) fault(`${sayRow(row)} ${wrong}`);
-      newest = { seq: row.seq, hash: row.hash };
+      newest = at(row);
       known = true;
       if (row.seq === head?.seq) atHead = newest;
-      if (row.seq === anchor?.seq) atAnchor = newest;
+      if (atAnchors.has(row.seq)) atAnchors.set(row.seq, row.hash);
     },
     finish() {
-      if (head) for (const text of faultsOfEnd(head, atHead, newest, sealer)) fault(text);
+      if (head) for (const text of faultsOfEnd(at(head), head.seal, { atHead, newest, sealer })) fault(text);
       else fault('the seal of the newest row is missing: whether rows were cut off at the end cannot be told');
-      if (anchor && atAnchor?.hash !== anchor.hash) fault(sayLost(anchor, atAnchor !== undefined));
-      const rest = more === 0 ? [] : [`and ${more} more`];
-      return { rows: count, newest, faults: [...faults, ...rest] };
+      for (const anchor of anchors) {
+        const found = atAnchors.get(anchor.seq);
+        if (found !== anchor.hash) fault(sayLost(anchor, found !== undefined));
+      }
+      return { rows: count, newest };
     },
   };
 }
@@ -93,9 +107,13 @@ function faultOfColumns(row: AuditRow): string | undefined {
   return wrong && `was changed: its column ${wrong[0]} differs from what its event says`;
 }
 
-function faultsOfEnd(head: SealedHead, atHead: Link | undefined, newest: Link, sealer: Sealer): string[] {
+function faultsOfEnd(
+  head: Link,
+  seal: string,
+  { atHead, newest, sealer }: { readonly atHead: Link | undefined; readonly newest: Link; readonly sealer: Sealer },
+): string[] {
   const { seq, hash } = head;
-  if (!sealer.isSealed({ seq, hash }, head.seal)) {
+  if (!sealer.isSealed(head, seal)) {
     return ['the seal of the newest row does not fit the encryption key: it was replaced, or the key is another one'];
   }
   if (newest.seq < seq) return [`${sayRows(newest.seq + 1, seq)} cut off at the end: the seal is of row ${seq}`];

@@ -12,3 +12,8 @@ export interface FreeOptions {
   readonly all?: true;
   readonly reason?: string;
 }
+
+/** Of an option that may be given again. */
+export function several(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}

@@ -1,4 +1,5 @@
-// Writes down each minute where the chains of the audit log are: what was put back or removed since is found by `audit verify`.
+// Writes down each minute where the chains of the audit log are: what was put back or removed since is found by `audit verify`. Each
+// replica does, under no lease: were it one alone, its chains could be put back together with any of another, unseen.
 
 import type { Logger } from 'pino';
 import type { Clock } from '../../shared/time.ts';

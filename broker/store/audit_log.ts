@@ -1,10 +1,11 @@
-// The record as others than the broker read it: from a store that is there and of this version, in pages, while the broker
+// The audit log in SQLite as others than the broker read it: from a store that is there and of this version, in pages, while the broker
 // writes. Changes nothing.
 
 import { existsSync } from 'node:fs';
 import { Kysely, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
+import type { AuditReader, Moment, Place } from '../audit_log/reader.ts';
 import type { AuditRow, SealedHead } from '../audit_log/verify.ts';
 import { openSqliteToRead } from './sqlite.ts';
 import type { Schema } from './tables.ts';
@@ -37,41 +38,69 @@ export async function openAuditLog(file: string): Promise<Kysely<Schema>> {
   }
 }
 
-/** All rows after a place, in order, as of when each page is read. @param since only those of events from this instant on */
-export async function* rowsAfter(db: Kysely<Schema>, seq: number, since?: Seconds): AsyncGenerator<AuditRow> {
-  let last = seq;
-  for (let more = true; more; ) {
-    const newer = rows(db).where('seq', '>', last).orderBy('seq').limit(ROWS_AT_ONCE);
-    const page = await (since === undefined ? newer : newer.where('at', '>=', since)).execute();
-    yield* page;
-    last = page.at(-1)?.seq ?? last;
-    more = page.length === ROWS_AT_ONCE;
+/** @throws CurfewError `configuration` likewise */
+export async function openSqliteAuditLog(file: string): Promise<AuditReader> {
+  return new SqliteReader(await openAuditLog(file), `the store ${file}`);
+}
+
+class SqliteReader implements AuditReader, Moment {
+  readonly name: string;
+  readonly several = false;
+  readonly #db: Kysely<Schema>;
+
+  constructor(db: Kysely<Schema>, name: string) {
+    this.#db = db;
+    this.name = name;
   }
-}
 
-/** The place before the first row of events from this instant on; where there is none, the end. */
-export async function placeOf(db: Kysely<Schema>, since: Seconds): Promise<number> {
-  const { first, newest } = await db
-    .selectFrom('audit')
-    .select((eb) => [
-      eb
-        .selectFrom('audit')
-        .select((inner) => inner.fn.min('seq').as('seq'))
-        .where('at', '>=', since)
-        .as('first'),
-      eb.fn.max('seq').as('newest'),
-    ])
-    .executeTakeFirstOrThrow();
-  return first === null ? Number(newest ?? 0) : Number(first) - 1;
-}
+  async lanes(): Promise<readonly number[]> {
+    return [0];
+  }
 
-/** The newest rows, in order. */
-export async function newestRows(db: Kysely<Schema>, count: number): Promise<AuditRow[]> {
-  return (await rows(db).orderBy('seq', 'desc').limit(count).execute()).reverse();
-}
+  async *rowsAfter({ seq }: Place, since?: Seconds): AsyncGenerator<AuditRow> {
+    let last = seq;
+    for (let more = true; more; ) {
+      const newer = rows(this.#db).where('seq', '>', last).orderBy('seq').limit(ROWS_AT_ONCE);
+      const page = await (since === undefined ? newer : newer.where('at', '>=', since)).execute();
+      yield* page;
+      last = page.at(-1)?.seq ?? last;
+      more = page.length === ROWS_AT_ONCE;
+    }
+  }
 
-export function sealedHead(db: Kysely<Schema>): Promise<SealedHead | undefined> {
-  return db.selectFrom('audit_head').select(['seq', 'hash', 'seal']).executeTakeFirst();
+  async *newestRows(_lane: number, count: number): AsyncGenerator<AuditRow> {
+    yield* (await rows(this.#db).orderBy('seq', 'desc').limit(count).execute()).reverse();
+  }
+
+  moment<T>(story: (moment: Moment) => Promise<T>): Promise<T> {
+    return this.#db.connection().execute(async (db) => {
+      await sql`begin`.execute(db);
+      try {
+        return await story(new SqliteReader(db, this.name));
+      } finally {
+        await sql`rollback`.execute(db).catch(() => undefined);
+      }
+    });
+  }
+
+  sealedHead(): Promise<SealedHead | undefined> {
+    return this.#db.selectFrom('audit_head').select(['seq', 'hash', 'seal']).executeTakeFirst();
+  }
+
+  rows(lane: number): AsyncGenerator<AuditRow> {
+    return this.rowsAfter({ lane, seq: Number.MIN_SAFE_INTEGER });
+  }
+
+  async hashesAt(places: readonly Place[]): Promise<readonly (string | undefined)[]> {
+    const seqs = places.map(({ seq }) => seq);
+    const found = await this.#db.selectFrom('audit').select(['seq', 'hash']).where('seq', 'in', seqs).execute();
+    const hashes = new Map(found.map(({ seq, hash }) => [seq, hash]));
+    return places.map(({ lane, seq }) => (lane === 0 ? hashes.get(seq) : undefined));
+  }
+
+  close(): Promise<void> {
+    return this.#db.destroy();
+  }
 }
 
 /** As bytes: text that is no UTF-8 would be read as something else than what stands there. What is no text is no event. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { administer } from '../../broker/commands/administration.ts';
-import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import type { Config } from '../../broker/config/settings.ts';
 import { endSession } from '../../broker/sessions/ending.ts';

@@ -13,7 +13,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import { GENESIS, type Link, linkOf } from '../../broker/audit_log/chain.ts';
-import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import type { Config } from '../../broker/config/settings.ts';
 import { buildBundles } from '../../scripts/bundle.ts';
@@ -67,8 +67,8 @@ function rowsOf(file: string): Row[] {
   return database.prepare('select * from audit order by seq').all() as unknown as Row[];
 }
 
-async function verify(file: string, anchor?: string): Promise<readonly string[]> {
-  return (await verifyAuditLog({ ...config, store: { sqlite: { file } } }, anchor)).lines;
+async function verify(file: string, ...anchors: readonly string[]): Promise<readonly string[]> {
+  return (await verifyAuditLog({ ...config, store: { sqlite: { file } } }, anchors)).lines;
 }
 
 /** What is said of a copy to which this was done. */
@@ -218,7 +218,7 @@ describe('verify', () => {
       .prepare('update audit_head set hash = ?, seal = ?')
       .run(head.hash, createSealer(own.encryption_key).seal(head));
     assert.match((await verifyAuditLog(own)).lines[0] ?? '', /^ok: /, 'with the key all can be made again');
-    const found = (await verifyAuditLog(own, anchor)).lines;
+    const found = (await verifyAuditLog(own, [anchor])).lines;
     assert.match(found[0] ?? '', new RegExp(`^error: row ${seq} is not the one of the anchor`));
   });
 
@@ -298,8 +298,10 @@ describe('as commands', () => {
     const [older, newer] = [copy(), copy()];
     new DatabaseSync(foreign).exec('create table t (x)');
     await writeFile(text, 'not a database, but long enough to be looked at as one'.repeat(20));
-    new DatabaseSync(older).exec(`delete from kysely_migration where name = '0002_ends'`);
-    new DatabaseSync(newer).exec(`insert into kysely_migration values ('0999_later', '')`);
+    new DatabaseSync(older).exec('delete from kysely_migration where name = (select max(name) from kysely_migration)');
+    new DatabaseSync(newer).exec(
+      `insert into kysely_migration values ('0999_later', ''); update store_state set oldest_reader = 999`,
+    );
     const said = {
       [missing]: 'is not there',
       [foreign]: 'is not a store of curfew-broker',

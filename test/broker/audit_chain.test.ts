@@ -11,7 +11,7 @@ import { Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { createSealer } from '../../broker/audit_log/chain.ts';
 import type { AuditEntry, EndEvent } from '../../broker/audit_log/events.ts';
-import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { migrationsWith } from '../../broker/store/migrations.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { SqliteStore } from '../../broker/store/sqlite_store.ts';

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { createSealer } from '../../broker/audit_log/chain.ts';
+import { createSealer, GENESIS, linkOf } from '../../broker/audit_log/chain.ts';
 import type { AuditEntry, EndEvent, NamedHead } from '../../broker/audit_log/events.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { parseDatabaseAddress } from '../../broker/postgres/address.ts';
 import { PostgresStore } from '../../broker/postgres/store.ts';
 import { seconds } from '../../shared/time.ts';
@@ -119,5 +120,241 @@ describe('anchors', () => {
     await write(store, 8);
     assert.deepEqual([broken(), told.at(-1)?.seq], [2, 10]);
     await store.close();
+  });
+});
+
+const places = (url: string) => ({ postgres: { address: parseDatabaseAddress(url, 'url') } });
+const verify = (url: string, ...anchors: readonly string[]) =>
+  verifyAuditLog({ store: places(url), encryption_key: key }, anchors);
+
+describe('verify, after somebody was there who may do anything in the database but has no key', () => {
+  const WHOLE = 'whole';
+  /** All of them, that which was taken over from SQLite among them. */
+  let lanes: readonly number[];
+  /** Where the newest anchors are. */
+  let anchoring: readonly number[];
+  let whole: string;
+  let copies = 0;
+
+  before(async () => {
+    whole = await server.createDatabase(WHOLE);
+    await (await open(whole, 1)).store.close();
+    await takeOver();
+    const [one, other] = [await open(whole), await open(whole)];
+    await Promise.all([writeMany(one.store, 0, 20), writeMany(other.store, 0, 20)]);
+    await anchor(one.store, 60);
+    // What anybody may keep who can read.
+    await server.query('create table kept as select * from audit_lane', WHOLE);
+    await Promise.all([writeMany(one.store, 20, 20), writeMany(other.store, 20, 20)]);
+    await anchor(one.store, 120);
+    await Promise.all([one.store.close(), other.store.close()]);
+    const told = [...one.told, ...other.told];
+    lanes = [...new Set([0, ...told.map(({ lane = 0 }) => lane)])].sort((a, b) => a - b);
+    anchoring = told.flatMap(({ lane = 0, event: { event: kind, at } }) =>
+      kind === 'anchor' && at > T0 + 100 ? [lane] : [],
+    );
+    assert.ok(lanes.length >= 5);
+    assert.equal(new Set(anchoring).size, 2);
+  });
+
+  /** Lane 0, as it is when a store of SQLite was copied: its hashes have no lane in them. */
+  async function takeOver(): Promise<void> {
+    let link = GENESIS;
+    for (let n = 1; n <= 3; n++) {
+      const data = JSON.stringify(event(n));
+      link = linkOf(link, data);
+      const row = `0, ${n}, ${T0 + n}, 'end', 'sid-${n}', '${data}', '${link.hash}'`;
+      await server.query(`insert into audit values (${row})`, WHOLE);
+      const head = `0, ${link.seq}, '${link.hash}', '${createSealer(key).seal(link)}'`;
+      if (n === 2) await server.query(`create table taken_over as select * from (values (${head})) as head`, WHOLE);
+      if (n === 3) await server.query(`insert into audit_lane values (${head})`, WHOLE);
+    }
+  }
+
+  /** What is said of a copy to which this was done. */
+  async function verifyAfter(statements: readonly string[], ...anchors: readonly string[]): Promise<readonly string[]> {
+    const name = `copy_${++copies}`;
+    await server.query(`create database ${name} template ${WHOLE}`);
+    for (const statement of statements) await server.query(statement, name);
+    const { lines, exit } = await verify(whole.replace(WHOLE, name), ...anchors);
+    assert.equal(exit, lines[0]?.startsWith('ok: ') ? 0 : 78);
+    return lines;
+  }
+
+  /** The first fault that is told. */
+  const faultAfter = async (...statements: readonly string[]) => (await verifyAfter(statements))[0] ?? '';
+
+  const ADDED = (seq: string) => `insert into audit select lane, ${seq}, at, event, sid, data,
+    encode(sha256(convert_to(hash || chr(10) || lane || chr(10) || seq + 1 || chr(10) || data, 'UTF8')), 'hex') from audit`;
+  const putBack = (lane: number) => [
+    `delete from audit where lane = ${lane} and seq > (select seq from kept where lane = ${lane})`,
+    `update audit_lane set seq = kept.seq, hash = kept.hash, seal = kept.seal from kept
+      where audit_lane.lane = ${lane} and kept.lane = ${lane}`,
+  ];
+
+  test('nothing: it says the newest row of each lane, and takes them as anchors, together or one by one', async () => {
+    const { lines } = await verify(whole);
+    const [, rows, count, anchors = ''] = /^ok: (\d+) rows in (\d+) lanes, anchor (\S+)$/.exec(lines[0] ?? '') ?? [];
+    assert.ok(Number(rows) > 80);
+    assert.equal(Number(count), lanes.length);
+    const each = anchors.split(',');
+    assert.deepEqual(
+      each.map((text) => Number(text.split(':')[0])),
+      lanes,
+    );
+    const held = lanes.map((lane, n) => `ok: row ${each[n]?.split(':')[1]} of lane ${lane} is the one of the anchor`);
+    assert.deepEqual((await verify(whole, anchors)).lines, [...lines, ...held]);
+    assert.deepEqual((await verify(whole, ...each)).lines, [...lines, ...held]);
+    // One that was noted while it was in SQLite.
+    assert.deepEqual((await verify(whole, (each[0] ?? '').slice(2))).lines, [...lines, held[0]]);
+    await assert.rejects(verify(whole, `${anchors},12`), { code: 'usage' });
+  });
+
+  test('a row changed, or a column of it', async () => {
+    assert.match(
+      await faultAfter(`update audit set data = replace(data, 'logout', 'policy') where lane = 2 and seq = 3`),
+      /^error: lane 2: row 3 \(end, .*\) was changed, or a row before it: its hash does not follow from row 2$/,
+    );
+    assert.match(
+      await faultAfter('update audit set at = 9223372036854775807 where lane = 2 and seq = 3'),
+      /^error: lane 2: row 3 \(end, at no known time\) was changed: its column at differs/,
+    );
+  });
+
+  test('a row removed; two exchanged; one moved to another lane', async () => {
+    assert.match(
+      await faultAfter('delete from audit where lane = 2 and seq = 3'),
+      /^error: lane 2: row 3 was removed: after row 2 comes row 4/,
+    );
+    const exchanged = await faultAfter(
+      'update audit set seq = -1 where lane = 2 and seq = 3',
+      'update audit set seq = 3 where lane = 2 and seq = 4',
+      'update audit set seq = 4 where lane = 2 and seq = -1',
+    );
+    assert.match(exchanged, /^error: lane 2: row 3 .* its hash does not follow from row 2$/);
+    const moved = await faultAfter(
+      'delete from audit where lane = 3 and seq = 3',
+      'update audit set lane = 3 where lane = 2 and seq = 3',
+    );
+    assert.match(moved, /^error: lane 2: row 3 was removed/);
+  });
+
+  test('a row added: at the end with the hash that it must have, before the first, beside another of its number, in a lane of its own', async () => {
+    assert.match(
+      await faultAfter(`${ADDED('seq + 1')} where lane = 2 order by seq desc limit 1`),
+      /^error: lane 2: row \d+ was added at the end: the seal is of row \d+$/,
+    );
+    assert.match(
+      await faultAfter(`${ADDED('-7')} where lane = 2 order by seq limit 1`),
+      /^error: lane 2: row -7 .* is before the first: it was added$/,
+    );
+    const twice = [2, 200].map((seq) => `${ADDED('seq')} where lane = 2 and seq <= ${seq} order by seq desc limit 1`);
+    for (const again of twice)
+      assert.match(
+        await faultAfter('alter table audit drop constraint audit_pkey', again),
+        /^error: lane 2: row \d+ .* is there twice: one of them was added$/,
+      );
+    assert.match(
+      await faultAfter(`insert into audit select 77, seq, at, event, sid, data, hash from audit where lane = 2`),
+      /^error: lane 77: row 1 /,
+    );
+    assert.match(
+      await faultAfter(`insert into audit select 2, 9007199254740993, at, event, sid, data, hash from audit limit 1`),
+      /^error: lane 2: the store cannot be read after row \d+/,
+    );
+  });
+
+  test('a tail cut off, also with a head for what is left', async () => {
+    const cut = 'delete from audit where lane = 2 and seq > 3';
+    assert.match(await faultAfter(cut), /^error: lane 2: rows 4 to \d+ were cut off at the end/);
+    const forged = `update audit_lane set (seq, hash) = (select seq, hash from audit where lane = 2 and seq = 3) where lane = 2`;
+    assert.match(await faultAfter(cut, forged), /^error: lane 2: the seal of the newest row does not fit/);
+  });
+
+  test('a lane put back to an earlier state with its head of then: each, also those that the anchors are in', async () => {
+    for (const lane of lanes.filter((one) => one > 0)) {
+      const [fault = '', ...more] = await verifyAfter(putBack(lane));
+      assert.match(
+        fault,
+        new RegExp(`^error: lane ${lane}: row \\d+, which row \\d+ of lane \\d+ names, is not there`),
+      );
+      assert.deepEqual(more, [], 'in itself it is whole');
+    }
+    const old = await faultAfter(
+      'delete from audit where lane = 0 and seq > 2',
+      'update audit_lane set (seq, hash, seal) = (select column2, column3, column4 from taken_over) where lane = 0',
+    );
+    assert.match(old, /^error: lane 0: row 3, which row \d+ of lane \d+ names, is not there/);
+  });
+
+  test('a whole lane removed, rows and head: each', async () => {
+    for (const lane of lanes) {
+      const lines = await verifyAfter([
+        `delete from audit where lane = ${lane}`,
+        `delete from audit_lane where lane = ${lane}`,
+      ]);
+      assert.equal(lines.length, 1);
+      assert.match(lines[0] ?? '', new RegExp(`^error: lane ${lane}: removed as a whole: row \\d+ of lane \\d+ names`));
+    }
+    assert.match(await faultAfter('delete from audit', 'delete from audit_lane'), /^error: there is no lane/);
+  });
+
+  test('two lanes exchanged; a seal removed, or replaced by one of another lane', async () => {
+    const exchanged = ['audit', 'audit_lane'].flatMap((table) =>
+      [
+        [2, -1],
+        [3, 2],
+        [-1, 3],
+      ].map(([from, to]) => `update ${table} set lane = ${to} where lane = ${from}`),
+    );
+    assert.match(
+      await faultAfter(...exchanged),
+      /^error: lane 2: row 1 .* its hash does not follow from the beginning/,
+    );
+    assert.match(await faultAfter('delete from audit_lane where lane = 2'), /^error: lane 2: the seal .* is missing/);
+    assert.match(
+      await faultAfter(
+        'update audit_lane set seal = other.seal from audit_lane other where audit_lane.lane = 2 and other.lane = 3',
+      ),
+      /^error: lane 2: the seal of the newest row does not fit/,
+    );
+  });
+
+  test('all lanes put back together: by an anchor that was noted elsewhere, of any lane that has moved', async () => {
+    const [line = ''] = (await verify(whole)).lines;
+    const anchors = (/anchor (\S+)$/.exec(line)?.[1] ?? '').split(',').slice(1);
+    const all = lanes.filter((lane) => lane > 0).flatMap(putBack);
+    assert.match((await verifyAfter(all))[0] ?? '', /^ok: /);
+    for (const text of [anchors[0], anchors.at(-1)]) {
+      const [lane, seq] = (text ?? '').split(':');
+      assert.deepEqual(await verifyAfter(all, text ?? ''), [
+        `error: lane ${lane}: row ${seq}, which the anchor names, is not there: the audit log was cut off, or taken back to an earlier state`,
+      ]);
+    }
+    const foreign = `99:1:${'a'.repeat(64)}`;
+    assert.deepEqual((await verify(whole, foreign)).lines, [
+      'error: lane 99, of which the anchor names row 1, is not there',
+    ]);
+  });
+
+  test('what was changed while it was anchored shows also where it was put right again', async () => {
+    const name = 'restored';
+    const { store, broken } = await open(await server.createDatabase(name));
+    await writeMany(store, 0, 10);
+    await anchor(store, 60);
+    await server.query('create table kept as select * from audit_lane', name);
+    await store.close();
+    const again = await open(whole.replace(WHOLE, name), 2);
+    await server.query(`update audit_lane set hash = '${'a'.repeat(64)}' where lane = 3`, name);
+    await write(again.store, 20);
+    await anchor(again.store, 120);
+    await server.query(
+      'update audit_lane set hash = kept.hash from kept where kept.lane = 3 and audit_lane.lane = 3',
+      name,
+    );
+    const { lines } = await verify(whole.replace(WHOLE, name));
+    assert.match(lines[0] ?? '', /^error: lane 3: row \d+ is not the one that row \d+ of lane \d+ names/);
+    assert.equal(broken() + again.broken(), 0);
+    await again.store.close();
   });
 });

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { administer } from '../../broker/commands/administration.ts';
-import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { freeNames, type Wish } from '../../broker/commands/name_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { run } from '../../scripts/run.ts';

@@ -9,7 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { createClusterApis } from '../../broker/api_servers/apis.ts';
 import { type AcceptCommand, accept } from '../../broker/commands/administration_commands.ts';
-import { verifyAuditLog } from '../../broker/commands/audit_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { EXIT } from '../../shared/errors.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';

@@ -1,0 +1,31 @@
+// Opens the audit log to read it, in whichever database the configuration says that it is.
+
+import { CurfewError } from '../../shared/errors.ts';
+import type { AuditReader } from '../audit_log/reader.ts';
+import type { Config } from '../config/settings.ts';
+import { openPostgresAuditLog } from '../postgres/audit_log.ts';
+import type { ConnectOptions } from '../postgres/client.ts';
+import { openSqliteAuditLog } from '../store/audit_log.ts';
+
+/** Where it is. */
+export type Places = Pick<Config['store'], 'sqlite'> | { readonly postgres: Pick<ConnectOptions, 'address' | 'ca'> };
+
+/**
+ * Closed after the story.
+ *
+ * @throws CurfewError `configuration` when there is no store to read, `store` when it cannot be read on
+ */
+export async function reading<T>(places: Places, story: (log: AuditReader) => Promise<T>): Promise<T> {
+  const log =
+    'postgres' in places
+      ? await openPostgresAuditLog({ ...places.postgres, application: 'curfew-broker audit' })
+      : await openSqliteAuditLog(places.sqlite.file);
+  try {
+    return await story(log);
+  } catch (cause) {
+    if (cause instanceof CurfewError) throw cause;
+    throw new CurfewError('store', `${log.name} cannot be read`, { cause });
+  } finally {
+    await log.close();
+  }
+}
