@@ -29,7 +29,6 @@ const SESSION = {
   idle_in_transaction_session_timeout: STATEMENT_MS,
   synchronous_commit: 'on',
   timezone: 'UTC',
-  lc_messages: 'C',
 } as const;
 /** Debian 12's. */
 const OLDEST_VERSION = 150_000;

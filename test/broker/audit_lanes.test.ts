@@ -5,10 +5,12 @@ import { createSecretKey, randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { createSealer, GENESIS, linkOf } from '../../broker/audit_log/chain.ts';
 import type { AuditEntry, EndEvent, NamedHead } from '../../broker/audit_log/events.ts';
+import { exportAuditLog, tailAuditLog } from '../../broker/commands/audit_commands.ts';
 import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { parseDatabaseAddress } from '../../broker/postgres/address.ts';
 import { PostgresStore } from '../../broker/postgres/store.ts';
 import { seconds } from '../../shared/time.ts';
+import { until } from '../support/patience.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { insist } from '../support/stores.ts';
 
@@ -356,5 +358,121 @@ describe('verify, after somebody was there who may do anything in the database b
     assert.match(lines[0] ?? '', /^error: lane 3: row \d+ is not the one that row \d+ of lane \d+ names/);
     assert.equal(broken() + again.broken(), 0);
     await again.store.close();
+  });
+});
+
+interface Line {
+  readonly lane: number;
+  readonly seq: number;
+  readonly hash: string;
+  readonly at: number;
+  readonly event: string;
+}
+
+const lineOf = (text: string) => JSON.parse(text) as Line;
+const placeOf = ({ lane, seq, hash }: Pick<AuditEntry, 'lane' | 'seq' | 'hash'>) => `${lane}:${seq}:${hash}`;
+
+async function exported(url: string, since?: string): Promise<readonly Line[]> {
+  const lines: Line[] = [];
+  const print = async (text: string) => lines.push(lineOf(text)) > 0;
+  await exportAuditLog({ store: places(url) }, { since, now: seconds(T0 + 1_000) }, print);
+  return lines;
+}
+
+function assertInOrder(lines: readonly Line[]): void {
+  for (const lane of new Set(lines.map((line) => line.lane)))
+    assert.deepEqual(
+      lines.filter((line) => line.lane === lane).map(({ seq }) => seq),
+      lines
+        .filter((line) => line.lane === lane)
+        .map(({ seq }) => seq)
+        .sort((a, b) => a - b),
+    );
+}
+
+describe('tail and export', () => {
+  test('tail --follow prints each row of two replicas once, also of lanes that come later, whatever their clocks say', async () => {
+    const url = await server.createDatabase();
+    const [one, behind] = [await open(url), await open(url)];
+    await Promise.all([writeMany(one.store, 500, 30), writeMany(behind.store, 0, 30)]);
+    const before = [...one.told, ...behind.told];
+    const lines: Line[] = [];
+    let more = true;
+    const tail = tailAuditLog({ store: places(url) }, { follow: true }, async (text) => {
+      lines.push(lineOf(text));
+      return more;
+    });
+    await until(() => lines.length >= 20, 'it does not begin');
+    assert.deepEqual(lines.slice(0, 20).map(placeOf), (await exported(url)).slice(-20).map(placeOf));
+    const later = await open(url);
+    await Promise.all([one, behind, later].map(({ store }, n) => writeMany(store, 500 - 200 * n, 40)));
+    const told = [...one.told, ...behind.told, ...later.told];
+    await until(() => lines.length >= 20 + told.length - before.length, 'rows are missing');
+    assert.ok(new Set(later.told.map(({ lane }) => lane)).size > 0);
+    const old = new Set(before.map(placeOf));
+    assert.deepEqual(
+      lines.slice(20).map(placeOf).sort(),
+      told
+        .map(placeOf)
+        .filter((place) => !old.has(place))
+        .sort(),
+    );
+    assertInOrder(lines);
+    more = false;
+    await write(one.store, 600);
+    await tail;
+    await Promise.all([one, behind, later].map(({ store }) => store.close()));
+  });
+
+  test('export has all rows: by time, where two clocks differ, and those of a lane in its own order, where its clock went back', async () => {
+    const url = await server.createDatabase();
+    const [ahead, behind] = [await open(url, 1), await open(url, 1)];
+    for (let n = 0; n < 450; n++) {
+      await write(ahead.store, 30 + n);
+      await write(behind.store, n);
+    }
+    await write(ahead.store, 100);
+    const lines = await exported(url);
+    assert.deepEqual(lines.map(placeOf).sort(), [...ahead.told, ...behind.told].map(placeOf).sort());
+    assertInOrder(lines);
+    const last = lines.at(-1);
+    assert.equal(last?.at, T0 + 100, 'told late, behind what its lane had told before');
+    const times = lines.slice(0, -1).map(({ at }) => at);
+    assert.deepEqual(
+      times,
+      [...times].sort((a, b) => a - b),
+    );
+    const since = new Date((T0 + 90) * 1_000).toISOString();
+    assert.deepEqual((await exported(url, since)).map(placeOf), lines.filter(({ at }) => at >= T0 + 90).map(placeOf));
+    assert.equal((await exported(url, '2099-01-01T00:00:00Z')).length, 0);
+    await Promise.all([ahead.store.close(), behind.store.close()]);
+    assert.match((await verify(url)).lines[0] ?? '', /^ok: 903 rows in 2 lanes, anchor 1:452:[0-9a-f]{64},2:451:/);
+  });
+
+  test('a database that is no store, or out of reach, is named; nothing is written to it', async () => {
+    const name = 'empty';
+    const url = await server.createDatabase(name);
+    await assert.rejects(verify(url), {
+      code: 'configuration',
+      message: /^store\.postgres: the database is not a store/,
+    });
+    assert.deepEqual(await server.query(`select 1 from pg_tables where schemaname = 'public'`, name), []);
+    await assert.rejects(verify(url.replace(name, 'nowhere')), { code: 'store', message: /there is no such database/ });
+  });
+
+  test('who reads needs nothing but the right to, and the broker nothing but a database of its own', async () => {
+    const name = 'readable';
+    const url = await server.createDatabase(name);
+    for (const role of ['broker', 'reader']) await server.query(`create role ${role} login`, name);
+    await server.query(`alter database ${name} owner to broker`, name);
+    const as = (role: string) => url.replace('postgres@', `${role}@`);
+    const { store } = await open(as('broker'));
+    await writeMany(store, 0, 10);
+    await anchor(store, 60);
+    await assert.rejects(verify(as('reader')), { code: 'store', message: /user may not do that/ });
+    await server.query('grant select on all tables in schema public to reader', name);
+    assert.match((await verify(as('reader'))).lines[0] ?? '', /^ok: /);
+    assert.ok((await exported(as('reader'))).length > 10);
+    await store.close();
   });
 });
