@@ -9,6 +9,7 @@ import { asFailure } from '../store/failure.ts';
 import { judgeVersion, migrationsDone } from '../store/version.ts';
 import { type ConnectOptions, connect, cut, kyselyOn } from './client.ts';
 import { codeOf } from './faults.ts';
+import { POSTGRES_MIGRATIONS } from './schema.ts';
 
 /** Rows that are in memory at a time, of each lane that is read. */
 const ROWS_AT_ONCE = 200;
@@ -44,7 +45,7 @@ export async function openPostgresAuditLog(database: ConnectOptions): Promise<Au
       const db = kyselyOn(client);
       const done = await migrationsDone(db);
       if (done.length === 0) throw fault('is not a store of curfew-broker: it is made when the broker starts');
-      if ((await judgeVersion(db, done)) === 'older')
+      if ((await judgeVersion(db, done, Object.keys(POSTGRES_MIGRATIONS))) === 'older')
         throw fault('is of an earlier version: a restart of the broker brings it to this one');
       await client.query(BEGIN);
       return new PostgresReader(client, `the store ${database.address.database}`);

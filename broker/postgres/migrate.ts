@@ -11,7 +11,7 @@ export async function migrate(database: ConnectOptions): Promise<void> {
   const provider = { getMigrations: async () => ({ ...POSTGRES_MIGRATIONS }) };
   try {
     const db = kyselyOn(client);
-    if ((await judgeVersion(db, await migrationsDone(db))) === 'newer') return;
+    if ((await judgeVersion(db, await migrationsDone(db), Object.keys(POSTGRES_MIGRATIONS))) === 'newer') return;
     const { error } = await new Migrator({ db, provider }).migrateToLatest();
     if (error) throw error;
   } finally {

@@ -19,10 +19,15 @@ export async function migrationsDone(db: Kysely<Schema>): Promise<readonly strin
 
 /**
  * @param done what the database has been through
+ * @param ours what one of this version has been through
  * @returns `older` where it is to be brought to this version, `newer` where a later one has changed it and this may go on with it
  * @throws CurfewError `store` for one that only later versions may use
  */
-export async function judgeVersion(db: Kysely<Schema>, done: readonly string[]): Promise<'older' | 'same' | 'newer'> {
+export async function judgeVersion(
+  db: Kysely<Schema>,
+  done: readonly string[],
+  ours: readonly string[] = MIGRATIONS,
+): Promise<'older' | 'same' | 'newer'> {
   const newest = done.at(-1);
   if (newest !== undefined && !MIGRATIONS.some((known) => known === newest)) {
     const { rows } = await sql<{ oldest_reader: number }>`select oldest_reader from store_state where id = 1`.execute(
@@ -31,7 +36,7 @@ export async function judgeVersion(db: Kysely<Schema>, done: readonly string[]):
     requireReadable(rows[0]?.oldest_reader ?? Number.POSITIVE_INFINITY, newest);
     return 'newer';
   }
-  return newest === MIGRATIONS.at(-1) ? 'same' : 'older';
+  return ours.every((name) => done.includes(name)) ? 'same' : 'older';
 }
 
 /**

@@ -298,7 +298,7 @@ describe('as commands', () => {
     const [older, newer] = [copy(), copy()];
     new DatabaseSync(foreign).exec('create table t (x)');
     await writeFile(text, 'not a database, but long enough to be looked at as one'.repeat(20));
-    new DatabaseSync(older).exec('delete from kysely_migration where name = (select max(name) from kysely_migration)');
+    new DatabaseSync(older).exec(`delete from kysely_migration where name = '0002_ends'`);
     new DatabaseSync(newer).exec(
       `insert into kysely_migration values ('0999_later', ''); update store_state set oldest_reader = 999`,
     );
