@@ -9,6 +9,9 @@ import { exportAuditLog, tailAuditLog } from '../../broker/commands/audit_comman
 import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { parseDatabaseAddress } from '../../broker/postgres/address.ts';
 import { PostgresStore } from '../../broker/postgres/store.ts';
+import { startAnchors } from '../../broker/store/anchors.ts';
+import { openSqlite } from '../../broker/store/sqlite.ts';
+import { SqliteStore } from '../../broker/store/sqlite_store.ts';
 import { seconds } from '../../shared/time.ts';
 import { until } from '../support/patience.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
@@ -102,6 +105,53 @@ describe('anchors', () => {
     const holders = one.told.filter(({ event: row }) => row.event === 'anchor').map(({ lane }) => lane);
     assert.ok(new Set(holders).size >= 3);
     await Promise.all([one.store.close(), other.store.close()]);
+  });
+
+  test('two replicas that anchor at once, while both write: whenever it is verified, it is whole', async () => {
+    const url = await server.createDatabase();
+    const [one, other] = [await open(url), await open(url)];
+    const busy = [one, other].map(async ({ store }, n) => {
+      for (let round = 0; round < 8; round++)
+        await Promise.all([writeMany(store, round * 60, 12), anchor(store, round * 60 + n)]);
+    });
+    let writing = true;
+    const written = Promise.all(busy).finally(() => {
+      writing = false;
+    });
+    let count = 0;
+    for (; writing; count++) {
+      const { lines } = await verify(url);
+      assert.match(lines[0] ?? '', /^ok: /);
+    }
+    await written;
+    assert.ok(count > 0);
+    assert.ok(kindsOf(one.told).includes('anchor') && kindsOf(other.told).includes('anchor'));
+    assert.match((await verify(url)).lines[0] ?? '', /^ok: /);
+    await Promise.all([one.store.close(), other.store.close()]);
+  });
+
+  test('a graceful stop writes a last one; where there is one chain, or no database any more, it ends all the same', async () => {
+    const faults: string[] = [];
+    const log = { error: (text: unknown) => void faults.push(String(text)) };
+    const now = () => seconds(T0 + 60);
+    const { store, told } = await open(await server.createDatabase());
+    await write(store, 1);
+    await startAnchors({ store, now }, log)();
+    assert.deepEqual(kindsOf(told).slice(2), ['anchor', 'lane_opened', 'anchor']);
+    await store.close();
+    await startAnchors({ store, now }, log)();
+    assert.deepEqual(faults, ['the audit log could not be anchored: trying again']);
+
+    const rows: AuditEntry[] = [];
+    const onAudit = (entry: AuditEntry) => void rows.push(entry);
+    const sqlite = await SqliteStore.open(openSqlite(':memory:'), {
+      ...{ sealer: createSealer(key), onAudit, onBroken: () => undefined },
+    });
+    await sqlite.transaction((t) => t.audit(event(1)));
+    await startAnchors({ store: sqlite, now }, log)();
+    assert.deepEqual(kindsOf(rows), ['end']);
+    assert.equal(faults.length, 1);
+    await sqlite.close();
   });
 
   test('a chain that is moved from outside under a living connection goes on where that shows, and is told of', async () => {

@@ -5,6 +5,7 @@ import { createSecretKey, randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { createSealer, genesisOf, linkOf } from '../../broker/audit_log/chain.ts';
 import type { AuditEntry, EndEvent } from '../../broker/audit_log/events.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { leavesMachine, parseDatabaseAddress } from '../../broker/postgres/address.ts';
 import { PostgresStore } from '../../broker/postgres/store.ts';
 import { CurfewError } from '../../shared/errors.ts';
@@ -12,7 +13,8 @@ import { seconds } from '../../shared/time.ts';
 import { until } from '../support/patience.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 
-const sealer = createSealer(createSecretKey(randomBytes(32)));
+const key = createSecretKey(randomBytes(32));
+const sealer = createSealer(key);
 const event = (n: number): EndEvent => ({
   event: 'end',
   at: seconds(1_800_000_000 + n),
@@ -158,7 +160,8 @@ describe('the store in PostgreSQL', () => {
   });
 
   it('says so when the server is killed, loses nothing that it acknowledged, and works again by itself', async () => {
-    const store = await openOn(await server.createDatabase());
+    const url = await server.createDatabase();
+    const store = await openOn(url);
     let acknowledged = 0;
     const writing = Array.from({ length: 300 }, (_, n) =>
       store
@@ -169,8 +172,9 @@ describe('the store in PostgreSQL', () => {
         ),
     );
     await until(() => acknowledged > 20, 'nothing is acknowledged');
+    const anchoring = store.anchor(seconds(1_800_000_060)).catch(() => undefined);
     await server.end('SIGKILL');
-    await Promise.all(writing);
+    await Promise.all([...writing, anchoring]);
     await server.start();
     const works = () =>
       store
@@ -182,6 +186,10 @@ describe('the store in PostgreSQL', () => {
     await until(works, 'it does not work again');
     const rows = await wholeChains(store);
     assert.ok(rows > acknowledged, `${rows} rows, ${acknowledged} acknowledged`);
+    await insist(() => store.anchor(seconds(1_800_000_120)));
+    const postgres = { address: parseDatabaseAddress(url, 'url') };
+    const { lines } = await verifyAuditLog({ store: { postgres }, encryption_key: key });
+    assert.match(lines[0] ?? '', /^ok: /);
     await store.close();
   });
 
