@@ -2,6 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { createSecretKey, randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createSealer, GENESIS, linkOf } from '../../broker/audit_log/chain.ts';
 import type { AuditEntry, EndEvent, NamedHead } from '../../broker/audit_log/events.ts';
@@ -143,15 +146,18 @@ describe('anchors', () => {
     assert.deepEqual(faults, ['the audit log could not be anchored: trying again']);
 
     const rows: AuditEntry[] = [];
-    const onAudit = (entry: AuditEntry) => void rows.push(entry);
-    const sqlite = await SqliteStore.open(openSqlite(':memory:'), {
-      ...{ sealer: createSealer(key), onAudit, onBroken: () => undefined },
+    const folder = await mkdtemp(path.join(tmpdir(), 'curfew-lanes-'));
+    const sqlite = await SqliteStore.open(openSqlite(path.join(folder, 'one.db')), {
+      sealer: createSealer(key),
+      onAudit: (entry) => void rows.push(entry),
+      onBroken: () => undefined,
     });
     await sqlite.transaction((t) => t.audit(event(1)));
     await startAnchors({ store: sqlite, now }, log)();
     assert.deepEqual(kindsOf(rows), ['end']);
     assert.equal(faults.length, 1);
     await sqlite.close();
+    await rm(folder, { recursive: true });
   });
 
   test('a chain that is moved from outside under a living connection goes on where that shows, and is told of', async () => {
