@@ -8,6 +8,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createSealer } from '../../broker/audit_log/chain.ts';
+import { loadConfig } from '../../broker/config/load.ts';
+import { openSqlite } from '../../broker/store/sqlite.ts';
+import { SqliteStore } from '../../broker/store/sqlite_store.ts';
 import { until } from '../support/patience.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { sessionRow } from '../support/store_row.ts';
@@ -186,5 +190,36 @@ test('a token that lasts no longer than a moment is got again for each poll', as
   } finally {
     await service.reload(polling());
     await short.stop();
+  }
+});
+
+test('one replica polls: where another has taken over nothing is acknowledged, and what was received acts once (R5)', async () => {
+  const options = {
+    sealer: createSealer((await loadConfig(service.configFile, { env: process.env })).encryption_key),
+    onAudit: () => undefined,
+    onBroken: () => undefined,
+  };
+  const other = await SqliteStore.open(openSqlite(service.storeFile, { checkpoints: false }), options);
+  try {
+    const clock = { observe: () => undefined, newest: () => undefined };
+    const guard = { fault: undefined, check: () => undefined, committed: () => undefined, undone: () => undefined };
+    other.serve({ clock, guard, onEpoch: async () => undefined }, await other.standing());
+    const lease = await other.lease('background', 60);
+    assert.ok(lease);
+    await until(() => service.log.some((line) => /another replica has taken over/.test(line)), 'it is not noticed');
+    const person = await open();
+    const event = person.event();
+    transmitter.queue(event);
+    await sleep(1_500);
+    const { polls } = transmitter;
+    await sleep(1_500);
+    assert.equal(transmitter.polls, polls, 'it polls');
+    assert.ok(!transmitter.acknowledged.includes(event.jti));
+    await lease.giveBack();
+    await until(() => transmitter.acknowledged.includes(event.jti), 'it does not poll again');
+    assert.equal(endOf(person.sid), 'session_revoked');
+    assert.equal(service.audit.filter((row) => row.event === 'signal' && row.sub === person.sub).length, 1);
+  } finally {
+    await other.close();
   }
 });
