@@ -15,16 +15,23 @@ import { POSTGRES_MIGRATIONS } from './schema.ts';
 const ROWS_AT_ONCE = 200;
 /** A page behind an instant may be far into a lane. */
 const STATEMENT_MS = 60_000;
-const BEGIN = `set statement_timeout = ${STATEMENT_MS}; set idle_in_transaction_session_timeout = ${STATEMENT_MS};
-  set default_transaction_read_only = on`;
+const BEGIN = `set statement_timeout = ${STATEMENT_MS}; set default_transaction_read_only = on`;
 
-/** From one lane to the next by the index. One that has no head has rows, and the other way round. */
-const LANES = `with recursive numbers as (
+/** From one lane to the next by the index. One that has no head may have rows, and the other way round. */
+const ALL_LANES = `with recursive numbers as (
     select min(lane) as lane from audit
-    union all select (select min(lane) from audit where audit.lane > numbers.lane) from numbers where lane is not null)
-  select lane from numbers where lane is not null union select lane from audit_lane order by lane`;
+    union all select (select min(lane) from audit where audit.lane > numbers.lane) from numbers where lane is not null),
+  lanes as (select lane from numbers where lane is not null union select lane from audit_lane)`;
+const LANES = `${ALL_LANES} select lane from lanes order by lane`;
+/** In one statement, so as of one moment. The number of the last row as text: whatever it is. */
+const HEADS = `${ALL_LANES} select lane, head.seq, head.hash, head.seal,
+    (select max(seq)::text from audit where audit.lane = lanes.lane) as last
+  from lanes left join audit_lane as head using (lane) order by lane`;
 /** The instant as text: whatever stands there is to be told of. */
 const ROWS = 'select lane, seq, at::text as at, event, sid, data, hash from audit';
+/** After a row, not after its number: where somebody took the key away there may be two of one number. */
+const UP_TO = `${ROWS.replace('select', 'select ctid::text as place,')}
+  where lane = $1 and seq <= $2::bigint and (seq, ctid) > ($3::bigint, $4::tid) order by seq, ctid limit ${ROWS_AT_ONCE}`;
 const AFTER = `${ROWS} where lane = $1 and seq > $2 order by seq limit ${ROWS_AT_ONCE}`;
 const AFTER_SINCE = `${ROWS} where lane = $1 and seq > $2 and at >= $3 order by seq limit ${ROWS_AT_ONCE}`;
 const NEWEST = `${ROWS} where lane = $1 order by seq desc limit $2`;
@@ -35,6 +42,22 @@ interface Found extends Omit<AuditRow, 'at' | 'data'> {
   readonly at: string;
   readonly data: string;
 }
+
+interface FoundAt extends Found {
+  /** Where the row is in the table. */
+  readonly place: string;
+}
+
+interface FoundHead {
+  readonly lane: number;
+  readonly seq: number | null;
+  readonly hash: string | null;
+  readonly seal: string | null;
+  readonly last: string | null;
+}
+
+/** No number is smaller. */
+const BEFORE_ALL = '-9223372036854775808';
 
 /** @throws CurfewError `store` where it cannot be reached, `configuration` when it is no store, or of a version that this one cannot use */
 export async function openPostgresAuditLog(database: ConnectOptions): Promise<AuditReader> {
@@ -58,7 +81,7 @@ export async function openPostgresAuditLog(database: ConnectOptions): Promise<Au
   }
 }
 
-class PostgresReader implements AuditReader, Moment {
+class PostgresReader implements AuditReader {
   readonly name: string;
   readonly several = true;
   readonly #client: Client;
@@ -88,42 +111,43 @@ class PostgresReader implements AuditReader, Moment {
     yield* (await this.#ask<Found>(NEWEST, [lane, count])).map(rowOf).reverse();
   }
 
+  /**
+   * Rows never change: what was there at the moment is known by its heads and last rows. No transaction is kept open for it, as under one no
+   * version of a head could be removed, of which there are thousands a second: commits would take longer and longer.
+   */
   async moment<T>(story: (moment: Moment) => Promise<T>): Promise<T> {
-    await this.#ask('begin isolation level repeatable read, read only');
-    try {
-      return await story(this);
-    } finally {
-      await this.#client.query('rollback').catch(() => undefined);
-    }
+    const heads = await this.#ask<FoundHead>(HEADS);
+    const found = new Map(heads.map((head) => [head.lane, head]));
+    return story({
+      lanes: async () => [...found.keys()],
+      sealedHead: async (lane) => sealedOf(found.get(lane)),
+      rows: (lane) => this.#rowsUpTo(lane, found.get(lane)?.last ?? null),
+      hashesAt: (places) => this.#hashesAt(places),
+    });
   }
 
-  async sealedHead(lane: number): Promise<SealedHead | undefined> {
-    const [head] = await this.#ask<SealedHead>('select seq, hash, seal from audit_lane where lane = $1', [lane]);
-    return head;
+  async close(): Promise<void> {
+    await this.#client.end().catch(() => undefined);
   }
 
-  /** By a cursor: pages that begin after a number would pass over a second row of that number, where somebody took the key away. */
-  async *rows(lane: number): AsyncGenerator<AuditRow> {
-    await this.#ask(`declare chain no scroll cursor for ${ROWS} where lane = ${lane} order by seq`);
-    for (let more = true; more; ) {
-      const page = await this.#ask<Found>(`fetch ${ROWS_AT_ONCE} from chain`);
+  async *#rowsUpTo(lane: number, last: string | null): AsyncGenerator<AuditRow> {
+    let after: readonly [seq: number | string, place: string] = [BEFORE_ALL, '(0,0)'];
+    for (let more = last !== null; more; ) {
+      const page: readonly FoundAt[] = await this.#ask<FoundAt>(UP_TO, [lane, last, ...after]);
       yield* page.map(rowOf);
-      more = page.length > 0;
+      const end = page.at(-1);
+      if (end) after = [end.seq, end.place];
+      more = page.length === ROWS_AT_ONCE;
     }
-    await this.#ask('close chain');
   }
 
-  async hashesAt(places: readonly Place[]): Promise<readonly (string | undefined)[]> {
+  async #hashesAt(places: readonly Place[]): Promise<readonly (string | undefined)[]> {
     const found = await this.#ask<{ n: number; hash: string }>(HASHES, [
       places.map(({ lane }) => lane),
       places.map(({ seq }) => seq),
     ]);
     const hashes = new Map(found.map(({ n, hash }) => [n, hash]));
     return places.map((_, n) => hashes.get(n + 1));
-  }
-
-  async close(): Promise<void> {
-    await this.#client.end().catch(() => undefined);
   }
 
   /** What is no error of the connection or of the server's is one of what is read: a number that nobody has written, a damaged page. */
@@ -136,6 +160,11 @@ class PostgresReader implements AuditReader, Moment {
   }
 }
 
-function rowOf({ at, data, ...row }: Found): AuditRow {
-  return { ...row, at: Number(at), data: Buffer.from(data) };
+function rowOf({ lane, seq, at, event, sid, hash, data }: Found): AuditRow {
+  return { lane, seq, at: Number(at), event, sid, hash, data: Buffer.from(data) };
+}
+
+function sealedOf(head: FoundHead | undefined): SealedHead | undefined {
+  const { seq, hash, seal } = head ?? {};
+  return seq != null && hash != null && seal != null ? { seq, hash, seal } : undefined;
 }

@@ -481,7 +481,8 @@ describe('tail and export', () => {
   });
 
   test('export has all rows: by time, where two clocks differ, and those of a lane in its own order, where its clock went back', async () => {
-    const url = await server.createDatabase();
+    const name = 'exported';
+    const url = await server.createDatabase(name);
     const [ahead, behind] = [await open(url, 1), await open(url, 1)];
     for (let n = 0; n < 450; n++) {
       await write(ahead.store, 30 + n);
@@ -503,6 +504,16 @@ describe('tail and export', () => {
     assert.equal((await exported(url, '2099-01-01T00:00:00Z')).length, 0);
     await Promise.all([ahead.store.close(), behind.store.close()]);
     assert.match((await verify(url)).lines[0] ?? '', /^ok: 903 rows in 2 lanes, anchor 1:452:[0-9a-f]{64},2:451:/);
+
+    // Wherever it is read on.
+    await server.query('alter table audit drop constraint audit_pkey', name);
+    await server.query(
+      'insert into audit select lane, seq, at, event, sid, data, hash from audit where lane = 1 and seq > 50',
+      name,
+    );
+    const { lines: faults } = await verify(url);
+    assert.match(faults.at(-1) ?? '', /^error: and 302 more$/);
+    assert.match(faults[0] ?? '', /^error: lane 1: row 51 .* is there twice/);
   });
 
   test('a database that is no store, or out of reach, is named; nothing is written to it', async () => {
