@@ -20,6 +20,8 @@ interface Settings {
 /** Rows that `tail` begins with, and milliseconds until it looks for more. */
 const LAST = 20;
 const POLL_MS = 1_000;
+/** In turn, while the database is away: about a minute, in which it is restarted, or another one takes over. */
+const MOST_FAILED = 30;
 
 /** @throws CurfewError `configuration` when there is no store to read, `store` when it cannot be read on */
 export async function tailAuditLog({ store }: Settings, { follow }: { follow: boolean }, print: Print): Promise<void> {
@@ -32,12 +34,22 @@ export async function tailAuditLog({ store }: Settings, { follow }: { follow: bo
       rows.push(row);
     }
     for (const row of rows.slice(-LAST)) if (!(await print(lineOf(row)))) return;
-    while (follow) {
-      await sleep(POLL_MS);
+    const printNewer = async () => {
       const newer = (lane: number) => log.rowsAfter({ lane, seq: places.get(lane) ?? 0 });
       for await (const row of merged(await log.lanes(), newer)) {
-        if (!(await print(lineOf(row)))) return;
+        if (!(await print(lineOf(row)))) return false;
         places.set(row.lane ?? 0, row.seq);
+      }
+      return true;
+    };
+    for (let failed = 0; follow; ) {
+      await sleep(POLL_MS);
+      try {
+        if (!(await printNewer())) return;
+        failed = 0;
+      } catch (error) {
+        const away = error instanceof CurfewError && error.code === 'store';
+        if (!away || ++failed >= MOST_FAILED) throw error;
       }
     }
   });

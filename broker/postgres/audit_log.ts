@@ -8,7 +8,7 @@ import type { AuditRow, SealedHead } from '../audit_log/verify.ts';
 import { asFailure } from '../store/failure.ts';
 import { judgeVersion, migrationsDone } from '../store/version.ts';
 import { type ConnectOptions, connect, cut, kyselyOn } from './client.ts';
-import { codeOf } from './faults.ts';
+import { codeOf, isLost } from './faults.ts';
 import { POSTGRES_MIGRATIONS } from './schema.ts';
 
 /** Rows that are in memory at a time, of each lane that is read. */
@@ -61,34 +61,38 @@ const BEFORE_ALL = '-9223372036854775808';
 
 /** @throws CurfewError `store` where it cannot be reached, `configuration` when it is no store, or of a version that this one cannot use */
 export async function openPostgresAuditLog(database: ConnectOptions): Promise<AuditReader> {
-  const fault = (what: string) => new CurfewError('configuration', `store.postgres: the database ${what}`);
-  try {
-    const { client } = await connect({ ...database, query_ms: STATEMENT_MS + 10_000 });
-    try {
-      const db = kyselyOn(client);
-      const done = await migrationsDone(db);
-      if (done.length === 0) throw fault('is not a store of curfew-broker: it is made when the broker starts');
-      if ((await judgeVersion(db, done, Object.keys(POSTGRES_MIGRATIONS))) === 'older')
-        throw fault('is of an earlier version: a restart of the broker brings it to this one');
-      await client.query(BEGIN);
-      return new PostgresReader(client, `the store ${database.address.database}`);
-    } catch (error) {
-      await cut(client);
-      throw error;
-    }
-  } catch (error) {
-    throw asFailure(error);
-  }
+  const reader = new PostgresReader(database);
+  await reader.open();
+  return reader;
 }
 
 class PostgresReader implements AuditReader {
   readonly name: string;
   readonly several = true;
-  readonly #client: Client;
+  readonly #database: ConnectOptions;
+  #client: Client | undefined;
 
-  constructor(client: Client, name: string) {
-    this.#client = client;
-    this.name = name;
+  constructor(database: ConnectOptions) {
+    this.#database = database;
+    this.name = `the store ${database.address.database}`;
+  }
+
+  /** Also after the connection was lost. */
+  async open(): Promise<Client> {
+    try {
+      const { client } = await connect({ ...this.#database, query_ms: STATEMENT_MS + 10_000 });
+      try {
+        await requireStore(client);
+        await client.query(BEGIN);
+      } catch (error) {
+        await cut(client);
+        throw error;
+      }
+      this.#client = client;
+      return client;
+    } catch (error) {
+      throw asFailure(error);
+    }
   }
 
   async lanes(): Promise<readonly number[]> {
@@ -127,7 +131,7 @@ class PostgresReader implements AuditReader {
   }
 
   async close(): Promise<void> {
-    await this.#client.end().catch(() => undefined);
+    await this.#client?.end().catch(() => undefined);
   }
 
   async *#rowsUpTo(lane: number, last: string | null): AsyncGenerator<AuditRow> {
@@ -150,14 +154,34 @@ class PostgresReader implements AuditReader {
     return places.map((_, n) => hashes.get(n + 1));
   }
 
-  /** What is no error of the connection or of the server's is one of what is read: a number that nobody has written, a damaged page. */
+  /**
+   * What is no error of the connection or of the server's is one of what is read: a number that nobody has written, a damaged page.
+   *
+   * @throws CurfewError `store`; where the connection is lost, the next is asked on another
+   */
   async #ask<T extends object>(text: string, values?: readonly unknown[]): Promise<readonly T[]> {
+    const client = this.#client ?? (await this.open());
     try {
-      return (await this.#client.query<T>(text, values === undefined ? undefined : [...values])).rows;
+      return (await client.query<T>(text, values === undefined ? undefined : [...values])).rows;
     } catch (error) {
-      throw error instanceof RangeError || codeOf(error).startsWith('XX') ? error : asFailure(error);
+      if (error instanceof RangeError || codeOf(error).startsWith('XX')) throw error;
+      if (isLost(error)) {
+        this.#client = undefined;
+        await cut(client);
+      }
+      throw asFailure(error);
     }
   }
+}
+
+/** @throws CurfewError `configuration` */
+async function requireStore(client: Client): Promise<void> {
+  const fault = (what: string) => new CurfewError('configuration', `store.postgres: the database ${what}`);
+  const db = kyselyOn(client);
+  const done = await migrationsDone(db);
+  if (done.length === 0) throw fault('is not a store of curfew-broker: it is made when the broker starts');
+  if ((await judgeVersion(db, done, Object.keys(POSTGRES_MIGRATIONS))) === 'older')
+    throw fault('is of an earlier version: a restart of the broker brings it to this one');
 }
 
 function rowOf({ lane, seq, at, event, sid, hash, data }: Found): AuditRow {

@@ -447,7 +447,7 @@ function assertInOrder(lines: readonly Line[]): void {
 }
 
 describe('tail and export', () => {
-  test('tail --follow prints each row of two replicas once, also of lanes that come later, whatever their clocks say', async () => {
+  test('tail --follow prints each row of two replicas once, also of lanes that come later and after a lost connection, whatever their clocks say', async () => {
     const url = await server.createDatabase();
     const [one, behind] = [await open(url), await open(url)];
     await Promise.all([writeMany(one.store, 500, 30), writeMany(behind.store, 0, 30)]);
@@ -460,6 +460,8 @@ describe('tail and export', () => {
     });
     await until(() => lines.length >= 20, 'it does not begin');
     assert.deepEqual(lines.slice(0, 20).map(placeOf), (await exported(url)).slice(-20).map(placeOf));
+    const cut = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'curfew-broker audit'`;
+    assert.equal((await server.query(cut)).length, 1);
     const later = await open(url);
     await Promise.all([one, behind, later].map(({ store }, n) => writeMany(store, 500 - 200 * n, 40)));
     const told = [...one.told, ...behind.told, ...later.told];
