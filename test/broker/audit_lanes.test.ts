@@ -395,6 +395,32 @@ describe('verify, after somebody was there who may do anything in the database b
     ]);
   });
 
+  test('all lanes of one replica and some of another put back together, while one stays that an anchor is in', async () => {
+    const name = 'together';
+    const url = await server.createDatabase(name);
+    const replicas = [await open(url), await open(url)];
+    const minute = async (n: number) => {
+      for (const { store } of replicas) await writeMany(store, n * 60, 6);
+      for (const { store } of replicas) await anchor(store, n * 60);
+    };
+    await minute(1);
+    await server.query('create table kept as select * from audit_lane', name);
+    for (let n = 2; n < 5; n++) await minute(n);
+    await Promise.all(replicas.map(({ store }) => store.close()));
+    const [own, others] = replicas.map(({ told }) => [...new Set(told.map(({ lane = 0 }) => lane))]);
+    assert.ok(own && others && own.length > 1 && others.length > 1);
+    assert.match((await verify(url)).lines[0] ?? '', /^ok: /);
+    const told = replicas.flatMap((replica) => replica.told);
+    const last = told.findLast(({ event: row }) => row.event === 'anchor')?.lane ?? 0;
+    for (const lane of [...own, ...others].filter((one) => one !== last).concat(last)) {
+      for (const statement of putBack(lane)) await server.query(statement, name);
+      const [line = ''] = (await verify(url)).lines;
+      if (lane !== last) assert.match(line, /which row \d+ of lane \d+ names, is not there/);
+      // No database can tell of what is in none of its rows.
+      else assert.match(line, /^ok: /);
+    }
+  });
+
   test('what was changed while it was anchored shows also where it was put right again', async () => {
     const name = 'restored';
     const { store, broken } = await open(await server.createDatabase(name));
