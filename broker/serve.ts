@@ -2,7 +2,6 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { CurfewError } from '../shared/errors.ts';
 import { between, type Clock, type Stopwatch } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
 import { createSealer } from './audit_log/chain.ts';
@@ -26,6 +25,7 @@ import { createServer, type Readiness } from './http/server.ts';
 import { takeTurns } from './leases/turn.ts';
 import { MOST_SESSIONS } from './metrics/active_sessions.ts';
 import { createMetrics } from './metrics/metrics.ts';
+import { openStore } from './open_store.ts';
 import program from './package.json' with { type: 'json' };
 import { KnownRefusals } from './refusals/known_refusals.ts';
 import { Repeated } from './refusals/repeated.ts';
@@ -34,13 +34,10 @@ import { Holders } from './sessions/holders.ts';
 import { mintedSince } from './sessions/minted.ts';
 import { startFlushing, Touches } from './sessions/touches.ts';
 import { startPolling } from './signals/polling.ts';
+import { startAnchors } from './store/anchors.ts';
 import type { Standing } from './store/audit_head.ts';
-import { refuseLostStore, StoreGuard } from './store/guard.ts';
-import { openSqlite } from './store/sqlite.ts';
-import { SqliteStore } from './store/sqlite_store.ts';
-import type { Store } from './store/store.ts';
+import type { StoreOptions } from './store/options.ts';
 import { watchStore } from './store/watch.ts';
-import { isDiskFault, sayStoreFault } from './store/words.ts';
 import { startSweeper, sweep } from './sweeper.ts';
 import { loadKeys, readKeys } from './tokens/keys.ts';
 import { oldTokenIds } from './tokens/old_token_ids.ts';
@@ -93,14 +90,8 @@ export async function startService(config: Config, around: Surroundings): Promis
     if (entry.event.event === 'end' || entry.event.event === 'revalidation') deletions?.wake();
   };
   const known_refusals = new KnownRefusals();
-  refuseLostStore(config.store);
-  const store = await openStore(config, { metrics, known_refusals, stopwatch, log }, onRow);
-  const guard = await StoreGuard.open(store, config.store, createSealer(config.encryption_key)).catch(
-    async (error: unknown) => {
-      await store.close();
-      throw error;
-    },
-  );
+  const options = storeOptions(config, { metrics, known_refusals, log, stopwatch }, onRow);
+  const { store, guard } = await openStore(config.store, options);
   const standing = await store.standing();
   const clock = watchedClock({ wall, monotonic, newest: standing.newest, identityProvider, log });
   const { now } = clock;
@@ -173,6 +164,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   const stopDeliveries = startDeliveries(broker);
   deletions = startDeletions(broker);
   const stopPolling = startPolling(broker, stopwatch);
+  const stopAnchors = startAnchors(broker, log);
   const measured = await startMetrics(broker, fewFor(descriptors));
   const url = await listenAt(app, 'listen', config.listen).catch(async (error: unknown) => {
     await measured?.close();
@@ -220,6 +212,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       }
       await measured?.close();
       await replicas.stop();
+      await stopAnchors();
       storeWatch.stop();
       await store.close();
       guard.close();
@@ -240,41 +233,22 @@ async function startMetrics(broker: Shown, limits: ConnectionLimits) {
   return { url: `${url}/metrics`, close: () => app.close() };
 }
 
-async function openStore(
-  { store, encryption_key }: Config,
-  {
-    metrics,
-    known_refusals,
-    stopwatch,
-    log,
-  }: Pick<Broker, 'metrics' | 'known_refusals' | 'log'> & { readonly stopwatch: Stopwatch },
-  onAudit: (entry: AuditEntry) => void,
-): Promise<Store> {
-  const { file } = store.sqlite;
-  const onBroken = () => log.error('the audit log was changed from outside: run curfew-broker audit verify');
-  try {
-    return await SqliteStore.open(openSqlite(file), {
-      sealer: createSealer(encryption_key),
-      observer: metrics.store,
-      stopwatch,
-      onBroken,
-      damp: (event) => known_refusals.note(event),
-      onAudit(entry) {
-        metrics.onAudit(entry.event);
-        onAudit(entry);
-      },
-    });
-  } catch (cause) {
-    if (cause instanceof CurfewError) throw cause;
-    const why = sayStoreFault(cause) ?? codeOf(cause);
-    if (isDiskFault(cause)) {
-      const hint = 'mend the disk that is named, then start again';
-      throw new CurfewError('store', `the store ${file} cannot be opened: ${why}`, { cause, hint });
-    }
-    throw new CurfewError('configuration', `store.sqlite.file: ${file} cannot be opened: ${why}`, { cause });
-  }
-}
+type Timed = Pick<Surroundings, 'stopwatch'>;
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+function storeOptions(
+  { encryption_key }: Pick<Config, 'encryption_key'>,
+  { metrics, known_refusals, log, stopwatch }: Pick<Broker, 'metrics' | 'known_refusals' | 'log'> & Timed,
+  onAudit: (entry: AuditEntry) => void,
+): StoreOptions {
+  return {
+    sealer: createSealer(encryption_key),
+    observer: metrics.store,
+    stopwatch,
+    onBroken: () => log.error('the audit log was changed from outside: run curfew-broker audit verify'),
+    damp: (event) => known_refusals.note(event),
+    onAudit(entry) {
+      metrics.onAudit(entry.event);
+      onAudit(entry);
+    },
+  };
 }

@@ -8,11 +8,10 @@ import { createSealer } from '../audit_log/chain.ts';
 import type { AdministrationCommand } from '../audit_log/events.ts';
 import { startDeletions } from '../bound_tokens/deletions.ts';
 import type { Config } from '../config/settings.ts';
+import { settleStore } from '../open_store.ts';
 import { declareAllOver } from '../sessions/all_over.ts';
 import { countOverdue } from '../sessions/bound_secrets.ts';
 import { Touches } from '../sessions/touches.ts';
-import { bearWitness } from '../store/guard.ts';
-import { Witness } from '../store/witness.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { administer } from './administration.ts';
 
@@ -52,11 +51,7 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
       const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
       const unseen = await deletions.sweep();
       await deletions.stop();
-      if (config.store.witness_file !== undefined) {
-        const witness = new Witness(config.store.witness_file, createSealer(config.encryption_key));
-        await bearWitness(store, config.store, witness);
-        witness.close();
-      }
+      await settleStore(store, config.store, createSealer(config.encryption_key));
       const overdue = await store.read((db) => countOverdue(db, now()));
       const left = [
         ...[...overdue].map(

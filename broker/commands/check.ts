@@ -128,12 +128,14 @@ async function checkApiServers({ clusters }: Config, apis: Pick<ClusterApis, 'of
   return (await Promise.all(clusters.map((cluster) => checkApiServer(cluster, apis)))).flat();
 }
 
+const NO_WITNESS = 'store.witness_file: false: a store that was put back is not noticed';
+const NO_WITNESS_OF_DATABASE =
+  'store.witness_file: not given: a database that was put back while no broker ran is not noticed';
+
 /** Whoever can read them has everybody's sessions; whoever can write them is the broker. */
 function checkStore({ store: { sqlite, witness_file } }: Config): Finding[] {
   const files = [
-    sqlite.file,
-    `${sqlite.file}-wal`,
-    `${sqlite.file}-shm`,
+    ...(sqlite ? [sqlite.file, `${sqlite.file}-wal`, `${sqlite.file}-shm`] : []),
     ...(witness_file === undefined ? [] : [witness_file]),
   ];
   const open = files.flatMap((file) => {
@@ -144,8 +146,7 @@ function checkStore({ store: { sqlite, witness_file } }: Config): Finding[] {
       warning(`store: ${file} is open to others (mode ${said}): the next start makes it 0600; until then: chmod 600`),
     ];
   });
-  const none =
-    witness_file === undefined ? [warning('store.witness_file: false: a store that was put back is not noticed')] : [];
+  const none = witness_file === undefined ? [warning(sqlite ? NO_WITNESS : NO_WITNESS_OF_DATABASE)] : [];
   return [...open, ...none];
 }
 

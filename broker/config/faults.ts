@@ -31,7 +31,7 @@ export function sayValue(value: unknown): string {
  * Settings that have a name in the design and no effect yet. Refused rather than accepted and ignored: a limit that
  * someone wrote down and nobody enforces is worse than an error. A step `*` stands for any index.
  */
-const NOT_AVAILABLE: ReadonlySet<string> = new Set(['log', 'store.postgres', 'clusters.*.api_servers']);
+const NOT_AVAILABLE: ReadonlySet<string> = new Set(['log', 'clusters.*.api_servers']);
 
 /** A key that no schema knows. */
 export function sayUnknown(steps: readonly PropertyKey[]): string {

@@ -2,12 +2,14 @@
 
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
 import path from 'node:path';
+import { CurfewError } from '../../shared/errors.ts';
 import type { FileReader } from '../files/regular_file.ts';
 import { isBearer } from '../net/bearer.ts';
 import { isName } from '../text/names.ts';
+import { parseDatabaseAddress } from './database_address.ts';
 import { formatPath } from './faults.ts';
 import type { Sections } from './schema.ts';
-import type { Hook, Poll, StorePlaces, TlsFiles, Transmitter } from './settings.ts';
+import type { Hook, Poll, PostgresSettings, StorePlaces, TlsFiles, Transmitter } from './settings.ts';
 import { faultOfPair } from './tls.ts';
 
 export interface ReadFiles {
@@ -51,7 +53,7 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     identity_provider_ca: await ca(['identity_provider', 'ca_file'], sections.identity_provider?.ca_file),
     cluster_cas: await Promise.all(clusters.map(({ ca_file }, i) => ca(['clusters', i, 'ca_file'], ca_file))),
     tls,
-    store: store && placesOf(store, at, faults),
+    store: store && (await readStore(store, around, faults)),
     encryption_key: keys && (await readKey(keys, around, faults)),
     webhook_tokens,
     hooks: await readHooks(sections.hooks ?? [], around, faults),
@@ -64,19 +66,73 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
   };
 }
 
+type StoreSection = Sections['store'];
+
+/** @returns `undefined` where a fault keeps it from being known */
+async function readStore(
+  store: StoreSection,
+  around: Surroundings,
+  faults: string[],
+): Promise<StorePlaces | undefined> {
+  const at = (file: string) => path.resolve(around.folder, file);
+  const { sqlite, postgres, witness_file } = store;
+  if (sqlite) return besideFile(at(sqlite.file), witness_file, at, faults);
+  const settings = postgres && (await readPostgres(postgres, around, faults));
+  // The store is on another machine: no folder is known where the witness would be kept when this process is replaced.
+  return (
+    settings && {
+      postgres: settings,
+      ...(typeof witness_file === 'string' && { witness_file: at(witness_file) }),
+    }
+  );
+}
+
 /** The witness is in a folder below the store's unless it is said where, or that there is none. */
-function placesOf(
-  { sqlite, witness_file }: Sections['store'],
+function besideFile(
+  file: string,
+  witness_file: StoreSection['witness_file'],
   at: (file: string) => string,
   faults: string[],
 ): StorePlaces {
-  const file = at(sqlite.file);
   if (witness_file === false) return { sqlite: { file } };
   const folder = path.dirname(file);
   const witness = witness_file === undefined ? path.join(folder, 'witness', path.basename(file)) : at(witness_file);
   // What puts the store back would put it back as well.
   if (path.dirname(witness) === folder) faults.push("store.witness_file: must be in another folder than the store's");
   return { sqlite: { file }, witness_file: witness };
+}
+
+async function readPostgres(
+  { url_env, url_file, ca_file, connections }: NonNullable<StoreSection['postgres']>,
+  around: Surroundings,
+  faults: string[],
+): Promise<PostgresSettings | undefined> {
+  const ca = await readCa('store.postgres.ca_file', ca_file, around, faults);
+  const text = url_env === undefined ? await readUrl(url_file, around, faults) : around.variable(url_env);
+  if (text === undefined || text === '') {
+    if (url_env !== undefined) faults.push(`store.postgres.url_env: the environment variable ${url_env} is not set`);
+    return undefined;
+  }
+  const setting = url_env === undefined ? 'store.postgres.url_file' : `store.postgres.url_env: ${url_env}`;
+  try {
+    return { address: parseDatabaseAddress(text, setting), ca, connections };
+  } catch (error) {
+    faults.push(error instanceof CurfewError ? error.message : `${setting}: cannot be used`);
+    return undefined;
+  }
+}
+
+async function readUrl(file: string | undefined, around: Surroundings, faults: string[]): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  const setting = 'store.postgres.url_file';
+  // The URL itself may have been written where its file belongs: it must not come back in the error.
+  if (file.includes('://')) {
+    faults.push(`${setting}: expected the path of a file, not the URL itself`);
+    return undefined;
+  }
+  const found = await readText(setting, file, around, faults);
+  if (found) sayOpen(setting, file, found.mode, faults);
+  return found?.text;
 }
 
 /** A token names its cluster, so no two may have the same. */
@@ -201,11 +257,13 @@ async function readSecret(
     return undefined;
   }
   const found = await readText(setting, file, around, faults);
-  if (found && (found.mode & 0o077) !== 0) {
-    const mode = found.mode.toString(8).padStart(4, '0');
-    faults.push(`${setting}: ${file} can be read by others (mode ${mode}): run chmod 600`);
-  }
+  if (found) sayOpen(setting, file, found.mode, faults);
   return found && parseKey(setting, found.text, faults);
+}
+
+function sayOpen(setting: string, file: string, mode: number, faults: string[]): void {
+  if ((mode & 0o077) === 0) return;
+  faults.push(`${setting}: ${file} can be read by others (mode ${mode.toString(8).padStart(4, '0')}): run chmod 600`);
 }
 
 function parseKey(setting: string, text: string, faults: string[]): KeyObject | undefined {

@@ -87,6 +87,28 @@ const cluster = z.strictObject({
   broker_token_file: value.filePath.optional(),
 });
 
+const store = z
+  .strictObject({
+    sqlite: z.strictObject({ file: value.filePath }).optional(),
+    postgres: z
+      .strictObject({
+        url_env: value.variable.optional(),
+        url_file: value.filePath.optional(),
+        ca_file: value.filePath.optional(),
+        connections: value.connections.optional().transform((count) => count ?? 8),
+      })
+      .refine(({ url_env, url_file }) => (url_env === undefined) !== (url_file === undefined), {
+        error: 'expected url_env or url_file, and not both',
+      })
+      .optional(),
+    witness_file: z
+      .union([value.filePath, z.literal(false)], { error: 'expected the path of a file, or false' })
+      .optional(),
+  })
+  .refine(({ sqlite, postgres }) => (sqlite === undefined) !== (postgres === undefined), {
+    error: 'expected sqlite or postgres, and not both',
+  });
+
 const segment = z.strictObject({
   name: value.name,
   preset,
@@ -173,12 +195,7 @@ const SECTIONS = {
   metrics: z.strictObject({ address: value.address, port: value.listenPort }).optional(),
   hooks: z.array(hook).optional(),
   ssf: z.array(transmitter).optional(),
-  store: z.strictObject({
-    sqlite: z.strictObject({ file: value.filePath }),
-    witness_file: z
-      .union([value.filePath, z.literal(false)], { error: 'expected the path of a file, or false' })
-      .optional(),
-  }),
+  store,
   policy: z.strictObject({
     preset,
     limits: wholeLimits,

@@ -7,6 +7,7 @@ import type { Seconds } from '../../shared/time.ts';
 import type { Credential } from '../../shared/wire.ts';
 import type { Actions } from '../audit_log/signals.ts';
 import type { Rule } from '../rules/rules.ts';
+import type { DatabaseAddress } from './database_address.ts';
 import type { Preset } from './presets.ts';
 
 export interface Config {
@@ -175,8 +176,26 @@ export interface Ceiling {
   readonly token_ttl?: Seconds | undefined;
 }
 
-export interface StorePlaces {
-  readonly sqlite: { readonly file: string };
+/** Where the store is: a file for one process, or a database for any number of them. */
+export type StorePlaces = (SqlitePlace | PostgresPlace) & {
   /** Absent where there is to be none. */
   readonly witness_file?: string | undefined;
+};
+
+export interface SqlitePlace {
+  readonly sqlite: { readonly file: string };
+  readonly postgres?: undefined;
+}
+
+export interface PostgresPlace {
+  readonly postgres: PostgresSettings;
+  readonly sqlite?: undefined;
+}
+
+export interface PostgresSettings {
+  readonly address: DatabaseAddress;
+  /** PEM, beside the system's roots. */
+  readonly ca?: string | undefined;
+  /** How many connections one process keeps at most for its transactions and reads. */
+  readonly connections: number;
 }

@@ -187,6 +187,11 @@ export const count = leaf<number>('a whole number from 1 to 1000', (value) =>
   Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 1000 ? Number(value) : undefined,
 );
 
+/** Each is a process of the database server, which has 100 where nobody raised that. */
+export const connections = leaf<number>('a whole number from 2 to 100', (value) =>
+  Number.isInteger(value) && Number(value) >= 2 && Number(value) <= 100 ? Number(value) : undefined,
+);
+
 export const issuers = listOf(
   'a list of issuers, each an https URL (http only on loopback) without user, query and fragment',
   (value): value is string => typeof value === 'string' && faultOfUrl(value) === undefined,

@@ -3,8 +3,8 @@
 import { Kysely, type KyselyPlugin, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
+import { type DatabaseAddress, type Host, leavesMachine } from '../config/database_address.ts';
 import type { Schema } from '../store/tables.ts';
-import { type DatabaseAddress, type Host, leavesMachine } from './address.ts';
 
 export interface ConnectOptions {
   readonly address: DatabaseAddress;
@@ -17,7 +17,12 @@ export interface ConnectOptions {
 
 export interface Connected {
   readonly client: pg.Client;
+  /** Of the server, where it was looked at. */
+  readonly timeline: number;
 }
+
+/** Whether what a connection leads to is to be used. @returns the server's timeline @throws CurfewError `store` */
+export type Look = (client: pg.Client) => Promise<number>;
 
 const CONNECT_MS = 2_000;
 /** The server gives up first; a connection on which it did not answer by then is cut. */
@@ -72,7 +77,10 @@ function wholeNumber(text: string): number {
 }
 
 /** The host that takes writes, of those that are given. @throws what the driver throws, or CurfewError `store`, `configuration` */
-export async function connect({ address, ca, application, query_ms = QUERY_MS }: ConnectOptions): Promise<Connected> {
+export async function connect(
+  { address, ca, application, query_ms = QUERY_MS }: ConnectOptions,
+  look?: Look,
+): Promise<Connected> {
   let failure: unknown;
   for (const host of address.hosts) {
     const client = new NamingClient({
@@ -80,7 +88,7 @@ export async function connect({ address, ca, application, query_ms = QUERY_MS }:
       port: host.port,
       user: address.user,
       database: address.database,
-      password: address.password ?? '',
+      password: address.password?.export().toString() ?? '',
       // The only sources are these settings: no PG* variables of the environment, no ~/.pgpass.
       ssl: leavesMachine(host) || ca !== undefined ? tlsFor(host, ca) : false,
       types: TYPES,
@@ -96,10 +104,11 @@ export async function connect({ address, ca, application, query_ms = QUERY_MS }:
     client.on('error', () => undefined);
     try {
       await client.connect();
-      if (await takesWrites(client)) return { client };
+      if (await takesWrites(client)) return { client, timeline: (await look?.(client)) ?? 0 };
       failure ??= new CurfewError('store', 'the database takes no writes: it is a standby');
     } catch (error) {
-      failure = error;
+      // Another host may be the right one. What was found says more than that one is away.
+      if (!(failure instanceof CurfewError)) failure = error;
       if (error instanceof CurfewError && error.code === 'configuration') {
         await cut(client);
         throw error;

@@ -8,7 +8,7 @@ import { latest, type Seconds, seconds } from '../../shared/time.ts';
 import { genesisOf, type Link, type Sealer } from '../audit_log/chain.ts';
 import { holdsRows } from '../store/sql.ts';
 import type { Schema } from '../store/tables.ts';
-import { type ConnectOptions, connect, cut, kyselyOn } from './client.ts';
+import { type Connected, type ConnectOptions, connect, cut, kyselyOn, type Look } from './client.ts';
 import { HOLDING } from './holding.ts';
 
 /** Classes of advisory locks, beside those by name: for lanes, and for all of the store. */
@@ -56,6 +56,8 @@ export class Lane {
   readonly reading: Kysely<Schema>;
   /** Within a transaction: what it selects is held. */
   readonly writing: Kysely<Schema>;
+  /** Of the server. */
+  readonly timeline: number;
   /** Known to be of no more use: it is cut instead of being taken again. */
   dead = false;
   /** Whether this connection has added rows to the chain. */
@@ -64,8 +66,9 @@ export class Lane {
   #found: Head;
   readonly #sealer: Sealer;
 
-  private constructor(client: Client, number: number, found: Head, sealer: Sealer) {
+  private constructor({ client, timeline }: Connected, number: number, found: Head, sealer: Sealer) {
     this.client = client;
+    this.timeline = timeline;
     this.number = number;
     this.#found = found;
     this.#sealer = sealer;
@@ -79,13 +82,14 @@ export class Lane {
   }
 
   /** @throws what the driver throws, or CurfewError */
-  static async open(options: ConnectOptions, sealer: Sealer): Promise<Lane> {
-    const { client } = await connect(options);
+  static async open(options: ConnectOptions, sealer: Sealer, look: Look): Promise<Lane> {
+    const connected = await connect(options, look);
+    const { client } = connected;
     try {
       for (let i = 0; i < TRIES; i++) {
         const taken = await client.query<{ lane: number }>(TAKE);
         const number = taken.rows[0]?.lane;
-        if (number !== undefined) return new Lane(client, number, await headOf(client, number, sealer), sealer);
+        if (number !== undefined) return new Lane(connected, number, await headOf(client, number, sealer), sealer);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       throw new CurfewError('store', 'no lane of the audit log is free');

@@ -68,6 +68,11 @@ export class Lanes {
     }
   }
 
+  /** Those that are taken are cut when they are given back. */
+  retire(useless: (lane: Lane) => boolean): void {
+    for (const lane of this.#all) if (useless(lane)) lane.dead = true;
+  }
+
   give(lane: Lane): void {
     if (lane.dead || this.#closed) {
       void this.#drop(lane);

@@ -1,6 +1,7 @@
 // Brings a database to this version, on a connection that is used for nothing else.
 
 import { Migrator } from 'kysely/migration';
+import { CurfewError } from '../../shared/errors.ts';
 import { judgeVersion, migrationsDone } from '../store/version.ts';
 import { type ConnectOptions, connect, kyselyOn } from './client.ts';
 import { POSTGRES_MIGRATIONS } from './schema.ts';
@@ -14,6 +15,21 @@ export async function migrate(database: ConnectOptions): Promise<void> {
     if ((await judgeVersion(db, await migrationsDone(db), Object.keys(POSTGRES_MIGRATIONS))) === 'newer') return;
     const { error } = await new Migrator({ db, provider }).migrateToLatest();
     if (error) throw error;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** @throws CurfewError `configuration` where the tables of this version are not there; `store`, what the driver throws */
+export async function requireTables(database: ConnectOptions): Promise<void> {
+  const fault = (what: string) => new CurfewError('configuration', `store.postgres: the database ${what}`);
+  const { client } = await connect(database);
+  try {
+    const db = kyselyOn(client);
+    const done = await migrationsDone(db);
+    if (done.length === 0) throw fault('is not a store of curfew-broker: it is made when the broker starts');
+    if ((await judgeVersion(db, done, Object.keys(POSTGRES_MIGRATIONS))) === 'older')
+      throw fault('is of an earlier version: a restart of the broker brings it to this one');
   } finally {
     await client.end().catch(() => undefined);
   }

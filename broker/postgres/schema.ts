@@ -68,7 +68,8 @@ create unique index bound_secret_of_session on bound_secret (sid, cluster) where
 create index bound_secret_next on bound_secret (next_at);
 create table store_state (
   id bigint primary key check (id = 1), database_id text not null, witnessed bigint not null default 0,
-  epoch bigint not null default 0, over_before bigint not null default 0, newest bigint not null default 0);
+  epoch bigint not null default 0, over_before bigint not null default 0, newest bigint not null default 0,
+  system_id text, timeline bigint);
 insert into store_state (id, database_id) values (1, replace(gen_random_uuid()::text, '-', ''));
 create table old_token_ids (id bigint primary key check (id = 1), since bigint, until bigint);
 `;

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { linkOf } from '../audit_log/chain.ts';
+import { type Link, linkOf } from '../audit_log/chain.ts';
 import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit_log/events.ts';
 import type { Standing } from '../store/audit_head.ts';
 import type { Change } from '../store/changes.ts';
@@ -16,14 +16,17 @@ import type { StoreOptions } from '../store/options.ts';
 import { ServedStore } from '../store/served.ts';
 import type { Store, Work } from '../store/store.ts';
 import type { Schema, StoreStateTable } from '../store/tables.ts';
+import type { Known } from '../store/witness.ts';
 import { visibleJson } from '../text/names.ts';
 import { Anchors, laneOpened } from './anchors.ts';
 import type { ConnectOptions } from './client.ts';
-import { codeOf, isLost, Unacknowledged } from './faults.ts';
+import { commit, undo } from './commit.ts';
+import { codeOf, isLost } from './faults.ts';
 import { PostgresFeed, publishOn } from './feed.ts';
+import { Identity, WrongDatabase } from './identity.ts';
 import { Lane, LaneMoved, LOCK, type NewRow } from './lane.ts';
 import { Lanes } from './lanes.ts';
-import { migrate } from './migrate.ts';
+import { migrate, requireTables } from './migrate.ts';
 
 /** Shared by all transactions but the one that declares everything over: that waits for those that run, and those after it see it. */
 const BEGIN = `begin; select pg_advisory_xact_lock_shared(${LOCK.store}, 0);
@@ -42,18 +45,26 @@ const AGAIN = { retry_after: 1 } as const;
 export interface PostgresOptions extends ConnectOptions {
   /** How many connections at once. */
   readonly connections: number;
+  /** Whether a database without this version's tables gets them, unless it says no; then it is refused. */
+  readonly make?: boolean | undefined;
+  /** What a witness knows of it. */
+  readonly known?: readonly Known[] | undefined;
+  /** For the command by which an administrator says that it may be used as it is. */
+  readonly unchecked?: boolean | undefined;
 }
 
 export class PostgresStore extends ServedStore implements Store {
   readonly #lanes: Lanes;
+  readonly #identity: Identity;
   readonly #options: StoreOptions;
   readonly #feed: PostgresFeed;
   readonly #anchors: Anchors;
   readonly #holder = newHolder();
 
-  private constructor(lanes: Lanes, feed: PostgresFeed, options: StoreOptions) {
+  private constructor(lanes: Lanes, identity: Identity, feed: PostgresFeed, options: StoreOptions) {
     super();
     this.#lanes = lanes;
+    this.#identity = identity;
     this.#feed = feed;
     this.#options = options;
     this.#anchors = new Anchors(lanes, options.sealer);
@@ -65,15 +76,22 @@ export class PostgresStore extends ServedStore implements Store {
 
   /** @throws CurfewError `store` when the database cannot be reached or brought to this version, `configuration` for what cannot be used */
   static async open(database: PostgresOptions, options: StoreOptions): Promise<PostgresStore> {
-    const lanes = new Lanes(() => Lane.open(database, options.sealer), database.connections);
+    const identity = new Identity(database.known ?? [], database);
+    const open = async (): Promise<Lane> => {
+      const lane = await Lane.open(database, options.sealer, (client) => identity.see(client));
+      // What still leads to an old primary is of no more use.
+      lanes.retire(({ timeline }) => timeline < identity.timeline);
+      return lane;
+    };
+    const lanes = new Lanes(open, database.connections);
     try {
-      await migrate(database);
+      await (database.make === false ? requireTables(database) : migrate(database));
       lanes.give(await lanes.take());
     } catch (error) {
       await lanes.close();
       throw asFailure(error, AGAIN);
     }
-    return new PostgresStore(lanes, new PostgresFeed(database), options);
+    return new PostgresStore(lanes, identity, new PostgresFeed(database), options);
   }
 
   standing(): Promise<Selectable<StoreStateTable>> {
@@ -87,32 +105,47 @@ export class PostgresStore extends ServedStore implements Store {
     });
   }
 
+  async known(): Promise<Known> {
+    const known = await this.read(async () => this.#identity.known());
+    if (!known) throw new CurfewError('store', 'the store does not say which it is');
+    return known;
+  }
+
+  /** @param link that was just committed */
+  knownWith(link: Link): Known | undefined {
+    return this.#identity.known(link);
+  }
+
+  async settle(): Promise<void> {
+    await this.#using((lane) => this.#identity.settle(lane.client));
+  }
+
   async read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
     try {
       this.requireTheOneOpened();
-      const lane = await this.#lanes.take();
-      try {
-        return await work(lane.reading);
-      } catch (error) {
-        if (isLost(error)) lane.dead = true;
-        throw error;
-      } finally {
-        this.#lanes.give(lane);
-      }
+      return await this.#using((lane) => work(lane.reading));
     } catch (error) {
+      if (error instanceof WrongDatabase) this.health.failed(error.message);
       throw asFailure(error, AGAIN);
+    }
+  }
+
+  async #using<T>(work: (lane: Lane) => Promise<T>): Promise<T> {
+    const lane = await this.#lanes.take();
+    try {
+      return await work(lane);
+    } catch (error) {
+      if (isLost(error)) lane.dead = true;
+      throw error;
+    } finally {
+      this.#lanes.give(lane);
     }
   }
 
   transaction<T>(work: Work<T>): Promise<T> {
     return this.#repeated(async (damp) => {
       this.#requireUsable();
-      const lane = await this.#lanes.take();
-      try {
-        return await this.#attempt(lane, work, damp);
-      } finally {
-        this.#lanes.give(lane);
-      }
+      return this.#using((lane) => this.#attempt(lane, work, damp));
     });
   }
 
@@ -136,11 +169,15 @@ export class PostgresStore extends ServedStore implements Store {
         return result;
       } catch (error) {
         if (tries < MOST_TRIES && (error instanceof LaneMoved || REPEATABLE.has(codeOf(error)))) continue;
-        if (error instanceof NewEpoch) await this.follow(error.standing);
+        if (error instanceof NewEpoch) {
+          this.#identity.accepted(error.standing.epoch, error.standing.newest);
+          await this.follow(error.standing);
+        }
         const failure = asFailure(error, AGAIN);
         const isFault = failure instanceof CurfewError && failure.code === 'store';
         settled?.(isFault ? 'failed' : 'undone');
-        if (isFault && failure !== error) this.failed(error);
+        if (error instanceof WrongDatabase) this.health.failed(error.message);
+        else if (isFault && failure !== error) this.failed(error);
         throw failure;
       }
     }
@@ -212,6 +249,7 @@ export class PostgresStore extends ServedStore implements Store {
     await commit(lane);
     const { sound } = lane;
     lane.moved(link, newest);
+    this.#identity.committed(link, newest);
     serving?.guard.committed(link);
     if (!sound) this.#options.onBroken();
     return { result, entries };
@@ -241,38 +279,6 @@ function standingOf(results: unknown): Standing {
   const row: Standing | undefined = last?.rows?.[0];
   if (!row) throw new CurfewError('store', 'the store does not say which it is');
   return row;
-}
-
-/**
- * A commit that was not one says so in its tag alone. One whose wait for the standby was cancelled says so in a notice alone: it is here,
- * and may be nowhere else.
- */
-async function commit(lane: Lane): Promise<void> {
-  let alone = false;
-  const notice = ({ code }: { readonly code?: string | undefined }) => {
-    alone ||= code === '01000';
-  };
-  lane.client.on('notice', notice);
-  try {
-    const { command } = await lane.client.query('commit');
-    if (command !== 'COMMIT') throw new CurfewError('store', 'a transaction was undone by the database');
-    if (alone) throw new Unacknowledged();
-  } catch (error) {
-    // What became of it is not known.
-    lane.dead = true;
-    throw error;
-  } finally {
-    lane.client.off('notice', notice);
-  }
-}
-
-async function undo(lane: Lane, error: unknown): Promise<void> {
-  try {
-    await lane.client.query('rollback');
-    if (error instanceof LaneMoved) await lane.look();
-  } catch {
-    lane.dead = true;
-  }
 }
 
 /** 64 bits of a name. */

@@ -37,6 +37,13 @@ export interface Guard {
   undone(): void;
 }
 
+/** And looked after while a service runs. */
+export interface StoreGuard extends Guard {
+  /** Now and then. @returns what keeps the store from being used */
+  look(): string | undefined;
+  close(): void;
+}
+
 /** What a service does with a store, beyond what commands do. */
 export interface Serving {
   readonly clock: StoreClock;

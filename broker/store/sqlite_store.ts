@@ -18,6 +18,7 @@ import type { Dialects } from './sqlite.ts';
 import type { Store, Work } from './store.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
 import { judgeVersion, migrationsDone } from './version.ts';
+import type { Known } from './witness.ts';
 import { sayStoreFault } from './words.ts';
 
 interface Committed {
@@ -94,6 +95,15 @@ export class SqliteStore extends ServedStore implements Store {
   standing(): Promise<Selectable<StoreStateTable>> {
     return this.read((db) => db.selectFrom('store_state').selectAll().where('id', '=', 1).executeTakeFirstOrThrow());
   }
+
+  async known(): Promise<Known> {
+    const { database_id } = await this.standing();
+    const head = await this.read((db) => db.selectFrom('audit_head').select(['seq', 'hash']).executeTakeFirst());
+    return { database_id, link: head ?? { seq: 0, hash: '' } };
+  }
+
+  /** A file is where it is. */
+  async settle(): Promise<void> {}
 
   /**
    * Reads what was committed, without waiting for any transaction. Decisions that grant something read in a transaction.

@@ -11,6 +11,7 @@ import type { StoreHealth } from './health.ts';
 import type { Lease } from './lease.ts';
 import type { Serving } from './options.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
+import type { Known } from './witness.ts';
 
 export interface Transaction {
   /** Rows that it selects are held until the transaction is over. */
@@ -41,6 +42,10 @@ export interface Store {
   readonly feed: Feed;
   /** What holds for all of the store, as it is now. @throws CurfewError `store` */
   standing(): Promise<Selectable<StoreStateTable>>;
+  /** What a witness is to know of it, as it is now. @throws CurfewError `store` */
+  known(): Promise<Known>;
+  /** From here on it belongs where it is now: an administrator has said so. @throws CurfewError `store` */
+  settle(): Promise<void>;
   /** From here on each commit keeps the newest instant, and sees when all that there was is declared over. */
   serve(serving: Serving, standing: Pick<Standing, 'epoch'>): void;
   /**

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Stopwatch } from '../../shared/time.ts';
 import { every } from '../background.ts';
-import type { StoreGuard } from './guard.ts';
+import type { StoreGuard } from './options.ts';
 import type { Store } from './store.ts';
 
 /** Milliseconds between two looks. */

@@ -20,6 +20,7 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import { adopt, signalGroup } from '../../scripts/process.ts';
 import { run } from '../../scripts/run.ts';
 import { startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const { broker: MAIN } = await buildBundles();
 
@@ -57,7 +58,7 @@ interface Row extends Link {
 /** A copy of the store as it is, in one file. */
 function copy(): string {
   const file = path.join(folder, `${copies++}.db`);
-  using database = new DatabaseSync(service.storeFile, { readOnly: true });
+  using database = openStoreDatabase(service.storeFile);
   database.prepare('vacuum into ?').run(file);
   return file;
 }

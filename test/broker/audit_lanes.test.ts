@@ -10,7 +10,7 @@ import { createSealer, GENESIS, linkOf } from '../../broker/audit_log/chain.ts';
 import type { AuditEntry, EndEvent, NamedHead } from '../../broker/audit_log/events.ts';
 import { exportAuditLog, tailAuditLog } from '../../broker/commands/audit_commands.ts';
 import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
-import { parseDatabaseAddress } from '../../broker/postgres/address.ts';
+import { parseDatabaseAddress } from '../../broker/config/database_address.ts';
 import { PostgresStore } from '../../broker/postgres/store.ts';
 import { startAnchors } from '../../broker/store/anchors.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';

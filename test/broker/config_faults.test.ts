@@ -28,6 +28,24 @@ const FAULTS: readonly (readonly [string, () => Settings, RegExp])[] = [
   ['an issuer that is the IdP', () => ({ issuer: 'https://idp.example.com' }), /^issuer: must differ/],
   ['no policy', () => ({ policy: undefined }), /^policy: required/],
   ['no store', () => ({ store: undefined }), /^store: required/],
+  ['a store in nothing', () => ({ store: {} }), /^store: expected sqlite or postgres, and not both/],
+  [
+    'a store in both',
+    () => ({ store: { sqlite: { file: 'a' }, postgres: { url_env: 'URL' } } }),
+    /^store: expected sqlite or postgres, and not both/,
+  ],
+  ['a database without its URL', () => ({ store: { postgres: {} } }), /^store\.postgres: expected url_env or url_file/],
+  [
+    'a variable that is not set',
+    () => ({ store: { postgres: { url_env: 'NO_SUCH' } } }),
+    /^store\.postgres\.url_env: the environment variable NO_SUCH is not set/,
+  ],
+  [
+    'the URL of a database where its file belongs',
+    () => ({ store: { postgres: { url_file: 'postgres://u:secret@h/d' } } }),
+    /^store\.postgres\.url_file: expected the path of a file, not the URL itself$/,
+  ],
+  ['a variable that holds no URL', () => ({ store: { postgres: { url_env: 'HOME' } } }), /^store\.postgres\.url_env: /],
   ['no clusters', () => ({ clusters: [] }), /^clusters: expected at least one/],
   ['a port above 65535', () => ({ listen: { ...SETTINGS.listen, port: 65_536 } }), /^listen\.port: expected a port/],
   [

@@ -110,7 +110,8 @@ async function certificates(): Promise<Files> {
 }
 
 async function read(files: Files, file: string) {
-  const found = files[path.relative(FOLDER, file)];
+  const name = path.relative(FOLDER, file);
+  const found = Object.hasOwn(files, name) ? files[name] : undefined;
   if (found === undefined) throw new Error('no such file');
   return typeof found === 'string' ? { text: found, mode: 0o600 } : { mode: 0o600, ...found };
 }

@@ -8,12 +8,12 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { until } from '../support/patience.ts';
 import { startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 interface Report {
   readonly url: string;
@@ -102,7 +102,7 @@ async function noticed(): Promise<string> {
 }
 
 function queued() {
-  using database = new DatabaseSync(service.storeFile, { readOnly: true });
+  using database = openStoreDatabase(service.storeFile);
   return database.prepare('select url, attempts, next_at from hook_delivery order by id').all();
 }
 

@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { type Answer, claimsOf, type Holder, type ProofOptions } from '../support/holder.ts';
 import { askAuthorization } from '../support/review.ts';
 import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const LIMITS = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' };
 const SEGMENTS = [{ name: 'prod', match: { clusters: ['prod-*'] }, limits: { max_age: '15m', token_ttl: '2m' } }];
@@ -71,7 +71,7 @@ const INACTIVE = { active: false };
 
 const refusals = () => service.audit.filter(({ event }) => event === 'refusal');
 function lastUsed(sid: string): unknown {
-  using database = new DatabaseSync(service.storeFile, { readOnly: true });
+  using database = openStoreDatabase(service.storeFile);
   return database.prepare('select last_used from session where sid = ?').get(sid)?.last_used;
 }
 

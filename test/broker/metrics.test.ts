@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { CurfewError } from '../../shared/errors.ts';
 import { freePort } from '../cluster/ports.ts';
@@ -11,6 +10,7 @@ import { askAuthentication, askAuthorization, post } from '../support/review.ts'
 import { type Scrape, scrape } from '../support/scrape.ts';
 import { startTestService, T0, type TestService } from '../support/service.ts';
 import type { Fault } from '../support/static_issuer.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const METRICS = { address: '127.0.0.1', port: 0 };
 const CLUSTERS = ['dev', 'prod-eu'].map((name, i) => ({
@@ -367,7 +367,7 @@ describe('while the store fails', () => {
   test('the metrics are there, but for the one that it would have to tell', async () => {
     const holder = failing.holder();
     const { refresh_token = '' } = (await failing.login(holder)).granted;
-    const store = new DatabaseSync(failing.storeFile);
+    const store = openStoreDatabase(failing.storeFile);
     store.exec('pragma busy_timeout = 5000; alter table audit rename to unwritten');
     assert.equal((await holder.renew(refresh_token, 'dev')).status, 503);
     store.exec('alter table unwritten rename to audit; alter table session rename to hidden');

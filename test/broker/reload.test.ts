@@ -5,7 +5,6 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import type { PolicyEvent } from '../../broker/audit_log/events.ts';
@@ -14,6 +13,7 @@ import { createCertificateAuthority } from '../support/certificates.ts';
 import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { until } from '../support/patience.ts';
 import { identityProvider, startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const LIMITS = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' };
 const PROD = { name: 'prod', match: { clusters: ['prod-*'] } };
@@ -252,7 +252,7 @@ describe('a configuration that cannot be taken over', () => {
   test('is not taken over when it could not be recorded: no policy holds that the audit log does not know', async () => {
     const { renew } = await open();
     await service.reload();
-    const database = new DatabaseSync(service.storeFile);
+    const database = openStoreDatabase(service.storeFile);
     database.exec('alter table audit rename to elsewhere');
     const reload = service.reload(policy({ max_age: '10s' }));
     await assert.rejects(reload, (error) => error instanceof CurfewError && error.code === 'store');

@@ -19,8 +19,11 @@ const ONLY = {
   },
   postgres: { audit_lane: 'a chain for each connection, and their heads' },
 } as const;
-/** Columns and indexes likewise: rows of one chain need no lane, and those of 0.1.0 got their hash later. */
-const DIFFERENT: readonly string[] = ['audit.lane', 'audit.primary', 'audit(at,lane,seq)', 'audit.hash'];
+/** Columns and indexes likewise: rows of one chain need no lane, and those of 0.1.0 got their hash later; a file has no server. */
+const DIFFERENT: readonly string[] = [
+  ...['audit.lane', 'audit.primary', 'audit(at,lane,seq)', 'audit.hash'],
+  ...['store_state.system_id', 'store_state.timeline'],
+];
 
 interface Table {
   /** Type, whether null is allowed, and the default. */

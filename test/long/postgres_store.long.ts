@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { createSealer, genesisOf, linkOf } from '../../broker/audit_log/chain.ts';
 import type { AuditEntry, EndEvent } from '../../broker/audit_log/events.ts';
 import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
-import { leavesMachine, parseDatabaseAddress } from '../../broker/postgres/address.ts';
+import { leavesMachine, parseDatabaseAddress } from '../../broker/config/database_address.ts';
 import { PostgresStore } from '../../broker/postgres/store.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
@@ -41,7 +41,11 @@ before(async () => {
 after(() => server?.stop());
 
 async function openOn(url: string, told: AuditEntry[] = [], broken: () => void = () => assert.fail('broken')) {
-  const database = { address: parseDatabaseAddress(url, 'url'), application: 'curfew-test', connections: 4 };
+  const database = {
+    address: parseDatabaseAddress(url, 'url'),
+    application: 'curfew-test',
+    connections: 4,
+  };
   return PostgresStore.open(database, { sealer, onAudit: (entry) => void told.push(entry), onBroken: broken });
 }
 
@@ -200,7 +204,7 @@ describe('the store in PostgreSQL', () => {
       { host: '::1', port: 2 },
       { host: 'b', port: 5432 },
     ]);
-    assert.equal(parse('postgres://u:p%40s@a/db').password, 'p@s');
+    assert.equal(parse('postgres://u:p%40s@a/db').password?.export().toString(), 'p@s');
     assert.deepEqual(parse('postgresql://u@/db?host=/run/pg').hosts, [{ host: '/run/pg', port: 5432 }]);
     for (const text of ['', 'postgres://a/db', 'postgres://u@a', 'postgres://u@a/db?sslmode=disable', 'http://u@a/db'])
       assert.throws(() => parse(text), { code: 'configuration' }, text);

@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { startTestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 import { addressOf, KINDS } from '../support/strangers.ts';
 
 const COUNT = Number(process.env.STRANGERS ?? 500_000);
@@ -17,7 +17,7 @@ test(`H7 ${COUNT} requests of strangers: the file as large as before, but for a 
   const say = (what: string) => process.stdout.write(`# ${what}\n`);
   const service = await startTestService({ trusted_proxies: ['127.0.0.0/8'] });
   const rows = () => {
-    using database = new DatabaseSync(service.storeFile, { readOnly: true });
+    using database = openStoreDatabase(service.storeFile);
     const count = (table: string) => Number(database.prepare(`select count(*) as n from ${table}`).get()?.n);
     return { audit: count('audit'), others: count('proof') + count('failed_login') + count('id_token_use') };
   };

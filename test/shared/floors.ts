@@ -12,6 +12,7 @@ export const FLOORS = {
     'config',
     'store',
     'postgres',
+    'open_store.ts',
     'feed',
     'leases',
     'refusals',

@@ -71,6 +71,14 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
   return serve(place, data, await freePort(), settings);
 }
 
+let shared: Promise<Postgres> | undefined;
+
+/** One for this process, for tests that need a database alone: it ends with the process. */
+export function sharedPostgres(): Promise<Postgres> {
+  shared ??= startPostgres();
+  return shared;
+}
+
 async function serve(
   place: Place,
   data: string,

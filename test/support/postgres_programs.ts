@@ -24,7 +24,16 @@ const toStderr: Log = (line) => void process.stderr.write(`test: ${line}\n`);
 /** @throws Error that says what is missing */
 export async function ensurePostgres(log: Log = toStderr): Promise<PostgresPrograms> {
   const bin = installed();
-  return bin === undefined ? await unpacked(log) : { bin, libraries: [] };
+  found = bin === undefined ? await unpacked(log) : { bin, libraries: [] };
+  return found;
+}
+
+let found: PostgresPrograms | undefined;
+
+/** After they were found. */
+export function postgresPrograms(): PostgresPrograms {
+  if (!found) throw new TypeError('ensurePostgres was not called');
+  return found;
 }
 
 /** The newest that is there: of PG_CONFIG, of Debian's folders, of PATH. */

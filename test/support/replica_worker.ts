@@ -4,8 +4,8 @@
 import { createHash, createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createSealer } from '../../broker/audit_log/chain.ts';
+import { parseDatabaseAddress } from '../../broker/config/database_address.ts';
 import { takeTurns } from '../../broker/leases/turn.ts';
-import { parseDatabaseAddress } from '../../broker/postgres/address.ts';
 import { PostgresStore } from '../../broker/postgres/store.ts';
 import { requireLease } from '../../broker/store/lease.ts';
 import { CurfewError } from '../../shared/errors.ts';

@@ -15,6 +15,7 @@ import { createTokenIds } from '../../broker/tokens/token_id.ts';
 import { createIdentityProvider } from '../../broker/upstream/identity_provider.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { Holder } from './holder.ts';
+import { sharedPostgres } from './postgres.ts';
 import { type StaticIssuer, startStaticIssuer } from './static_issuer.ts';
 
 export const ISSUER = 'https://curfew.example.com';
@@ -52,6 +53,7 @@ export interface TestService {
   halt(): Promise<void>;
   /** One round of the sweeper. */
   sweep(): Promise<number>;
+  /** SQLite's file, or the URL of the database: for `openStoreDatabase`. */
   readonly storeFile: string;
   readonly configFile: string;
   /** What the API server of a cluster presents; the clusters' `webhook.token_file` is `NAME-hook`. */
@@ -73,6 +75,11 @@ const SEGMENTS = [
 ];
 
 export const TEST_POLICY = { limits: LIMITS, segments: SEGMENTS };
+
+/** With CURFEW_TEST_STORE=postgres whatever does not say where its store is has it in PostgreSQL. */
+function onPostgres(changes: Readonly<Record<string, unknown>>): boolean {
+  return process.env.CURFEW_TEST_STORE === 'postgres' && changes.store === undefined;
+}
 
 /** @param changes replace whole sections of the configuration */
 export async function startTestService(changes: Readonly<Record<string, unknown>> = {}): Promise<TestService> {
@@ -100,6 +107,12 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     store: { sqlite: { file: 'curfew.db' } },
     policy: TEST_POLICY,
   };
+  const database = onPostgres(changes) ? await (await sharedPostgres()).createDatabase() : undefined;
+  if (database !== undefined) {
+    await writeFile(path.join(folder, 'database'), database, { mode: 0o600 });
+    const witness_file = path.join(folder, 'witness', 'curfew.db');
+    Object.assign(defaults, { store: { postgres: { url_file: 'database' }, witness_file } });
+  }
   const audit: AuditEvent[] = [];
   const log: string[] = [];
   const state: { now: Seconds; elapsed: number | undefined; off: number; slept: number; service?: Service } = {
@@ -158,7 +171,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     issuer,
     audit,
     log,
-    storeFile: path.join(folder, 'curfew.db'),
+    storeFile: database ?? path.join(folder, 'curfew.db'),
     configFile,
     advance(length) {
       state.now = seconds(state.now + length);

@@ -1,15 +1,11 @@
-// One row of a broker's store, as it stands on disk.
+// One row of a broker's store, as it is on disk.
 
-import { DatabaseSync } from 'node:sqlite';
+import { openStoreDatabase, type StoreRow } from './store_database.ts';
 
 /** @throws Error when there is no such session */
-export function sessionRow(storeFile: string, sid: string): Readonly<Record<string, unknown>> {
-  const database = new DatabaseSync(storeFile, { readOnly: true });
-  try {
-    const found = database.prepare('select * from session where sid = ?').get(sid);
-    if (!found) throw new Error(`no session ${sid} in the store`);
-    return { ...found };
-  } finally {
-    database.close();
-  }
+export function sessionRow(storeFile: string, sid: string): StoreRow {
+  using database = openStoreDatabase(storeFile);
+  const found = database.prepare('select * from session where sid = ?').get(sid);
+  if (!found) throw new Error(`no session ${sid} in the store`);
+  return { ...found };
 }

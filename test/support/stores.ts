@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createSealer } from '../../broker/audit_log/chain.ts';
-import { parseDatabaseAddress } from '../../broker/postgres/address.ts';
+import { parseDatabaseAddress } from '../../broker/config/database_address.ts';
 import { PostgresStore } from '../../broker/postgres/store.ts';
 import { openSqlite } from '../../broker/store/sqlite.ts';
 import { SqliteStore } from '../../broker/store/sqlite_store.ts';

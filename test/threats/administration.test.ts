@@ -22,6 +22,7 @@ import { type Answer, type ApiRequest, Holder, type ProofOptions } from '../supp
 import { askAuthorization } from '../support/review.ts';
 import { ISSUER, identityProvider, startTestService, type TestService } from '../support/service.ts';
 import { startStaticIssuer } from '../support/static_issuer.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const LIMITS = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' };
 const CLUSTERS = [
@@ -86,7 +87,7 @@ function rows<E extends AuditEvent['event']>(event: E, sid: string) {
 const endOf = (sid: string) => rows('end', sid).map(({ reason, by, note }) => ({ reason, by, note }));
 
 function columnsOf(sid: string): Record<string, unknown> {
-  using database = new DatabaseSync(service.storeFile, { readOnly: true });
+  using database = openStoreDatabase(service.storeFile);
   return { ...database.prepare('select * from session where sid = ?').get(sid) };
 }
 
@@ -512,7 +513,7 @@ describe('all sessions at once', () => {
 
   /** Copies a session, so that there are many without as many logins. */
   function multiply({ sid }: Open, count: number): void {
-    using database = new DatabaseSync(service.storeFile);
+    using database = openStoreDatabase(service.storeFile);
     const columns = (database.prepare('pragma table_info(session)').all() as { name: string }[]).map(
       ({ name }) => name,
     );
@@ -527,19 +528,19 @@ describe('all sessions at once', () => {
   }
 
   const living = () => {
-    using database = new DatabaseSync(service.storeFile, { readOnly: true });
+    using database = openStoreDatabase(service.storeFile);
     return Number(database.prepare('select count(*) as n from session where ended_at is null').get()?.n);
   };
 
   /** The store fails from the moment on when so many have ended; the real driver says so. */
   function breakStore(after_ends: number): () => void {
-    using database = new DatabaseSync(service.storeFile);
+    using database = openStoreDatabase(service.storeFile);
     const condition = `(select count(*) from session where ended_at is not null) >= ${after_ends}`;
     database.exec(
       `create trigger broken before update of ended_at on session when ${condition} begin select raise(abort, 'disk I/O error'); end`,
     );
     return () => {
-      using again = new DatabaseSync(service.storeFile);
+      using again = openStoreDatabase(service.storeFile);
       again.exec('drop trigger broken');
     };
   }
@@ -573,7 +574,7 @@ describe('all sessions at once', () => {
 
   test('S10 while the audit log cannot be written nothing ends', async () => {
     const one = await open();
-    using database = new DatabaseSync(service.storeFile);
+    using database = openStoreDatabase(service.storeFile);
     database.exec("create trigger broken before insert on audit begin select raise(abort, 'disk full'); end");
     const { status, refused } = await end(one, one.sid);
     database.exec('drop trigger broken');
@@ -619,7 +620,7 @@ describe('all sessions at once', () => {
   });
 
   function columnsOfAll(): unknown {
-    using database = new DatabaseSync(service.storeFile, { readOnly: true });
+    using database = openStoreDatabase(service.storeFile);
     return database.prepare('select count(*) as n from session').get()?.n;
   }
 });

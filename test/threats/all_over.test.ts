@@ -5,7 +5,6 @@ import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { createClusterApis } from '../../broker/api_servers/apis.ts';
 import { type AcceptCommand, accept } from '../../broker/commands/administration_commands.ts';
@@ -17,6 +16,7 @@ import { type FakeApiServer, startFakeApiServer } from '../support/fake_api_serv
 import type { Holder } from '../support/holder.ts';
 import { askAuthorization, jtiOf } from '../support/review.ts';
 import { startTestService, T0, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const CLUSTERS = [
   {
@@ -116,7 +116,7 @@ describe('everything before now is over', () => {
     const config = await loadConfig(service.configFile, { env: process.env });
     const { exit, lines } = await verifyAuditLog(config);
     assert.equal(exit, 0, lines.join('\n'));
-    const database = new DatabaseSync(service.storeFile, { readOnly: true });
+    const database = openStoreDatabase(service.storeFile);
     const row = database.prepare("select data from audit where event = 'administration'").get();
     database.close();
     const { command, by, sessions } = JSON.parse(String(row?.data)) as Record<string, unknown>;
@@ -161,7 +161,7 @@ describe('everything before now is over', () => {
       assert.equal(await authenticated(token), false);
     }
 
-    const database = new DatabaseSync(service.storeFile, { readOnly: true });
+    const database = openStoreDatabase(service.storeFile);
     const tables = database
       .prepare("select name from sqlite_master where type = 'table' and name not in ('audit')")
       .all();

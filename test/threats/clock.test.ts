@@ -5,7 +5,6 @@ import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Holder } from '../support/holder.ts';
@@ -14,6 +13,7 @@ import { until } from '../support/patience.ts';
 import { askAuthorization, jtiOf } from '../support/review.ts';
 import { scrape } from '../support/scrape.ts';
 import { startTestService, T0, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const CLUSTERS = [
   {
@@ -23,7 +23,7 @@ const CLUSTERS = [
 ];
 
 function stored<T>(file: string, question: string, ...given: readonly string[]): T | undefined {
-  const database = new DatabaseSync(file, { readOnly: true });
+  const database = openStoreDatabase(file);
   try {
     return database.prepare(question).get(...given) as T | undefined;
   } finally {

@@ -211,7 +211,7 @@ describe('a broker', () => {
         // Those that the kernel never brought to the broker would outlive it.
         close();
       }
-      await sleep(50);
+      await until(() => held() <= base + 4, `${name}: ${held() - base} are held after they went`);
       assert.equal(await newClient(), 200, `after ${name}`);
     }
     const lines = broker

@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Answer } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
 import { post } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const POLICY = {
   limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' },
@@ -146,7 +146,7 @@ test('counters are forgotten when their window is over', async () => {
   await stranger();
   service.advance(700);
   await service.sweep();
-  using database = new DatabaseSync(service.storeFile, { readOnly: true });
+  using database = openStoreDatabase(service.storeFile);
   assert.equal(database.prepare('select count(*) as rows from failed_login').get()?.rows, 0);
 });
 

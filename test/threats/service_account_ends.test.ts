@@ -5,13 +5,13 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { AuditEvent } from '../../broker/audit_log/events.ts';
 import { type Asked, type FakeApiServer, startFakeApiServer } from '../support/fake_api_server.ts';
 import type { Answer, Holder } from '../support/holder.ts';
 import { PATIENCE_MS, until } from '../support/patience.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const NAMESPACE = 'people';
 const ACCOUNTS = [
@@ -317,7 +317,7 @@ function secretsOf(sid: string): number {
 
 /** Secrets as the store knows them, read by another connection. */
 function rowsLeft(sid: string): number {
-  const db = new DatabaseSync(service.storeFile, { readOnly: true });
+  const db = openStoreDatabase(service.storeFile);
   try {
     return Number(db.prepare('select count(*) as count from bound_secret where sid = ?').get(sid)?.count);
   } finally {

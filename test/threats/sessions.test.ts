@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { EndEvent, RefusalEvent } from '../../broker/audit_log/events.ts';
 import { claimsOf, type Holder } from '../support/holder.ts';
 import { identityProvider, startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const HOUR = 3600;
 const LIMITS = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' };
@@ -395,7 +395,7 @@ async function logOut(sub: string): Promise<void> {
 }
 
 function row(sid: string): Record<string, unknown> {
-  const database = new DatabaseSync(service.storeFile, { readOnly: true });
+  const database = openStoreDatabase(service.storeFile);
   try {
     const found = database.prepare('select * from session where sid = ?').get(sid);
     assert.ok(found, 'the session stands in the store');

@@ -320,7 +320,7 @@ test('check tells of a store that others can read, and of one without a witness'
       );
       chmodSync(service.storeFile + part, 0o600);
     }
-    const without = { ...config, store: { sqlite: config.store.sqlite } };
+    const without = { ...config, store: { sqlite: { file: service.storeFile } } };
     assert.match(
       (await check(without, away, createClusterApis(), service.now)).lines.join('\n'),
       /store\.witness_file/,

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 import { addressOf, KINDS } from '../support/strangers.ts';
 
 let service: TestService;
@@ -23,7 +23,7 @@ after(() => service.stop());
 
 /** Rows of every table. */
 function rows(): Readonly<Record<string, number>> {
-  using database = new DatabaseSync(service.storeFile, { readOnly: true });
+  using database = openStoreDatabase(service.storeFile);
   const tables = database.prepare("select name from sqlite_master where type = 'table'").all();
   return Object.fromEntries(
     tables.map(({ name }) => [
@@ -137,7 +137,7 @@ describe('strangers', () => {
     service.advance(3600);
     // The row of the first; those after it need none.
     await service.holder().renew('x', 'dev');
-    using other = new DatabaseSync(service.storeFile);
+    using other = openStoreDatabase(service.storeFile);
     other.exec('begin immediate');
     try {
       for (let i = 0; i < 20; i++) {

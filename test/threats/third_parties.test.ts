@@ -3,13 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { createSecretKey, randomBytes } from 'node:crypto';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { createTokenIds } from '../../broker/tokens/token_id.ts';
 import { seconds } from '../../shared/time.ts';
 import type { Holder } from '../support/holder.ts';
 import { type Asked, askAuthentication, askAuthorization, jtiOf, type Opinion } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 import { sessionRow } from '../support/store_row.ts';
 
 const USER = 'curfew:alice@example.com';
@@ -105,7 +105,7 @@ describe('a review without a valid token of the session', () => {
   });
 
   test('H10 takes no transaction but for its row, and asks the store nothing about the session', async () => {
-    const database = new DatabaseSync(service.storeFile);
+    const database = openStoreDatabase(service.storeFile);
     database.exec('pragma busy_timeout = 5000; alter table session rename to gone');
     try {
       assert.deepEqual(await ask({ jti: 'x' }), CONSTANT);
@@ -201,7 +201,7 @@ describe('on a store of 0.4.0', () => {
   const old = () => randomBytes(16).toString('base64url');
   /** As the migration leaves a store with sessions of before; then this version starts first. */
   async function migrated(own: TestService) {
-    using database = new DatabaseSync(own.storeFile);
+    using database = openStoreDatabase(own.storeFile);
     database.exec('pragma busy_timeout = 5000; delete from old_token_ids; insert into old_token_ids (id) values (1)');
     await own.restart();
   }

@@ -1,11 +1,11 @@
 // The authorization and TokenReview webhooks: who may ask, what they deny, and that they are the clock of use.
 
 import assert from 'node:assert/strict';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Holder } from '../support/holder.ts';
 import { type Attributes, askAuthentication, askAuthorization, jtiOf, post, reviewOf } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const USER = 'curfew:alice@example.com';
 const HOOK = { on_failure: 'deny', authentication: true };
@@ -567,7 +567,7 @@ test('I6 while the store fails nothing is answered that could be taken for an op
     const { sid } = granted.session;
     const review = reviewOf({ user: USER, sid, jti: broken.tokenId(sid) });
     assert.equal((await post(url, broken.webhook_tokens.dev, review)).status, 200);
-    using database = new DatabaseSync(broken.storeFile);
+    using database = openStoreDatabase(broken.storeFile);
     database.exec('pragma busy_timeout = 5000; alter table session rename to gone');
     const { status, body } = await post(url, broken.webhook_tokens.dev, review);
     assert.deepEqual([status, (body as { reason: string }).reason], [503, 'store']);

@@ -1,6 +1,7 @@
 // Where the database is, from the one text that an administrator gives: `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE`. What
 // the driver would take in silence, such as `sslmode` or `target_session_attrs`, is refused by name.
 
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
 import { CurfewError } from '../../shared/errors.ts';
 
@@ -14,7 +15,8 @@ export interface DatabaseAddress {
   /** Of these whichever takes writes. */
   readonly hosts: readonly Host[];
   readonly user: string;
-  readonly password?: string | undefined;
+  /** Prints as nothing. */
+  readonly password?: KeyObject | undefined;
   readonly database: string;
 }
 
@@ -49,7 +51,7 @@ export function parseDatabaseAddress(text: string, name: string): DatabaseAddres
     hosts,
     user: plain(user),
     database: plain(database),
-    ...(password !== undefined && { password: plain(password) }),
+    ...(password !== undefined && { password: createSecretKey(plain(password), 'utf8') }),
   };
 }
 

@@ -1,26 +1,27 @@
-// Whether the store is the one that it was: its files while it is open, and its witness at a start and with each commit. What is
+// Whether the store in a file is the one that it was: its files while it is open, and its witness at a start and with each commit. What is
 // not sure is not acknowledged.
 
 import { existsSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Link, Sealer } from '../audit_log/chain.ts';
-import type { StorePlaces } from '../config/settings.ts';
+import type { SqlitePlace, StorePlaces } from '../config/settings.ts';
+import { ACCEPT, ANOTHER_STORE, bearWitness, NO_WITNESS, putBack, UNREADABLE_WITNESS } from './bear_witness.ts';
 import { notTheOneOpened } from './failure.ts';
 import { StoreFiles } from './files.ts';
-import type { Guard } from './options.ts';
+import type { StoreGuard } from './options.ts';
 import type { Store } from './store.ts';
-import { type Known, Witness } from './witness.ts';
+import { Witness } from './witness.ts';
 import { sayStoreFault } from './words.ts';
 
-const ACCEPT = 'put the right store back, or say that this one may be used: curfew-broker store accept';
+type Place = Extract<StorePlaces, SqlitePlace>;
 
 /** Before a store is made: where a witness knows one, it is not to be begun again. @throws CurfewError `store` */
-export function refuseLostStore({ sqlite: { file }, witness_file }: StorePlaces): void {
+export function refuseLostStore({ sqlite: { file }, witness_file }: Place): void {
   if (witness_file === undefined || existsSync(file) || !existsSync(witness_file)) return;
   throw new CurfewError('store', `the store ${file} is gone: ${witness_file} knows of it`, { hint: ACCEPT });
 }
 
-export class StoreGuard implements Guard {
+export class FileGuard implements StoreGuard {
   readonly #files: StoreFiles;
   readonly #witness: Witness | undefined;
   readonly #database_id: string;
@@ -38,7 +39,7 @@ export class StoreGuard implements Guard {
    *
    * @throws CurfewError `store` where it is another store, or an earlier state of it; `configuration` where the witness cannot be written
    */
-  static async open(store: Store, places: StorePlaces, sealer: Sealer): Promise<StoreGuard> {
+  static async open(store: Store, places: Place, sealer: Sealer): Promise<FileGuard> {
     const witness = places.witness_file === undefined ? undefined : new Witness(places.witness_file, sealer);
     if (witness) {
       const fault = await compare(store, witness);
@@ -47,10 +48,10 @@ export class StoreGuard implements Guard {
           hint: ACCEPT,
         });
       }
-      await bearWitness(store, places, witness);
+      await bearWitness(store, witness);
     }
     const { database_id } = await store.standing();
-    return new StoreGuard(new StoreFiles(places.sqlite.file), witness, database_id);
+    return new FileGuard(new StoreFiles(places.sqlite.file), witness, database_id);
   }
 
   /** As of the last look. */
@@ -107,38 +108,15 @@ export class StoreGuard implements Guard {
   }
 }
 
-/** From here on the witness knows the store as it is. @throws CurfewError `configuration` */
-export async function bearWitness(store: Store, places: StorePlaces, witness: Witness): Promise<void> {
-  try {
-    witness.begin(await knownOf(store));
-  } catch (cause) {
-    if (cause instanceof CurfewError) throw cause;
-    const why = sayStoreFault(cause) ?? 'unknown';
-    throw new CurfewError('configuration', `store.witness_file: ${places.witness_file} cannot be written (${why})`, {
-      cause,
-    });
-  }
-  const { witnessed } = await store.standing();
-  // Only once it is there: a start that is killed in between makes it again.
-  if (witnessed === 0)
-    await store.transaction(({ db }) => db.updateTable('store_state').set({ witnessed: 1 }).execute());
-}
-
-async function knownOf(store: Store): Promise<Known> {
-  const { database_id } = await store.standing();
-  const head = await store.read((db) => db.selectFrom('audit_head').select(['seq', 'hash']).executeTakeFirst());
-  return { database_id, link: head ?? { seq: 0, hash: '' } };
-}
-
 /** @returns what speaks against this store, in words */
 async function compare(store: Store, witness: Witness): Promise<string | undefined> {
   const { database_id, witnessed } = await store.standing();
-  if (!witness.there) return witnessed === 0 ? undefined : 'had a witness, which is not there';
-  const known = witness.read();
-  if (!known) return 'has a witness that cannot be read, or that was written with another encryption key';
-  if (known.database_id !== database_id) return 'is another one than its witness knows';
+  if (!witness.there) return witnessed === 0 ? undefined : NO_WITNESS;
+  const [known] = witness.read();
+  if (!known) return UNREADABLE_WITNESS;
+  if (known.database_id !== database_id) return ANOTHER_STORE;
   const { seq, hash } = known.link;
   if (seq === 0) return undefined;
   const row = await store.read((db) => db.selectFrom('audit').select('hash').where('seq', '=', seq).executeTakeFirst());
-  return row?.hash === hash ? undefined : `was put back to an earlier state: row ${seq} of its audit log is not there`;
+  return row?.hash === hash ? undefined : putBack(known.link);
 }
