@@ -96,11 +96,11 @@ async function endEverybody(broker: AskingParts, ending: Ending, until: Seconds)
     for (let after: Place | undefined, more = true; more; ) {
       const page = await broker.store.transaction(async (transaction) => {
         const due = await activePage(transaction, { ...whose, after, until, most: AT_ONCE });
-        ended.push(...(await endEach(transaction, broker, ending, due, broker.now())));
-        return due;
+        return { due, ended: await endEach(transaction, broker, ending, due, broker.now()) };
       });
-      after = page.at(-1);
-      more = page.length === AT_ONCE;
+      ended.push(...page.ended);
+      after = page.due.at(-1);
+      more = page.due.length === AT_ONCE;
     }
   }
   return ended;

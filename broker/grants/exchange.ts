@@ -18,6 +18,7 @@ import type { Granted } from '../outcome/granted.ts';
 import { countRefusal, type Refused, refuse } from '../outcome/refused.ts';
 import type { Caller } from '../policy/caller.ts';
 import { countedFromFirstSight } from '../sessions/counted_login.ts';
+import { keyHeld, meantHeld, nameHeld } from '../sessions/holds.ts';
 import { endRenamed } from '../sessions/usernames.ts';
 import type { Transaction } from '../store/store.ts';
 import type { IdTokenClaims } from '../upstream/id_token.ts';
@@ -107,9 +108,14 @@ async function openOrCount(
   now: Seconds,
 ): Promise<Decided> {
   const { caller } = login;
+  const { iss, sub, sid: idp_sid } = login.idToken;
+  const username = claimedUsername(login.idToken, broker.config.identity_provider);
+  await transaction.hold([
+    ...meantHeld({ iss, sub, idp_sid }),
+    keyHeld(caller.proof.jkt),
+    ...(username === undefined ? [] : [nameHeld(username)]),
+  ]);
   const idToken = await countedFromFirstSight(transaction, login.idToken);
-  const { iss, sub } = idToken;
-  const username = claimedUsername(idToken, broker.config.identity_provider);
   // Also where this opens no session: the IdP calls them otherwise now.
   if (username !== undefined)
     await endRenamed(transaction, broker, { iss, sub, username }, { now, address: caller.address });

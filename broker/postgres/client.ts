@@ -164,9 +164,19 @@ async function takesWrites(client: pg.Client): Promise<boolean> {
 }
 
 /** Statements built by kysely, on this one connection. */
-export function kyselyOn(client: pg.Client, ...plugins: KyselyPlugin[]): Kysely<Schema> {
+export function kyselyOn(
+  client: pg.Client,
+  { plugins = [], onQuery = () => {} }: { readonly plugins?: KyselyPlugin[]; readonly onQuery?: () => void } = {},
+): Kysely<Schema> {
+  // biome-ignore lint/suspicious/noExplicitAny: the driver's own overloads
+  const ask: (...given: any[]) => unknown = client.query.bind(client);
+  // biome-ignore lint/suspicious/noExplicitAny: likewise
+  const query = (...given: any[]) => {
+    onQuery();
+    return ask(...given);
+  };
   const pool = {
-    connect: async () => ({ query: client.query.bind(client), release: () => {} }),
+    connect: async () => ({ query, release: () => {} }),
     end: async () => {},
   };
   // biome-ignore lint/suspicious/noExplicitAny: the pool is this one connection

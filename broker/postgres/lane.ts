@@ -58,6 +58,8 @@ export class Lane {
   readonly writing: Kysely<Schema>;
   /** Of the server. */
   readonly timeline: number;
+  /** Whether anything was asked within the transaction that runs. */
+  used = false;
   /** Known to be of no more use: it is cut instead of being taken again. */
   dead = false;
   /** Whether this connection has added rows to the chain. */
@@ -73,7 +75,12 @@ export class Lane {
     this.#found = found;
     this.#sealer = sealer;
     this.reading = kyselyOn(client);
-    this.writing = kyselyOn(client, HOLDING);
+    this.writing = kyselyOn(client, {
+      plugins: [HOLDING],
+      onQuery: () => {
+        this.used = true;
+      },
+    });
     holdsRows(this.writing);
     const gone = () => {
       this.dead = true;

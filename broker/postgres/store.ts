@@ -1,7 +1,6 @@
 // The store of any number of replicas, in PostgreSQL: READ COMMITTED, rows held from when they are read, names held where there is no
 // row yet. A transaction is one connection's, with its own chain of the audit log.
 
-import { createHash } from 'node:crypto';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
@@ -23,6 +22,7 @@ import type { ConnectOptions } from './client.ts';
 import { commit, undo } from './commit.ts';
 import { codeOf, isLost } from './faults.ts';
 import { PostgresFeed, publishOn } from './feed.ts';
+import { HoldFirst, Holds } from './holds.ts';
 import { Identity, WrongDatabase } from './identity.ts';
 import { Lane, LaneMoved, LOCK, type NewRow } from './lane.ts';
 import { Lanes } from './lanes.ts';
@@ -32,11 +32,12 @@ import { migrate, requireTables } from './migrate.ts';
 const BEGIN = `begin; select pg_advisory_xact_lock_shared(${LOCK.store}, 0);
   select epoch, over_before, oldest_reader, greatest(newest, (select max(newest) from audit_lane)) as newest
   from store_state where id = 1`;
-const HOLD = `select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as key`;
 const HOLD_STORE = `select pg_advisory_xact_lock(${LOCK.store}, 0)`;
 /** A deadlock, a serialization failure, a key that another made in between. */
 const REPEATABLE: ReadonlySet<string> = new Set(['40P01', '40001', '23505']);
 const MOST_TRIES = 4;
+/** As often a transaction begins again with more names; nearly always once. */
+const MOST_HOLDS = 16;
 /** The same for all replicas, and not that of when a transaction began. */
 const NOW = sql<number>`ceil(extract(epoch from clock_timestamp()))::bigint`;
 /** Seconds: what failed here is gone by then, as after a failover, or will be said again. */
@@ -143,31 +144,35 @@ export class PostgresStore extends ServedStore implements Store {
   }
 
   transaction<T>(work: Work<T>): Promise<T> {
-    return this.#repeated(async (damp) => {
+    return this.#repeated(async (trying) => {
       this.#requireUsable();
-      return this.#using((lane) => this.#attempt(lane, work, damp));
+      return this.#using((lane) => this.#attempt(lane, work, trying));
     });
   }
 
   async anchor(at: Seconds): Promise<void> {
     this.#requireUsable();
-    await this.#anchors.write(at, (lane, work) => this.#repeated((damp) => this.#attempt(lane, work, damp)));
+    await this.#anchors.write(at, (lane, work) => this.#repeated((trying) => this.#attempt(lane, work, trying)));
   }
 
-  async #repeated<T>(attempt: (damp: Damp) => Promise<Done<T>>): Promise<T> {
+  async #repeated<T>(attempt: (trying: Trying) => Promise<Done<T>>): Promise<T> {
     const settled = this.#options.observer?.asked();
     const { stopwatch = () => 0 } = this.#options;
     const begin = stopwatch();
-    const damp = onceEach(this.#options.damp);
+    const trying: Trying = { damp: onceEach(this.#options.damp), first: [] };
     for (let tries = 1; ; tries++) {
       try {
-        const { result, entries } = await attempt(damp);
+        const { result, entries } = await attempt(trying);
         settled?.('committed');
         this.#options.observer?.grouped(1);
         this.health.committed((stopwatch() - begin) * 1_000);
         for (const entry of entries) this.#options.onAudit(entry);
         return result;
       } catch (error) {
+        if (tries < MOST_HOLDS && error instanceof HoldFirst) {
+          trying.first = error.names;
+          continue;
+        }
         if (tries < MOST_TRIES && (error instanceof LaneMoved || REPEATABLE.has(codeOf(error)))) continue;
         if (error instanceof NewEpoch) {
           this.#identity.accepted(error.standing.epoch, error.standing.newest);
@@ -202,9 +207,9 @@ export class PostgresStore extends ServedStore implements Store {
     this.serving?.guard.check();
   }
 
-  async #attempt<T>(lane: Lane, work: Work<T>, damp: Damp): Promise<Done<T>> {
+  async #attempt<T>(lane: Lane, work: Work<T>, trying: Trying): Promise<Done<T>> {
     try {
-      return await this.#on(lane, work, damp);
+      return await this.#on(lane, work, trying);
     } catch (error) {
       if (isLost(error)) lane.dead = true;
       if (!lane.dead) await undo(lane, error);
@@ -212,9 +217,10 @@ export class PostgresStore extends ServedStore implements Store {
     }
   }
 
-  async #on<T>(lane: Lane, work: Work<T>, damp: Damp): Promise<Done<T>> {
+  async #on<T>(lane: Lane, work: Work<T>, { damp, first }: Trying): Promise<Done<T>> {
     const { client } = lane;
     const serving = this.serving;
+    lane.used = false;
     const standing = standingOf(await client.query(BEGIN));
     this.requireReadable(standing);
     if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
@@ -235,11 +241,13 @@ export class PostgresStore extends ServedStore implements Store {
       if (opened && rows.length === 0) add({ ...opened, at: event.at });
       add(event);
     };
-    const hold = async (names: readonly string[]) => {
-      if (names.length > 0)
-        await client.query(HOLD, [[...new Set(names.map(keyOf))].sort((a, b) => Number(a - b)).map(String)]);
+    const holds = new Holds(lane);
+    const hold = (names: readonly string[]) => holds.take(names);
+    const holdAll = async () => {
+      await client.query(HOLD_STORE);
+      holds.all();
     };
-    const holdAll = async () => void (await client.query(HOLD_STORE));
+    await hold(first);
     const changes: Change[] = [];
     const publish = (change: Change) => void changes.push(change);
     const result = await work({ db: lane.writing, audit, publish, hold, holdAll, over_before: standing.over_before });
@@ -261,6 +269,13 @@ interface Done<T> {
   readonly entries: readonly AuditEntry[];
 }
 
+/** What one try of a transaction leaves to the next. */
+interface Trying {
+  readonly damp: Damp;
+  /** Names that are to be held before all else. */
+  first: readonly string[];
+}
+
 type Damp = (event: AuditEvent) => AuditEvent | undefined;
 
 /** What of a refusal is written is asked once, however often the transaction is repeated: it counts. */
@@ -279,9 +294,4 @@ function standingOf(results: unknown): Standing {
   const row: Standing | undefined = last?.rows?.[0];
   if (!row) throw new CurfewError('store', 'the store does not say which it is');
   return row;
-}
-
-/** 64 bits of a name. */
-function keyOf(name: string): bigint {
-  return BigInt.asIntN(64, createHash('sha256').update(name).digest().readBigInt64BE(0));
 }

@@ -5,6 +5,7 @@ import type { Seconds } from '../../shared/time.ts';
 import type { Transaction } from '../store/store.ts';
 import { endIfDue, endIfOver } from './ending.ts';
 import { activeOfKey, activeOfPerson, findBySid } from './find.ts';
+import { keyHeld, personHeld } from './holds.ts';
 import type { Person } from './login_after.ts';
 import type { Session } from './session.ts';
 import type { CurrentParts } from './touches.ts';
@@ -31,8 +32,12 @@ export async function currentSessions(
   locks: Locks,
   now: Seconds,
 ): Promise<readonly Session[]> {
+  const { persons = [], keys = [] } = locks;
+  await transaction.hold([...persons.map(personHeld), ...keys.map(keyHeld)]);
+  const found = await activeOf(transaction, locks);
+  await transaction.hold(found.map(personHeld));
   const current: Session[] = [];
-  for (const session of await touches.apply(transaction, await activeOf(transaction, locks))) {
+  for (const session of await touches.apply(transaction, found)) {
     if (!(await endIfOver(transaction, session, config.policy, now))) current.push(session);
   }
   return current;
@@ -42,7 +47,10 @@ async function activeOf(transaction: Transaction, { persons = [], keys = [], sid
   const found: (Session | undefined)[] = [];
   for (const person of persons) found.push(...(await activeOfPerson(transaction, person)));
   for (const key of keys) found.push(await activeOfKey(transaction, key));
-  for (const sid of sids) found.push(await findBySid(transaction.db, sid));
+  // Held in one order, whatever the order in which they are asked for.
+  const bySid = new Map<string, Session | undefined>();
+  for (const sid of sids.toSorted()) bySid.set(sid, await findBySid(transaction.db, sid));
+  for (const sid of sids) found.push(bySid.get(sid));
   const sessions = new Map<string, Session>();
   for (const session of found) if (session?.ended_at === null) sessions.set(session.sid, session);
   return [...sessions.values()];

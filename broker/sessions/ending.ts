@@ -5,6 +5,7 @@ import type { Policy } from '../../shared/policy.ts';
 import { type EndReason, needsNewLogin } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Transaction } from '../store/store.ts';
+import { personHeld } from './holds.ts';
 import { keepGaps } from './idle_gaps.ts';
 import { factsOf, wholeLimits } from './limits.ts';
 import { laterLogin, requireLoginAfter } from './login_after.ts';
@@ -32,6 +33,7 @@ export interface End {
 export async function endSession(transaction: Transaction, session: Session, end: End): Promise<boolean> {
   const { db } = transaction;
   const { reason, since, now, address, replaced_by, by, note } = end;
+  await transaction.hold([personHeld(session)]);
   const { numUpdatedRows } = await db
     .updateTable('session')
     .set({ ended_at: since, end_reason: reason, replaced_by: replaced_by ?? null })

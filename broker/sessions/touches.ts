@@ -84,7 +84,8 @@ export class Touches {
 
   /** Writes all. @throws CurfewError `store`: nothing is lost then, the next batch tries again */
   async flush(store: Store): Promise<void> {
-    const all = [...this.#uses];
+    // Two replicas that write the same sessions do so in one order.
+    const all = [...this.#uses].sort(([a], [b]) => (a < b ? -1 : 1));
     for (let at = 0; at < all.length; at += AT_ONCE) {
       const batch = all.slice(at, at + AT_ONCE);
       await store.transaction(async (transaction) => {

@@ -5,6 +5,7 @@ import { over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { Transaction } from '../store/store.ts';
 import { currentSessions } from './current.ts';
 import { endSession } from './ending.ts';
+import { nameHeld, personHeld } from './holds.ts';
 import type { Person } from './login_after.ts';
 import type { CurrentParts } from './touches.ts';
 
@@ -38,7 +39,13 @@ export async function endRenamed(
 }
 
 /** A person has a name no more: it is free once no token bears it. Their sessions under it have ended. */
-export async function giveUpName({ db }: Transaction, { iss, sub, username }: Named, now: Seconds): Promise<Seconds> {
+export async function giveUpName(
+  transaction: Transaction,
+  { iss, sub, username }: Named,
+  now: Seconds,
+): Promise<Seconds> {
+  const { db } = transaction;
+  await transaction.hold([personHeld({ iss, sub }), nameHeld(username)]);
   const bearing = db
     .selectFrom('session')
     .select(({ fn }) => fn.max('token_exp').as('exp'))

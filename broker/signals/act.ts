@@ -6,6 +6,7 @@ import type { Action } from '../audit_log/signals.ts';
 import type { Broker } from '../broker.ts';
 import { currentSessions } from '../sessions/current.ts';
 import { endSession } from '../sessions/ending.ts';
+import { meantHeld } from '../sessions/holds.ts';
 import { laterLogin, requireLoginAfter } from '../sessions/login_after.ts';
 import { endAtRenewal, type Meant, sessionsMeant } from '../sessions/meant.ts';
 import type { CurrentParts } from '../sessions/touches.ts';
@@ -48,6 +49,7 @@ export async function act(
   now: Seconds,
 ): Promise<number> {
   if (action === 'ignore') return 0;
+  await transaction.hold(meantHeld(meant));
   const sids = (await sessionsMeant(transaction, meant)).map(({ sid }) => sid);
   const logins: Seconds[] = [];
   // What is over by itself ends as of then, and for that.

@@ -4,6 +4,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { LOGOUT_EVENT } from '../audit_log/signals.ts';
 import { requireTime } from '../clock/clock.ts';
+import { meantHeld } from '../sessions/holds.ts';
 import { isKnown, knowsIdpSessions, type Meant } from '../sessions/meant.ts';
 import type { Transaction } from '../store/store.ts';
 import type { LogoutToken } from '../upstream/logout_token.ts';
@@ -45,8 +46,9 @@ async function logOut(
 ): Promise<LogoutOutcome> {
   const now = broker.now();
   const { iss, sub, idp_sid, jti } = token;
-  if (!(await receiveOnce(transaction, 'logout_token', token))) return 'logout_token_replayed';
   const meant = meantBy(token);
+  await transaction.hold(meantHeld(meant));
+  if (!(await receiveOnce(transaction, 'logout_token', token))) return 'logout_token_replayed';
   if (sub === undefined && !(await knowsIdpSessions(transaction, iss))) return 'logout_token_unmatched';
   const known = await isKnown(transaction, meant);
   const sessions = await act(transaction, broker, meant, { action: 'end', reason: 'idp_logout', address }, now);

@@ -39,7 +39,8 @@ export interface Keys {
  * @throws CurfewError `configuration` when a key was sealed under another encryption key
  */
 export async function loadKeys(store: Store, encryptionKey: KeyObject, now: Seconds): Promise<Keys> {
-  return store.transaction(async ({ db }) => {
+  return store.transaction(async ({ db, hold }) => {
+    await hold(['signing keys']);
     const found = await db.selectFrom('signing_key').select('kid').executeTakeFirst();
     if (!found) await db.insertInto('signing_key').values(makeKey(encryptionKey, now)).execute();
     return readKeys(db, encryptionKey);

@@ -31,6 +31,8 @@ export interface Postgres {
   start(): Promise<void>;
   /** `SIGINT` is a fast end, `SIGQUIT` an immediate one, `SIGKILL` none at all. */
   end(signal?: 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>;
+  /** Keeps this process waiting for it no longer. */
+  unref(): void;
   stop(): Promise<void>;
 }
 
@@ -75,7 +77,10 @@ let shared: Promise<Postgres> | undefined;
 
 /** One for this process, for tests that need a database alone: it ends with the process. */
 export function sharedPostgres(): Promise<Postgres> {
-  shared ??= startPostgres();
+  shared ??= startPostgres().then((server) => {
+    server.unref();
+    return server;
+  });
   return shared;
 }
 
@@ -135,6 +140,7 @@ async function serve(
       // Its processes notice within a second that it was killed, and the data are theirs until then.
       if (signal === 'SIGKILL') await until(() => !isHeld(data), 'the processes of PostgreSQL do not end');
     },
+    unref: () => server?.unref(),
     async stop() {
       await postgres.end('SIGQUIT');
       rmSync(place.folder, { recursive: true, force: true });
