@@ -5,7 +5,7 @@ import { type Kysely, type Selectable, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { type Link, linkOf } from '../audit_log/chain.ts';
-import type { AuditEntry, AuditEvent, RefusalEvent } from '../audit_log/events.ts';
+import type { AuditEntry, AuditEvent } from '../audit_log/events.ts';
 import type { Standing } from '../store/audit_head.ts';
 import type { Change } from '../store/changes.ts';
 import { asFailure, NewEpoch } from '../store/failure.ts';
@@ -20,6 +20,7 @@ import { visibleJson } from '../text/names.ts';
 import { Anchors, laneOpened } from './anchors.ts';
 import type { ConnectOptions } from './client.ts';
 import { commit, undo } from './commit.ts';
+import { type Damp, onceEach } from './damp.ts';
 import { codeOf, isLost } from './faults.ts';
 import { PostgresFeed, publishOn } from './feed.ts';
 import { HoldFirst, Holds } from './holds.ts';
@@ -32,6 +33,8 @@ import { migrate, requireTables } from './migrate.ts';
 const BEGIN = `begin; select pg_advisory_xact_lock_shared(${LOCK.store}, 0);
   select epoch, over_before, oldest_reader, greatest(newest, (select max(newest) from audit_lane)) as newest
   from store_state where id = 1`;
+const RESET_STORE = 'update store_state set newest = $1 where id = 1';
+const RESET_LANES = 'update audit_lane set newest = $1';
 const HOLD_STORE = `select pg_advisory_xact_lock(${LOCK.store}, 0)`;
 /** A deadlock, a serialization failure, a key that another made in between. */
 const REPEATABLE: ReadonlySet<string> = new Set(['40P01', '40001', '23505']);
@@ -157,15 +160,12 @@ export class PostgresStore extends ServedStore implements Store {
 
   async #repeated<T>(attempt: (trying: Trying) => Promise<Done<T>>): Promise<T> {
     const settled = this.#options.observer?.asked();
-    const { stopwatch = () => 0 } = this.#options;
-    const begin = stopwatch();
     const trying: Trying = { damp: onceEach(this.#options.damp), first: [] };
     for (let tries = 1; ; tries++) {
       try {
         const { result, entries } = await attempt(trying);
         settled?.('committed');
         this.#options.observer?.grouped(1);
-        this.health.committed((stopwatch() - begin) * 1_000);
         for (const entry of entries) this.#options.onAudit(entry);
         return result;
       } catch (error) {
@@ -176,6 +176,8 @@ export class PostgresStore extends ServedStore implements Store {
         if (tries < MOST_TRIES && (error instanceof LaneMoved || REPEATABLE.has(codeOf(error)))) continue;
         if (error instanceof NewEpoch) {
           this.#identity.accepted(error.standing.epoch, error.standing.newest);
+          // What they know of the newest instant is of before.
+          this.#lanes.retire(() => true);
           await this.follow(error.standing);
         }
         const failure = asFailure(error, AGAIN);
@@ -247,14 +249,25 @@ export class PostgresStore extends ServedStore implements Store {
       await client.query(HOLD_STORE);
       holds.all();
     };
+    const resetNewest = async (instant: Seconds) => {
+      await client.query(RESET_STORE, [instant]);
+      await client.query(RESET_LANES, [instant]);
+    };
     await hold(first);
     const changes: Change[] = [];
     const publish = (change: Change) => void changes.push(change);
-    const result = await work({ db: lane.writing, audit, publish, hold, holdAll, over_before: standing.over_before });
+    const result = await work({
+      ...{ db: lane.writing, audit, publish, hold, holdAll, resetNewest },
+      over_before: standing.over_before,
+    });
     const newest = serving?.clock.newest() ?? (0 as Seconds);
     const link = rows.length > 0 || newest > lane.newest ? await lane.write(rows, newest) : lane.head;
     if (changes.length > 0) await publishOn(client, changes);
+    // The commit alone: waiting for others, or for a connection, is no fault of the disk.
+    const { stopwatch = () => 0 } = this.#options;
+    const begin = stopwatch();
     await commit(lane);
+    this.health.committed((stopwatch() - begin) * 1_000);
     const { sound } = lane;
     lane.moved(link, newest);
     this.#identity.committed(link, newest);
@@ -274,19 +287,6 @@ interface Trying {
   readonly damp: Damp;
   /** Names that are to be held before all else. */
   first: readonly string[];
-}
-
-type Damp = (event: AuditEvent) => AuditEvent | undefined;
-
-/** What of a refusal is written is asked once, however often the transaction is repeated: it counts. */
-function onceEach(damp: StoreOptions['damp']): Damp {
-  const answers = new Map<string, RefusalEvent | undefined>();
-  return (event) => {
-    if (event.event !== 'refusal' || !damp) return event;
-    const key = JSON.stringify(event);
-    if (!answers.has(key)) answers.set(key, damp(event));
-    return answers.get(key);
-  };
 }
 
 function standingOf(results: unknown): Standing {

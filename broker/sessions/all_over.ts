@@ -42,8 +42,9 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
   const over_before = plus(now, seconds(1));
   await db
     .updateTable('store_state')
-    .set((eb) => ({ epoch: eb('epoch', '+', 1), over_before, newest: now }))
+    .set((eb) => ({ epoch: eb('epoch', '+', 1), over_before }))
     .execute();
+  await transaction.resetNewest(now);
   // That instant says more than any of these.
   await db.deleteFrom('login_after').execute();
   await db.deleteFrom('idle_gap').execute();

@@ -1,6 +1,6 @@
 // What SQLite and PostgreSQL write differently.
 
-import { type Expression, type RawBuilder, sql } from 'kysely';
+import { type Expression, type Kysely, PostgresAdapter, type RawBuilder, sql } from 'kysely';
 
 /** The later of two, or the larger. Null where either is. */
 export function later<T>(a: Expression<T>, b: Expression<T>): RawBuilder<T> {
@@ -28,4 +28,10 @@ export function rowLock(db: object): RawBuilder<unknown> {
 /** Likewise, and leaves out those that another transaction holds. */
 export function skipsHeldRows(db: object): RawBuilder<unknown> {
   return HOLDING.has(db) ? sql`for update skip locked` : sql``;
+}
+
+/** A field of an object that a column holds as JSON. */
+export function jsonField<T>(db: Kysely<T>, column: string, name: string): RawBuilder<unknown> {
+  const json = db.getExecutor().adapter instanceof PostgresAdapter ? sql`${sql.ref(column)}::jsonb` : sql.ref(column);
+  return sql`${json} ->> ${sql.lit(name)}`;
 }

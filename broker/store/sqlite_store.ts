@@ -154,6 +154,7 @@ export class SqliteStore extends ServedStore implements Store {
             db,
             audit,
             publish: (change) => void changes.push(change),
+            resetNewest: (instant) => writeNewest(db, instant),
             hold: ONE_WRITER,
             holdAll: ONE_WRITER,
             over_before: chain.standing.over_before,

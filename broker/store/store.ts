@@ -27,6 +27,8 @@ export interface Transaction {
    * so that all take them in one order. One writer needs no such locks.
    */
   hold(names: readonly string[]): Promise<void>;
+  /** The newest instant of the store is this one from here on, however far ahead another was: an administrator has said so. */
+  resetNewest(instant: Seconds): Promise<void>;
   /** Waits for every other transaction, and lets none begin until this one is over. */
   holdAll(): Promise<void>;
 }

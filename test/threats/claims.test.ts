@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { INVISIBLE } from '../../broker/text/names.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { listening, logoutToken, person, pushSet, sendLogout, setOf } from '../support/signals.ts';
+import { storeText } from '../support/store_database.ts';
 import { sessionRow } from '../support/store_row.ts';
 
 const HOUR = 3600;
@@ -254,6 +254,6 @@ test('T14 what is not a name in a logout token or a SET is refused by name, and 
   }
   for (const line of plain.log) assert.doesNotMatch(line.trimEnd(), INVISIBLE);
   // what the database holds, as bytes: all of the rows' texts
-  const bytes = await readFile(plain.storeFile);
+  const bytes = Buffer.from(storeText(plain.storeFile), 'latin1');
   for (const character of ['\u202e', '\u2028']) assert.ok(!bytes.includes(character), JSON.stringify(character));
 });

@@ -14,6 +14,7 @@ import { askAuthorization, jtiOf } from '../support/review.ts';
 import { scrape } from '../support/scrape.ts';
 import { startTestService, T0, type TestService } from '../support/service.ts';
 import { openStoreDatabase } from '../support/store_database.ts';
+import { newestOf } from '../support/store_row.ts';
 
 const CLUSTERS = [
   {
@@ -196,7 +197,7 @@ describe('S20 the clock, in this process', () => {
     await service.restart();
     assert.equal(await ready(), 'ok');
     assert.equal((await holder.renew(handle, 'dev')).status, 200, 'its session lives');
-    const mark = stored<{ newest: number }>(service.storeFile, 'select newest from store_state')?.newest ?? 0;
+    const mark = newestOf(service.storeFile);
     assert.ok(mark <= service.now && mark >= T0);
   });
 
@@ -217,13 +218,13 @@ describe('S20 the clock, in this process', () => {
   });
 
   test('S20 the newest instant is written with commits alone, and is never from outside', async () => {
-    const before = stored<{ newest: number }>(service.storeFile, 'select newest from store_state')?.newest;
+    const before = newestOf(service.storeFile);
     service.advance(3);
     assert.equal(await ready(), 'ok');
     service.issuer.date = () => (service.now + 200) * 1_000;
     assert.equal((await service.login(service.holder(), { sub: 'd', email: 'd@example.com' })).status, 200);
-    assert.equal(stored<{ newest: number }>(service.storeFile, 'select newest from store_state')?.newest, service.now);
-    assert.ok((before ?? 0) <= service.now);
+    assert.equal(newestOf(service.storeFile), service.now);
+    assert.ok(before <= service.now);
   });
 });
 

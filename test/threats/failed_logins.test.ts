@@ -2,13 +2,12 @@
 // flood of requests from nobody knows whom does to the audit log.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Answer } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
 import { post } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
-import { openStoreDatabase } from '../support/store_database.ts';
+import { openStoreDatabase, storeText } from '../support/store_database.ts';
 
 const POLICY = {
   limits: { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' },
@@ -194,7 +193,7 @@ test('H5 neither webhook token nor hook secret nor the path of a hook stands in 
     const old = { sub: 'h5', email: 'h5@example.com', auth_time: own.now - 4000 };
     for (let i = 0; i < 3; i++) await own.login(own.holder(), old);
     await until(() => own.log.join().includes('a report could not be delivered'), 'no delivery failed');
-    const store = ['', '-wal'].map((suffix) => readFileSync(own.storeFile + suffix, 'latin1')).join('');
+    const store = storeText(own.storeFile);
     const places = { log: own.log.join('\n'), record: JSON.stringify(own.audit), store };
     assert.match(places.log, /"hook":"http:\/\/127\.0\.0\.1:9".*a report could not be delivered/);
     assert.ok(places.record.includes('failed_logins') && places.store.includes('h5@example.com'));

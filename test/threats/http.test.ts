@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { assertKept } from '../support/patience.ts';
 import { startTestService, type TestService } from '../support/service.ts';
+import { storeText } from '../support/store_database.ts';
 
 let service: TestService;
 
@@ -154,7 +154,7 @@ describe('HTTP', () => {
     const places = {
       log: service.log.join('\n'),
       record: JSON.stringify(service.audit),
-      store: ['', '-wal'].map((suffix) => readFileSync(service.storeFile + suffix, 'latin1')).join(''),
+      store: storeText(service.storeFile),
     };
     assert.ok(places.log.length > 0 && places.record.length > 0 && places.store.includes('alice@example.com'));
     for (const [place, text] of Object.entries(places)) {

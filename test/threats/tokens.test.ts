@@ -5,6 +5,7 @@ import { createHmac, createPublicKey, generateKeyPairSync, randomBytes, sign } f
 import { after, before, describe, test } from 'node:test';
 import { claimsOf, type Holder, type ProofOptions } from '../support/holder.ts';
 import { ISSUER, identityProvider, startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
+import { isPostgres } from '../support/store_database.ts';
 
 let service: TestService;
 
@@ -95,7 +96,14 @@ describe('tokens and keys', () => {
   test('T4 an ID token exchanged 50 times at once opens exactly one session, and only the last handle works', async () => {
     const holder = service.holder();
     const token = service.issuer.sign(service.claims(holder));
-    const answers = await Promise.all(Array.from({ length: 50 }, () => holder.exchange(token)));
+    // One after the other has their person: on PostgreSQL who waits for longer than a second is asked to come again.
+    const insist = async () => {
+      for (;;) {
+        const answer = await holder.exchange(token);
+        if (answer.status !== 503 || !isPostgres(service.storeFile)) return answer;
+      }
+    };
+    const answers = await Promise.all(Array.from({ length: 50 }, insist));
     const granted = answers.map((answer) => answer.granted);
     assert.equal(new Set(granted.map(({ session }) => session.sid)).size, 1);
     const statuses = await Promise.all(
