@@ -12,6 +12,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,6 +32,8 @@ export interface Postgres {
   start(): Promise<void>;
   /** `SIGINT` is a fast end, `SIGQUIT` an immediate one, `SIGKILL` none at all. */
   end(signal?: 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>;
+  /** While it is ended: keeps its data as they are. @returns what puts them back, while it is ended again */
+  keep(): () => void;
   /** Keeps this process waiting for it no longer. */
   unref(): void;
   stop(): Promise<void>;
@@ -139,6 +142,15 @@ async function serve(
       release();
       // Its processes notice within a second that it was killed, and the data are theirs until then.
       if (signal === 'SIGKILL') await until(() => !isHeld(data), 'the processes of PostgreSQL do not end');
+    },
+    keep() {
+      const kept = `${data}.kept`;
+      // With its owner.
+      execFileSync('cp', ['-a', data, kept]);
+      return () => {
+        rmSync(data, { recursive: true });
+        renameSync(kept, data);
+      };
     },
     unref: () => server?.unref(),
     async stop() {

@@ -62,6 +62,8 @@ export interface TestService {
   tokenId(sid: string, cluster?: string, exp?: number): string;
   /** Reads the configuration again, with changes to it, while the service runs. */
   reload(changes?: Readonly<Record<string, unknown>>): Promise<ReloadOutcome>;
+  /** Another broker with the same configuration, on the same database of PostgreSQL: where a `Holder` finds it. */
+  replica(): Promise<{ readonly issuer: string; readonly url: string }>;
   stop(): Promise<void>;
 }
 
@@ -82,7 +84,10 @@ function onPostgres(changes: Readonly<Record<string, unknown>>): boolean {
 }
 
 /** @param changes replace whole sections of the configuration */
-export async function startTestService(changes: Readonly<Record<string, unknown>> = {}): Promise<TestService> {
+export async function startTestService(
+  changes: Readonly<Record<string, unknown>> = {},
+  { postgres = onPostgres(changes) }: { readonly postgres?: boolean } = {},
+): Promise<TestService> {
   const folder = await mkdtemp(path.join(tmpdir(), 'curfew-service-'));
   const issuer = await startStaticIssuer();
   const configFile = path.join(folder, 'config.yaml');
@@ -107,7 +112,7 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
     store: { sqlite: { file: 'curfew.db' } },
     policy: TEST_POLICY,
   };
-  const database = onPostgres(changes) ? await (await sharedPostgres()).createDatabase() : undefined;
+  const database = postgres ? await (await sharedPostgres()).createDatabase() : undefined;
   if (database !== undefined) {
     await writeFile(path.join(folder, 'database'), database, { mode: 0o600 });
     const witness_file = path.join(folder, 'witness', 'curfew.db');
@@ -127,14 +132,18 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
 
   const writeConfig = (more: Readonly<Record<string, unknown>>) =>
     writeFile(configFile, stringify({ ...defaults, ...changes, ...more }));
-  const start = async (more: Readonly<Record<string, unknown>>) => {
-    await writeConfig(more);
+  const replicas: Service[] = [];
+  const startOne = async () => {
     const config = await loadConfig(configFile, { env: process.env });
     const settings = config.identity_provider;
     const upstream = createIdentityProvider({ settings, fetchJson: createFetchJson(settings.ca), now, log: logger });
     const onAudit = ({ event }: AuditEntry) => void audit.push(event);
     const around = { now, stopwatch, monotonic, log: logger, identityProvider: upstream, onAudit, drainMs: 0 };
-    state.service = await startService(config, around);
+    return startService(config, around);
+  };
+  const start = async (more: Readonly<Record<string, unknown>>) => {
+    await writeConfig(more);
+    state.service = await startOne();
   };
   await start({}).catch(async (error: unknown) => {
     await issuer.stop();
@@ -219,8 +228,14 @@ export async function startTestService(changes: Readonly<Record<string, unknown>
       if (!service) throw new Error('the service does not run');
       return service.reload(() => loadConfig(configFile, { env: process.env }));
     },
+    async replica() {
+      const one = await startOne();
+      replicas.push(one);
+      return { issuer: ISSUER, url: one.url };
+    },
     sweep: async () => (await state.service?.sweep()) ?? 0,
     async stop() {
+      for (const one of replicas) await one.stop();
       await state.service?.stop();
       await issuer.stop();
       await rm(folder, { recursive: true, force: true });
