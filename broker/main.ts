@@ -115,6 +115,11 @@ async function free(names: readonly string[], { config: file, all, reason: note 
   printLines(await freeNames(await loadConfig(file, { env }), wish, { now, by: operator() }));
 }
 
+interface OfCluster {
+  readonly config: string;
+  readonly cluster: string;
+}
+
 function program(): Command {
   const root = new Command('curfew-broker')
     .description('exchanges OIDC logins for TTL-bound Kubernetes tokens, and ends sessions')
@@ -131,64 +136,7 @@ function program(): Command {
     .description('check a configuration and the identity provider, without starting')
     .requiredOption('--config <file>', 'the configuration')
     .action(checkConfig);
-  const print = root.command('print').description('print what a cluster takes');
-  print
-    .command('authn-config')
-    .description('an AuthenticationConfiguration for one cluster, for --authentication-config')
-    .requiredOption('--config <file>', 'the configuration')
-    .requiredOption('--cluster <name>', "the cluster's name")
-    .option('--kubernetes <version>', "the API server's version where it is not current, such as 1.33")
-    .action(async ({ config, cluster, kubernetes }: { config: string; cluster: string; kubernetes?: string }) => {
-      stdout.write(printAuthnConfig(await loadConfig(config, { env }), cluster, kubernetes));
-    });
-  print
-    .command('authz-config')
-    .description('an AuthorizationConfiguration for one cluster, for --authorization-config')
-    .requiredOption('--config <file>', 'the configuration')
-    .requiredOption('--cluster <name>', "the cluster's name")
-    .option(
-      '--kubeconfig <path>',
-      "where the API server's machine keeps the printed webhook-kubeconfig",
-      KUBECONFIG_PATH,
-    )
-    .option('--kubernetes <version>', "the API server's version where it is not current, such as 1.33")
-    .action(async ({ config, cluster, kubeconfig, kubernetes }: AuthzOptions) => {
-      stdout.write(printAuthzConfig(await loadConfig(config, { env }), cluster, kubeconfig, kubernetes));
-    });
-  print
-    .command('webhook-kubeconfig')
-    .description('the kubeconfig with which a kube-apiserver reaches the webhook; it holds a secret')
-    .requiredOption('--config <file>', 'the configuration')
-    .requiredOption('--cluster <name>', "the cluster's name")
-    .option('--authentication', 'for --authentication-token-webhook-config-file instead')
-    .action(async ({ config, cluster, authentication }: { config: string; cluster: string; authentication?: true }) => {
-      const asks = authentication ? 'authentication' : 'authorization';
-      stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks));
-    });
-  print
-    .command('rbac')
-    .description("the broker's identity in a cluster with credential: service-account, and what it may do there")
-    .requiredOption('--config <file>', 'the configuration')
-    .requiredOption('--cluster <name>', "the cluster's name")
-    .action(async ({ config, cluster }: { config: string; cluster: string }) => {
-      stdout.write(printRbac(await loadConfig(config, { env }), cluster));
-    });
-  print
-    .command('sa-manifests')
-    .description('the namespaces and ServiceAccounts that people act as in such a cluster')
-    .requiredOption('--config <file>', 'the configuration')
-    .requiredOption('--cluster <name>', "the cluster's name")
-    .action(async ({ config, cluster }: { config: string; cluster: string }) => {
-      stdout.write(printServiceAccounts(await loadConfig(config, { env }), cluster));
-    });
-  print
-    .command('admission-policy')
-    .description('admission policies that keep sessions from making credentials that outlive them')
-    .requiredOption('--config <file>', 'the configuration')
-    .requiredOption('--cluster <name>', "the cluster's name")
-    .action(async ({ config, cluster }: { config: string; cluster: string }) => {
-      stdout.write(printAdmissionPolicy(await loadConfig(config, { env }), cluster));
-    });
+  addPrint(root);
   const audit = root.command('audit').description('check and read the audit log');
   audit
     .command('verify')
@@ -269,6 +217,56 @@ function program(): Command {
       process.exitCode = exit;
     });
   return root;
+}
+
+/** What each kind of cluster is set up with. */
+function addPrint(root: Command): void {
+  const print = root.command('print').description('print what a cluster takes');
+  const ofCluster = (name: string, description: string) =>
+    print
+      .command(name)
+      .description(description)
+      .requiredOption('--config <file>', 'the configuration')
+      .requiredOption('--cluster <name>', "the cluster's name");
+  const VERSION = "the API server's version where it is not current, such as 1.33";
+  ofCluster('authn-config', 'an AuthenticationConfiguration for one cluster, for --authentication-config')
+    .option('--kubernetes <version>', VERSION)
+    .action(async ({ config, cluster, kubernetes }: OfCluster & { kubernetes?: string }) => {
+      stdout.write(printAuthnConfig(await loadConfig(config, { env }), cluster, kubernetes));
+    });
+  ofCluster('authz-config', 'an AuthorizationConfiguration for one cluster, for --authorization-config')
+    .option(
+      '--kubeconfig <path>',
+      "where the API server's machine keeps the printed webhook-kubeconfig",
+      KUBECONFIG_PATH,
+    )
+    .option('--kubernetes <version>', VERSION)
+    .action(async ({ config, cluster, kubeconfig, kubernetes }: AuthzOptions) => {
+      stdout.write(printAuthzConfig(await loadConfig(config, { env }), cluster, kubeconfig, kubernetes));
+    });
+  ofCluster('webhook-kubeconfig', 'the kubeconfig with which a kube-apiserver reaches the webhook; it holds a secret')
+    .option('--authentication', 'for --authentication-token-webhook-config-file instead')
+    .action(async ({ config, cluster, authentication }: OfCluster & { authentication?: true }) => {
+      const asks = authentication ? 'authentication' : 'authorization';
+      stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks));
+    });
+  const PLAIN = [
+    [
+      'rbac',
+      "the broker's identity in a cluster with credential: service-account, and what it may do there",
+      printRbac,
+    ],
+    ['sa-manifests', 'the namespaces and ServiceAccounts that people act as in such a cluster', printServiceAccounts],
+    [
+      'admission-policy',
+      'admission policies that keep sessions from making credentials that outlive them',
+      printAdmissionPolicy,
+    ],
+  ] as const;
+  for (const [name, description, text] of PLAIN)
+    ofCluster(name, description).action(async ({ config, cluster }: OfCluster) => {
+      stdout.write(text(await loadConfig(config, { env }), cluster));
+    });
 }
 
 function printLines(lines: readonly string[]): void {
