@@ -15,6 +15,7 @@ import { startTestService, type TestService } from '../support/service.ts';
 import { listening, person, setOf } from '../support/signals.ts';
 import { type ConfigFiles, type Files, makeConfigFiles, SETTINGS } from './config_files.ts';
 
+const urlWith = (password: string) => `postgres://curfew:${password}@db.example.com/curfew`;
 const newSecret = () => randomBytes(32).toString('base64');
 
 /** All that names a file, a variable or a secret, except where something is written. */
@@ -36,9 +37,10 @@ const BEARERS = ['poll', 'broker-token', 'client-secret'] as const;
 const files = (): Record<string, string> => ({
   ...(config.files as Record<string, string>),
   ...Object.fromEntries(
-    ['issuer', 'idp', 'cluster', 'hook', 'ssf'].map((of) => [`${of}.ca`, config.files['ca.crt'] as string]),
+    ['issuer', 'idp', 'cluster', 'hook', 'ssf', 'database'].map((of) => [`${of}.ca`, config.files['ca.crt'] as string]),
   ),
   ...Object.fromEntries(SECRETS.map((name) => [name, newSecret()])),
+  url: urlWith('one'),
   ...Object.fromEntries(BEARERS.map((name) => [name, `bearer-${newSecret()}`])),
 });
 const settings = () => ({
@@ -99,6 +101,18 @@ const CHANGES: Readonly<
   'ssf[].ca_file': () => ({ files: { 'ssf.ca': otherCa } }),
   'ssf[].push.token_file': () => ({ files: { push: newSecret() } }),
   'ssf[].poll.token_file': () => ({ files: { poll: 'another' } }),
+  'store.postgres.url_env': () => ({
+    before: { store: { postgres: { url_env: 'URL' } } },
+    env: { URL: urlWith('another') },
+  }),
+  'store.postgres.url_file': () => ({
+    before: { store: { postgres: { url_file: 'url' } } },
+    files: { url: urlWith('another') },
+  }),
+  'store.postgres.ca_file': () => ({
+    before: { store: { postgres: { url_env: 'URL', ca_file: 'database.ca' } } },
+    files: { 'database.ca': otherCa },
+  }),
   'ssf[].poll.client_secret_file': () => ({
     before: {
       ssf: [
@@ -115,6 +129,9 @@ const CHANGES: Readonly<
 /** These take effect at a start only. */
 const AT_START: Readonly<Record<string, string>> = {
   issuer_ca_file: 'issuer_ca_file',
+  'store.postgres.url_env': 'store',
+  'store.postgres.url_file': 'store',
+  'store.postgres.ca_file': 'store',
   'keys.encryption_key_file': 'keys',
   'keys.encryption_key_env': 'keys',
   'identity_provider.ca_file': 'identity_provider.ca_file',
@@ -130,7 +147,10 @@ describe('another content under the same path', () => {
   for (const setting of READ) {
     test(`${setting}: is taken over, or refused as needing a start`, async () => {
       const change = CHANGES[setting]?.() ?? {};
-      const [before, env] = [{ ...settings(), ...change.before }, { KEY: newSecret() }];
+      const [before, env] = [
+        { ...settings(), ...change.before },
+        { KEY: newSecret(), URL: urlWith('one') },
+      ];
       const all = files();
       const live = createLiveConfig(await config.load(before, all, env));
       assert.equal((await live.judge(() => config.load(before, all, env))).outcome, 'same', 'nothing changed');
