@@ -65,7 +65,7 @@ async function openDatabase(
 ): Promise<Opened> {
   const witness = witness_file === undefined ? undefined : new Witness(witness_file, options.sealer);
   const known = witness?.there ? knownTo(witness) : [];
-  const store = await PostgresStore.open({ ...settings, application: APPLICATION, make: true, known }, options);
+  const store = await PostgresStore.open({ ...settings, application: APPLICATION, known }, options);
   return withGuard(store, () => DatabaseGuard.open(store, witness));
 }
 

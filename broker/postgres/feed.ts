@@ -6,7 +6,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { type Change, rowOfChange } from '../store/changes.ts';
 import { asFailure } from '../store/failure.ts';
 import { type Feed, type FeedPage, readFeed } from '../store/feed.ts';
-import { type ConnectOptions, connect, cut, kyselyOn } from './client.ts';
+import { type ConnectOptions, connect, cut, kyselyOn, type Look } from './client.ts';
 
 /** Milliseconds without an answer after which the connection is given up. */
 const ANSWER_MS = 2_000;
@@ -34,12 +34,15 @@ export async function publishOn(client: Client, changes: readonly Change[]): Pro
 
 export class PostgresFeed implements Feed {
   readonly #options: ConnectOptions;
+  readonly #look: Look;
   readonly #told = new Set<() => void>();
   #client: Client | undefined;
   #opening: Promise<Client> | undefined;
   #closed = false;
 
-  constructor(options: ConnectOptions) {
+  /** @param look whether what a connection leads to is the database that it was: an old primary has a feed too */
+  constructor(options: ConnectOptions, look: Look) {
+    this.#look = look;
     this.#options = { ...options, query_ms: ANSWER_MS };
   }
 
@@ -76,7 +79,7 @@ export class PostgresFeed implements Feed {
   /** Listens before anything is read on it: what is committed in between wakes. */
   async #listen(): Promise<Client> {
     if (this.#closed) throw new CurfewError('store', 'the store is closed');
-    const { client } = await connect(this.#options);
+    const { client } = await connect(this.#options, this.#look);
     try {
       client.on('notification', () => {
         for (const told of this.#told) told();

@@ -35,10 +35,7 @@ export class DatabaseGuard implements StoreGuard {
   }
 
   committed(link: Link): void {
-    this.#keep(() => {
-      const known = this.#store.knownWith(link);
-      if (known) this.#witness?.write(known);
-    });
+    this.#keep(() => this.#witness?.write(this.#store.knownWith(link)));
     this.check();
   }
 

@@ -1,5 +1,5 @@
-// Whether the database is the one that it was. A standby that was promoted goes on where the other one was; an old primary that is
-// started again, or a database that was put back, does not, and what is decided there would contradict what was acknowledged.
+// Whether the database is the one that it was. A standby that was promoted continues from where the other one was; an old primary
+// that is started again, or a database that was put back, does not, and what is decided there would contradict what was acknowledged.
 
 import type { Client } from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
@@ -20,7 +20,11 @@ const LOOK = `select database_id, epoch,
     (select system_identifier::text from pg_control_system()) as system_id,
     ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint as timeline
   from store_state where id = 1`;
-const ROW = 'select hash from audit where lane = $1 and seq = $2';
+/** The first of these rows that is not there as it was. */
+const MISSING = `select lane, seq, hash from unnest($1::bigint[], $2::bigint[], $3::text[]) as known (lane, seq, hash)
+  where seq > 0 and not exists (
+    select from audit where audit.lane = known.lane and audit.seq = known.seq and audit.hash = known.hash)
+  limit 1`;
 const SETTLE = `update store_state set system_id = $1, timeline = $2
   where id = 1 and (system_id is null or (system_id = $1 and timeline < $2))`;
 const MOVE = 'update store_state set system_id = $1, timeline = $2 where id = 1';
@@ -114,11 +118,12 @@ async function faultOf(
     if (found.timeline < server.timeline) return OLD_PRIMARY;
     if (found.epoch < server.epoch || found.newest < server.newest) return 'was put back to an earlier state';
   }
-  for (const link of links) {
-    const { rows } = await client.query<{ hash: string }>(ROW, [link.lane ?? 0, link.seq]);
-    if (link.seq > 0 && rows[0]?.hash !== link.hash) return putBack(link);
-  }
-  return faultOfHome(found);
+  const { rows } = await client.query<Link>(MISSING, [
+    links.map(({ lane = 0 }) => lane),
+    links.map(({ seq }) => seq),
+    links.map(({ hash }) => hash),
+  ]);
+  return rows[0] ? putBack(rows[0]) : faultOfHome(found);
 }
 
 function faultOfHome({ home_system_id, home_timeline, system_id, timeline }: Found): string | undefined {

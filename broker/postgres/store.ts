@@ -18,7 +18,7 @@ import type { Schema, StoreStateTable } from '../store/tables.ts';
 import type { Known } from '../store/witness.ts';
 import { visibleJson } from '../text/names.ts';
 import { Anchors, laneOpened } from './anchors.ts';
-import type { ConnectOptions } from './client.ts';
+import type { ConnectOptions, Look } from './client.ts';
 import { commit, undo } from './commit.ts';
 import { type Damp, onceEach } from './damp.ts';
 import { codeOf, isLost } from './faults.ts';
@@ -81,8 +81,9 @@ export class PostgresStore extends ServedStore implements Store {
   /** @throws CurfewError `store` when the database cannot be reached or brought to this version, `configuration` for what cannot be used */
   static async open(database: PostgresOptions, options: StoreOptions): Promise<PostgresStore> {
     const identity = new Identity(database.known ?? [], database);
+    const look: Look = (client) => identity.see(client);
     const open = async (): Promise<Lane> => {
-      const lane = await Lane.open(database, options.sealer, (client) => identity.see(client));
+      const lane = await Lane.open(database, options.sealer, look);
       // What still leads to an old primary is of no more use.
       lanes.retire(({ timeline }) => timeline < identity.timeline);
       return lane;
@@ -95,7 +96,7 @@ export class PostgresStore extends ServedStore implements Store {
       await lanes.close();
       throw asFailure(error, AGAIN);
     }
-    return new PostgresStore(lanes, identity, new PostgresFeed(database), options);
+    return new PostgresStore(lanes, identity, new PostgresFeed(database, look), options);
   }
 
   standing(): Promise<Selectable<StoreStateTable>> {
@@ -110,14 +111,14 @@ export class PostgresStore extends ServedStore implements Store {
   }
 
   async known(): Promise<Known> {
-    const known = await this.read(async () => this.#identity.known());
-    if (!known) throw new CurfewError('store', 'the store does not say which it is');
-    return known;
+    return this.knownWith();
   }
 
-  /** @param link that was just committed */
-  knownWith(link: Link): Known | undefined {
-    return this.#identity.known(link);
+  /** @param link that was just committed; without it the last one that is known */
+  knownWith(link?: Link): Known {
+    const known = this.#identity.known(link);
+    if (!known) throw new CurfewError('store', 'the store does not say which it is');
+    return known;
   }
 
   async settle(): Promise<void> {
@@ -263,7 +264,7 @@ export class PostgresStore extends ServedStore implements Store {
     const newest = serving?.clock.newest() ?? (0 as Seconds);
     const link = rows.length > 0 || newest > lane.newest ? await lane.write(rows, newest) : lane.head;
     if (changes.length > 0) await publishOn(client, changes);
-    // The commit alone: waiting for others, or for a connection, is no fault of the disk.
+    // The commit alone: waiting for others, or for a connection, says nothing about the disk.
     const { stopwatch = () => 0 } = this.#options;
     const begin = stopwatch();
     await commit(lane);

@@ -8,6 +8,7 @@ import type { Store } from '../../broker/store/store.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { until } from '../support/patience.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 import { DATABASES, insist, type Stores, startStores } from '../support/stores.ts';
 
 const T0 = seconds(1_800_000_000);
@@ -202,5 +203,25 @@ describe('the feed in postgres, while the server is away', () => {
     } finally {
       for (const { pid } of found) process.kill(pid, 'SIGCONT');
     }
+  });
+
+  test('the feed of an old primary is not read (R4)', async () => {
+    const store = await stores.open();
+    await store.feed.after(0, 0);
+    using database = openStoreDatabase(stores.place);
+    // As if another had been promoted since.
+    database.exec('update store_state set timeline = timeline + 1');
+    database.exec(`select pg_terminate_backend(pid) from pg_stat_activity where query like '%left join feed on%'
+      and pid <> pg_backend_pid()`);
+    await until(
+      () =>
+        store.feed.after(0, 10).then(
+          () => false,
+          (error: unknown) => String(error).includes('is an old primary'),
+        ),
+      'it is read',
+    );
+    database.exec('update store_state set timeline = timeline - 1');
+    assert.ok(await store.feed.after(0, 10));
   });
 });
