@@ -2,14 +2,14 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { AuditReader } from '../audit_log/reader.ts';
+import type { PostgresSettings, SqlitePlace } from '../config/settings.ts';
 import { openPostgresAuditLog } from '../postgres/audit_log.ts';
-import type { ConnectOptions } from '../postgres/client.ts';
 import { openSqliteAuditLog } from '../store/audit_log.ts';
 
-/** Where it is. */
+/** Where it is: it takes one connection to read. */
 export type Places =
-  | { readonly sqlite: { readonly file: string }; readonly postgres?: undefined }
-  | { readonly postgres: Pick<ConnectOptions, 'address' | 'ca'>; readonly sqlite?: undefined };
+  | SqlitePlace
+  | { readonly postgres: Omit<PostgresSettings, 'connections'>; readonly sqlite?: undefined };
 
 /**
  * Closed after the story.

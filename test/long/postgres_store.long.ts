@@ -12,6 +12,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
 import { until } from '../support/patience.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
+import { insist } from '../support/stores.ts';
 
 const key = createSecretKey(randomBytes(32));
 const sealer = createSealer(key);
@@ -22,17 +23,6 @@ const event = (n: number): EndEvent => ({
   reason: 'logout',
   ended_at: seconds(1_800_000_000 + n),
 });
-
-/** However often it is sent away: on a slow machine others come first. */
-async function insist<T>(ask: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!(error instanceof CurfewError && error.retry_after !== undefined)) throw error;
-    }
-  }
-}
 
 let server: Postgres;
 before(async () => {

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
+import { loadConfig } from '../../broker/config/load.ts';
 import { Holder } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
@@ -47,7 +49,6 @@ describe('two brokers on one database', () => {
       let ended = false;
       const renewing = Array.from({ length: 3 }, async () => {
         for (let after = 0; after < 3; ) {
-          place.url = second.url;
           const too_late = ended;
           const { status } = await insist(() => {
             place.url = second.url;
@@ -156,8 +157,6 @@ describe('two brokers on one database', () => {
   });
 
   test('I2 the audit log of both is whole, lane by lane', async () => {
-    const { verifyAuditLog } = await import('../../broker/commands/audit_verify.ts');
-    const { loadConfig } = await import('../../broker/config/load.ts');
     const { lines, exit } = await verifyAuditLog(await loadConfig(service.configFile, { env: process.env }));
     assert.equal(exit, 0, lines.join('\n'));
   });
