@@ -1,5 +1,5 @@
 // The chain of the audit log: each row's hash covers the row before it, and a seal over the newest one, made with the
-// encryption key, shows when rows were cut off at the end or the whole chain was made anew. Pure.
+// encryption key, shows when rows were cut off at the end or the whole chain was made again. Pure.
 
 import { createHash, createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto';
 

@@ -1,5 +1,5 @@
 // Whether a chain of the audit log is as it was written, and if not, where: a row removed, changed, added or moved, the end cut off,
-// the whole made anew. Pure over rows, in constant memory.
+// the whole made again. Pure over rows, in constant memory.
 
 import { parseJson } from '../../shared/json.ts';
 import { isSeconds } from '../../shared/time.ts';
@@ -38,7 +38,7 @@ export interface ChainToVerify {
   readonly lane: number;
   /** What is sealed in the store, as of the same moment as the rows. */
   readonly head: SealedHead | undefined;
-  /** Links that were noted elsewhere: a whole chain that was made anew, or taken back, does not contain them. */
+  /** Links that were noted elsewhere: a whole chain that was made again, or put back to an earlier state, does not contain them. */
   readonly anchors: readonly Link[];
 }
 

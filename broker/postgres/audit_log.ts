@@ -27,7 +27,7 @@ const LANES = `${ALL_LANES} select lane from lanes order by lane`;
 const HEADS = `${ALL_LANES} select lane, head.seq, head.hash, head.seal,
     (select max(seq)::text from audit where audit.lane = lanes.lane) as last
   from lanes left join audit_lane as head using (lane) order by lane`;
-/** The instant as text: whatever stands there is to be told of. */
+/** The instant as text: a value that cannot be read as one is reported, too. */
 const ROWS = 'select lane, seq, at::text as at, event, sid, data, hash from audit';
 /** After a row, not after its number: where somebody took the key away there may be two of one number. */
 const UP_TO = `${ROWS.replace('select', 'select ctid::text as place,')}
@@ -59,7 +59,7 @@ interface FoundHead {
 /** No number is smaller. */
 const BEFORE_ALL = '-9223372036854775808';
 
-/** @throws CurfewError `store` where it cannot be reached, `configuration` when it is no store, or of a version that this one cannot use */
+/** @throws CurfewError `store` where it cannot be reached, `configuration` when it is not a store, or has a version that this one cannot use */
 export async function openPostgresAuditLog(database: ConnectOptions): Promise<AuditReader> {
   const reader = new PostgresReader(database);
   await reader.open();
@@ -155,7 +155,7 @@ class PostgresReader implements AuditReader {
   }
 
   /**
-   * What is no error of the connection or of the server's is one of what is read: a number that nobody has written, a damaged page.
+   * An error that comes neither from the connection nor from the server is about what was read: a number that nobody has written, a damaged page.
    *
    * @throws CurfewError `store`; where the connection is lost, the next is asked on another
    */

@@ -14,7 +14,7 @@ import { judgeVersion, migrationsDone } from './version.ts';
 /** Rows that are in memory at a time. */
 const ROWS_AT_ONCE = 500;
 
-/** @throws CurfewError `configuration` when the file is not there, no store, or of a version that this one cannot use */
+/** @throws CurfewError `configuration` when the file is not there, is not a store, or has a version that this one cannot use */
 export async function openAuditLog(file: string): Promise<Kysely<Schema>> {
   const fault = (what: string, cause?: unknown) =>
     new CurfewError('configuration', `store.sqlite.file: ${file} ${what}`, { cause });

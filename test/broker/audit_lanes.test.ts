@@ -160,7 +160,7 @@ describe('anchors', () => {
     await rm(folder, { recursive: true });
   });
 
-  test('a chain that is moved from outside under a living connection goes on where that shows, and is told of', async () => {
+  test('a chain that is moved from outside under an open connection continues where that shows, and it is reported', async () => {
     const name = 'moved';
     const { store, told, broken } = await open(await server.createDatabase(name), 1);
     for (let n = 0; n < 3; n++) await write(store, n);
@@ -544,7 +544,7 @@ describe('tail and export', () => {
     assert.match(faults[0] ?? '', /^error: lane 1: row 51 .* is there twice/);
   });
 
-  test('a database that is no store, or out of reach, is named; nothing is written to it', async () => {
+  test('a database that is not a store, or out of reach, is named; nothing is written to it', async () => {
     const name = 'empty';
     const url = await server.createDatabase(name);
     await assert.rejects(verify(url), {

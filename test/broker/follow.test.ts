@@ -107,7 +107,7 @@ for (const database of DATABASES) {
       assert.deepEqual(seen, ['a', 'b', 'c']);
     });
 
-    test('what was forgotten before it was read: all is read again, and it goes on from there', async () => {
+    test('what was forgotten before it was read: all is read again, and it continues from there', async () => {
       const store = await stores.open();
       await publish(store, end('a'), end('b'), end('c'));
       await store.transaction(({ db }) => forgetChanges(db, seconds(T0 + 1)));
