@@ -145,9 +145,9 @@ export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-const isText = (value: unknown): value is string => typeof value === 'string' && value.length > 0;
+export const isText = (value: unknown): value is string => typeof value === 'string' && value.length > 0;
 export const isTexts = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every(isText);
-const optional = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value);
+export const optional = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value);
 
 export function isEndReason(value: unknown): value is EndReason {
   return END_REASONS.some((reason) => reason === value);

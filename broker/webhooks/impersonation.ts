@@ -3,7 +3,7 @@
 
 import { globMatches } from '../../shared/globs.ts';
 import { EVERY, type Match } from '../../shared/policy.ts';
-import type { ResourceRequest } from './reach.ts';
+import type { ResourceRequest } from '../../shared/reach.ts';
 
 /**
  * The namespace of the ServiceAccount, or of those of the group, that a request wants to act as; `EVERY` for an identity that is of no

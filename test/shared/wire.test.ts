@@ -21,6 +21,7 @@ import {
   isWholeLimits,
   isWireSession,
 } from '../../shared/wire.ts';
+import { type GuardCase, json, testGuard } from './guards.ts';
 
 const limits = { max_age: 43_200, inactivity_timeout: 1800, token_ttl: 300 };
 const prod = { max_age: 900, inactivity_timeout: 600, token_ttl: 120, revalidate: 3600, acr: ['mfa'] };
@@ -97,8 +98,6 @@ const info = {
   current: false,
 };
 
-type Path = readonly string[];
-
 /** Each guard with a whole example, and the paths of it that may be absent; all others are required. */
 const GUARDS = [
   { guard: isWholeLimits, example: prod, optional: ['acr', 'revalidate'] },
@@ -140,11 +139,12 @@ const GUARDS = [
       'session.revalidated_at',
     ],
   },
-  { guard: isSessionInfo, example: info, optional: ['acr', 'user_agent', 'end_reason'] },
+  { guard: isSessionInfo, example: info, optional: ['acr', 'user_agent', 'end_reason'], flags: ['current'] },
   {
     guard: isSessionList,
     example: { sessions: [info], broker_time: 1_000_200, next: 's-1' },
     optional: ['next', 'sessions.0.acr', 'sessions.0.user_agent', 'sessions.0.end_reason'],
+    flags: ['current'],
   },
   { guard: isSessionsEnded, example: { ended: [{ sid: 's-1', username: 'curfew:alice@example.com' }] }, optional: [] },
   {
@@ -160,59 +160,9 @@ const GUARDS = [
       'clusters.0.strictest.acr',
     ],
   },
-] as const;
+] as const satisfies readonly GuardCase[];
 
-const json = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-
-for (const { guard, example, optional } of GUARDS) {
-  const paths = pathsOf(example);
-  const isOptional = (path: Path) => (optional as readonly string[]).includes(path.join('.'));
-  const isItem = (path: Path) => /^\d+$/.test(path.at(-1) ?? '');
-
-  test(`${guard.name} takes a whole example, and one with every optional member absent`, () => {
-    assert.ok(guard(json(example)));
-    const bare = paths.filter(isOptional).reduceRight<unknown>((sum, path) => changed(sum, path, undefined), example);
-    assert.ok(guard(json(bare)));
-  });
-
-  test(`${guard.name} wants every other member`, () => {
-    assert.ok(paths.length > 0);
-    for (const path of paths.filter((path) => !isItem(path))) {
-      assert.equal(guard(json(changed(example, path, undefined))), isOptional(path), path.join('.'));
-    }
-  });
-
-  test(`${guard.name} refuses any member of another kind`, () => {
-    for (const path of paths.filter((one) => one.at(-1) !== 'current')) {
-      for (const wrong of [null, true, '', -1, 0.5, 2 ** 53, [[]], [0], [''], [null], { x: 1 }]) {
-        assert.ok(!guard(json(changed(example, path, wrong))), `${path.join('.')} = ${JSON.stringify(wrong)}`);
-      }
-    }
-  });
-
-  test(`${guard.name} ignores members it does not know`, () => {
-    const known = Object.keys(example);
-    fc.assert(
-      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (more) => {
-        const unknown = Object.entries(more).filter(([name]) => !known.includes(name) && !OPTIONAL.has(name));
-        assert.ok(guard({ ...Object.fromEntries(unknown), ...example }));
-      }),
-    );
-  });
-
-  test(`${guard.name} never throws on JSON, nor on an example with JSON put in`, () => {
-    fc.assert(
-      fc.property(fc.jsonValue(), fc.constantFrom(...paths), (value, path) => {
-        assert.equal(typeof guard(value), 'boolean');
-        assert.equal(typeof guard(changed(example, path, value)), 'boolean');
-      }),
-      { numRuns: 500 },
-    );
-    for (const value of [null, undefined, true, 1, 'text', [], {}, [example]]) assert.ok(!guard(value));
-    assert.ok(!guard(JSON.parse(`${'['.repeat(5000)}${']'.repeat(5000)}`)));
-    assert.ok(!guard(JSON.parse(`{"__proto__":${JSON.stringify(example)}}`)));
-  });
-}
+for (const one of GUARDS) testGuard(one);
 
 test('a session without groups and metadata without clusters or fixed ports are whole', () => {
   assert.ok(isWireSession({ ...session, groups: [] }));
@@ -275,23 +225,3 @@ test('limits that were resolved survive the wire', () => {
     assert.deepEqual(after, before);
   }
 });
-
-/** Names that some guard judges where the example at hand leaves them out. */
-const OPTIONAL = new Set(['acr', 'segment', 'revalidate', 'revalidated_at']);
-
-/** Every member and item inside `value`, innermost last. */
-function pathsOf(value: unknown, base: Path = []): Path[] {
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([name, inner]) => {
-    const path = [...base, name];
-    return [path, ...pathsOf(inner, path)];
-  });
-}
-
-/** A copy with another value at `path`; `undefined` leaves it out. */
-function changed(value: unknown, [name, ...rest]: Path, to: unknown): unknown {
-  if (name === undefined) return to;
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map((item, at) => (String(at) === name ? changed(item, rest, to) : item));
-  return { ...value, [name]: changed((value as Record<string, unknown>)[name], rest, to) };
-}

@@ -1,7 +1,7 @@
 // What of a cluster a request reaches, from what kube-apiserver says of it: so that no way leads around the limits of a namespace
 // or a resource. What is not known to lie outside of all namespaces meets what each of them would meet.
 
-import { EVERY, type Target } from '../../shared/policy.ts';
+import { EVERY, type Target } from './policy.ts';
 
 export type Reach = Omit<Target, 'cluster'>;
 

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { isDiscovery, reachOfPath, reachOfResource } from '../../broker/webhooks/reach.ts';
 import { EVERY } from '../../shared/policy.ts';
+import { isDiscovery, reachOfPath, reachOfResource } from '../../shared/reach.ts';
 
 /** `verb group/resource/subresource namespace name`, with `-` for what is empty. */
 function reachOf(line: string) {
