@@ -5,7 +5,7 @@ import { combine } from '../../shared/limits.ts';
 import { type Match, matches, resolveLimits } from '../../shared/policy.ts';
 import { sayWithin, unsatisfiable } from './acr.ts';
 import { formatPath } from './faults.ts';
-import { isReserved } from './names.ts';
+import { gatewayAudience, isReserved } from './names.ts';
 import { looserThan } from './presets.ts';
 import type { Sections } from './schema.ts';
 import { isLoopbackAddress } from './values.ts';
@@ -91,6 +91,16 @@ const audiencesApart: Rule = ({ clusters = [], issuer, identity_provider }) =>
     if (audience === issuer) return [`${path}: must differ from issuer`];
     return audience === identity_provider?.client_id ? [`${path}: must differ from identity_provider.client_id`] : [];
   });
+
+/** Kept for tokens that a gateway alone takes. */
+const audiencesReserved: Rule = ({ clusters = [] }) => {
+  const reserved = new Set(clusters.map(({ name }) => gatewayAudience(name)));
+  return clusters.flatMap(({ audience }, i) =>
+    reserved.has(audience)
+      ? [`${formatPath(['clusters', i, 'audience'])}: is reserved for the gateway of a cluster`]
+      : [],
+  );
+};
 
 const issuersApart: Rule = ({ issuer, identity_provider }) =>
   issuer !== undefined && issuer === identity_provider?.issuer
@@ -205,6 +215,7 @@ const RULES: readonly Rule[] = [
   uniqueClusters,
   uniqueSegments,
   audiencesApart,
+  audiencesReserved,
   issuersApart,
   credentialWhole,
   transmittersKnown,

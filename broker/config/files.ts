@@ -1,13 +1,12 @@
 // What the configuration names on disk or in the environment: certificates, the encryption key, the store's place.
 
-import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import path from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
-import type { FileReader } from '../files/regular_file.ts';
-import { isBearer } from '../net/bearer.ts';
 import { isName } from '../text/names.ts';
 import { parseDatabaseAddress } from './database_address.ts';
 import { formatPath } from './faults.ts';
+import { parseKey, readBearer, readCa, readSecret, readText, type Surroundings, sayOpen } from './named_files.ts';
 import type { Sections } from './schema.ts';
 import type { Hook, Poll, PostgresSettings, StorePlaces, TlsFiles, Transmitter } from './settings.ts';
 import { faultOfPair } from './tls.ts';
@@ -23,18 +22,14 @@ export interface ReadFiles {
   readonly encryption_key?: KeyObject | undefined;
   /** By the cluster's index. */
   readonly webhook_tokens: readonly (KeyObject | undefined)[];
+  /** By the cluster's index. */
+  readonly gateway_tokens: readonly (KeyObject | undefined)[];
+  /** By the cluster's index. */
+  readonly gateway_cas: readonly (string | undefined)[];
   readonly hooks: readonly Hook[];
   /** Absolute, by the cluster's index. */
   readonly broker_token_files: readonly (string | undefined)[];
   readonly transmitters: readonly Transmitter[];
-}
-
-export interface Surroundings {
-  /** Relative paths start here. */
-  readonly folder: string;
-  /** Of the environment. */
-  readonly variable: (name: string) => string | undefined;
-  readonly readFile: FileReader;
 }
 
 /** Reads all that the sections name, and lists what cannot be used. */
@@ -46,7 +41,7 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
   const at = (file: string) => path.resolve(around.folder, file);
   const tls = listen?.tls && { cert_file: at(listen.tls.cert_file), key_file: at(listen.tls.key_file) };
   if (tls) await readPair(tls, around, faults);
-  const webhook_tokens = await readWebhookTokens(clusters, around, faults);
+  const tokens = await readClusterTokens(clusters, around, faults);
   return {
     faults,
     issuer_ca: await ca(['issuer_ca_file'], sections.issuer_ca_file),
@@ -55,7 +50,10 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     tls,
     store: store && (await readStore(store, around, faults)),
     encryption_key: keys && (await readKey(keys, around, faults)),
-    webhook_tokens,
+    ...tokens,
+    gateway_cas: await Promise.all(
+      clusters.map(({ gateway }, i) => ca(['clusters', i, 'gateway', 'ca_file'], gateway?.ca_file)),
+    ),
     hooks: await readHooks(sections.hooks ?? [], around, faults),
     broker_token_files: await Promise.all(
       clusters.map(({ broker_token_file }, i) =>
@@ -135,16 +133,26 @@ async function readUrl(file: string | undefined, around: Surroundings, faults: s
   return found?.text;
 }
 
-/** A token names its cluster, so no two may have the same. */
-async function readWebhookTokens(clusters: Sections['clusters'], around: Surroundings, faults: string[]) {
-  const path = (i: number) => formatPath(['clusters', i, 'webhook', 'token_file']);
-  const read = clusters.map(({ webhook }, i) => webhook && readSecret(path(i), webhook.token_file, around, faults));
-  const tokens = await Promise.all(read);
-  for (const [i, token] of tokens.entries()) {
-    const first = tokens.findIndex((other) => token && other?.equals(token));
-    if (first >= 0 && first < i) faults.push(`${path(i)}: holds the token of another cluster`);
+/** A token names its cluster and what asks there, so no two may be the same. */
+async function readClusterTokens(clusters: Sections['clusters'], around: Surroundings, faults: string[]) {
+  const read = async (of: 'webhook' | 'gateway') =>
+    Promise.all(
+      clusters.map(async (cluster, i) => {
+        const file = cluster[of]?.token_file;
+        const setting = formatPath(['clusters', i, of, 'token_file']);
+        return { setting, token: file === undefined ? undefined : await readSecret(setting, file, around, faults) };
+      }),
+    );
+  const [webhooks, gateways] = [await read('webhook'), await read('gateway')];
+  const all = [...webhooks, ...gateways];
+  for (const [i, { setting, token }] of all.entries()) {
+    const first = all.findIndex((other) => token && other.token?.equals(token));
+    if (first >= 0 && first < i) {
+      const whose = first < webhooks.length && i >= webhooks.length ? 'a webhook' : 'another cluster';
+      faults.push(`${setting}: holds the token of ${whose}`);
+    }
   }
-  return tokens;
+  return { webhook_tokens: webhooks.map(({ token }) => token), gateway_tokens: gateways.map(({ token }) => token) };
 }
 
 async function readHooks(hooks: NonNullable<Sections['hooks']>, around: Surroundings, faults: string[]) {
@@ -195,35 +203,6 @@ async function readPoll(
   return { url, client: { id, secret_file: path.resolve(around.folder, secret), token_endpoint, scopes } };
 }
 
-/** The file of somebody else's token, which they may replace at any time: read at each use. @returns its absolute path */
-async function readBearer(setting: string, file: string | undefined, around: Surroundings, faults: string[]) {
-  if (file === undefined) return undefined;
-  const found = await readText(setting, file, around, faults);
-  if (found && !isBearer(found.text)) faults.push(`${setting}: ${file}: expected one token, as it follows "Bearer"`);
-  return path.resolve(around.folder, file);
-}
-
-async function readCa(setting: string, file: string | undefined, around: Surroundings, faults: string[]) {
-  if (file === undefined) return undefined;
-  const found = await readText(setting, file, around, faults);
-  const fault = found && faultOfCertificates(found.text);
-  if (fault) faults.push(`${setting}: ${file}: ${fault}`);
-  return found?.text;
-}
-
-/** These texts are handed out (authn-config, metadata), so a key beside the certificate must not slip through. */
-function faultOfCertificates(pem: string): string | undefined {
-  if (pem.includes('PRIVATE KEY')) return 'holds a private key, where only certificates may stand';
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) return 'holds no certificate in PEM';
-  try {
-    for (const block of blocks) new X509Certificate(block);
-    return undefined;
-  } catch {
-    return 'holds a certificate that cannot be parsed';
-  }
-}
-
 async function readPair(tls: TlsFiles, around: Surroundings, faults: string[]): Promise<void> {
   const cert = await readText('listen.tls.cert_file', tls.cert_file, around, faults);
   const key = await readText('listen.tls.key_file', tls.key_file, around, faults);
@@ -242,48 +221,4 @@ async function readKey(keys: Sections['keys'], around: Surroundings, faults: str
     return undefined;
   }
   return parseKey(setting, text, faults);
-}
-
-/** A file of 32 random bytes that nobody else can read. */
-async function readSecret(
-  setting: string,
-  file: string,
-  around: Surroundings,
-  faults: string[],
-): Promise<KeyObject | undefined> {
-  // someone may have written the key itself where its file belongs: it must not come back in the error
-  if (decodeKey(file) !== undefined) {
-    faults.push(`${setting}: expected the path of a file, not the key itself`);
-    return undefined;
-  }
-  const found = await readText(setting, file, around, faults);
-  if (found) sayOpen(setting, file, found.mode, faults);
-  return found && parseKey(setting, found.text, faults);
-}
-
-function sayOpen(setting: string, file: string, mode: number, faults: string[]): void {
-  if ((mode & 0o077) === 0) return;
-  faults.push(`${setting}: ${file} can be read by others (mode ${mode.toString(8).padStart(4, '0')}): run chmod 600`);
-}
-
-function parseKey(setting: string, text: string, faults: string[]): KeyObject | undefined {
-  const key = decodeKey(text.trim());
-  if (key) return key;
-  faults.push(`${setting}: expected 32 random bytes in base64 or hex, as "openssl rand -base64 32" prints them`);
-  return undefined;
-}
-
-function decodeKey(text: string): KeyObject | undefined {
-  if (/^[0-9a-fA-F]{64}$/.test(text)) return createSecretKey(text, 'hex');
-  if (/^[A-Za-z0-9+/]{43}=$/.test(text)) return createSecretKey(text, 'base64');
-  return undefined;
-}
-
-async function readText(setting: string, file: string, around: Surroundings, faults: string[]) {
-  try {
-    return await around.readFile(path.resolve(around.folder, file));
-  } catch (error) {
-    faults.push(`${setting}: ${file}: ${error instanceof Error ? error.message : 'cannot be read'}`);
-    return undefined;
-  }
 }

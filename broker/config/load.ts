@@ -1,6 +1,6 @@
 // The broker's configuration: one YAML file becomes one frozen value, or an error that lists every fault with its path.
 
-import { createHash } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import path from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
 import { type FileReader, readRegularFile } from '../files/regular_file.ts';
@@ -8,7 +8,7 @@ import { faultsOf } from './consistency.ts';
 import { refused } from './faults.ts';
 import { readAll } from './files.ts';
 import { parseSections, type Sections } from './schema.ts';
-import type { Config } from './settings.ts';
+import type { Cluster, Config, GatewaySettings } from './settings.ts';
 import { parseYaml } from './yaml.ts';
 
 export interface ConfigSources {
@@ -74,11 +74,7 @@ function assemble(
     trusted_proxies: sections.trusted_proxies ?? [],
     encryption_key: read.encryption_key,
     identity_provider: { ...idp, ca: read.identity_provider_ca },
-    clusters: clusters.map(({ ca_file: _, webhook, ...cluster }, i) => {
-      const token = read.webhook_tokens[i];
-      const hook = webhook && token && { ...webhook, token };
-      return { ...cluster, ca: read.cluster_cas[i], webhook: hook, broker_token_file: read.broker_token_files[i] };
-    }),
+    clusters: clusters.map((cluster, i) => assembleCluster(cluster, i, read)),
     admins: sections.admins,
     metrics: sections.metrics,
     hooks: read.hooks,
@@ -87,6 +83,25 @@ function assemble(
     policy,
     ...digests,
   });
+}
+
+function assembleCluster({ ca_file: _, ...cluster }: Sections['clusters'][number], i: number, read: Read): Cluster {
+  const [webhook_token, gateway_token] = [read.webhook_tokens[i], read.gateway_tokens[i]];
+  return {
+    ...cluster,
+    ca: read.cluster_cas[i],
+    webhook: cluster.webhook && webhook_token && { ...cluster.webhook, token: webhook_token },
+    gateway: cluster.gateway && gateway_token && gatewayOf(cluster.gateway, gateway_token, read.gateway_cas[i]),
+    broker_token_file: read.broker_token_files[i],
+  };
+}
+
+function gatewayOf(
+  { url, record }: NonNullable<Sections['clusters'][number]['gateway']>,
+  token: KeyObject,
+  ca: string | undefined,
+): GatewaySettings {
+  return { url, ca, token, record };
 }
 
 /** Freezes plain objects and lists all the way down; a key object stays as it is. */

@@ -42,6 +42,13 @@ const webhook = z.strictObject({
   authentication: value.yesOrNo.optional().transform((wanted) => wanted ?? false),
 });
 
+const gateway = z.strictObject({
+  url: value.server,
+  ca_file: value.filePath.optional(),
+  token_file: value.filePath,
+  record: value.streamKinds.optional().transform((kinds) => kinds ?? value.RECORDED_KINDS),
+});
+
 const identity_provider = z.strictObject({
   issuer: value.upstreamIssuer,
   client_id: value.token,
@@ -79,6 +86,7 @@ const cluster = z.strictObject({
   labels: value.labels.optional().transform((labels) => labels ?? {}),
   ceiling: ceiling.optional(),
   webhook: webhook.optional(),
+  gateway: gateway.optional(),
   credential: value
     .oneOf(...CREDENTIALS)
     .optional()

@@ -1,6 +1,7 @@
 // The broker's configuration as a value: frozen, checked, with all that its files held.
 
 import type { KeyObject } from 'node:crypto';
+import type { StreamKind } from '../../shared/gateway_events.ts';
 import type { Limits } from '../../shared/limits.ts';
 import type { Policy, Segment } from '../../shared/policy.ts';
 import type { Seconds } from '../../shared/time.ts';
@@ -148,6 +149,7 @@ export interface Cluster {
   /** What the API server enforces by itself, also a limit of this cluster. */
   readonly ceiling?: Ceiling | undefined;
   readonly webhook?: Webhook | undefined;
+  readonly gateway?: GatewaySettings | undefined;
   readonly credential: Credential;
   /** With `service-account`: who acts as whom, the first that fits. */
   readonly service_accounts?: readonly ServiceAccountMapping[] | undefined;
@@ -169,6 +171,18 @@ export interface Webhook {
   readonly on_failure: 'deny' | 'no_opinion';
   /** Whether it asks about tokens too (TokenReview). */
   readonly authentication: boolean;
+}
+
+/** What stands before the API server and closes what is open when a session is over. */
+export interface GatewaySettings {
+  /** Where people reach it, for kubeconfig. */
+  readonly url: string;
+  /** PEM. */
+  readonly ca?: string | undefined;
+  /** Names the cluster; the gateway presents it. */
+  readonly token: KeyObject;
+  /** Which streams are told of in the audit log. */
+  readonly record: readonly StreamKind[];
 }
 
 export interface Ceiling {

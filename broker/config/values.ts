@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseDuration } from '../../shared/duration.ts';
+import { isStreamKind, STREAM_KINDS, type StreamKind } from '../../shared/gateway_events.ts';
 import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { inNetwork, isNetwork } from '../net/network.ts';
@@ -206,5 +207,10 @@ export function oneOf<const T extends string>(...values: readonly T[]) {
   const expected = values.map((value) => JSON.stringify(value)).join(' or ');
   return leaf<T>(expected, (value) => values.find((candidate) => candidate === value));
 }
+
+export const streamKinds = listOf(`a list of ${STREAM_KINDS.join(', ')}, [] for none`, isStreamKind, 0);
+
+/** Of these there are few, and each is somebody at work in a pod. */
+export const RECORDED_KINDS: readonly StreamKind[] = ['exec', 'attach', 'portforward'];
 
 export const yesOrNo = leaf<boolean>('true or false', (value) => (typeof value === 'boolean' ? value : undefined));

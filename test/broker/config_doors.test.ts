@@ -47,6 +47,68 @@ const transmitter = (changes: Settings = {}) => ({
   ],
 });
 
+describe('a cluster with a gateway', () => {
+  const [prod, dev] = SETTINGS.clusters;
+  const gateway = (changes: Settings = {}) => ({ url: 'https://gw.example.com', token_file: 'gateway', ...changes });
+  const files = { gateway: { text: Buffer.alloc(32, 3).toString('hex') } };
+
+  test('is loaded with its token and authority, and records what somebody does in a pod', async () => {
+    const clusters = [{ ...prod, gateway: gateway({ ca_file: 'ca.crt' }) }, dev];
+    const loaded = await config.load({ clusters }, files);
+    const { token, ...rest } = loaded.clusters[0]?.gateway ?? {};
+    assert.deepEqual(token?.export(), Buffer.alloc(32, 3));
+    assert.deepEqual(rest, {
+      ...{ url: 'https://gw.example.com', ca: config.files['ca.crt'] },
+      record: ['exec', 'attach', 'portforward'],
+    });
+    assert.equal(loaded.clusters[1]?.gateway, undefined);
+  });
+
+  for (const [what, changes, fault] of [
+    ['no address', { url: undefined }, /^clusters\[0\]\.gateway\.url: required/],
+    ['an http address', { url: 'http://127.0.0.1' }, /^clusters\[0\]\.gateway\.url: expected an https URL/],
+    ['no token', { token_file: undefined }, /^clusters\[0\]\.gateway\.token_file: required/],
+    ['a token that is a word', { token_file: 'ca.crt' }, /^clusters\[0\]\.gateway\.token_file: expected 32 random/],
+    [
+      'a kind of stream that there is not',
+      { record: ['ssh'] },
+      /^clusters\[0\]\.gateway\.record: expected .*"ssh" in it/,
+    ],
+    ['anything else', { cluster: 'prod' }, /^clusters\[0\]\.gateway\.cluster: unknown setting/],
+  ] as const) {
+    test(`is refused with ${what}`, async () => {
+      const found = await config.faults({ clusters: [{ ...prod, gateway: gateway(changes) }, dev] }, files);
+      assert.equal(found.length, 1, found.join('\n'));
+      assert.match(found[0] ?? '', fault);
+    });
+  }
+
+  test('G4 has a token of its own: not that of another, nor that of a webhook', async () => {
+    const webhook = { token_file: 'gateway', on_failure: 'deny' };
+    const faultsOf = (one: object, other: object) =>
+      config.faults(
+        {
+          clusters: [
+            { ...prod, ...one },
+            { ...dev, ...other },
+          ],
+        },
+        files,
+      );
+    const setting = 'clusters[1].gateway.token_file';
+    assert.deepEqual(await faultsOf({ gateway: gateway() }, { gateway: gateway() }), [
+      `${setting}: holds the token of another cluster`,
+    ]);
+    assert.deepEqual(await faultsOf({ webhook }, { gateway: gateway() }), [`${setting}: holds the token of a webhook`]);
+  });
+
+  test('T3 has an audience that no cluster may take', async () => {
+    assert.deepEqual(await config.faults({ clusters: [prod, { ...dev, audience: 'prod-eu/gateway' }] }), [
+      'clusters[1].audience: is reserved for the gateway of a cluster',
+    ]);
+  });
+});
+
 describe('a cluster with credential: service-account', () => {
   test('is loaded with its mappings, and an end takes effect there within 11 s', async () => {
     const loaded = await load(managed());

@@ -32,12 +32,15 @@ before(async () => {
 
 const [PROD, DEV] = SETTINGS.clusters;
 /** Each in a file of its own. */
-const SECRETS = ['webhook', 'hook', 'push', 'key'] as const;
+const SECRETS = ['webhook', 'gateway', 'hook', 'push', 'key'] as const;
 const BEARERS = ['poll', 'broker-token', 'client-secret'] as const;
 const files = (): Record<string, string> => ({
   ...(config.files as Record<string, string>),
   ...Object.fromEntries(
-    ['issuer', 'idp', 'cluster', 'hook', 'ssf', 'database'].map((of) => [`${of}.ca`, config.files['ca.crt'] as string]),
+    ['issuer', 'idp', 'cluster', 'gateway', 'hook', 'ssf', 'database'].map((of) => [
+      `${of}.ca`,
+      config.files['ca.crt'] as string,
+    ]),
   ),
   ...Object.fromEntries(SECRETS.map((name) => [name, newSecret()])),
   url: urlWith('one'),
@@ -48,7 +51,10 @@ const settings = () => ({
   keys: { encryption_key_file: 'key' },
   identity_provider: { ...SETTINGS.identity_provider, ca_file: 'idp.ca', client_secret: 'one' },
   clusters: [
-    { ...PROD, ca_file: 'cluster.ca', webhook: { token_file: 'webhook', on_failure: 'deny' } },
+    {
+      ...{ ...PROD, ca_file: 'cluster.ca', webhook: { token_file: 'webhook', on_failure: 'deny' } },
+      gateway: { url: 'https://gateway.example.com', ca_file: 'gateway.ca', token_file: 'gateway' },
+    },
     {
       ...DEV,
       credential: 'service-account',
@@ -95,6 +101,8 @@ const CHANGES: Readonly<
   }),
   'clusters[].ca_file': () => ({ files: { 'cluster.ca': otherCa } }),
   'clusters[].webhook.token_file': () => ({ files: { webhook: newSecret() } }),
+  'clusters[].gateway.token_file': () => ({ files: { gateway: newSecret() } }),
+  'clusters[].gateway.ca_file': () => ({ files: { 'gateway.ca': otherCa } }),
   'clusters[].broker_token_file': () => ({ files: { 'broker-token': 'another' } }),
   'hooks[].secret_file': () => ({ files: { hook: newSecret() } }),
   'hooks[].ca_file': () => ({ files: { 'hook.ca': otherCa } }),
