@@ -5,6 +5,8 @@
 const COUNTS = {
   /** Plugins that are killed while they write their cache. */
   cache_kills: [50, 500],
+  /** Brokers that are killed under load, on each database. */
+  broker_kills: [25, 1_000],
   /** Calls of a client that nobody sits at, by the program that answers. */
   refused_calls: [100, 500],
   /** kubectls at once through the native program, and through Node.js. */

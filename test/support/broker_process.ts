@@ -8,23 +8,29 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import { adopt, signalGroup } from '../../scripts/process.ts';
 import { compileCache } from './compile_cache.ts';
 import { localTime } from './local_time.ts';
-import { PATIENCE_MS } from './patience.ts';
+import { PATIENCE_MS, until } from './patience.ts';
 
 export interface BrokerOptions {
   readonly configFile: string;
-  /** Where it will listen, as the config says. */
-  readonly url: string;
+  /** Where it will listen, as the config says; without it, where it says that it does. */
+  readonly url?: string | undefined;
   /** PEM of the CA of its certificate. */
   readonly ca?: string | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** How many files and sockets it may have open, when fewer than usual. */
   readonly descriptors?: number | undefined;
+  /** What it is started by, such as a tracer with its options. */
+  readonly by?: readonly string[] | undefined;
+  /** The program, where it is another than the bundle. */
+  readonly program?: string | undefined;
 }
 
 export type AuditLine = Readonly<Record<string, unknown>> & { readonly event: string };
 
 export interface BrokerProcess {
   readonly pid: number;
+  /** Where it listens, once it is ready. */
+  readonly url: string;
   /** What it has put into the audit log so far, as it stands on stdout. */
   audit(): readonly AuditLine[];
   /** Its own log, as it stands on stderr. */
@@ -37,33 +43,51 @@ export interface BrokerProcess {
 }
 
 /** Resolves when `/readyz` says so. @throws Error with what it wrote, when it ends instead */
-export async function startBroker({
+export async function startBroker(options: BrokerOptions): Promise<BrokerProcess> {
+  const started = await spawnBroker(options);
+  await untilServing(started, options);
+  return started;
+}
+
+/** It is not ready yet: see `untilServing`. */
+export async function spawnBroker({
   configFile,
   url,
-  ca,
   env = {},
   descriptors,
+  by = [],
+  program: given,
 }: BrokerOptions): Promise<BrokerProcess> {
-  const { broker } = await buildBundles();
+  const bundle = given ?? (await buildBundles()).broker;
   const inherited = { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...localTime(), ...compileCache() };
-  const command = [process.execPath, broker, 'serve', '--config', configFile] as const;
-  const limited = ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command] as const;
-  const [program, ...parameters] = descriptors === undefined ? command : limited;
+  const command = [...by, process.execPath, bundle, 'serve', '--config', configFile];
+  const limited = ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command];
+  const [program = '', ...parameters] = descriptors === undefined ? command : limited;
   const child = spawn(program, parameters, {
     env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
-  const started = asProcess(child);
+  return asProcess(child, url);
+}
+
+/** @throws Error with what it wrote, when it ends instead */
+export async function untilServing(
+  started: BrokerProcess,
+  { url, ca }: Pick<BrokerOptions, 'url' | 'ca'>,
+): Promise<void> {
   const ended = started.exit.then((code) => {
     throw new Error(`the broker ended with ${code}\n${started.output()}`);
   });
-  await Promise.race([untilReady(url, ca), ended]);
+  const listens = async () => {
+    await until(() => started.url !== '', 'the broker does not say where it listens');
+    await untilReady(started.url, ca);
+  };
+  await Promise.race([url === undefined ? listens() : untilReady(url, ca), ended]);
   ended.catch(() => undefined);
-  return started;
 }
 
-function asProcess(child: ChildProcess): BrokerProcess {
+function asProcess(child: ChildProcess, url: string | undefined): BrokerProcess {
   const { pid } = child;
   if (pid === undefined) throw new Error('the broker has no pid');
   const release = adopt(pid);
@@ -81,7 +105,11 @@ function asProcess(child: ChildProcess): BrokerProcess {
   return {
     pid,
     exit,
-    audit: () => stdout.split('\n').flatMap((line) => (line.endsWith('}') ? [JSON.parse(line) as AuditLine] : [])),
+    get url() {
+      return url ?? /^\{[^\n]*"url":"([^"]+)"[^\n]*"msg":"ready"\}$/m.exec(stderr)?.[1] ?? '';
+    },
+    // Of a process that was killed the last line may be torn.
+    audit: () => linesOf(stdout).flatMap((line) => (line.endsWith('}') ? [JSON.parse(line) as AuditLine] : [])),
     log: () => stderr,
     output: () => stdout + stderr,
     stop() {
@@ -93,6 +121,10 @@ function asProcess(child: ChildProcess): BrokerProcess {
       await exit;
     },
   };
+}
+
+function linesOf(text: string): readonly string[] {
+  return text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
 }
 
 async function untilReady(url: string, ca: string | undefined): Promise<void> {
