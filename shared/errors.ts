@@ -173,6 +173,12 @@ export const CODES = {
     error: 'invalid_token',
     hint: 'give kube-apiserver what curfew-broker print webhook-kubeconfig prints for this cluster',
   },
+  gateway_token: {
+    exit: EXIT.configuration,
+    status: 401,
+    error: 'invalid_token',
+    hint: 'give the gateway the token file that curfew-broker has for it: clusters[].gateway.token_file',
+  },
   // requests
   request_invalid: { exit: EXIT.usage, status: 400, error: 'invalid_request', hint: 'correct the request' },
   grant_type: {

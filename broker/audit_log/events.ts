@@ -99,6 +99,7 @@ export type Asking =
   | 'introspection'
   | 'authorization'
   | 'authentication'
+  | 'gateway'
   | SignalSource;
 
 export interface RefusalEvent extends Common {

@@ -11,6 +11,7 @@ import { sendError } from './answer.ts';
 import { tellAddresses } from './client_address.ts';
 import { type ConnectionLimits, Connections } from './connections.ts';
 import { LARGEST_BODY_BYTES } from './form.ts';
+import { type GatewayParts, gatewayRoutes } from './gateways.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { metadataRoutes } from './metadata.ts';
 import { faultOfHead } from './request_head.ts';
@@ -52,7 +53,8 @@ export type ServerParts = TokenParts &
   Parameters<typeof introspectionRoutes>[1] &
   Parameters<typeof sessionRoutes>[1] &
   Parameters<typeof logoutRoute>[1] &
-  WebhookParts;
+  WebhookParts &
+  GatewayParts;
 
 export function createServer(broker: ServerParts, { log, readiness, tls, limits }: ServerOptions): FastifyInstance {
   const { config } = broker;
@@ -132,6 +134,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     { prefix },
   );
   app.register(async (scope) => webhookRoutes(scope, broker), { prefix });
+  app.register(async (scope) => gatewayRoutes(scope, broker), { prefix });
   app.register(async (scope) => pushRoute(scope, broker), { prefix });
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {

@@ -77,6 +77,13 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'webhook',
       'outcome',
     ),
+    gateway: histogram(
+      'curfew_gateway_duration_seconds',
+      'Answering gateways, from the request to the answer sent',
+      QUICK,
+      'request',
+      'outcome',
+    ),
     idp_errors: counter(
       'curfew_identity_provider_errors_total',
       'Metadata or keys of the identity provider that could not be read',

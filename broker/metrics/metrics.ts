@@ -36,6 +36,12 @@ const OUTCOMES = {
 export type Webhook = keyof typeof OUTCOMES;
 export type WebhookOutcome = (typeof OUTCOMES)[Webhook][number];
 
+/** What gateways ask; the feed is not a question that is answered. */
+export const GATEWAY_REQUESTS = ['sessions', 'events'] as const;
+export type GatewayRequest = (typeof GATEWAY_REQUESTS)[number];
+const GATEWAY_OUTCOMES = ['answered', 'refused', 'failed'] as const;
+export type GatewayOutcome = (typeof GATEWAY_OUTCOMES)[number];
+
 /** Why the webhook denies. */
 const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'another_user', 'not_admitted'];
 
@@ -71,6 +77,7 @@ export interface Metrics {
   readonly heard: (change: Change) => void;
   /** One answered request. */
   readonly webhook: (webhook: Webhook, outcome: WebhookOutcome, seconds: number) => void;
+  readonly gateway: (request: GatewayRequest, outcome: GatewayOutcome, seconds: number) => void;
   /** A logout token or a security event that could not be taken yet. */
   readonly signalPutOff: (source: SignalSource, reason: Code) => void;
   /** A transmitter that was polled in vain. */
@@ -174,6 +181,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       if (change.kind === 'end') active.ended(change.sid);
     },
     webhook: (webhook, outcome, seconds) => all.webhook.observe({ webhook, outcome }, seconds),
+    gateway: (request, outcome, seconds) => all.gateway.observe({ request, outcome }, seconds),
     signalPutOff: (source, reason) => all.signals_put_off.inc({ source, reason }),
     pollFailed: () => all.poll_failures.inc(),
     restore(tokens) {
@@ -232,6 +240,7 @@ function beginAtZero({
   reloads,
   changes,
   webhook,
+  gateway,
   transactions,
 }: ReturnType<typeof defineAll>): void {
   for (const reason of END_REASONS) ends.inc({ reason }, 0);
@@ -249,5 +258,6 @@ function beginAtZero({
   for (const [name, outcomes] of Object.entries(OUTCOMES)) {
     for (const outcome of outcomes) webhook.zero({ webhook: name, outcome });
   }
+  for (const request of GATEWAY_REQUESTS) for (const outcome of GATEWAY_OUTCOMES) gateway.zero({ request, outcome });
   for (const outcome of SETTLED) transactions.zero({ outcome });
 }

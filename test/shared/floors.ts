@@ -29,6 +29,7 @@ export const FLOORS = {
     'outcome',
     'judgement',
     'webhooks',
+    'gateways',
     'bound_tokens',
     'signals',
     'grants',

@@ -58,6 +58,8 @@ export interface TestService {
   readonly configFile: string;
   /** What the API server of a cluster presents; the clusters' `webhook.token_file` is `NAME-hook`. */
   readonly webhook_tokens: Readonly<Record<string, string>>;
+  /** What the gateway of a cluster presents; the clusters' `gateway.token_file` is `NAME-gateway`. */
+  readonly gateway_tokens: Readonly<Record<string, string>>;
   /** The id of a token of this session, as the broker makes them. @param cluster is its own audience */
   tokenId(sid: string, cluster?: string, exp?: number): string;
   /** Reads the configuration again, with changes to it, while the service runs. */
@@ -94,12 +96,16 @@ export async function startTestService(
   const key = randomBytes(32);
   await writeFile(path.join(folder, 'key'), key.toString('base64'), { mode: 0o600 });
   const ids = createTokenIds([createSecretKey(key)]);
-  const webhook_tokens: Record<string, string> = {};
-  for (const cluster of ['dev', 'prod-eu']) {
-    const token = randomBytes(32);
-    webhook_tokens[cluster] = token.toString('base64url');
-    await writeFile(path.join(folder, `${cluster}-hook`), token.toString('base64'), { mode: 0o600 });
-  }
+  const makeTokens = async (of: string) => {
+    const tokens: Record<string, string> = {};
+    for (const cluster of ['dev', 'prod-eu']) {
+      const token = randomBytes(32);
+      tokens[cluster] = token.toString('base64url');
+      await writeFile(path.join(folder, `${cluster}-${of}`), token.toString('base64'), { mode: 0o600 });
+    }
+    return tokens;
+  };
+  const [webhook_tokens, gateway_tokens] = [await makeTokens('hook'), await makeTokens('gateway')];
   const defaults = {
     issuer: ISSUER,
     listen: { address: '127.0.0.1', port: 0 },
@@ -221,6 +227,7 @@ export async function startTestService(
       await start(more);
     },
     webhook_tokens,
+    gateway_tokens,
     tokenId: (sid, audience = 'dev', exp = state.now + 300) => ids.make({ sid, audience }, seconds(exp)),
     async reload(more = {}) {
       await writeConfig(more);

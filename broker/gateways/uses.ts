@@ -1,0 +1,70 @@
+// Uses that a gateway saw: written before it is answered. A session that has ended, or that was over by then, is not moved.
+
+import { OLDEST_USE_MS, type Use } from '../../shared/gateway_wire.ts';
+import { between, latest, type Seconds, seconds } from '../../shared/time.ts';
+import type { Broker } from '../broker.ts';
+import { judge } from '../judgement/request.ts';
+import { findAllJudged, findBySid } from '../sessions/find.ts';
+import { sessionLimits } from '../sessions/limits.ts';
+import { touch } from '../sessions/use.ts';
+import type { Transaction } from '../store/store.ts';
+import type { GatewayCluster } from './caller.ts';
+
+/** What uses are written with. */
+export type UseParts = Pick<Broker, 'config' | 'store' | 'touches'>;
+
+/** @throws CurfewError `store`: none of them was written */
+export async function recordUses(
+  broker: UseParts,
+  cluster: GatewayCluster,
+  uses: readonly Use[],
+  now: Seconds,
+): Promise<void> {
+  const due = await dueUses(broker, uses, now);
+  if (due.length === 0) return;
+  await broker.store.transaction(async (transaction) => {
+    for (const { sid, at } of due) await recordUse(transaction, broker, cluster, sid, at);
+  });
+}
+
+interface DueUse {
+  /** Of the session that judges. */
+  readonly sid: string;
+  readonly at: Seconds;
+}
+
+/** The last of each session, where that is later than what is known. In one order, as two replicas may be told of the same sessions. */
+async function dueUses({ store, touches }: UseParts, uses: readonly Use[], now: Seconds): Promise<readonly DueUse[]> {
+  const recent = uses.filter(({ age_ms }) => age_ms <= OLDEST_USE_MS);
+  if (recent.length === 0) return [];
+  const sessions = await store.read((db) =>
+    findAllJudged(
+      db,
+      recent.map(({ sid }) => sid),
+    ),
+  );
+  const last = new Map<string, Seconds>();
+  for (const { sid, age_ms } of recent) {
+    const session = sessions.get(sid);
+    if (!session) continue;
+    // Rounded so that none counts as later than it was.
+    const at = between(seconds(Math.ceil(age_ms / 1000)), now);
+    if (at > touches.overlay(session).last_used) last.set(session.sid, latest(at, last.get(session.sid) ?? at));
+  }
+  return [...last].map(([sid, at]) => ({ sid, at })).sort((a, b) => (a.sid < b.sid ? -1 : 1));
+}
+
+/** Decides on the session as it is in this transaction, as of then. */
+async function recordUse(
+  transaction: Transaction,
+  { config, touches }: UseParts,
+  cluster: GatewayCluster,
+  sid: string,
+  at: Seconds,
+): Promise<void> {
+  const found = await findBySid(transaction.db, sid);
+  if (!found || found.ended_at !== null) return;
+  const [session = found] = await touches.apply(transaction, [found]);
+  if (at <= session.last_used || judge(config, cluster, { user: session.username, within: {} }, session, at)) return;
+  await touch(transaction, session, sessionLimits(config.policy, session), at);
+}

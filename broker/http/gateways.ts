@@ -1,0 +1,106 @@
+// What gateways ask: who it is is known by their token before a byte of the question is read.
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { CurfewError, meaning } from '../../shared/errors.ts';
+import { GATEWAY_PATHS, isLeaseRequest, LARGEST_REPORT_BYTES } from '../../shared/gateway_wire.ts';
+import { parseJson } from '../../shared/json.ts';
+import type { Broker } from '../broker.ts';
+import { clusterOfGateway, type GatewayCluster } from '../gateways/caller.ts';
+import { type LeaseParts, lease } from '../gateways/leases.ts';
+import type { GatewayRequest } from '../metrics/metrics.ts';
+import { recordStranger } from '../outcome/refused.ts';
+import { Rarely } from '../refusals/rarely.ts';
+import { sendError } from './answer.ts';
+
+const NO_GATEWAY_TOKEN = 'the bearer token is not that of a gateway of this broker';
+/** Requests of the gateways of one cluster that are answered at a time: what is more comes again. */
+const MOST_AT_ONCE = 16;
+
+/** What gateways are answered with. */
+export type GatewayParts = LeaseParts & Pick<Broker, 'refusals' | 'metrics' | 'log'>;
+
+export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void {
+  const callers = new WeakMap<FastifyRequest, GatewayCluster>();
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string', bodyLimit: LARGEST_REPORT_BYTES },
+    async (_request: FastifyRequest, body: string) => parseJson(body),
+  );
+  const said = new Rarely();
+  const sayRefused = (request: FastifyRequest, reason: string) => {
+    const cluster = callers.get(request)?.name;
+    const unsaid = said.note([request.routeOptions.url, cluster, reason].join('\n'), broker.now());
+    if (unsaid === undefined) return;
+    const facts = { cluster, address: request.address, reason, ...(unsaid > 0 && { repeated: unsaid }) };
+    broker.log.warn(facts, 'a request of a gateway was refused');
+  };
+  app.addHook('onError', async (request, _reply, error) => {
+    const reason = refusalOf(error);
+    if (reason !== undefined) sayRefused(request, reason);
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    const cluster = clusterOfGateway(broker.config, request.headers.authorization);
+    if (cluster) callers.set(request, cluster);
+    else {
+      sayRefused(request, NO_GATEWAY_TOKEN);
+      return refuseCaller(broker, request, reply);
+    }
+  });
+  app.addHook('onResponse', (request, { statusCode, elapsedTime }, done) => {
+    const asked = requestOf(request);
+    const outcome = statusCode < 400 ? 'answered' : statusCode < 500 ? 'refused' : 'failed';
+    if (asked !== undefined) broker.metrics.gateway(asked, outcome, elapsedTime / 1000);
+    done();
+  });
+  const callerOf = (request: FastifyRequest): GatewayCluster => {
+    const cluster = callers.get(request);
+    if (!cluster) throw new TypeError('a gateway without its cluster');
+    return cluster;
+  };
+  const atOnce = new Map<string, number>();
+  /** @throws CurfewError `busy` */
+  const inTurn = async <T>({ name }: GatewayCluster, story: () => Promise<T>): Promise<T> => {
+    const under_way = atOnce.get(name) ?? 0;
+    if (under_way >= MOST_AT_ONCE) throw new CurfewError('busy', 'too many requests of the gateways of this cluster');
+    atOnce.set(name, under_way + 1);
+    try {
+      return await story();
+    } finally {
+      atOnce.set(name, (atOnce.get(name) ?? 1) - 1);
+    }
+  };
+
+  app.post(GATEWAY_PATHS.sessions, async (request, reply) => {
+    const cluster = callerOf(request);
+    const { body } = request;
+    if (!isLeaseRequest(body)) throw new CurfewError('request_invalid', 'expected asks and uses of sessions');
+    return reply.send(await inTurn(cluster, () => lease(broker, cluster, body)));
+  });
+}
+
+function requestOf({ routeOptions }: FastifyRequest): GatewayRequest | undefined {
+  return routeOptions.url?.endsWith(GATEWAY_PATHS.sessions) ? 'sessions' : undefined;
+}
+
+/** In our own words, so that there are few; `undefined` for what is a failure and has its own line. */
+function refusalOf(error: Error & { readonly statusCode?: number }): string | undefined {
+  if (error instanceof CurfewError) return meaning(error.code).status < 500 ? error.message : undefined;
+  switch (error.statusCode) {
+    case 413:
+      return `the request is larger than ${LARGEST_REPORT_BYTES / 1024} KiB`;
+    case 415:
+      return 'expected application/json';
+    default:
+      return (error.statusCode ?? 500) < 500 ? 'the request cannot be read' : undefined;
+  }
+}
+
+async function refuseCaller(
+  broker: Pick<Broker, 'store' | 'refusals' | 'now'>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  await recordStranger(broker, 'gateway', 'gateway_token', request.address);
+  return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError('gateway_token', NO_GATEWAY_TOKEN));
+}
