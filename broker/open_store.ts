@@ -4,6 +4,7 @@ import { CurfewError } from '../shared/errors.ts';
 import type { Sealer } from './audit_log/chain.ts';
 import type { PostgresSettings, SqlitePlace, StorePlaces } from './config/settings.ts';
 import { DatabaseGuard } from './postgres/guard.ts';
+import { newestFirst } from './postgres/newest_first.ts';
 import { PostgresStore } from './postgres/store.ts';
 import { openAuditLog } from './store/audit_log.ts';
 import { ACCEPT, bearWitness, UNREADABLE_WITNESS } from './store/bear_witness.ts';
@@ -41,7 +42,7 @@ export async function openStore(places: StorePlaces, options: StoreOptions): Pro
  */
 export async function openForCommand(places: StorePlaces, options: StoreOptions, make: boolean): Promise<Store> {
   if (places.postgres) {
-    const database = { ...places.postgres, application: `${APPLICATION} command`, connections: 2 };
+    const database = await newestFirst({ ...places.postgres, application: `${APPLICATION} command`, connections: 2 });
     return PostgresStore.open({ ...database, make, unchecked: make }, options);
   }
   const { file } = places.sqlite;
@@ -65,7 +66,8 @@ async function openDatabase(
 ): Promise<Opened> {
   const witness = witness_file === undefined ? undefined : new Witness(witness_file, options.sealer);
   const known = witness?.there ? knownTo(witness) : [];
-  const store = await PostgresStore.open({ ...settings, application: APPLICATION, known }, options);
+  const database = await newestFirst({ ...settings, application: APPLICATION });
+  const store = await PostgresStore.open({ ...database, known }, options);
   return withGuard(store, () => DatabaseGuard.open(store, witness));
 }
 

@@ -4,6 +4,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { AuditReader } from '../audit_log/reader.ts';
 import type { PostgresSettings, SqlitePlace } from '../config/settings.ts';
 import { openPostgresAuditLog } from '../postgres/audit_log.ts';
+import { newestFirst } from '../postgres/newest_first.ts';
 import { openSqliteAuditLog } from '../store/audit_log.ts';
 
 /** Where it is: it takes one connection to read. */
@@ -18,7 +19,7 @@ export type Places =
  */
 export async function reading<T>(places: Places, story: (log: AuditReader) => Promise<T>): Promise<T> {
   const log = places.postgres
-    ? await openPostgresAuditLog({ ...places.postgres, application: 'curfew-broker audit' })
+    ? await openPostgresAuditLog(await newestFirst({ ...places.postgres, application: 'curfew-broker audit' }))
     : await openSqliteAuditLog(places.sqlite.file);
   try {
     return await story(log);

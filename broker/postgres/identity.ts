@@ -7,6 +7,7 @@ import { latest, type Seconds } from '../../shared/time.ts';
 import type { Link } from '../audit_log/chain.ts';
 import { ACCEPT, ANOTHER_STORE, putBack } from '../store/bear_witness.ts';
 import type { Known, ServerState } from '../store/witness.ts';
+import { TIMELINE } from './newest_first.ts';
 
 /** What a connection finds, and what the store itself says of where it was made. */
 interface Found extends ServerState {
@@ -18,7 +19,7 @@ interface Found extends ServerState {
 const LOOK = `select database_id, epoch,
     greatest(newest, (select max(newest) from audit_lane)) as newest, system_id as home_system_id, timeline as home_timeline,
     (select system_identifier::text from pg_control_system()) as system_id,
-    ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint as timeline
+    ${TIMELINE} as timeline
   from store_state where id = 1`;
 /** The first of these rows that is not there as it was. */
 const MISSING = `select lane, seq, hash from unnest($1::bigint[], $2::bigint[], $3::text[]) as known (lane, seq, hash)
