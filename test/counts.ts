@@ -7,6 +7,8 @@ const COUNTS = {
   cache_kills: [50, 500],
   /** Brokers that are killed under load, on each database. */
   broker_kills: [25, 1_000],
+  /** Kills of the database server under load. */
+  database_kills: [3, 60],
   /** Calls of a client that nobody sits at, by the program that answers. */
   refused_calls: [100, 500],
   /** kubectls at once through the native program, and through Node.js. */

@@ -25,6 +25,8 @@ import { until } from './patience.ts';
 import { ensurePostgres, type PostgresPrograms } from './postgres_programs.ts';
 
 export interface Postgres {
+  /** On loopback. */
+  readonly port: number;
   /** A new, empty database. @returns its URL */
   createDatabase(name?: string): Promise<string>;
   /** One statement as superuser. */
@@ -32,12 +34,16 @@ export interface Postgres {
   start(): Promise<void>;
   /** `SIGINT` is a fast end, `SIGQUIT` an immediate one, `SIGKILL` none at all. */
   end(signal?: 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>;
+  /** While it is ended: what it is to be started with from then on, beside what it has. */
+  configure(settings: Settings): void;
   /** While it is ended: keeps its data as they are. @returns what puts them back, while it is ended again */
   keep(): () => void;
   /** Keeps this process waiting for it no longer. */
   unref(): void;
   stop(): Promise<void>;
 }
+
+export type Settings = Readonly<Record<string, string>>;
 
 const SETTINGS = {
   max_connections: '60',
@@ -48,7 +54,7 @@ const SETTINGS = {
 };
 
 /** Where it runs, and as whom. */
-interface Place {
+export interface Place {
   readonly folder: string;
   readonly bin: string;
   readonly env: Readonly<Record<string, string>>;
@@ -57,7 +63,7 @@ interface Place {
 }
 
 /** @param settings of the server, beside those of all tests */
-export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
+export async function startPostgres(settings: Settings = {}): Promise<Postgres> {
   const place = makePlace(await ensurePostgres());
   const data = path.join(place.folder, 'data');
   const made = await asOwner(place, 'initdb', [
@@ -87,16 +93,15 @@ export function sharedPostgres(): Promise<Postgres> {
   return shared;
 }
 
-async function serve(
-  place: Place,
-  data: string,
-  port: number,
-  settings: Readonly<Record<string, string>>,
-): Promise<Postgres> {
+/** @param data its folder, made before */
+export async function serve(place: Place, data: string, port: number, settings: Settings): Promise<Postgres> {
   const log = path.join(place.folder, 'log');
   const given = { ...SETTINGS, ...settings, port: String(port), unix_socket_directories: place.folder };
-  const lines = Object.entries(given).map(([name, value]) => `${name} = '${value}'\n`);
-  appendFileSync(path.join(data, 'postgresql.auto.conf'), lines.join(''));
+  const configure = (more: Settings) => {
+    const lines = Object.entries(more).map(([name, value]) => `${name} = '${value}'\n`);
+    appendFileSync(path.join(data, 'postgresql.auto.conf'), lines.join(''));
+  };
+  configure(given);
   let server: ChildProcess | undefined;
   let release = () => {};
   let count = 0;
@@ -112,7 +117,9 @@ async function serve(
     }
   };
   const postgres: Postgres = {
+    port,
     query,
+    configure,
     async createDatabase(name = `test_${process.pid}_${++count}`) {
       await query(`create database ${name}`);
       return url(name);
@@ -167,7 +174,7 @@ function isHeld(data: string): boolean {
   return textOf('sh', ['-c', 'ls -l /proc/[0-9]*/cwd 2>/dev/null || true']).includes(data);
 }
 
-function makePlace({ bin, libraries }: PostgresPrograms): Place {
+export function makePlace({ bin, libraries }: PostgresPrograms): Place {
   const folder = mkdtempSync(path.join(tmpdir(), 'curfew-pg-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const env = {
@@ -207,7 +214,7 @@ function textOf(command: string, args: readonly string[]): string {
   }
 }
 
-function asOwner(place: Place, name: string, args: readonly string[]): Promise<RunResult> {
+export function asOwner(place: Place, name: string, args: readonly string[]): Promise<RunResult> {
   const { uid, gid, env, bin, folder } = place;
   return run(path.join(bin, name), args, { env, cwd: folder, ...(uid !== undefined && { uid, gid }) });
 }
