@@ -9,6 +9,8 @@ const COUNTS = {
   broker_kills: [25, 1_000],
   /** Kills of the database server under load. */
   database_kills: [3, 60],
+  /** Sessions that are ended at one of several replicas, for each number of replicas. */
+  replica_ends: [30, 1_000],
   /** Calls of a client that nobody sits at, by the program that answers. */
   refused_calls: [100, 500],
   /** kubectls at once through the native program, and through Node.js. */
@@ -16,6 +18,8 @@ const COUNTS = {
   crowd_node: [16, 50],
 } as const satisfies Readonly<Record<string, readonly [number, number]>>;
 
+export const isLong = process.env.CURFEW_LONG !== undefined;
+
 export function countOf(name: keyof typeof COUNTS): number {
-  return COUNTS[name][process.env.CURFEW_LONG === undefined ? 0 : 1];
+  return COUNTS[name][isLong ? 1 : 0];
 }
