@@ -183,6 +183,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await recordOutcome(broker, outcome);
       if (outcome.outcome === 'reloaded') {
         live.take(outcome.config);
+        replicas.feed.tail.wake();
         void deletions?.sweep();
       }
       if (outcome.outcome === 'same') metrics.sameConfig();

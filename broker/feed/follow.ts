@@ -8,6 +8,7 @@ import { every } from '../background.ts';
 import type { Change } from '../store/changes.ts';
 import type { FeedPage } from '../store/feed.ts';
 import type { Store } from '../store/store.ts';
+import { FeedTail } from './tail.ts';
 
 /** Milliseconds between two looks, where nothing wakes. */
 const EVERY_MS = 1_000;
@@ -34,6 +35,8 @@ export interface Learning {
 }
 
 export interface FollowedFeed {
+  /** What was read last, for whoever passes it on. */
+  readonly tail: FeedTail;
   /** Seconds since all that there was had been read. */
   readonly age: number;
   /** How many changes are known to be there and have not taken effect here. */
@@ -53,6 +56,7 @@ export function followFeed(
   place: number,
   every_ms = EVERY_MS,
 ): FollowedFeed {
+  const tail = new FeedTail(place);
   let head = place;
   let read = stopwatch();
   let failed: string | undefined;
@@ -69,13 +73,16 @@ export function followFeed(
       log.warn({ place, forgotten }, 'changes were forgotten before they were read: all is read again');
       await learning.readAgain();
       place = newest;
+      tail.skip(place);
       last = undefined;
       return;
     }
-    for (const { seq, text, change } of entries) {
+    for (const entry of entries) {
+      const { seq, text, change } = entry;
       if (seq !== place + 1) throw missing(place, seq);
       if (change) await learning.learn(change);
       place = seq;
+      tail.add(entry);
       last = text;
     }
     if (entries.length === 0 && newest > place) throw missing(place, newest + 1);
@@ -105,6 +112,7 @@ export function followFeed(
   const stopListening = store.feed.onWake(() => void rounds.wake());
   void rounds.wake();
   return {
+    tail,
     get age() {
       return Math.max(0, stopwatch() - read);
     },

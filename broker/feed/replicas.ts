@@ -16,7 +16,7 @@ export interface ReplicaParts extends FollowParts {
 }
 
 export interface Replicas {
-  readonly feed: Pick<FollowedFeed, 'age' | 'behind' | 'fault'>;
+  readonly feed: Pick<FollowedFeed, 'tail' | 'age' | 'behind' | 'fault'>;
   readonly policies: Pick<Policies, 'inStep' | 'fault'>;
   stop(): Promise<void>;
 }
@@ -29,6 +29,7 @@ export function joinReplicas(parts: ReplicaParts, place: number): Replicas {
     async learn(change: Change) {
       switch (change.kind) {
         case 'end':
+        case 'lowered':
           break;
         case 'policy':
           policies.heard(change);

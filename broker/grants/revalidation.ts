@@ -7,6 +7,7 @@ import type { Broker } from '../broker.ts';
 import { groupsTighten } from '../config/clusters.ts';
 import type { IdentityProviderSettings } from '../config/settings.ts';
 import { findBySid } from '../sessions/find.ts';
+import { publishLowered } from '../sessions/lowered.ts';
 import type { Session } from '../sessions/session.ts';
 import { keepRevalidation } from '../sessions/use.ts';
 import { endRenamed } from '../sessions/usernames.ts';
@@ -42,6 +43,7 @@ export async function revalidate(
   const { now, address } = at;
   const change = { revalidated_at: idToken.iat, groups, idp_groups };
   const revalidated = await keepRevalidation(transaction, session, change, now);
+  if (JSON.stringify(groups) !== JSON.stringify(session.groups)) publishLowered(transaction, config, session, now);
   const about = { at: now, address, sid, iss, sub, username, jkt };
   await transaction.audit({ event: 'revalidation', ...about, revalidated_at: idToken.iat, groups });
   return revalidated;

@@ -6,18 +6,20 @@ import { GATEWAY_PATHS, isLeaseRequest, LARGEST_REPORT_BYTES } from '../../share
 import { parseJson } from '../../shared/json.ts';
 import type { Broker } from '../broker.ts';
 import { clusterOfGateway, type GatewayCluster } from '../gateways/caller.ts';
+import { type EndsParts, tellEnds } from '../gateways/ends.ts';
 import { type LeaseParts, lease } from '../gateways/leases.ts';
 import type { GatewayRequest } from '../metrics/metrics.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { Rarely } from '../refusals/rarely.ts';
 import { sendError } from './answer.ts';
+import { GatewayFeeds } from './gateway_feeds.ts';
 
 const NO_GATEWAY_TOKEN = 'the bearer token is not that of a gateway of this broker';
 /** Requests of the gateways of one cluster that are answered at a time: what is more comes again. */
 const MOST_AT_ONCE = 16;
 
 /** What gateways are answered with. */
-export type GatewayParts = LeaseParts & Pick<Broker, 'refusals' | 'metrics' | 'log'>;
+export type GatewayParts = LeaseParts & EndsParts & Pick<Broker, 'refusals' | 'metrics' | 'log'>;
 
 export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void {
   const callers = new WeakMap<FastifyRequest, GatewayCluster>();
@@ -58,6 +60,11 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
     if (!cluster) throw new TypeError('a gateway without its cluster');
     return cluster;
   };
+  const feeds = new GatewayFeeds();
+  app.addHook('preClose', (done) => {
+    feeds.close();
+    done();
+  });
   const atOnce = new Map<string, number>();
   /** @throws CurfewError `busy` */
   const inTurn = async <T>({ name }: GatewayCluster, story: () => Promise<T>): Promise<T> => {
@@ -77,6 +84,33 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
     if (!isLeaseRequest(body)) throw new CurfewError('request_invalid', 'expected asks and uses of sessions');
     return reply.send(await inTurn(cluster, () => lease(broker, cluster, body)));
   });
+
+  app.get<{ Querystring: { readonly after?: unknown } }>(GATEWAY_PATHS.ends, async (request, reply) => {
+    const { name } = callerOf(request);
+    const telling = await tellEnds(broker, request.headers.authorization ?? '', placeIn(request.query.after));
+    reply.hijack();
+    reply.raw.writeHead(200, FEED_HEAD);
+    feeds.serve(name, reply.raw, telling, {
+      onWake: (told) => broker.replicas.feed.tail.onWake(told),
+      onFailure: () => broker.log.error({ cluster: name }, 'the store failed while a gateway was told of ends'),
+      onCount: (open) => broker.metrics.gatewayFeeds(name, open),
+    });
+  });
+}
+
+/** Nothing on the way may keep lines back: neither a cache nor a proxy that waits for more. */
+const FEED_HEAD = {
+  'Content-Type': 'application/x-ndjson',
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+  'X-Accel-Buffering': 'no',
+};
+const LONGEST_PLACE = 256;
+
+/** @throws CurfewError `request_invalid` */
+function placeIn(after: unknown): string | undefined {
+  if (after === undefined || (typeof after === 'string' && after !== '' && after.length <= LONGEST_PLACE)) return after;
+  throw new CurfewError('request_invalid', 'after: expected a place that the feed told');
 }
 
 function requestOf({ routeOptions }: FastifyRequest): GatewayRequest | undefined {

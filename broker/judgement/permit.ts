@@ -12,6 +12,7 @@ import { serviceAccountOf } from '../policy/service_accounts.ts';
 import { type AskedCluster, type Origin, resolveTarget, type Wish } from '../policy/target.ts';
 import { endSession } from '../sessions/ending.ts';
 import { factsOf, subjectOf } from '../sessions/limits.ts';
+import { publishLowered } from '../sessions/lowered.ts';
 import type { Session } from '../sessions/session.ts';
 import { keepYields } from '../sessions/use.ts';
 import type { Transaction } from '../store/store.ts';
@@ -51,7 +52,8 @@ export async function permit(
   const asked = resolveTarget(config, wish, subjectOf(session, config.identity_provider), origin, now);
   if ('refused' in asked) return refuseUnresolved(transaction, event, asked);
   // Also when this is denied: what was found out now holds for tokens that are out.
-  if (session.ended_at === null) await keepYields(transaction, session, asked.yields);
+  if (session.ended_at === null && (await keepYields(transaction, session, asked.yields)))
+    publishLowered(transaction, config, session, now);
   const { cluster, limits } = asked;
   const verdict = decide(limits, factsOf(session), now);
   if (!verdict.allow) {

@@ -84,6 +84,7 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'request',
       'outcome',
     ),
+    gateway_feeds: gauge('curfew_gateway_feeds', 'Gateways that are told of ends by this broker', 'cluster'),
     idp_errors: counter(
       'curfew_identity_provider_errors_total',
       'Metadata or keys of the identity provider that could not be read',

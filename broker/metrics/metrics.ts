@@ -78,6 +78,8 @@ export interface Metrics {
   /** One answered request. */
   readonly webhook: (webhook: Webhook, outcome: WebhookOutcome, seconds: number) => void;
   readonly gateway: (request: GatewayRequest, outcome: GatewayOutcome, seconds: number) => void;
+  /** How many gateways of a cluster are told of ends. */
+  readonly gatewayFeeds: (cluster: string, open: number) => void;
   /** A logout token or a security event that could not be taken yet. */
   readonly signalPutOff: (source: SignalSource, reason: Code) => void;
   /** A transmitter that was polled in vain. */
@@ -182,6 +184,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
     },
     webhook: (webhook, outcome, seconds) => all.webhook.observe({ webhook, outcome }, seconds),
     gateway: (request, outcome, seconds) => all.gateway.observe({ request, outcome }, seconds),
+    gatewayFeeds: (cluster, open) => all.gateway_feeds.set({ cluster }, open),
     signalPutOff: (source, reason) => all.signals_put_off.inc({ source, reason }),
     pollFailed: () => all.poll_failures.inc(),
     restore(tokens) {
@@ -211,6 +214,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       }
       all.active.reset();
       for (const cluster of config.clusters) {
+        if (cluster.gateway) all.gateway_feeds.inc({ cluster: cluster.name }, 0);
         const labels = { cluster: cluster.name, segment: clusterLimits(config, cluster).segment ?? '' };
         all.active.set(labels, 0);
         all.mints.inc(labels, 0);

@@ -40,15 +40,19 @@ export async function findJudged(db: Db, sid: string): Promise<Session | undefin
   return session;
 }
 
-/** The same for many, in few questions. Holds nothing: whoever decides reads the session again. @returns by the id that was asked for */
+/** Those that there are. */
+export async function findAll(db: Db, sids: readonly string[]): Promise<readonly Session[]> {
+  return read(db.selectFrom('session').select(COLUMNS).where('sid', 'in', sids));
+}
+
+/** What judges, for many, in few questions. Holds nothing: whoever decides reads the session again. @returns by the id that was asked for */
 export async function findAllJudged(db: Db, sids: readonly string[]): Promise<ReadonlyMap<string, Session>> {
   const found = new Map<string, Session>();
   const asked = new Set<string>();
   let wanted: readonly string[] = [...new Set(sids)];
   for (let i = 0; wanted.length > 0 && i <= MOST_REPLACEMENTS; i++) {
     for (const sid of wanted) asked.add(sid);
-    const rows = await db.selectFrom('session').select(COLUMNS).where('sid', 'in', wanted).execute();
-    for (const row of rows) found.set(row.sid, sessionOf(row));
+    for (const session of await findAll(db, wanted)) found.set(session.sid, session);
     const next = [...found.values()].flatMap((session) => replacementOf(session) ?? []);
     wanted = next.filter((sid) => !asked.has(sid));
   }

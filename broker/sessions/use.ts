@@ -45,11 +45,12 @@ export function overAt(end_at_most: Seconds, last_used: Seconds, limits: WholeLi
   return earliest(end_at_most, plus(last_used, limits.inactivity_timeout));
 }
 
-/** Keeps what rules yielded just now. */
-export async function keepYields({ db }: Transaction, session: Session, fresh: readonly Yield[]): Promise<void> {
+/** Keeps what rules yielded just now. @returns whether that is something else than before */
+export async function keepYields({ db }: Transaction, session: Session, fresh: readonly Yield[]): Promise<boolean> {
   const yields = JSON.stringify(fresh);
-  if (yields !== JSON.stringify(session.yields))
-    await db.updateTable('session').set({ yields }).where('sid', '=', session.sid).execute();
+  if (yields === JSON.stringify(session.yields)) return false;
+  await db.updateTable('session').set({ yields }).where('sid', '=', session.sid).execute();
+  return true;
 }
 
 /** A token that bears the name of the session's person may be taken until then: nobody else has that name before. */

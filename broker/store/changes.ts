@@ -3,7 +3,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
-import { isObject } from '../../shared/wire.ts';
+import { isObject, isTexts } from '../../shared/wire.ts';
 
 /** A session is over. */
 export interface EndChange {
@@ -18,6 +18,15 @@ export interface EndChange {
   readonly replaced_by?: string | undefined;
 }
 
+/** Less may be allowed to a session than before, and it goes on. */
+export interface LoweredChange {
+  readonly kind: 'lowered';
+  readonly at: Seconds;
+  readonly sid: string;
+  /** Names of the clusters where that may matter. */
+  readonly clusters: readonly string[];
+}
+
 /** A replica has a configuration in force: at its start, or after a reload. */
 export interface PolicyChange {
   readonly kind: 'policy';
@@ -30,6 +39,8 @@ export interface PolicyChange {
 export interface KeysChange {
   readonly kind: 'keys';
   readonly at: Seconds;
+  /** Ids of those that are not published any more. */
+  readonly revoked?: readonly string[] | undefined;
 }
 
 /** All that there was has been declared over. */
@@ -38,8 +49,8 @@ export interface AllOverChange {
   readonly at: Seconds;
 }
 
-export const CHANGES = ['end', 'policy', 'keys', 'all_over'] as const satisfies readonly Change['kind'][];
-export type Change = EndChange | PolicyChange | KeysChange | AllOverChange;
+export const CHANGES = ['end', 'lowered', 'policy', 'keys', 'all_over'] as const satisfies readonly Change['kind'][];
+export type Change = EndChange | LoweredChange | PolicyChange | KeysChange | AllOverChange;
 
 /** A change as it is in the table. */
 export interface ChangeRow {
@@ -58,9 +69,12 @@ export function rowOfChange(change: Change): ChangeRow {
       const { sid, reason, since, replaced_by } = change;
       return { at, kind, sid, data: JSON.stringify({ reason, since, replaced_by }) };
     }
+    case 'lowered':
+      return { at, kind, sid: change.sid, data: JSON.stringify({ clusters: change.clusters }) };
     case 'policy':
       return { at, kind, sid: null, data: JSON.stringify({ digest: change.digest }) };
     case 'keys':
+      return { at, kind, sid: null, data: JSON.stringify({ revoked: change.revoked }) };
     case 'all_over':
       return { at, kind, sid: null, data: '{}' };
   }
@@ -79,10 +93,19 @@ export function changeOfRow({ at, kind, sid, data }: ChangeRow): Change | undefi
       if (sid === null || typeof reason !== 'string' || !isSeconds(since)) throw unreadable();
       return { kind, at, sid, reason, since, ...(typeof replaced_by === 'string' && { replaced_by }) };
     }
+    case 'lowered': {
+      const { clusters } = rest;
+      if (sid === null || !isTexts(clusters)) throw unreadable();
+      return { kind, at, sid, clusters };
+    }
     case 'policy':
       if (typeof rest.digest !== 'string') throw unreadable();
       return { kind, at, digest: rest.digest };
-    case 'keys':
+    case 'keys': {
+      const { revoked } = rest;
+      if (revoked !== undefined && !isTexts(revoked)) throw unreadable();
+      return { kind, at, ...(revoked && { revoked }) };
+    }
     case 'all_over':
       return { kind, at };
     default:

@@ -50,9 +50,9 @@ export async function loadKeys(store: Store, encryptionKey: KeyObject, now: Seco
 /** Revokes all keys and makes another: what they signed is not accepted any more, and they are not published. */
 export async function replaceKeys(transaction: Transaction, encryptionKey: KeyObject, now: Seconds): Promise<void> {
   const { db } = transaction;
-  await db.deleteFrom('signing_key').execute();
+  const gone = await db.deleteFrom('signing_key').returning('kid').execute();
   await db.insertInto('signing_key').values(makeKey(encryptionKey, now)).execute();
-  transaction.publish({ kind: 'keys', at: now });
+  transaction.publish({ kind: 'keys', at: now, revoked: gone.map(({ kid }) => kid) });
 }
 
 /** @throws CurfewError `configuration` likewise */

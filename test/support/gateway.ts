@@ -1,6 +1,15 @@
 // Asks the broker as a gateway does, over real HTTP.
 
-import { GATEWAY_PATHS, isLeaseReply, type Lease, type LeaseReply, type NoLease } from '../../shared/gateway_wire.ts';
+import {
+  type FeedLine,
+  GATEWAY_PATHS,
+  isLeaseReply,
+  type Lease,
+  type LeaseReply,
+  type NoLease,
+  parseFeedLine,
+} from '../../shared/gateway_wire.ts';
+import { until } from './patience.ts';
 import { post } from './review.ts';
 
 /** Settings of clusters with a gateway each, as `startTestService` makes their tokens. */
@@ -41,4 +50,75 @@ export function leaseIn({ sessions: [lease] }: LeaseReply): Lease {
 export function denialIn({ sessions: [lease] }: LeaseReply): NoLease {
   if (lease?.denied === undefined) throw new Error(`not denied: ${JSON.stringify(lease)}`);
   return lease;
+}
+
+/** The feed of ends, as it is told to one gateway. */
+export interface Feed {
+  /** All but empty lines. */
+  readonly lines: readonly FeedLine[];
+  /** How many empty lines came. */
+  readonly beats: number;
+  /** What is to be handed back. */
+  readonly place: string;
+  /** Whether the broker ended it. */
+  readonly ended: boolean;
+  /** The lines of a type. */
+  of<T extends FeedLine['type']>(type: T): readonly Extract<FeedLine, { readonly type: T }>[];
+  close(): Promise<void>;
+}
+
+/** @throws unless it is answered with a feed, whose first line came */
+export async function openFeed(url: string, token: string | undefined, after?: string): Promise<Feed> {
+  const question = after === undefined ? '' : `?after=${encodeURIComponent(after)}`;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const response = await fetch(url + GATEWAY_PATHS.ends + question, {
+    ...{ headers: { authorization: `Bearer ${token}` }, signal },
+  });
+  if (response.status !== 200 || !response.body)
+    throw new Error(`no feed: ${response.status} ${await response.text()}`);
+  const { body } = response;
+  const state = { lines: [] as FeedLine[], beats: 0, place: '', ended: false };
+  const take = (text: string) => {
+    const line = parseFeedLine(text);
+    if (!line) throw new Error(`not a line of the feed: ${text}`);
+    if (text === '') state.beats += 1;
+    else state.lines.push(line);
+    if (line.place !== undefined) state.place = line.place;
+  };
+  const reading = (async () => {
+    let rest = '';
+    for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + chunk).split('\n');
+      rest = parts.pop() ?? '';
+      for (const part of parts) take(part);
+    }
+  })()
+    .catch((error: unknown) => {
+      if (!signal.aborted && !(error instanceof TypeError)) throw error;
+    })
+    .finally(() => {
+      state.ended = true;
+    });
+  const feed: Feed = {
+    get lines() {
+      return state.lines;
+    },
+    get beats() {
+      return state.beats;
+    },
+    get place() {
+      return state.place;
+    },
+    get ended() {
+      return state.ended;
+    },
+    of: (type) => state.lines.filter((line) => line.type === type) as never,
+    async close() {
+      controller.abort();
+      await reading;
+    },
+  };
+  await until(() => state.place !== '' || state.ended, 'the feed does not begin');
+  return feed;
 }

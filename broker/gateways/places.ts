@@ -1,0 +1,50 @@
+// Places in the feed, as gateways hand them back: made so that nobody else can make one. So a place that the store does not have says that
+// the store was put back, and is not somebody's way to stop the broker.
+
+import { createHmac, createSecretKey, hash, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import type { StoreStateTable } from '../store/tables.ts';
+
+/** `SEQ.DIGEST.MAC` */
+const PLACE = /^([0-9]{1,16})\.([A-Za-z0-9_-]{11})\.([A-Za-z0-9_-]{22})$/;
+/** HKDF's `info` (RFC 5869 3.2): no other use of the encryption key has this one. */
+const PURPOSE = 'curfew gateway feed place v1';
+
+/** All up to there was told. */
+export interface Place {
+  readonly seq: number;
+  /** Of the change at that place: its number alone may have been given again since the store was put back. */
+  readonly digest: string;
+}
+
+export interface Places {
+  textOf(place: Place): string;
+  /** @returns `undefined` for what is not a place of this store, or is of before all was declared over */
+  parse(text: string): Place | undefined;
+}
+
+/** Of the store as it is now. @param encryptionKey of 256 bits */
+export function placesOf(
+  encryptionKey: KeyObject,
+  { database_id, epoch }: Pick<StoreStateTable, 'database_id' | 'epoch'>,
+): Places {
+  const key = createSecretKey(Buffer.from(hkdfSync('sha256', encryptionKey, '', PURPOSE, 32)));
+  const macOf = ({ seq, digest }: Place) =>
+    createHmac('sha256', key)
+      .update(JSON.stringify([database_id, epoch, seq, digest]))
+      .digest()
+      .subarray(0, 16);
+  return {
+    textOf: (place) => `${place.seq}.${place.digest}.${macOf(place).toString('base64url')}`,
+    parse(text) {
+      const [, digits, digest = '', mac = ''] = PLACE.exec(text) ?? [];
+      if (digits === undefined) return undefined;
+      const place = { seq: Number(digits), digest };
+      return timingSafeEqual(macOf(place), Buffer.from(mac, 'base64url')) ? place : undefined;
+    },
+  };
+}
+
+/** @param text of the change there, where there is one */
+export function placeAt(seq: number, text = ''): Place {
+  return { seq, digest: hash('sha256', text, 'buffer').subarray(0, 8).toString('base64url') };
+}
