@@ -5,6 +5,7 @@ import type { Seconds } from '../shared/time.ts';
 import { every } from './background.ts';
 import type { Broker } from './broker.ts';
 import { sweepFailures } from './failed_logins/failed_logins.ts';
+import { forgetGateways } from './gateways/events.ts';
 import { forgetCounted } from './sessions/counted_login.ts';
 import { currentSessions } from './sessions/current.ts';
 import { overdue } from './sessions/find.ts';
@@ -59,6 +60,7 @@ async function sweepStore(broker: SweepParts): Promise<number> {
     await forgetCounted(transaction, config.policy.limits.max_age, now());
     await db.deleteFrom('signal_received').where('expires_at', '<=', now()).execute();
     await forgetEnded(transaction, (now() - KEEP_ENDED_SECONDS) as Seconds, now());
+    await forgetGateways(transaction, (now() - KEEP_ENDED_SECONDS) as Seconds);
   });
   const before = (now() - KEEP_CHANGES_SECONDS) as Seconds;
   while (await store.transaction(({ db }) => forgetChanges(db, before)));

@@ -1,6 +1,7 @@
 // The audit log: one event type for each thing that is to be told of. No secret has a place in its shape.
 
 import type { Code } from '../../shared/errors.ts';
+import type { StreamKind } from '../../shared/gateway_events.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
 import type { EndReason } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
@@ -185,6 +186,50 @@ export interface AdministrationEvent extends Common {
   readonly note?: string | undefined;
 }
 
+/** A stream through a gateway, as the gateway tells of it. */
+interface StreamFacts extends Common {
+  readonly cluster: string;
+  /** The process of the gateway. */
+  readonly gateway: string;
+  /** What the gateway knows it by: the same in all rows about it. */
+  readonly stream: string;
+  readonly kind: StreamKind;
+  readonly namespace?: string | undefined;
+  readonly resource: string;
+  readonly name?: string | undefined;
+}
+
+interface StreamSum {
+  /** How long it was open. */
+  readonly seconds: Seconds;
+  /** From the person, and to them. */
+  readonly bytes_sent: number;
+  readonly bytes_received: number;
+}
+
+export interface StreamOpenedEvent extends StreamFacts {
+  readonly event: 'stream_opened';
+}
+
+export interface StreamClosedEvent extends StreamFacts, StreamSum {
+  readonly event: 'stream_closed';
+}
+
+/** By the gateway. */
+export interface StreamCutEvent extends StreamFacts, StreamSum {
+  readonly event: 'stream_cut';
+  readonly reason: string;
+}
+
+/** Streams were opened, closed or cut of which there is no row: too many at once, or the broker was away for too long. */
+export interface StreamsLostEvent extends Common {
+  readonly event: 'streams_lost';
+  readonly cluster: string;
+  readonly gateway: string;
+  /** How many rows are missing. */
+  readonly count: number;
+}
+
 /** Where a chain of the audit log was: its newest row. */
 export type NamedHead = readonly [lane: number, seq: number, hash: string];
 
@@ -219,6 +264,10 @@ export type AuditEvent =
   | SecretDeletedEvent
   | PolicyEvent
   | AdministrationEvent
+  | StreamOpenedEvent
+  | StreamClosedEvent
+  | StreamCutEvent
+  | StreamsLostEvent
   | LaneOpenedEvent
   | AnchorEvent;
 

@@ -2,13 +2,15 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CurfewError, meaning } from '../../shared/errors.ts';
+import { isEventsReport } from '../../shared/gateway_events.ts';
 import { GATEWAY_PATHS, isLeaseRequest, LARGEST_REPORT_BYTES } from '../../shared/gateway_wire.ts';
 import { parseJson } from '../../shared/json.ts';
 import type { Broker } from '../broker.ts';
 import { clusterOfGateway, type GatewayCluster } from '../gateways/caller.ts';
 import { type EndsParts, tellEnds } from '../gateways/ends.ts';
+import { type EventParts, StreamEvents } from '../gateways/events.ts';
 import { type LeaseParts, lease } from '../gateways/leases.ts';
-import type { GatewayRequest } from '../metrics/metrics.ts';
+import { GATEWAY_REQUESTS, type GatewayRequest } from '../metrics/metrics.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { Rarely } from '../refusals/rarely.ts';
 import { sendError } from './answer.ts';
@@ -19,7 +21,7 @@ const NO_GATEWAY_TOKEN = 'the bearer token is not that of a gateway of this brok
 const MOST_AT_ONCE = 16;
 
 /** What gateways are answered with. */
-export type GatewayParts = LeaseParts & EndsParts & Pick<Broker, 'refusals' | 'metrics' | 'log'>;
+export type GatewayParts = LeaseParts & EndsParts & EventParts & Pick<Broker, 'refusals' | 'metrics' | 'log'>;
 
 export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void {
   const callers = new WeakMap<FastifyRequest, GatewayCluster>();
@@ -85,6 +87,14 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
     return reply.send(await inTurn(cluster, () => lease(broker, cluster, body)));
   });
 
+  const events = new StreamEvents();
+  app.post(GATEWAY_PATHS.events, async (request, reply) => {
+    const cluster = callerOf(request);
+    const { body } = request;
+    if (!isEventsReport(body)) throw new CurfewError('request_invalid', 'expected events of streams');
+    return reply.send(await inTurn(cluster, () => events.record(broker, cluster, body)));
+  });
+
   app.get<{ Querystring: { readonly after?: unknown } }>(GATEWAY_PATHS.ends, async (request, reply) => {
     const { name } = callerOf(request);
     const telling = await tellEnds(broker, request.headers.authorization ?? '', placeIn(request.query.after));
@@ -114,7 +124,7 @@ function placeIn(after: unknown): string | undefined {
 }
 
 function requestOf({ routeOptions }: FastifyRequest): GatewayRequest | undefined {
-  return routeOptions.url?.endsWith(GATEWAY_PATHS.sessions) ? 'sessions' : undefined;
+  return GATEWAY_REQUESTS.find((asked) => routeOptions.url?.endsWith(GATEWAY_PATHS[asked]));
 }
 
 /** In our own words, so that there are few; `undefined` for what is a failure and has its own line. */

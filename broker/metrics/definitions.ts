@@ -84,6 +84,18 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'request',
       'outcome',
     ),
+    streams: counter(
+      'curfew_streams_total',
+      'Streams through gateways that the audit log has rows of',
+      'cluster',
+      'kind',
+      'event',
+    ),
+    streams_lost: counter(
+      'curfew_streams_lost_total',
+      'Streams through gateways that were opened, closed or cut without a row',
+      'cluster',
+    ),
     gateway_feeds: gauge('curfew_gateway_feeds', 'Gateways that are told of ends by this broker', 'cluster'),
     idp_errors: counter(
       'curfew_identity_provider_errors_total',

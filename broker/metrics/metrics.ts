@@ -18,7 +18,7 @@ import {
 import { nameOfType } from '../audit_log/signals.ts';
 import type { ClockFault } from '../clock/clock.ts';
 import { clusterLimits } from '../config/clusters.ts';
-import type { Config } from '../config/settings.ts';
+import type { Config, GatewaySettings } from '../config/settings.ts';
 import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
 import type { Minted } from '../sessions/minted.ts';
 import { CHANGES, type Change } from '../store/changes.ts';
@@ -41,6 +41,8 @@ export const GATEWAY_REQUESTS = ['sessions', 'events'] as const;
 export type GatewayRequest = (typeof GATEWAY_REQUESTS)[number];
 const GATEWAY_OUTCOMES = ['answered', 'refused', 'failed'] as const;
 export type GatewayOutcome = (typeof GATEWAY_OUTCOMES)[number];
+
+const STREAM_EVENTS = { stream_opened: 'opened', stream_closed: 'closed', stream_cut: 'cut' } as const;
 
 /** Why the webhook denies. */
 const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'another_user', 'not_admitted'];
@@ -164,6 +166,12 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
           return;
         case 'revalidation':
           return all.revalidations.inc();
+        case 'stream_opened':
+        case 'stream_closed':
+        case 'stream_cut':
+          return all.streams.inc({ cluster: event.cluster, kind: event.kind, event: STREAM_EVENTS[event.event] });
+        case 'streams_lost':
+          return all.streams_lost.inc({ cluster: event.cluster }, event.count);
         case 'list':
         case 'administration':
         case 'lane_opened':
@@ -214,7 +222,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       }
       all.active.reset();
       for (const cluster of config.clusters) {
-        if (cluster.gateway) all.gateway_feeds.inc({ cluster: cluster.name }, 0);
+        if (cluster.gateway) beginGateway(all, cluster.name, cluster.gateway);
         const labels = { cluster: cluster.name, segment: clusterLimits(config, cluster).segment ?? '' };
         all.active.set(labels, 0);
         all.mints.inc(labels, 0);
@@ -233,6 +241,18 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       return registry.metrics();
     },
   };
+}
+
+function beginGateway(
+  { gateway_feeds, streams, streams_lost }: ReturnType<typeof defineAll>,
+  cluster: string,
+  { record }: GatewaySettings,
+): void {
+  gateway_feeds.inc({ cluster }, 0);
+  streams_lost.inc({ cluster }, 0);
+  for (const kind of record) {
+    for (const event of Object.values(STREAM_EVENTS)) streams.inc({ cluster, kind, event }, 0);
+  }
 }
 
 /** A series that appears only with its first event has no increase to alert on. */

@@ -83,6 +83,13 @@ create table lease (name text primary key, holder text, until bigint, fence bigi
 alter table store_state add column oldest_reader bigint not null default 0;
 `;
 
+const GATEWAYS = `
+create table gateway_place (
+  cluster text not null, instance text not null, seq bigint not null, at bigint not null, primary key (cluster, instance));
+create index gateway_place_at on gateway_place (at);
+create index bound_secret_uid on bound_secret (uid) where uid is not null;
+`;
+
 /** By the database itself: a name changes at a login, and by an administrator's command. */
 const KEEP_PAST_NAMES = `
 create function keep_past_name() returns trigger language plpgsql as $$
@@ -110,4 +117,5 @@ async function run(db: Kysely<unknown>, texts: readonly string[]): Promise<void>
 export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0004_sound': { up: (db) => run(db, [...statements(TABLES), ...KEEP_PAST_NAMES.split(/;\n(?=create trigger)/)]) },
   '0005_feed': declared('0005_feed', (db) => run(db, statements(FEED))),
+  '0006_gateways': declared('0006_gateways', (db) => run(db, statements(GATEWAYS))),
 };

@@ -73,6 +73,7 @@ async function bringBack({ db }: Transaction, now: Seconds): Promise<void> {
     sql`update id_token_use set used_at = ${earlier(sql.ref('used_at'), sql.val(now))}, expires_at = ${earlier(sql.ref('expires_at'), sql.val(remembered))}`,
     sql`update old_token_ids set since = ${earlier(sql.ref('since'), sql.val(now))}, until = ${earlier(sql.ref('until'), sql.val(now))}`,
     sql`delete from proof where minute > ${minute}`,
+    sql`update gateway_place set at = ${earlier(sql.ref('at'), sql.val(now))}`,
     sql`update feed set at = ${earlier(sql.ref('at'), sql.val(now))}`,
   ];
   for (const statement of statements) await statement.execute(db);

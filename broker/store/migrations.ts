@@ -150,6 +150,18 @@ async function fifth(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await statement.execute(db);
 }
 
+async function gateways(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    sql`create table gateway_place (
+      cluster text not null, instance text not null, seq integer not null, at integer not null,
+      primary key (cluster, instance)) strict, without rowid`,
+    sql`create index gateway_place_at on gateway_place (at)`,
+    // Tokens name their Secret by it.
+    sql`create index bound_secret_uid on bound_secret (uid) where uid is not null`,
+  ];
+  for (const statement of statements) await statement.execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -183,6 +195,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     '0003_signals': { up: third },
     '0004_sound': { up: fourth },
     '0005_feed': declared('0005_feed', fifth),
+    '0006_gateways': declared('0006_gateways', gateways),
   };
 }
 
@@ -192,6 +205,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
  */
 const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (typeof UNDECLARED)[number]>, number>> = {
   '0005_feed': 5,
+  '0006_gateways': 5,
 };
 
 /** From before versions ran side by side. */
@@ -208,4 +222,11 @@ export function declared(name: keyof typeof OLDEST_READERS, up: (db: Kysely<unkn
 }
 
 /** What a store of this version has been through. */
-export const MIGRATIONS = ['0001_first', '0002_ends', '0003_signals', '0004_sound', '0005_feed'] as const;
+export const MIGRATIONS = [
+  '0001_first',
+  '0002_ends',
+  '0003_signals',
+  '0004_sound',
+  '0005_feed',
+  '0006_gateways',
+] as const;

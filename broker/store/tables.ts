@@ -3,6 +3,7 @@
 import type { Generated, Selectable } from 'kysely';
 import type { EndReason } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
+import type { FeedHeadTable, FeedTable, GatewayPlaceTable, LeaseTable } from './replica_tables.ts';
 
 /** A person is the pair (`iss`, `sub`); the username is a label that one person holds. */
 export interface PersonTable {
@@ -226,36 +227,6 @@ export interface StoreStateTable {
   oldest_reader: Generated<number>;
 }
 
-/** One row: the newest number of the feed, which is given under its lock alone. */
-export interface FeedHeadTable {
-  id: 1;
-  seq: number;
-  /** Up to here its changes have been forgotten. */
-  forgotten: number;
-}
-
-/** What replicas must know of, in the order of commits. */
-export interface FeedTable {
-  /** Without gaps. */
-  seq: number;
-  at: Seconds;
-  kind: string;
-  sid: string | null;
-  /** JSON of the rest. */
-  data: string;
-}
-
-/** What one replica does at a time. Rows stay, as their numbers must never come again. */
-export interface LeaseTable {
-  name: string;
-  /** Null where nobody holds it. */
-  holder: string | null;
-  /** By the clock of the database. Null until it is given back: where there is one broker. */
-  until: Seconds | null;
-  /** Raised each time that another takes it. */
-  fence: number;
-}
-
 /** At most one row, in a store of 0.4.0: until when its tokens are judged though their ids prove nothing. */
 export interface OldTokenIdsTable {
   id: 1;
@@ -287,6 +258,7 @@ export interface Schema {
   feed_head: FeedHeadTable;
   feed: FeedTable;
   lease: LeaseTable;
+  gateway_place: GatewayPlaceTable;
 }
 
 export type Session = Readonly<Selectable<SessionTable>>;

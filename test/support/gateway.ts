@@ -1,5 +1,6 @@
 // Asks the broker as a gateway does, over real HTTP.
 
+import { isEventsReply } from '../../shared/gateway_events.ts';
 import {
   type FeedLine,
   GATEWAY_PATHS,
@@ -121,4 +122,11 @@ export async function openFeed(url: string, token: string | undefined, after?: s
   };
   await until(() => state.place !== '' || state.ended, 'the feed does not begin');
   return feed;
+}
+
+/** @returns up to where they are acknowledged @throws unless they were taken */
+export async function tellEvents(url: string, token: string | undefined, report: object): Promise<number> {
+  const { status, body } = await post(url + GATEWAY_PATHS.events, token, report);
+  if (status !== 200 || !isEventsReply(body)) throw new Error(`not taken: ${status} ${JSON.stringify(body)}`);
+  return body.acknowledged;
 }
