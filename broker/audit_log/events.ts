@@ -186,8 +186,10 @@ export interface AdministrationEvent extends Common {
   readonly note?: string | undefined;
 }
 
-/** A stream through a gateway, as the gateway tells of it. */
-interface StreamFacts extends Common {
+/** A stream through a gateway was opened, closed by either side, or cut by the gateway, as that tells. */
+export interface StreamEvent extends Common {
+  readonly event: 'stream';
+  readonly step: StreamStep;
   readonly cluster: string;
   /** The process of the gateway. */
   readonly gateway: string;
@@ -197,29 +199,17 @@ interface StreamFacts extends Common {
   readonly namespace?: string | undefined;
   readonly resource: string;
   readonly name?: string | undefined;
-}
-
-interface StreamSum {
   /** How long it was open. */
-  readonly seconds: Seconds;
+  readonly seconds?: Seconds | undefined;
   /** From the person, and to them. */
-  readonly bytes_sent: number;
-  readonly bytes_received: number;
+  readonly bytes_sent?: number | undefined;
+  readonly bytes_received?: number | undefined;
+  /** Of a cut. */
+  readonly reason?: string | undefined;
 }
 
-export interface StreamOpenedEvent extends StreamFacts {
-  readonly event: 'stream_opened';
-}
-
-export interface StreamClosedEvent extends StreamFacts, StreamSum {
-  readonly event: 'stream_closed';
-}
-
-/** By the gateway. */
-export interface StreamCutEvent extends StreamFacts, StreamSum {
-  readonly event: 'stream_cut';
-  readonly reason: string;
-}
+export const STREAM_STEPS = ['opened', 'closed', 'cut'] as const;
+export type StreamStep = (typeof STREAM_STEPS)[number];
 
 /** Streams were opened, closed or cut of which there is no row: too many at once, or the broker was away for too long. */
 export interface StreamsLostEvent extends Common {
@@ -264,9 +254,7 @@ export type AuditEvent =
   | SecretDeletedEvent
   | PolicyEvent
   | AdministrationEvent
-  | StreamOpenedEvent
-  | StreamClosedEvent
-  | StreamCutEvent
+  | StreamEvent
   | StreamsLostEvent
   | LaneOpenedEvent
   | AnchorEvent;

@@ -67,13 +67,12 @@ function rowOf(
   if (event.type === 'lost') return { event: 'streams_lost', at, ...about, count: event.count };
   const { sid, stream, kind, namespace, resource, name } = event;
   const { iss, sub, username } = sessions.get(sid) ?? {};
-  const what = { at, sid, iss, sub, username, ...about, stream, kind, namespace, resource, name };
-  if (event.type === 'opened') return { event: 'stream_opened', ...what };
+  const about_it = { stream, kind, namespace, resource, name };
+  const row = { event: 'stream', step: event.type, at, sid, iss, sub, username, ...about, ...about_it } as const;
+  if (event.type === 'opened') return row;
   const { seconds: length, bytes_sent, bytes_received } = event;
-  const sum = { seconds: length, bytes_sent, bytes_received };
-  return event.type === 'closed'
-    ? { event: 'stream_closed', ...what, ...sum }
-    : { event: 'stream_cut', ...what, ...sum, reason: event.reason };
+  const reason = event.type === 'cut' ? event.reason : undefined;
+  return { ...row, seconds: length, bytes_sent, bytes_received, reason };
 }
 
 /** Held until the transaction is over: the same report may be under way twice. */

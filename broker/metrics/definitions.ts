@@ -89,7 +89,7 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'Streams through gateways that the audit log has rows of',
       'cluster',
       'kind',
-      'event',
+      'step',
     ),
     streams_lost: counter(
       'curfew_streams_lost_total',

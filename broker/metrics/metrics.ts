@@ -14,6 +14,7 @@ import {
   SIGNAL_SOURCES,
   type SignalEvent,
   type SignalSource,
+  STREAM_STEPS,
 } from '../audit_log/events.ts';
 import { nameOfType } from '../audit_log/signals.ts';
 import type { ClockFault } from '../clock/clock.ts';
@@ -41,8 +42,6 @@ export const GATEWAY_REQUESTS = ['sessions', 'events'] as const;
 export type GatewayRequest = (typeof GATEWAY_REQUESTS)[number];
 const GATEWAY_OUTCOMES = ['answered', 'refused', 'failed'] as const;
 export type GatewayOutcome = (typeof GATEWAY_OUTCOMES)[number];
-
-const STREAM_EVENTS = { stream_opened: 'opened', stream_closed: 'closed', stream_cut: 'cut' } as const;
 
 /** Why the webhook denies. */
 const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'another_user', 'not_admitted'];
@@ -166,10 +165,8 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
           return;
         case 'revalidation':
           return all.revalidations.inc();
-        case 'stream_opened':
-        case 'stream_closed':
-        case 'stream_cut':
-          return all.streams.inc({ cluster: event.cluster, kind: event.kind, event: STREAM_EVENTS[event.event] });
+        case 'stream':
+          return all.streams.inc({ cluster: event.cluster, kind: event.kind, step: event.step });
         case 'streams_lost':
           return all.streams_lost.inc({ cluster: event.cluster }, event.count);
         case 'list':
@@ -251,7 +248,7 @@ function beginGateway(
   gateway_feeds.inc({ cluster }, 0);
   streams_lost.inc({ cluster }, 0);
   for (const kind of record) {
-    for (const event of Object.values(STREAM_EVENTS)) streams.inc({ cluster, kind, event }, 0);
+    for (const step of STREAM_STEPS) streams.inc({ cluster, kind, step }, 0);
   }
 }
 

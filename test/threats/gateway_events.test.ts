@@ -53,19 +53,29 @@ describe('events of streams', () => {
     const who = { sid, iss: service.issuer.issuer, sub: 'alice-sub', username: 'curfew:alice@example.com' };
     const what = { kind: 'exec', namespace: 'shop', resource: 'pods/exec', name: 'web-0' };
     const about = { cluster: 'dev', gateway: instance };
-    assert.deepEqual(rows(), [
-      { event: 'stream_opened', at: service.now - 3, ...who, ...about, stream: 's-1', ...what },
-      { event: 'stream_closed', at: service.now - 1, ...who, ...about, stream: 's-1', ...what, ...SUM },
-      { event: 'stream_cut', at: service.now, ...who, ...about, stream: 's-2', ...what, ...SUM, reason: 'logout' },
+    assert.deepEqual(JSON.parse(JSON.stringify(rows())), [
+      { event: 'stream', step: 'opened', at: service.now - 3, ...who, ...about, stream: 's-1', ...what },
+      { event: 'stream', step: 'closed', at: service.now - 1, ...who, ...about, stream: 's-1', ...what, ...SUM },
+      {
+        event: 'stream',
+        step: 'cut',
+        at: service.now,
+        ...who,
+        ...about,
+        stream: 's-2',
+        ...what,
+        ...SUM,
+        reason: 'logout',
+      },
       { event: 'streams_lost', at: service.now, ...about, count: 7 },
     ]);
     const figures = await scrape(service.metrics_url);
-    for (const [event, count] of [
+    for (const [step, count] of [
       ['opened', 1],
       ['closed', 1],
       ['cut', 1],
     ] as const)
-      assert.equal(figures.value('curfew_streams_total', { cluster: 'dev', kind: 'exec', event }), count, event);
+      assert.equal(figures.value('curfew_streams_total', { cluster: 'dev', kind: 'exec', step }), count, step);
     assert.equal(figures.value('curfew_streams_lost_total', { cluster: 'dev' }), 7);
   });
 
