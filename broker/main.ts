@@ -24,6 +24,7 @@ import { watchFiles } from './files/watch.ts';
 import { printAdmissionPolicy } from './layers/admission_policy.ts';
 import { printAuthnConfig } from './layers/authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './layers/authz_config.ts';
+import { printGatewayConfig } from './layers/gateway_config.ts';
 import { printRbac, printServiceAccounts } from './layers/manifests.ts';
 import { createFetchJson } from './net/fetch_json.ts';
 import about from './package.json' with { type: 'json' };
@@ -262,6 +263,7 @@ function addPrint(root: Command): void {
       'admission policies that keep sessions from making credentials that outlive them',
       printAdmissionPolicy,
     ],
+    ['gateway-config', "the configuration of a cluster's gateway; it holds no secret", printGatewayConfig],
   ] as const;
   for (const [name, description, text] of PLAIN)
     ofCluster(name, description).action(async ({ config, cluster }: OfCluster) => {

@@ -4,11 +4,11 @@
 import { X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { formatDuration, sayDuration } from '../../shared/duration.ts';
+import { formatDuration } from '../../shared/duration.ts';
 import { CurfewError, EXIT, meaning } from '../../shared/errors.ts';
 import { combine } from '../../shared/limits.ts';
 import { matches, resolveLimits } from '../../shared/policy.ts';
-import { between, fromMilliseconds, over, type Seconds } from '../../shared/time.ts';
+import { fromMilliseconds, type Seconds } from '../../shared/time.ts';
 import { TOKEN_LIFE_SECONDS } from '../api_servers/api.ts';
 import type { ClusterApis } from '../api_servers/apis.ts';
 import { clusterLimits, strictestLimits } from '../config/clusters.ts';
@@ -18,6 +18,8 @@ import type { Discovery } from '../upstream/discovery.ts';
 import { checkApiServer } from './cluster_check.ts';
 import { checkDiscovery } from './discovery_check.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
+import { checkGateway } from './gateway_check.ts';
+import { checkLapse } from './lapse.ts';
 
 export interface Checked {
   /** One line each: `ok: …`, `note: …`, `warning: …`, `error: …`. */
@@ -45,6 +47,7 @@ export async function check(
     ...idleMatches(config),
     ...factors(config),
     ...(await checkApiServers(config, apis)),
+    ...(await Promise.all(config.clusters.map((cluster) => checkGateway(cluster, now)))).flat(),
     ...checkStore(config),
     ...(await checkCertificate(config, now)),
     ...(await checkIdentityProvider(config, identityProvider)),
@@ -158,17 +161,11 @@ async function checkCertificate({ listen, issuer }: Config, now: Seconds): Promi
     const fits = isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host);
     return [
       ...(fits ? [] : [warning(`listen.tls: the certificate is not for ${host}, the host of issuer`)]),
-      ...checkLapse(fromMilliseconds(certificate.validToDate.getTime()), now),
+      ...checkLapse('listen.tls', fromMilliseconds(certificate.validToDate.getTime()), now),
     ];
   } catch (fault) {
     return [error(fault instanceof CurfewError ? fault.message : 'listen.tls: the certificate cannot be parsed')];
   }
-}
-
-function checkLapse(end: Seconds, now: Seconds): Finding[] {
-  if (over(end, now)) return [error('listen.tls: the certificate has expired')];
-  const left = between(now, end);
-  return left < 7 * 86_400 ? [warning(`listen.tls: the certificate expires in ${sayDuration(left)}`)] : [];
 }
 
 async function checkIdentityProvider(

@@ -78,6 +78,14 @@ export function endWithin(config: Pick<Config, 'policy'>, cluster: Cluster): Sec
   return plus(clusterLimits(config, cluster).target.token_ttl, AUTHENTICATOR_CACHE);
 }
 
+/** Where people reach a cluster, and whose certificates they are to believe there (PEM): its gateway's, where it has one. */
+export function entranceOf({ server, ca, gateway }: Cluster): {
+  readonly server: string;
+  readonly ca?: string | undefined;
+} {
+  return gateway ? { server: gateway.url, ca: gateway.ca } : { server, ca };
+}
+
 /** What the API server enforces by itself, as limits. */
 export function ceilingLimits(cluster: Pick<Cluster, 'ceiling'>): Limits {
   return { max_age: cluster.ceiling?.max_age, token_ttl: cluster.ceiling?.token_ttl };

@@ -2,10 +2,10 @@
 
 import type { FastifyInstance } from 'fastify';
 import { resolveLimits } from '../../shared/policy.ts';
-import { GRANT, type Metadata } from '../../shared/wire.ts';
+import { GRANT, type Metadata, type MetadataCluster } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
-import { clusterLimits, endWithin, revalidates, strictestLimits } from '../config/clusters.ts';
-import type { Config } from '../config/settings.ts';
+import { clusterLimits, endWithin, entranceOf, revalidates, strictestLimits } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
 
 /** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
 const JWKS_MAX_AGE = 'public, max-age=60';
@@ -58,15 +58,20 @@ function metadataOf(config: Config): Metadata {
     },
     limits: resolveLimits(policy, {}).session,
     revalidates: revalidates(policy),
-    clusters: clusters.map((cluster) => ({
-      name: cluster.name,
-      audience: cluster.audience,
-      server: cluster.server,
-      ...(cluster.ca !== undefined && { certificate_authority_data: Buffer.from(cluster.ca).toString('base64') }),
-      credential: cluster.credential,
-      end_within: endWithin(config, cluster),
-      limits: clusterLimits(config, cluster),
-      strictest: strictestLimits(config, cluster).target,
-    })),
+    clusters: clusters.map((cluster) => metadataOfCluster(config, cluster)),
+  };
+}
+
+function metadataOfCluster(config: Config, cluster: Cluster): MetadataCluster {
+  const { server, ca } = entranceOf(cluster);
+  return {
+    name: cluster.name,
+    audience: cluster.audience,
+    server,
+    ...(ca !== undefined && { certificate_authority_data: Buffer.from(ca).toString('base64') }),
+    credential: cluster.credential,
+    end_within: endWithin(config, cluster),
+    limits: clusterLimits(config, cluster),
+    strictest: strictestLimits(config, cluster).target,
   };
 }

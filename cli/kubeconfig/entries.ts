@@ -39,7 +39,9 @@ export function addCluster(
   const wanted = clusterFields(cluster);
   const name = freeName(files, cluster, call, wanted, written);
   const entry = config.find('clusters', name);
-  if (!entry || isOnlyOurs(files, name)) config.set('clusters', name, { cluster: wanted });
+  const before = entry ? fieldOf(entry, 'cluster') : {};
+  if (!entry || isOnlyOurs(files, name))
+    config.set('clusters', name, { cluster: { ...wanted, ...noLonger(before, wanted) } });
   const user = config.find('users', name);
   config.set('users', name, { user: { exec: execFields(cluster.name, call, execOf(user)) } });
   config.set('contexts', name, { context: { cluster: name, user: name } });
@@ -52,7 +54,15 @@ export function hasCluster(config: Pick<KubeconfigText, 'entries'>, cluster: str
 }
 
 function clusterFields({ server, certificate_authority_data }: MetadataCluster): Fields {
-  return { server, 'certificate-authority-data': certificate_authority_data };
+  return { server, [AUTHORITY]: certificate_authority_data };
+}
+
+const AUTHORITY = 'certificate-authority-data';
+
+/** The authority of another address says nothing of this one. */
+function noLonger(before: Fields, wanted: Fields): Fields {
+  const moved = before.server !== undefined && before.server !== wanted.server;
+  return moved && before[AUTHORITY] !== undefined && wanted[AUTHORITY] === undefined ? { [AUTHORITY]: '' } : {};
 }
 
 /** What is ours of `exec`. The rest is the person's where they have set it: variables, whether it may ask them. */

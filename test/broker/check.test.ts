@@ -1,10 +1,14 @@
 // `check`: each thing that is wrong or may be is said in one line, and the exit status says the worst.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { createServer } from 'node:tls';
 import { check } from '../../broker/commands/check.ts';
 import type { Config } from '../../broker/config/settings.ts';
 import type { Discovery } from '../../broker/upstream/discovery.ts';
@@ -30,12 +34,19 @@ const DISCOVERY: Discovery = {
 let folder: string;
 let files: ConfigFiles;
 let tls: { cert_file: string; key_file: string };
+let other: typeof tls;
+let ca: string;
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'curfew-check-'));
   files = await makeConfigFiles();
-  const ca = await createCertificateAuthority(folder);
-  const issued = await ca.issue({ name: 'tls', hosts: ['curfew.example.com'], days: 20 });
+  const authority = await createCertificateAuthority(folder);
+  const issued = await authority.issue({ name: 'tls', hosts: ['curfew.example.com', 'localhost'], days: 20 });
   tls = { cert_file: issued.certFile, key_file: issued.keyFile };
+  const strange = await (await createCertificateAuthority(path.join(folder, 'other'))).issue({
+    ...{ name: 'tls', hosts: ['localhost'] },
+  });
+  other = { cert_file: strange.certFile, key_file: strange.keyFile };
+  ca = authority.caPem;
 });
 after(() => rm(folder, { recursive: true }));
 
@@ -284,5 +295,42 @@ describe('check says', () => {
   test('nothing about clusters without a segment', async () => {
     const settings = { ...segments().settings, clusters: [dev] };
     assert.deepEqual((await checked({ settings })).trouble, []);
+  });
+
+  test('of a gateway whether it answers, and by a certificate that kubectl believes', async () => {
+    const servers = await Promise.all(
+      [tls, other].map(async ({ cert_file, key_file }) => {
+        const server = createServer({ cert: await readFile(cert_file, 'utf8'), key: await readFile(key_file, 'utf8') });
+        await once(server.listen(0, '127.0.0.1'), 'listening');
+        return server;
+      }),
+    );
+    const [gateway, stranger] = servers.map((server) => (server.address() as AddressInfo).port);
+    const at = async (port: number | undefined, now = NOW) => {
+      const token = createSecretKey(randomBytes(32));
+      const settings = { url: `https://localhost:${port}`, ca, token, record: [] };
+      const loaded = await files.load();
+      const clusters = loaded.clusters.map((cluster, i) => (i === 0 ? { ...cluster, gateway: settings } : cluster));
+      return checked({ config: { clusters }, now });
+    };
+    try {
+      const { trouble, lines, exit } = await at(gateway);
+      assert.deepEqual([trouble, exit], [[], 0]);
+      assert.ok(lines.includes(`ok: cluster prod-eu: the gateway at https://localhost:${gateway} answers`));
+      const another = await at(stranger);
+      assert.match(another.trouble[0] ?? '', /^error: .* has a certificate that kubectl will not believe \(.+\)$/);
+      assert.equal(another.exit, 78);
+      const late = await at(gateway, seconds(NOW + 15 * 86_400));
+      assert.ok(
+        late.trouble.some((line) => line.startsWith('warning: cluster prod-eu: gateway: the certificate expires in')),
+      );
+    } finally {
+      for (const server of servers) server.close();
+    }
+    const nobody = await at(gateway);
+    assert.deepEqual(nobody.trouble, [
+      `error: cluster prod-eu: the gateway at https://localhost:${gateway} cannot be reached (ECONNREFUSED)`,
+    ]);
+    assert.equal(nobody.exit, 69);
   });
 });

@@ -62,6 +62,31 @@ describe('setup', () => {
     desk.curfew(['setup', '--broker', desk.url, '--ca-file', desk.ca_file, ...more], env);
   const read = () => parse(readFileSync(file, 'utf8'));
 
+  it('writes the address and authority of the gateway where a cluster has one, also over its own of before', async () => {
+    const addressOf = (name: string) => read().clusters.find((entry: { name: string }) => entry.name === name).cluster;
+    assert.equal((await setup()).code, 0);
+    assert.equal(addressOf('dev').server, 'https://127.0.0.1:6443');
+    writeFileSync(`${desk.dir}/gateway-token`, Buffer.alloc(32, 5).toString('base64'), { mode: 0o600 });
+    const cluster = (name: string, more = {}) => ({
+      ...{ name, server: 'https://127.0.0.1:6443', ca_file: desk.ca_file, audience: `${name}-audience` },
+      ...{ allowed_groups: ['*'], ...more },
+    });
+    const gateway = { url: 'https://gw.example.com:8443', token_file: 'gateway-token' };
+    await desk.restartBroker({ clusters: [cluster('dev', { gateway }), cluster('prod'), cluster('vault')] });
+    assert.equal((await setup()).code, 0);
+    const moved = { server: 'https://gw.example.com:8443', 'certificate-authority-data': '' };
+    assert.deepEqual(addressOf('dev'), moved, "nothing of the API server's authority is left");
+    assert.equal((await setup()).code, 0);
+    assert.deepEqual(addressOf('dev'), moved);
+    assert.equal(addressOf('prod').server, 'https://127.0.0.1:6443');
+    const with_ca = { ...gateway, ca_file: desk.ca_file };
+    await desk.restartBroker({ clusters: [cluster('dev', { gateway: with_ca }), cluster('prod'), cluster('vault')] });
+    assert.equal((await setup()).code, 0);
+    const authority = Buffer.from(addressOf('dev')['certificate-authority-data'], 'base64').toString();
+    assert.equal(authority, readFileSync(desk.ca_file, 'utf8'));
+    await desk.restartBroker();
+  });
+
   it('writes clusters, users and contexts into a new file of mode 0600, and makes the first current', async () => {
     const result = await setup();
     assert.equal(result.code, 0, result.stderr);

@@ -1,0 +1,45 @@
+// What a cluster's gateway starts with, as far as the broker knows it: the rest is whoever's who runs the gateway.
+
+import { stringify } from 'yaml';
+import { CurfewError } from '../../shared/errors.ts';
+import { clusterNamed } from '../config/clusters.ts';
+import type { Config } from '../config/settings.ts';
+
+/**
+ * @returns YAML for `curfew-gateway serve --config`. It names files that are to be beside it, and holds no secret
+ * @throws CurfewError `usage` when there is no such cluster, `configuration` when it has no gateway
+ */
+export function printGatewayConfig(config: Config, clusterName: string): string {
+  const { name, server, ca, gateway } = clusterNamed(config, clusterName);
+  if (!gateway) {
+    throw new CurfewError('configuration', `the cluster ${name} has no gateway in ${config.file}`, {
+      hint: 'give it gateway: {url: URL, token_file: FILE}',
+    });
+  }
+  const { hostname, port } = new URL(gateway.url);
+  const files = [
+    ...(config.issuer_ca === undefined ? [] : ["# broker.crt: a copy of the broker's issuer_ca_file"]),
+    "# gateway-token: a copy of the file that the broker has as this cluster's gateway.token_file; mode 0600",
+    ...(ca === undefined ? [] : ["# api-server.crt: a copy of the broker's ca_file of this cluster"]),
+    `# tls.crt, tls.key: a certificate for ${hostname}, and its key; mode 0600`,
+  ];
+  const object = {
+    broker: {
+      url: config.issuer,
+      ...(config.issuer_ca !== undefined && { ca_file: 'broker.crt' }),
+      token_file: 'gateway-token',
+    },
+    cluster: name,
+    listen: {
+      address: '0.0.0.0',
+      port: port === '' ? 443 : Number(port),
+      tls: { cert_file: 'tls.crt', key_file: 'tls.key' },
+    },
+    api_server: { url: server, ...(ca !== undefined && { ca_file: 'api-server.crt' }) },
+    other_credentials: 'refuse',
+    on_lost_broker: { cut_after: '10s' },
+    warn: '60s',
+  };
+  const head = `# For curfew-gateway before cluster ${name}. Printed by: curfew-broker print gateway-config\n# Beside this file:\n`;
+  return `${head}${files.join('\n')}\n${stringify(object, { lineWidth: 0 })}`;
+}
