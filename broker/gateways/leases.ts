@@ -1,16 +1,20 @@
 // What a gateway judges sessions by for the next seconds: the facts, and the limits of what is touched. The gateway asks the same engine
 // as the broker does. It is told of nobody whom its cluster does not admit.
 
+import type { Kysely } from 'kysely';
 import type { Ask, Asked, GatewayTarget, Lease, LeaseReply, LeaseRequest, NoLease } from '../../shared/gateway_wire.ts';
 import { type ResolvedLimits, withYields } from '../../shared/policy.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
 import { targetLimits } from '../config/clusters.ts';
-import type { Config } from '../config/settings.ts';
+import type { Config, ServiceAccountMapping } from '../config/settings.ts';
 import { mayLogIn, mayUse } from '../policy/admission.ts';
+import { serviceAccountOf } from '../policy/service_accounts.ts';
+import { type BoundSecret, secretsByUid } from '../sessions/bound_secrets.ts';
 import { findAllJudged } from '../sessions/find.ts';
 import { factsOf } from '../sessions/limits.ts';
 import type { Session } from '../sessions/session.ts';
+import type { Schema } from '../store/tables.ts';
 import type { GatewayCluster } from './caller.ts';
 import { recordUses, type UseParts } from './uses.ts';
 
@@ -29,19 +33,36 @@ export async function lease(
 ): Promise<LeaseReply> {
   requireClock(broker);
   await recordUses(broker, cluster, uses, broker.now());
-  const sids = asks.flatMap(({ sid }) => (sid === undefined ? [] : [sid]));
-  const sessions = await broker.store.read((db) => findAllJudged(db, sids));
+  const found = await broker.store.read((db) => findAsked(db, cluster, asks));
   // As of when nothing is waited for any more: an end by time is judged by the gateway, from this instant on.
   requireClock(broker);
   const { config, touches } = broker;
-  const sessionOf = ({ sid = '' }: Asked) => {
-    const found = sessions.get(sid);
-    return found && touches.overlay(found);
-  };
-  return {
-    broker_time: broker.now(),
-    sessions: asks.map((ask) => leaseOf(config, cluster, ask, sessionOf(ask))),
-    record: cluster.gateway.record,
+  const leases = asks.map((ask) => {
+    const { session, secret } = found(ask);
+    return leaseOf(config, cluster, ask, session && touches.overlay(session), secret);
+  });
+  return { broker_time: broker.now(), sessions: leases, record: cluster.gateway.record };
+}
+
+interface Found {
+  readonly session?: Session | undefined;
+  /** What was asked for by. */
+  readonly secret?: BoundSecret | undefined;
+}
+
+async function findAsked(
+  db: Kysely<Schema>,
+  cluster: GatewayCluster,
+  asks: readonly Ask[],
+): Promise<(asked: Asked) => Found> {
+  const uids = asks.flatMap(({ secret_uid }) => secret_uid ?? []);
+  const secrets = await secretsByUid(db, cluster, uids);
+  const sids = [...asks.flatMap(({ sid }) => sid ?? []), ...[...secrets.values()].map(({ sid }) => sid)];
+  const sessions = await findAllJudged(db, sids);
+  return ({ sid, secret_uid }) => {
+    if (secret_uid === undefined) return { session: sessions.get(sid) };
+    const secret = secrets.get(secret_uid);
+    return { secret, session: secret && sessions.get(secret.sid) };
   };
 }
 
@@ -50,10 +71,12 @@ function leaseOf(
   cluster: GatewayCluster,
   { sid, secret_uid, targets }: Ask,
   session: Session | undefined,
+  secret: BoundSecret | undefined,
 ): Lease | NoLease {
   const asked: Asked = secret_uid === undefined ? { sid } : { secret_uid };
   if (!session) return { ...asked, denied: 'unknown_session', message: 'there is no such session' };
-  const admitted = session.ended_at !== null || mayLogIn(config, session);
+  const account = serviceAccountOf(cluster, session.idp_groups);
+  const admitted = session.ended_at !== null || (mayLogIn(config, session) && isTheirs(secret, account));
   if (!admitted || !mayUse(cluster, session.idp_groups))
     return { ...asked, denied: 'not_admitted', message: 'you are not admitted to this cluster any more' };
   return {
@@ -61,9 +84,22 @@ function leaseOf(
     judged_sid: session.sid,
     username: session.username,
     groups: session.groups,
+    ...actsAs(secret ? { namespace: secret.namespace, name: secret.service_account } : account),
     facts: factsOf(session),
     limits: targets.map((within) => limitsOf(config, cluster, within, session)),
   };
+}
+
+/** As the API server names who presents such a token. */
+function actsAs(account: Pick<ServiceAccountMapping, 'namespace' | 'name'> | undefined): Pick<Lease, 'acts_as'> {
+  return account ? { acts_as: `system:serviceaccount:${account.namespace}:${account.name}` } : {};
+}
+
+/** Whether tokens that are bound to a Secret are still as whom the person acts. */
+function isTheirs(secret: BoundSecret | undefined, account: ServiceAccountMapping | undefined): boolean {
+  if (!secret) return true;
+  const { doomed, namespace, service_account } = secret;
+  return doomed === 0 && namespace === account?.namespace && service_account === account.name;
 }
 
 function limitsOf(

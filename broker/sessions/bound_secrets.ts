@@ -94,6 +94,18 @@ export async function keepUid({ db }: Transaction, secret: BoundSecret & { uid: 
   return false;
 }
 
+/** Those of a cluster by what tokens name, also those that are to go. */
+export async function secretsByUid(
+  db: Transaction['db'],
+  { name: cluster }: Pick<Cluster, 'name'>,
+  uids: readonly string[],
+): Promise<ReadonlyMap<string, BoundSecret>> {
+  if (uids.length === 0) return new Map();
+  const found = db.selectFrom('bound_secret').selectAll().where('uid', 'in', uids);
+  const rows = await found.where('cluster', '=', cluster).execute();
+  return new Map(rows.flatMap((row) => (row.uid === null ? [] : [[row.uid, row]])));
+}
+
 /** Whether a Secret is still that of the session, so that what is bound to it dies with that. */
 export async function isHeld({ db }: Transaction, { name, uid }: BoundSecret, { sid }: Pick<Session, 'sid'>) {
   const held = db.selectFrom('bound_secret').select('name').where('name', '=', name).where('doomed', '=', 0);
