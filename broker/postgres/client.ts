@@ -39,6 +39,8 @@ const SESSION = {
 const OLDEST_VERSION = 150_000;
 /** Texts that the server keeps parsed and planned for a connection; bounded, as a text that was built could be new each time. */
 const MOST_NAMED = 256;
+/** What these give changes when a later version adds to a table, and the server refuses one that was prepared before: each is parsed again each time. */
+const ALL_COLUMNS = /\b(?:select|returning) (?:"\w+"\.)?\*/;
 
 /** Texts with values are prepared once on each connection, by a name: half of the server's work for a short one. */
 class NamingClient extends pg.Client {
@@ -55,7 +57,7 @@ class NamingClient extends pg.Client {
 
   #nameOf(text: string): string | undefined {
     const known = this.#names.get(text);
-    if (known !== undefined || this.#names.size >= MOST_NAMED) return known;
+    if (known !== undefined || this.#names.size >= MOST_NAMED || ALL_COLUMNS.test(text)) return known;
     const name = `q${this.#names.size}`;
     this.#names.set(text, name);
     return name;
