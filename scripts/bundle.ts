@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const ROOT = path.dirname(import.meta.dirname);
 
@@ -70,8 +70,15 @@ async function stateOfInputs(workspace: string): Promise<string> {
   return (await Promise.all(states)).join('');
 }
 
-async function writeBundle({ entry, out, executable }: Bundle): Promise<void> {
-  const { outputFiles } = await build({
+async function writeBundle(bundle: Bundle): Promise<void> {
+  const { outputFiles } = await build(optionsOf(bundle));
+  const [file] = outputFiles;
+  if (!file) throw new Error(`esbuild made nothing of ${bundle.entry}`);
+  await replace(path.join(ROOT, bundle.out), file.text, bundle.executable ? 0o755 : 0o644);
+}
+
+function optionsOf({ entry, out, executable }: Bundle) {
+  return {
     absWorkingDir: ROOT,
     entryPoints: [entry],
     outfile: out,
@@ -90,10 +97,12 @@ async function writeBundle({ entry, out, executable }: Bundle): Promise<void> {
     banner: executable ? { js: '#!/usr/bin/env node' } : {},
     plugins: entry === 'cli/kubectl_curfew.ts' ? [fullProgramStaysOutside] : [],
     logLevel: 'error',
-  });
-  const [file] = outputFiles;
-  if (!file) throw new Error(`esbuild made nothing of ${entry}`);
-  await replace(path.join(ROOT, out), file.text, executable ? 0o755 : 0o644);
+  } as const satisfies BuildOptions;
+}
+
+/** The broker's, with sources that are not as they are in the checkout. @param plugins read them @param out an absolute path */
+export async function bundleBroker(plugins: Plugin[], out: string): Promise<void> {
+  for (const bundle of BROKER) await build({ ...optionsOf(bundle), plugins, outfile: out, write: true });
 }
 
 /** keytar's binaries, where its code looks for them: what is published needs no package, and no install script. */

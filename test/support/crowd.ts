@@ -54,6 +54,7 @@ export class Crowd {
   #ended: Session[] = [];
   #people = 0;
   #stopping = false;
+  #abandoned = false;
   #lives: Promise<void>[] = [];
 
   constructor(options: CrowdOptions) {
@@ -75,6 +76,12 @@ export class Crowd {
   async stop(): Promise<void> {
     this.#stopping = true;
     await Promise.all(this.#lives);
+  }
+
+  /** Whatever comes of what was begun: for a test that is over. */
+  abandon(): void {
+    this.#stopping = true;
+    this.#abandoned = true;
   }
 
   /** At each broker that serves: who was not logged out continues, who was is refused. */
@@ -190,6 +197,7 @@ export class Crowd {
   /** Asks until there is an answer of a broker that works. @param at where; a broker that is gone is asked no more */
   async #insist(place: Session['place'], ask: () => Promise<Answer>, at?: string): Promise<Answer> {
     for (;;) {
+      if (this.#abandoned) return new Promise<never>(() => undefined);
       const urls = this.#options.urls();
       if (urls.length === 0) {
         await sleep(10);

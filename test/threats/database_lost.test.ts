@@ -51,6 +51,7 @@ describe('a database server that is lost', { concurrency: true }, () => {
       const chance = chanceOf(NAME);
       context.diagnostic(`SEED=${chance.seed}`);
       const crowd = new Crowd({ issuer: brokers.issuer, urls: brokers.urls, chance });
+      context.after(() => crowd.abandon());
       crowd.start(PEOPLE);
       for (let n = 0; n < kills && crowd.faults.length === 0; n++) {
         await answers(crowd, PEOPLE);

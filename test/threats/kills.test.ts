@@ -61,6 +61,7 @@ describe('brokers that are killed', { concurrency: true }, () => {
         context.diagnostic(`SEED=${chance.seed}`);
         const crowd = new Crowd({ issuer: brokers.issuer, urls: brokers.urls, chance });
         for (const replica of brokers.replicas) await replica.start();
+        context.after(() => crowd.abandon());
         crowd.start(PEOPLE);
         const kill = async (replica: Replica) => {
           if (database === 'sqlite' && chance.below(5) === 0) {

@@ -116,6 +116,7 @@ describe('ends at one of several replicas', { concurrency: !isLong }, () => {
         const onEnd = (sid: string) => void ended_at.set(sid, performance.now());
         const crowd = new Crowd({ issuer: brokers.issuer, urls: brokers.urls, chance, onEnd });
         const isOver = (wanted: number) => ended_at.size >= wanted || crowd.faults.length > 0;
+        context.after(() => crowd.abandon());
         crowd.start(PEOPLE);
         await until(() => isOver(1), 'nothing ends');
         while (!isOver(ends / 2)) await sleep(20);
