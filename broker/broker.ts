@@ -1,7 +1,7 @@
 // What every request works with: the services, by name. The type alone, so that whoever is handed one can say what of it is used.
 
 import type { Logger } from 'pino';
-import type { Clock } from '../shared/time.ts';
+import type { Clock, Stopwatch } from '../shared/time.ts';
 import type { ClusterApis } from './api_servers/apis.ts';
 import type { DenialEvent, RefusalEvent } from './audit_log/events.ts';
 import type { BrokerClock } from './clock/clock.ts';
@@ -53,4 +53,6 @@ export interface Broker {
   readonly turn: Turn;
   /** The clock's, for decisions. */
   readonly now: Clock;
+  /** For lengths: it is never set. */
+  readonly stopwatch: Stopwatch;
 }

@@ -150,6 +150,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     replicas,
     turn: takeTurns({ store, stopwatch, log }, 'background'),
     now,
+    stopwatch,
   };
   await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
   const readiness: Readiness = {

@@ -2,12 +2,13 @@
 // written down what is to be given; it is made after the commit.
 
 import type { Verdict } from '../../shared/decide.ts';
+import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { TokenReply } from '../../shared/wire.ts';
 import { bindToken, type Pending } from '../bound_tokens/bound_token.ts';
 import type { Broker } from '../broker.ts';
 import type { ServiceAccountMapping } from '../config/settings.ts';
-import { type Granted, recordMint, signReply, type ToSign } from '../outcome/granted.ts';
+import { type Granted, mintOf, recordMint, signReply, type ToSign } from '../outcome/granted.ts';
 import type { Refused } from '../outcome/refused.ts';
 import { wireSession } from '../outcome/wire_session.ts';
 import type { Caller } from '../policy/caller.ts';
@@ -16,6 +17,10 @@ import type { AskedCluster } from '../policy/target.ts';
 import { holdSecret } from '../sessions/bound_secrets.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
+
+/** What it takes to write down what is granted. */
+export type MintParts = Pick<Broker, 'config' | 'tokenIds' | 'keys'>;
+export type DeliveryParts = Pick<Broker, 'keys' | 'stopwatch'> & Parameters<typeof bindToken>[0];
 
 /** A session that may have a token. */
 export interface Entitled {
@@ -37,11 +42,11 @@ export type Decided = Refused | Granted | ToSign | Pending;
 
 export async function entitle(
   transaction: Transaction,
-  { config, tokenIds }: Pick<Broker, 'config' | 'tokenIds'>,
+  { config, tokenIds, keys }: MintParts,
   { grant, session, asked, verdict, account, caller, max_age, otherwise }: Entitled,
   now: Seconds,
 ): Promise<ToSign | Pending> {
-  const { cluster, limits } = asked;
+  const { cluster } = asked;
   const { session_end } = verdict;
   if (account) {
     const secret = await holdSecret(transaction, session, cluster, account, session_end, now);
@@ -49,21 +54,35 @@ export async function entitle(
     return { pending: { grant, session, wish, caller, cluster, secret, otherwise } };
   }
   const at = { now, address: caller.address };
-  const claims = await recordMint(transaction, { config, tokenIds }, session, asked, verdict, at);
-  const wire = wireSession(session, limits, session_end, now);
-  const not_admitted = notAdmitted(config, session.idp_groups);
-  return { to_sign: { claims, session: wire, handle: otherwise?.refresh_token, ...not_admitted } };
+  const { kid } = keys.signing;
+  const claims = await recordMint(transaction, kid, mintOf({ config, tokenIds }, session, asked, verdict, at));
+  return toSign(config, { claims, session, asked, verdict, kid, handle: otherwise?.refresh_token }, now);
 }
+
+/** What is recorded, with what goes beside it in the answer. */
+export function toSign(
+  config: Broker['config'],
+  minted: Pick<Entitled, 'session' | 'asked' | 'verdict'> & Pick<ToSign['to_sign'], 'claims' | 'kid' | 'handle'>,
+  now: Seconds,
+): ToSign {
+  const { claims, session, asked, verdict, kid, handle } = minted;
+  const wire = wireSession(session, asked.limits, verdict.session_end, now);
+  return { to_sign: { claims, session: wire, handle, kid, ...notAdmitted(config, session.idp_groups) } };
+}
+
+/** Longer than this after the decision nothing is signed, in seconds: who stood still meanwhile may have missed an end. */
+const LONGEST_TO_SIGN = 2;
 
 /**
  * What was decided becomes an answer. Only after the commit.
  *
- * @throws CurfewError `api_server`, `service_account`, `busy` where a cluster gives no token
+ * @param decided when it was, by the stopwatch
+ * @throws CurfewError `api_server`, `service_account`, `busy` where a cluster gives no token; `busy` where it was decided too long ago
  */
-export async function deliver(
-  broker: Pick<Broker, 'keys'> & Parameters<typeof bindToken>[0],
-  decided: Decided,
-): Promise<Granted | Refused> {
-  if ('pending' in decided) return await bindToken(broker, decided);
-  return 'to_sign' in decided ? signReply(broker.keys, decided) : decided;
+export async function deliver(broker: DeliveryParts, outcome: Decided, decided: number): Promise<Granted | Refused> {
+  if ('pending' in outcome) return await bindToken(broker, outcome);
+  if (!('to_sign' in outcome)) return outcome;
+  if (broker.stopwatch() - decided > LONGEST_TO_SIGN)
+    throw new CurfewError('busy', 'what was decided is too old to be signed', { retry_after: 1 });
+  return signReply(broker.keys, outcome);
 }

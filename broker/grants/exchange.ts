@@ -55,11 +55,13 @@ export async function exchange(
     const verified = await verifyLogin(broker, caller, request);
     const delayed = await refuseDelayed(broker, verified);
     if (delayed) return delayed;
+    let decided = 0;
     const outcome = await store.transaction((transaction) => {
       requireClock(broker);
+      decided = broker.stopwatch();
       return openOrCount(transaction, broker, verified, now());
     });
-    return await deliver(broker, outcome);
+    return await deliver(broker, outcome, decided);
   } catch (error) {
     if (error instanceof CurfewError && !error.unavailable && isFailedLogin(error.code))
       await countStranger(broker, caller, error.code);

@@ -1,22 +1,27 @@
 // Renewal (refresh_token, DPoP-bound): a session handle in, a Kubernetes token out. Verify, decide, consume, sign.
 
-import { decide } from '../../shared/decide.ts';
+import { decide, type Verdict } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
-import { permit } from '../judgement/permit.ts';
-import type { Granted } from '../outcome/granted.ts';
+import type { Config } from '../config/settings.ts';
+import { judgeWish, permit } from '../judgement/permit.ts';
+import { type Granted, mintOf, type ToSign } from '../outcome/granted.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
 import { findHeld, refuseStranger, UNKNOWN } from '../outcome/strangers.ts';
 import { isTooLarge, TOO_LARGE } from '../outcome/token_size.ts';
 import type { Caller } from '../policy/caller.ts';
+import type { AskedCluster } from '../policy/target.ts';
 import { currentSession } from '../sessions/current.ts';
+import { renewDirectly } from '../sessions/direct_renewal.ts';
 import { factsOf } from '../sessions/limits.ts';
-import { touch } from '../sessions/use.ts';
+import type { Session } from '../sessions/session.ts';
+import { hasYields, touch, useOf } from '../sessions/use.ts';
+import type { RenewalCommit } from '../store/renewals.ts';
 import type { Transaction } from '../store/store.ts';
 import { consumeProof } from '../tokens/proof_use.ts';
 import type { IdTokenClaims } from '../upstream/id_token.ts';
-import { type Decided, deliver, entitle } from './credential.ts';
+import { type Decided, type DeliveryParts, deliver, entitle, toSign } from './credential.ts';
 import { revalidate } from './revalidation.ts';
 
 export interface RenewalRequest {
@@ -28,30 +33,75 @@ export interface RenewalRequest {
   readonly id_token?: string | undefined;
 }
 
-type DecisionParts = Pick<Broker, 'config' | 'tokenIds' | 'touches' | 'holders'>;
+type DecisionParts = Pick<Broker, 'config' | 'tokenIds' | 'keys' | 'touches' | 'holders'>;
 export type RenewalParts = DecisionParts &
-  Parameters<typeof deliver>[0] &
+  DeliveryParts &
   Pick<Broker, 'identityProvider' | 'refusals' | 'clock' | 'now'>;
+
+/** A renewal whose ID token, where it has one, is verified. */
+type Verified = RenewalRequest & { readonly idToken?: IdTokenClaims | undefined };
 
 /** @throws CurfewError with the code of what is wrong with the ID token; and where a cluster gives no token, why */
 export async function renew(broker: RenewalParts, caller: Caller, request: RenewalRequest): Promise<Granted | Refused> {
-  const { store, identityProvider, now } = broker;
+  const { store, identityProvider, stopwatch, now } = broker;
   const { id_token, refresh_token } = request;
+  let decided = 0;
+  if (id_token === undefined) {
+    const granted = await renewDirectly(store, refresh_token, (session) => {
+      requireClock(broker);
+      decided = stopwatch();
+      return grantPlain(broker, session, caller, request, now());
+    });
+    if (granted) return deliver(broker, granted, decided);
+  }
   const stranger = await refuseStranger(broker, 'renewal', caller, refresh_token);
   if (stranger) return stranger;
   const idToken = id_token === undefined ? undefined : await identityProvider.verifyIdToken(id_token);
   const outcome = await store.transaction((transaction) => {
     requireClock(broker);
+    decided = stopwatch();
     return renewOrRefuse(transaction, broker, caller, { ...request, idToken }, now());
   });
-  return deliver(broker, outcome);
+  return deliver(broker, outcome, decided);
+}
+
+/**
+ * The plain case, which needs no transaction to be decided: the session goes on, a token of the broker is minted, and nothing else is
+ * changed by it. Decides on what was committed; all that it returns is written only while that is still so.
+ *
+ * @returns `undefined` for whatever is to be refused, ended, or done in a cluster: a transaction decides that
+ */
+function grantPlain(
+  broker: DecisionParts,
+  session: Session,
+  caller: Caller,
+  request: RenewalRequest,
+  now: Seconds,
+): RenewalCommit<ToSign> | undefined {
+  const { config, keys, touches } = broker;
+  const { proof, address } = caller;
+  if (session.jkt !== proof.jkt) return undefined;
+  if (session.ended_at !== null || session.end_at_renewal !== null || touches.hasUnwritten(session)) return undefined;
+  const judged = judgeWish(config, session, request, caller, now);
+  if (judged.says !== 'permitted' || judged.account) return undefined;
+  const { asked } = judged;
+  // What rules yield otherwise than before is stored, and gateways are told.
+  if (!hasYields(session, asked.yields) || isTooLargeFor(config, asked, session, now)) return undefined;
+  const verdict = judgeUsed(asked, session, now);
+  if (!verdict.allow) return undefined;
+  const { claims, event } = mintOf(broker, session, asked, verdict, { now, address });
+  return {
+    ...{ proof, event, kid: keys.signing.kid },
+    change: useOf(session, asked.limits.session, now, verdict.exp),
+    result: toSign(config, { claims, session, asked, verdict, kid: keys.signing.kid }, now),
+  };
 }
 
 async function renewOrRefuse(
   transaction: Transaction,
-  { config, tokenIds, touches, holders }: DecisionParts,
+  { config, tokenIds, keys, touches, holders }: DecisionParts,
   caller: Caller,
-  request: RenewalRequest & { readonly idToken?: IdTokenClaims | undefined },
+  request: Verified,
   now: Seconds,
 ): Promise<Decided> {
   const { proof, address } = caller;
@@ -72,12 +122,10 @@ async function renewOrRefuse(
   const permitted = await permit(transaction, config, session, request, caller, about, now);
   if ('refused' in permitted) return permitted;
   const { asked, account } = permitted;
-  const person = { sub, username, groups: session.groups, acr: session.acr ?? undefined };
-  if (isTooLarge(config, asked.cluster, person, session.idp_groups, now)) {
+  if (isTooLargeFor(config, asked, session, now)) {
     return refuse(transaction, { ...about, cluster: asked.cluster.name }, 'identity_too_large', TOO_LARGE);
   }
-  // The renewal is a use: what it mints is judged as used now.
-  const verdict = decide(asked.limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
+  const verdict = judgeUsed(asked, session, now);
   const token_exp = verdict.allow && !account ? verdict.exp : undefined;
   if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now, token_exp))) {
     throw new TypeError('a session that is allowed could not be touched');
@@ -85,8 +133,18 @@ async function renewOrRefuse(
   const { max_age } = request;
   return entitle(
     transaction,
-    { config, tokenIds },
+    { config, tokenIds, keys },
     { grant: 'renewal', session, asked, verdict, account, caller, max_age },
     now,
   );
+}
+
+/** The renewal is a use: what it mints is judged as used now. */
+function judgeUsed({ limits }: AskedCluster, session: Session, now: Seconds): Verdict {
+  return decide(limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
+}
+
+function isTooLargeFor(config: Config, { cluster }: AskedCluster, session: Session, now: Seconds): boolean {
+  const { sub, username, groups, acr } = session;
+  return isTooLarge(config, cluster, { sub, username, groups, acr: acr ?? undefined }, session.idp_groups, now);
 }

@@ -1,7 +1,7 @@
 // Whether a session may have a token for a cluster now. Every transaction that leads to a token asks this, about the session as it
 // reads it: what an earlier one was told may no longer be true.
 
-import { decide, type Verdict } from '../../shared/decide.ts';
+import { type Denied, decide, type Verdict } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { RefusalEvent } from '../audit_log/events.ts';
 import type { Config, ServiceAccountMapping } from '../config/settings.ts';
@@ -9,7 +9,7 @@ import { type Refused, refuse, refuseByVerdict, refuseUnresolved } from '../outc
 import { wireSession } from '../outcome/wire_session.ts';
 import { mayLogIn } from '../policy/admission.ts';
 import { serviceAccountOf } from '../policy/service_accounts.ts';
-import { type AskedCluster, type Origin, resolveTarget, type Wish } from '../policy/target.ts';
+import { type AskedCluster, type Origin, resolveTarget, type Unresolved, type Wish } from '../policy/target.ts';
 import { endSession } from '../sessions/ending.ts';
 import { factsOf, subjectOf } from '../sessions/limits.ts';
 import { publishLowered } from '../sessions/lowered.ts';
@@ -28,6 +28,31 @@ export interface Permitted {
 /** A wish for a token of one cluster. */
 export type ClusterWish = Wish & { readonly audience: string };
 
+/** What the configuration in force says of a session that wishes for a token. Nothing is done about it yet. */
+export type Judgement =
+  | { readonly says: 'not_admitted' }
+  | { readonly says: 'unresolved'; readonly unresolved: Unresolved }
+  | { readonly says: 'denied'; readonly asked: AskedCluster; readonly verdict: Denied }
+  | (Permitted & { readonly says: 'permitted' });
+
+/** @param session as of now, with uses that are not written yet */
+export function judgeWish(
+  config: Config,
+  session: Session,
+  wish: ClusterWish,
+  origin: Origin,
+  now: Seconds,
+): Judgement {
+  if (session.ended_at === null && !mayLogIn(config, session)) return { says: 'not_admitted' };
+  const asked = resolveTarget(config, wish, subjectOf(session, config.identity_provider), origin, now);
+  if ('refused' in asked) return { says: 'unresolved', unresolved: asked };
+  const verdict = decide(asked.limits, factsOf(session), now);
+  if (!verdict.allow) return { says: 'denied', asked, verdict };
+  const own = asked.cluster.credential === 'service-account';
+  const account = own ? serviceAccountOf(asked.cluster, session.idp_groups) : undefined;
+  return { says: 'permitted', asked, verdict, account };
+}
+
 /**
  * Decides by the configuration in force, and keeps what rules yielded; ends the session where it is over or its person may not
  * log in any more.
@@ -45,24 +70,21 @@ export async function permit(
   now: Seconds,
 ): Promise<Permitted | Refused> {
   const { address } = origin;
-  if (session.ended_at === null && !mayLogIn(config, session)) {
+  const judged = judgeWish(config, session, wish, origin, now);
+  if (judged.says === 'not_admitted') {
     await endSession(transaction, session, { reason: 'policy', since: now, now, address });
     return refuse(transaction, event, 'not_admitted', `${session.username} can no longer log in`);
   }
-  const asked = resolveTarget(config, wish, subjectOf(session, config.identity_provider), origin, now);
-  if ('refused' in asked) return refuseUnresolved(transaction, event, asked);
+  if (judged.says === 'unresolved') return refuseUnresolved(transaction, event, judged.unresolved);
+  const { asked } = judged;
   // Also when this is denied: what was found out now holds for tokens that are out.
   if (session.ended_at === null && (await keepYields(transaction, session, asked.yields)))
     publishLowered(transaction, config, session, now);
-  const { cluster, limits } = asked;
-  const verdict = decide(limits, factsOf(session), now);
-  if (!verdict.allow) {
-    if (verdict.ends) {
-      await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now, address });
-    }
-    const wire = wireSession(session, limits, verdict.since, now);
-    return refuseByVerdict(transaction, { ...event, cluster: cluster.name }, verdict, asked, wire);
+  if (judged.says === 'permitted') return judged;
+  const { verdict } = judged;
+  if (verdict.ends) {
+    await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now, address });
   }
-  const own = cluster.credential === 'service-account';
-  return { asked, verdict, account: own ? serviceAccountOf(cluster, session.idp_groups) : undefined };
+  const wire = wireSession(session, asked.limits, verdict.since, now);
+  return refuseByVerdict(transaction, { ...event, cluster: asked.cluster.name }, verdict, asked, wire);
 }

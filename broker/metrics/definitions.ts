@@ -109,6 +109,11 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'outcome',
     ),
     groups: histogram('curfew_store_group_transactions', 'Transactions that shared one commit', GROUP),
+    renewals: counter(
+      'curfew_store_renewals_total',
+      'Renewals with a store in PostgreSQL: committed in one call, or decided by a transaction',
+      'way',
+    ),
     key_age: gauge('curfew_signing_key_age_seconds', 'Age of the key that signs tokens'),
     store_usable: gauge(
       'curfew_store_usable',

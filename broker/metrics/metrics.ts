@@ -23,7 +23,7 @@ import type { Config, GatewaySettings } from '../config/settings.ts';
 import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
 import type { Minted } from '../sessions/minted.ts';
 import { CHANGES, type Change } from '../store/changes.ts';
-import { SETTLED, type StoreObserver } from '../store/options.ts';
+import { RENEWAL_WAYS, SETTLED, type StoreObserver } from '../store/options.ts';
 import { ActiveSessions } from './active_sessions.ts';
 import { defineAll } from './definitions.ts';
 import { EndEffects } from './end_effects.ts';
@@ -182,6 +182,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
         return (outcome) => all.transactions.observe({ outcome }, stopwatch() - begin);
       },
       grouped: (size) => all.groups.observe(size),
+      renewed: (way) => all.renewals.inc({ way }),
     },
     heard(change) {
       all.changes.inc({ kind: change.kind });
@@ -263,6 +264,7 @@ function beginAtZero({
   webhook,
   gateway,
   transactions,
+  renewals,
 }: ReturnType<typeof defineAll>): void {
   for (const reason of END_REASONS) ends.inc({ reason }, 0);
   for (const source of SIGNAL_SOURCES) {
@@ -281,4 +283,5 @@ function beginAtZero({
   }
   for (const request of GATEWAY_REQUESTS) for (const outcome of GATEWAY_OUTCOMES) gateway.zero({ request, outcome });
   for (const outcome of SETTLED) transactions.zero({ outcome });
+  for (const way of RENEWAL_WAYS) renewals.inc({ way }, 0);
 }

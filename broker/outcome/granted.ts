@@ -3,11 +3,12 @@
 import type { Verdict } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
+import type { MintEvent } from '../audit_log/events.ts';
 import type { Broker } from '../broker.ts';
 import { type AskedCluster, rulesOf } from '../policy/target.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Keys } from '../tokens/keys.ts';
+import { type Keys, keyRevoked, requireKey } from '../tokens/keys.ts';
 import { signToken, type TokenClaims } from '../tokens/mint.ts';
 
 export interface Granted {
@@ -21,35 +22,60 @@ export interface ToSign {
     readonly session: WireSession;
     /** The session handle, after a login. */
     readonly handle?: string | undefined;
+    /** Of the key that was in force in the transaction: no other signs. */
+    readonly kid: string;
   } & Pick<TokenReply, 'not_admitted'>;
 }
 
-/** What is needed to sign one Kubernetes token, with its row in the audit log written. */
-export async function recordMint(
-  transaction: Transaction,
+/** What a Kubernetes token is to say, and its row in the audit log. */
+export interface Mint {
+  readonly claims: TokenClaims;
+  readonly event: MintEvent;
+}
+
+export function mintOf(
   { config, tokenIds }: Pick<Broker, 'config' | 'tokenIds'>,
   session: Session,
   asked: AskedCluster,
   verdict: Verdict & { readonly allow: true },
   at: { readonly now: Seconds; readonly address: string },
-): Promise<TokenClaims> {
+): Mint {
   const { sid, iss, sub, username, jkt, auth_time, acr } = session;
   const { cluster, limits } = asked;
   const { exp, session_end } = verdict;
   const jti = tokenIds.make({ sid, audience: cluster.audience }, exp);
   const applied = { segment: limits.segment, rules: rulesOf(asked), limits: limits.target };
   const mint = { cluster: cluster.name, jti, exp, session_end, ...applied };
-  await transaction.audit({ event: 'mint', at: at.now, address: at.address, sid, iss, sub, username, jkt, ...mint });
-  return {
+  const claims = {
     ...{ iss: config.issuer, aud: cluster.audience, sub, username, sid, jti },
     groups: session.groups,
     ...{ iat: at.now, nbf: at.now, exp, auth_time, ...(acr !== null && { acr }) },
   };
+  return {
+    claims,
+    event: { event: 'mint', at: at.now, address: at.address, sid, iss, sub, username, jkt, ...mint },
+  };
 }
 
-/** The reply that carries a Kubernetes token. Signs: only to be called after all that allows it is on disk. */
+/**
+ * Writes the row of a token, where the key that is to sign it is still one of this issuer's. @returns what it is to say
+ *
+ * @throws CurfewError `busy` where the key was revoked
+ */
+export async function recordMint(transaction: Transaction, kid: string, { claims, event }: Mint): Promise<TokenClaims> {
+  await requireKey(transaction, kid);
+  await transaction.audit(event);
+  return claims;
+}
+
+/**
+ * The reply that carries a Kubernetes token. Signs: only to be called after all that allows it is on disk.
+ *
+ * @throws CurfewError `busy` where another key is in force than when it was decided
+ */
 export function signReply(keys: Keys, { to_sign }: ToSign): Granted {
-  const { claims, session, handle, not_admitted } = to_sign;
+  const { claims, session, handle, kid, not_admitted } = to_sign;
+  if (keys.signing.kid !== kid) throw keyRevoked();
   return {
     reply: {
       access_token: signToken(keys, claims),

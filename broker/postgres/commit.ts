@@ -9,19 +9,31 @@ import { type Lane, LaneMoved } from './lane.ts';
  * and may be nowhere else.
  */
 export async function commit(lane: Lane): Promise<void> {
+  try {
+    const { command } = await acknowledged(lane, () => lane.client.query('commit'));
+    if (command !== 'COMMIT') throw new CurfewError('store', 'a transaction was undone by the database');
+  } catch (error) {
+    // What became of it is not known.
+    lane.dead = true;
+    throw error;
+  }
+}
+
+/**
+ * A statement that commits.
+ *
+ * @throws what the driver throws: where that is not the server's word on the statement, what became of it is not known
+ */
+export async function acknowledged<T>(lane: Lane, statement: () => Promise<T>): Promise<T> {
   let alone = false;
   const notice = ({ code }: { readonly code?: string | undefined }) => {
     alone ||= code === '01000';
   };
   lane.client.on('notice', notice);
   try {
-    const { command } = await lane.client.query('commit');
-    if (command !== 'COMMIT') throw new CurfewError('store', 'a transaction was undone by the database');
+    const result = await statement();
     if (alone) throw new Unacknowledged();
-  } catch (error) {
-    // What became of it is not known.
-    lane.dead = true;
-    throw error;
+    return result;
   } finally {
     lane.client.off('notice', notice);
   }

@@ -6,13 +6,12 @@ import type { Client } from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
 import { latest, type Seconds, seconds } from '../../shared/time.ts';
 import { genesisOf, type Link, type Sealer } from '../audit_log/chain.ts';
+import type { AuditEntry } from '../audit_log/events.ts';
 import { holdsRows } from '../store/sql.ts';
 import type { Schema } from '../store/tables.ts';
 import { type Connected, type ConnectOptions, connect, cut, kyselyOn, type Look } from './client.ts';
 import { HOLDING } from './holding.ts';
-
-/** Classes of advisory locks, beside those by name: for lanes, and for all of the store. */
-export const LOCK = { lane: 7_206_001, store: 7_206_002 } as const;
+import { LOCK } from './locks.ts';
 
 /** One that no other connection holds, the lowest first: those that are there, and the next number. */
 const TAKE = `select number as lane from generate_series(1, (select coalesce(max(lane), 0) + 1 from audit_lane)) as number
@@ -47,6 +46,15 @@ export interface NewRow {
   readonly event: string;
   readonly sid: string | null;
   readonly data: string;
+}
+
+/** What a commit has left. */
+export interface Committed {
+  readonly link: Link;
+  readonly newest: Seconds;
+  readonly entries: readonly AuditEntry[];
+  /** How long the commit alone took. */
+  readonly seconds: number;
 }
 
 export class Lane {
@@ -123,6 +131,11 @@ export class Lane {
   get before(): Link {
     const { link, sound, last } = this.#found;
     return sound ? link : { ...link, seq: Math.max(link.seq, last), hash: NOWHERE };
+  }
+
+  /** Of what another statement than `write` moves the lane by. */
+  seal(link: Link): string {
+    return this.#sealer.seal(link);
   }
 
   /** After a commit. */

@@ -5,7 +5,7 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { CurfewError } from '../../shared/errors.ts';
 import { judgeVersion, migrationsDone } from '../store/version.ts';
 import { type ConnectOptions, connect, kyselyOn } from './client.ts';
-import { LOCK } from './lane.ts';
+import { LOCK } from './locks.ts';
 import { POSTGRES_MIGRATIONS } from './schema.ts';
 
 /**

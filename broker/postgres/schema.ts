@@ -3,6 +3,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { declared } from '../store/migrations.ts';
+import { RENEW_COMMIT } from './renew_commit.ts';
 
 const TABLES = `
 create table person (iss text not null, sub text not null, username text not null unique, primary key (iss, sub));
@@ -118,4 +119,5 @@ export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0004_sound': { up: (db) => run(db, [...statements(TABLES), ...KEEP_PAST_NAMES.split(/;\n(?=create trigger)/)]) },
   '0005_feed': declared('0005_feed', (db) => run(db, statements(FEED))),
   '0006_gateways': declared('0006_gateways', (db) => run(db, statements(GATEWAYS))),
+  '0007_renewals': declared('0007_renewals', (db) => run(db, [RENEW_COMMIT])),
 };

@@ -3,39 +3,35 @@
 
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Seconds } from '../../shared/time.ts';
-import { type Link, linkOf } from '../audit_log/chain.ts';
+import type { Seconds, Stopwatch } from '../../shared/time.ts';
+import type { Link } from '../audit_log/chain.ts';
 import type { AuditEntry, AuditEvent } from '../audit_log/events.ts';
-import type { Standing } from '../store/audit_head.ts';
 import type { Change } from '../store/changes.ts';
 import { asFailure, NewEpoch } from '../store/failure.ts';
 import type { Feed } from '../store/feed.ts';
 import { type Lease, newHolder, takeLease } from '../store/lease.ts';
 import type { StoreOptions } from '../store/options.ts';
+import type { Renewals } from '../store/renewals.ts';
 import { ServedStore } from '../store/served.ts';
 import type { Store, Work } from '../store/store.ts';
 import type { Schema, StoreStateTable } from '../store/tables.ts';
 import type { Known } from '../store/witness.ts';
-import { visibleJson } from '../text/names.ts';
 import { Anchors, laneOpened } from './anchors.ts';
-import type { ConnectOptions, Look } from './client.ts';
+import type { Look } from './client.ts';
 import { commit, undo } from './commit.ts';
 import { type Damp, onceEach } from './damp.ts';
 import { codeOf, isLost } from './faults.ts';
 import { PostgresFeed, publishOn } from './feed.ts';
 import { HoldFirst, Holds } from './holds.ts';
 import { Identity, WrongDatabase } from './identity.ts';
-import { Lane, LaneMoved, LOCK, type NewRow } from './lane.ts';
+import { type Committed, Lane, LaneMoved } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import { migrate, requireTables } from './migrate.ts';
+import { NewRows } from './new_rows.ts';
+import type { PostgresOptions } from './options.ts';
+import { PostgresRenewals } from './renewals.ts';
+import { begin, holdStore, resetNewest } from './standing.ts';
 
-/** Shared by all transactions but the one that declares everything over: that waits for those that run, and those after it see it. */
-const BEGIN = `begin; select pg_advisory_xact_lock_shared(${LOCK.store}, 0);
-  select epoch, over_before, oldest_reader, greatest(newest, (select max(newest) from audit_lane)) as newest
-  from store_state where id = 1`;
-const RESET_STORE = 'update store_state set newest = $1 where id = 1';
-const RESET_LANES = 'update audit_lane set newest = $1';
-const HOLD_STORE = `select pg_advisory_xact_lock(${LOCK.store}, 0)`;
 /** A deadlock, a serialization failure, a key that another made in between. */
 const REPEATABLE: ReadonlySet<string> = new Set(['40P01', '40001', '23505']);
 const MOST_TRIES = 4;
@@ -46,17 +42,6 @@ const NOW = sql<number>`ceil(extract(epoch from clock_timestamp()))::bigint`;
 /** Seconds: what failed here is gone by then, as after a failover, or will be said again. */
 const AGAIN = { retry_after: 1 } as const;
 
-export interface PostgresOptions extends ConnectOptions {
-  /** How many connections at once. */
-  readonly connections: number;
-  /** Whether a database without this version's tables gets them, unless it says no; then it is refused. */
-  readonly make?: boolean | undefined;
-  /** What a witness knows of it. */
-  readonly known?: readonly Known[] | undefined;
-  /** For the command by which an administrator says that it may be used as it is. */
-  readonly unchecked?: boolean | undefined;
-}
-
 export class PostgresStore extends ServedStore implements Store {
   readonly #lanes: Lanes;
   readonly #identity: Identity;
@@ -64,6 +49,8 @@ export class PostgresStore extends ServedStore implements Store {
   readonly #feed: PostgresFeed;
   readonly #anchors: Anchors;
   readonly #holder = newHolder();
+  readonly #stopwatch: Stopwatch;
+  readonly renewals: Renewals;
 
   private constructor(lanes: Lanes, identity: Identity, feed: PostgresFeed, options: StoreOptions) {
     super();
@@ -71,7 +58,25 @@ export class PostgresStore extends ServedStore implements Store {
     this.#identity = identity;
     this.#feed = feed;
     this.#options = options;
+    this.#stopwatch = options.stopwatch ?? (() => 0);
     this.#anchors = new Anchors(lanes, options.sealer);
+    this.renewals = new PostgresRenewals({
+      observer: options.observer,
+      stopwatch: this.#stopwatch,
+      serving: () => this.serving,
+      committed: (lane, { entries, ...committed }) => {
+        this.#committed(lane, committed);
+        this.#tell(entries);
+      },
+      using: async (work) => {
+        try {
+          this.#requireUsable();
+          return await this.#using(work);
+        } catch (error) {
+          throw this.#failureOf(error);
+        }
+      },
+    });
   }
 
   get feed(): Feed {
@@ -166,8 +171,7 @@ export class PostgresStore extends ServedStore implements Store {
       try {
         const { result, entries } = await attempt(trying);
         settled?.('committed');
-        this.#options.observer?.grouped(1);
-        for (const entry of entries) this.#options.onAudit(entry);
+        this.#tell(entries);
         return result;
       } catch (error) {
         if (tries < MOST_HOLDS && error instanceof HoldFirst) {
@@ -181,14 +185,19 @@ export class PostgresStore extends ServedStore implements Store {
           this.#lanes.retire(() => true);
           await this.follow(error.standing);
         }
-        const failure = asFailure(error, AGAIN);
-        const isFault = failure instanceof CurfewError && failure.code === 'store';
-        settled?.(isFault ? 'failed' : 'undone');
-        if (error instanceof WrongDatabase) this.health.failed(error.message);
-        else if (isFault && failure !== error) this.failed(error);
+        const failure = this.#failureOf(error);
+        settled?.(failure instanceof CurfewError && failure.code === 'store' ? 'failed' : 'undone');
         throw failure;
       }
     }
+  }
+
+  /** What the caller is told; what it says of the database is kept. */
+  #failureOf(error: unknown): unknown {
+    const failure = asFailure(error, AGAIN);
+    if (error instanceof WrongDatabase) this.health.failed(error.message);
+    else if (failure instanceof CurfewError && failure.code === 'store' && failure !== error) this.failed(error);
+    return failure;
   }
 
   lease(name: string, seconds: number): Promise<Lease | undefined> {
@@ -224,57 +233,51 @@ export class PostgresStore extends ServedStore implements Store {
     const { client } = lane;
     const serving = this.serving;
     lane.used = false;
-    const standing = standingOf(await client.query(BEGIN));
+    const standing = await begin(client);
     this.requireReadable(standing);
     if (serving && standing.epoch !== serving.epoch) throw new NewEpoch(standing);
     serving?.clock.observe(standing.newest);
-    const rows: NewRow[] = [];
-    const entries: AuditEntry[] = [];
-    let head = lane.before;
     const opened = lane.begun ? undefined : await laneOpened(lane, this.#options.sealer);
-    const add = (event: AuditEvent) => {
-      const data = visibleJson(JSON.stringify(event));
-      head = linkOf(head, data);
-      rows.push({ link: head, at: event.at, event: event.event, sid: event.sid ?? null, data });
-      entries.push({ ...head, event });
-    };
-    const audit = async (given: AuditEvent) => {
-      const event = damp(given);
-      if (!event) return;
-      if (opened && rows.length === 0) add({ ...opened, at: event.at });
-      add(event);
-    };
+    const added = new NewRows(lane.before, opened, damp);
+    const audit = async (event: AuditEvent) => added.add(event);
     const holds = new Holds(lane);
     const hold = (names: readonly string[]) => holds.take(names);
     const holdAll = async () => {
-      await client.query(HOLD_STORE);
+      await holdStore(client);
       holds.all();
-    };
-    const resetNewest = async (instant: Seconds) => {
-      await client.query(RESET_STORE, [instant]);
-      await client.query(RESET_LANES, [instant]);
     };
     await hold(first);
     const changes: Change[] = [];
     const publish = (change: Change) => void changes.push(change);
     const result = await work({
-      ...{ db: lane.writing, audit, publish, hold, holdAll, resetNewest },
+      ...{ db: lane.writing, audit, publish, hold, holdAll },
+      resetNewest: (instant) => resetNewest(client, instant),
       over_before: standing.over_before,
     });
     const newest = serving?.clock.newest() ?? (0 as Seconds);
+    const { rows, entries } = added;
     const link = rows.length > 0 || newest > lane.newest ? await lane.write(rows, newest) : lane.head;
     if (changes.length > 0) await publishOn(client, changes);
     // The commit alone: waiting for others, or for a connection, says nothing about the disk.
-    const { stopwatch = () => 0 } = this.#options;
-    const begin = stopwatch();
+    const committing = this.#stopwatch();
     await commit(lane);
-    this.health.committed((stopwatch() - begin) * 1_000);
+    this.#committed(lane, { link, newest, seconds: this.#stopwatch() - committing });
+    return { result, entries };
+  }
+
+  /** Before anything of it is acknowledged. */
+  #committed(lane: Lane, { link, newest, seconds }: Omit<Committed, 'entries'>): void {
+    this.health.committed(seconds * 1_000);
     const { sound } = lane;
     lane.moved(link, newest);
     this.#identity.committed(link, newest);
-    serving?.guard.committed(link);
+    this.serving?.guard.committed(link);
     if (!sound) this.#options.onBroken();
-    return { result, entries };
+  }
+
+  #tell(entries: readonly AuditEntry[]): void {
+    this.#options.observer?.grouped(1);
+    for (const entry of entries) this.#options.onAudit(entry);
   }
 }
 
@@ -288,11 +291,4 @@ interface Trying {
   readonly damp: Damp;
   /** Names that are to be held before all else. */
   first: readonly string[];
-}
-
-function standingOf(results: unknown): Standing {
-  const last = Array.isArray(results) ? results.at(-1) : undefined;
-  const row: Standing | undefined = last?.rows?.[0];
-  if (!row) throw new CurfewError('store', 'the store does not say which it is');
-  return row;
 }

@@ -7,7 +7,8 @@ import type { Gap } from '../../shared/session.ts';
 import type { SessionTable } from '../store/tables.ts';
 import { parseGaps, textOfGaps } from './gap_text.ts';
 
-type Row = Readonly<Omit<Selectable<SessionTable>, 'handle_hash'>>;
+/** As it is stored, without what only finds it. */
+export type Row = Readonly<Omit<Selectable<SessionTable>, 'handle_hash'>>;
 
 export interface Session extends Omit<Row, 'groups' | 'idp_groups' | 'amr' | 'yields' | 'gaps' | 'idle_before'> {
   /** As Kubernetes sees them. */

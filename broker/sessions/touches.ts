@@ -65,6 +65,11 @@ export class Touches {
     return { ...session, ...use.fields, end_at_most, over_at: earliest(use.fields.over_at, end_at_most) };
   }
 
+  /** Whether something is known of a session beyond its row. */
+  hasUnwritten(session: Session): boolean {
+    return this.#notWritten(session) !== undefined;
+  }
+
   /** What is known of a session beyond its row. */
   #notWritten(session: Session): Use | undefined {
     const use = this.#uses.get(session.sid);

@@ -6,7 +6,24 @@ import { between, earliest, latest, plus, type Seconds } from '../../shared/time
 import type { Transaction } from '../store/store.ts';
 import { textOfGaps } from './gap_text.ts';
 import { gapsWithUse } from './idle_gaps.ts';
-import type { Session } from './session.ts';
+import type { Row, Session } from './session.ts';
+
+/** What a use changes in the row of a session. */
+export type UseChange = Pick<Row, 'last_used' | 'longest_idle' | 'gaps' | 'token_exp' | 'end_at_most' | 'over_at'>;
+
+/** @param limits session-wide @param token_exp of the token that is minted with it */
+export function useOf(session: Session, limits: WholeLimits, now: Seconds, token_exp: Seconds): UseChange {
+  const end_at_most = earliest(session.end_at_most, plus(session.auth_time, limits.max_age));
+  return {
+    // A use never moves it back, whatever the clock says.
+    last_used: latest(session.last_used, now),
+    longest_idle: Math.max(session.longest_idle, between(session.last_used, now)) as Seconds,
+    gaps: textOfGaps(gapsWithUse(session.gaps, session.last_used, now)),
+    token_exp: latest(session.token_exp, token_exp),
+    end_at_most,
+    over_at: overAt(end_at_most, now, limits),
+  };
+}
 
 /**
  * Records a use, and lowers the stored end where the policy is tighter now.
@@ -22,18 +39,9 @@ export async function touch(
   now: Seconds,
   token_exp = session.token_exp,
 ): Promise<boolean> {
-  const end_at_most = earliest(session.end_at_most, plus(session.auth_time, limits.max_age));
   const { numUpdatedRows } = await db
     .updateTable('session')
-    .set({
-      // A use never moves it back, whatever the clock says.
-      last_used: latest(session.last_used, now),
-      longest_idle: Math.max(session.longest_idle, between(session.last_used, now)) as Seconds,
-      gaps: textOfGaps(gapsWithUse(session.gaps, session.last_used, now)),
-      token_exp: latest(session.token_exp, token_exp),
-      end_at_most,
-      over_at: overAt(end_at_most, now, limits),
-    })
+    .set(useOf(session, limits, now, token_exp))
     .where('sid', '=', session.sid)
     .where('ended_at', 'is', null)
     .where('last_used', '>', (now - limits.inactivity_timeout) as Seconds)
@@ -45,10 +53,16 @@ export function overAt(end_at_most: Seconds, last_used: Seconds, limits: WholeLi
   return earliest(end_at_most, plus(last_used, limits.inactivity_timeout));
 }
 
+/** Whether rules yielded just now what they did before. */
+export function hasYields({ yields }: Session, fresh: readonly Yield[]): boolean {
+  if (fresh.length === 0) return yields.length === 0;
+  return JSON.stringify(fresh) === JSON.stringify(yields);
+}
+
 /** Keeps what rules yielded just now. @returns whether that is something else than before */
 export async function keepYields({ db }: Transaction, session: Session, fresh: readonly Yield[]): Promise<boolean> {
+  if (hasYields(session, fresh)) return false;
   const yields = JSON.stringify(fresh);
-  if (yields === JSON.stringify(session.yields)) return false;
   await db.updateTable('session').set({ yields }).where('sid', '=', session.sid).execute();
   return true;
 }

@@ -196,6 +196,8 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     '0004_sound': { up: fourth },
     '0005_feed': declared('0005_feed', fifth),
     '0006_gateways': declared('0006_gateways', gateways),
+    // A function of PostgreSQL alone.
+    '0007_renewals': declared('0007_renewals', async () => {}),
   };
 }
 
@@ -206,6 +208,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
 const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (typeof UNDECLARED)[number]>, number>> = {
   '0005_feed': 5,
   '0006_gateways': 5,
+  '0007_renewals': 5,
 };
 
 /** From before versions ran side by side. */
@@ -229,4 +232,5 @@ export const MIGRATIONS = [
   '0004_sound',
   '0005_feed',
   '0006_gateways',
+  '0007_renewals',
 ] as const;

@@ -55,10 +55,14 @@ export interface Serving {
 /** How a transaction went: `undone` when what ran in it threw, `failed` when the database did. */
 export const SETTLED = ['committed', 'undone', 'failed'] as const;
 export type Settled = (typeof SETTLED)[number];
+export const RENEWAL_WAYS = ['direct', 'transaction'] as const;
+export type RenewalWay = (typeof RENEWAL_WAYS)[number];
 /** Looks on, for metrics. */
 export interface StoreObserver {
   /** Told of a transaction as it is asked for; what it returns, when the transaction is over. */
   asked(): (how: Settled) => void;
   /** How many transactions shared one commit. */
   grouped(size: number): void;
+  /** Told of each renewal that tried a way past transactions: whether that was all, or a transaction decides it. */
+  renewed(way: RenewalWay): void;
 }

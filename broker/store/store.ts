@@ -10,6 +10,7 @@ import type { Feed } from './feed.ts';
 import type { StoreHealth } from './health.ts';
 import type { Lease } from './lease.ts';
 import type { Serving } from './options.ts';
+import type { Renewals } from './renewals.ts';
 import type { Schema, StoreStateTable } from './tables.ts';
 import type { Known } from './witness.ts';
 
@@ -42,6 +43,8 @@ export interface Store {
   /** What keeps it from being used, in words, by what is known without looking. */
   readonly fault: string | undefined;
   readonly feed: Feed;
+  /** Where it has a way for renewals that is shorter than a transaction. */
+  readonly renewals?: Renewals | undefined;
   /** What holds for all of the store, as it is now. @throws CurfewError `store` */
   standing(): Promise<Selectable<StoreStateTable>>;
   /** What a witness is to know of it, as it is now. @throws CurfewError `store` */

@@ -9,6 +9,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
+import { sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Store, Transaction } from '../store/store.ts';
@@ -45,6 +46,22 @@ export async function loadKeys(store: Store, encryptionKey: KeyObject, now: Seco
     if (!found) await db.insertInto('signing_key').values(makeKey(encryptionKey, now)).execute();
     return readKeys(db, encryptionKey);
   });
+}
+
+/**
+ * Whether a key is still one of this issuer's, as of the transaction that is to be signed for: who revokes keys has no transaction run
+ * beside that (`holdAll`), so none is granted by a key that was revoked before.
+ *
+ * @throws CurfewError `busy` where it was revoked
+ */
+export async function requireKey({ db }: Pick<Transaction, 'db'>, kid: string): Promise<void> {
+  // As text it holds no row: many ask at once.
+  const { rows } = await sql`select kid from signing_key where kid = ${kid}`.execute(db);
+  if (rows.length === 0) throw keyRevoked();
+}
+
+export function keyRevoked(): CurfewError {
+  return new CurfewError('busy', 'the signing key was replaced just now', { retry_after: 1 });
 }
 
 /** Revokes all keys and makes another: what they signed is not accepted any more, and they are not published. */

@@ -1,0 +1,124 @@
+// Renewals past transactions: two questions instead of seven. On one connection, so that its lane of the audit log is where it was when
+// the row for it was made.
+
+import type { QueryResultRow } from 'pg';
+import type { Seconds, Stopwatch } from '../../shared/time.ts';
+import { linkOf } from '../audit_log/chain.ts';
+import type { StoreObserver } from '../store/options.ts';
+import type { RenewalCommit, Renewals } from '../store/renewals.ts';
+import type { ServingSince } from '../store/served.ts';
+import { VERSION } from '../store/version.ts';
+import { visibleJson } from '../text/names.ts';
+import { acknowledged } from './commit.ts';
+import { codeOf, isLost, Unacknowledged } from './faults.ts';
+import type { Committed, Lane } from './lane.ts';
+import { LANE_MOVED, REPLAYED } from './renew_commit.ts';
+
+const COMMIT = `select renew_commit(${Array.from({ length: 22 }, (_, i) => `$${i + 1}`).join(', ')}) as done`;
+/** A deadlock, a serialization failure: a transaction tries again. */
+const AGAIN: ReadonlySet<string> = new Set([REPLAYED, LANE_MOVED, '40P01', '40001', '23505']);
+
+/** What it takes of the store. */
+export interface RenewalsStore {
+  using<T>(work: (lane: Lane) => Promise<T>): Promise<T>;
+  serving(): ServingSince | undefined;
+  /** After a commit, before anything of it is acknowledged. */
+  committed(lane: Lane, committed: Committed): void;
+  readonly observer: StoreObserver | undefined;
+  /** Seconds. */
+  readonly stopwatch: Stopwatch;
+}
+
+/** With what holds for all of the store. */
+interface Found {
+  readonly of_sid: string | null;
+  readonly of_version: string | null;
+  readonly of_epoch: number;
+  readonly of_newest: Seconds;
+}
+
+export class PostgresRenewals implements Renewals {
+  readonly #store: RenewalsStore;
+  readonly #texts = new Map<readonly string[], string>();
+
+  constructor(store: RenewalsStore) {
+    this.#store = store;
+  }
+
+  attempt<Row extends object, T>(
+    columns: readonly string[],
+    handle_hash: Uint8Array,
+    decide: (row: Row) => RenewalCommit<T> | undefined,
+  ): Promise<T | undefined> {
+    const { observer } = this.#store;
+    const settled = observer?.asked();
+    return this.#store.using(async (lane) => {
+      const result = await this.#on(lane, columns, handle_hash, decide);
+      if (result !== undefined) settled?.('committed');
+      observer?.renewed(result === undefined ? 'transaction' : 'direct');
+      return result;
+    });
+  }
+
+  async #on<Row extends object, T>(
+    lane: Lane,
+    columns: readonly string[],
+    handle_hash: Uint8Array,
+    decide: (row: Row) => RenewalCommit<T> | undefined,
+  ): Promise<T | undefined> {
+    const serving = this.#store.serving();
+    // The first row of a connection says where all lanes are, and that takes a transaction.
+    if (!serving || !lane.begun || !lane.sound) return undefined;
+    const { rows } = await lane.client.query<QueryResultRow & Found>(this.#textFor(columns), [handle_hash]);
+    const { of_sid: sid, of_version: version, of_epoch: epoch, of_newest, ...row } = rows[0] ?? {};
+    if (sid == null || version == null || epoch !== serving.epoch) return undefined;
+    serving.clock.observe(of_newest ?? (0 as Seconds));
+    const decided = decide(row as Row);
+    if (!decided) return undefined;
+    return (await this.#commit(lane, { sid, version, serving }, decided)) ? decided.result : undefined;
+  }
+
+  async #commit(
+    lane: Lane,
+    read: { readonly sid: string; readonly version: string; readonly serving: ServingSince },
+    { proof, change, kid, event }: RenewalCommit<unknown>,
+  ): Promise<boolean> {
+    const { sid, version, serving } = read;
+    const { before } = lane;
+    const data = visibleJson(JSON.stringify(event));
+    const link = linkOf(before, data);
+    const newest = serving.clock.newest() ?? (0 as Seconds);
+    const { last_used, longest_idle, gaps, token_exp, end_at_most, over_at } = change;
+    const values = [
+      ...[sid, version, last_used, longest_idle, gaps, token_exp, end_at_most, over_at],
+      ...[proof.minute, proof.hash, kid, serving.epoch, VERSION],
+      ...[lane.number, before.seq, before.hash, link.hash, lane.seal(link), newest],
+      ...[event.at, event.event, data],
+    ];
+    const begin = this.#store.stopwatch();
+    try {
+      const { rows } = await acknowledged(lane, () => lane.client.query<{ done: boolean }>(COMMIT, values));
+      if (rows[0]?.done !== true) return false;
+    } catch (error) {
+      // Of these what became of it is known: it was undone.
+      if (error instanceof Unacknowledged || isLost(error)) lane.dead = true;
+      if (!AGAIN.has(codeOf(error))) throw error;
+      if (codeOf(error) === LANE_MOVED) await lane.look();
+      return false;
+    }
+    const seconds = this.#store.stopwatch() - begin;
+    this.#store.committed(lane, { link, newest, entries: [{ ...link, event }], seconds });
+    return true;
+  }
+
+  #textFor(columns: readonly string[]): string {
+    const known = this.#texts.get(columns);
+    if (known !== undefined) return known;
+    const text = `select ${columns.map((column) => `session."${column}"`).join(', ')}, session.sid as of_sid,
+        session.xmin::text as of_version, state.epoch as of_epoch,
+        greatest(state.newest, (select max(newest) from audit_lane)) as of_newest
+      from store_state as state left join session on session.handle_hash = $1 where state.id = 1`;
+    this.#texts.set(columns, text);
+    return text;
+  }
+}
