@@ -8,7 +8,8 @@ export const LANE_MOVED = 'CF002';
 
 /**
  * In the order in which transactions hold them: the store, the session's row, the proof, the lane. The row is the one that was read as
- * long as its version (`xmin`) is: whatever changes a session makes another. Who waits for it sees it as it is then.
+ * long as its version (`xmin`) is: whatever changes a session makes another. Who waits for it sees it as it is then. What was decided by a
+ * clock that is behind another's is decided again, by a transaction, which observes that.
  *
  * Part of the tables: a later version of it gets another name, and this one stays for a release.
  */
@@ -22,7 +23,8 @@ begin
   perform pg_advisory_xact_lock_shared(${LOCK.store}, 0);
   if not exists (
     select from store_state join signing_key on kid = with_kid
-    where store_state.id = 1 and epoch = in_epoch and oldest_reader <= reader) then return false; end if;
+    where store_state.id = 1 and epoch = in_epoch and oldest_reader <= reader and store_state.newest <= row_at)
+    or exists (select from audit_lane where newest > row_at) then return false; end if;
   update session set last_used = used, longest_idle = idle, gaps = all_gaps, token_exp = new_exp, end_at_most = new_most,
     over_at = new_over where sid = of_sid and xmin = as_read::xid and ended_at is null;
   if not found then return false; end if;

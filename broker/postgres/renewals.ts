@@ -29,12 +29,9 @@ export interface RenewalsStore {
   readonly stopwatch: Stopwatch;
 }
 
-/** With what holds for all of the store. */
 interface Found {
-  readonly of_sid: string | null;
-  readonly of_version: string | null;
-  readonly of_epoch: number;
-  readonly of_newest: Seconds;
+  readonly of_sid: string;
+  readonly of_version: string;
 }
 
 export class PostgresRenewals implements Renewals {
@@ -70,9 +67,9 @@ export class PostgresRenewals implements Renewals {
     // The first row of a connection says where all lanes are, and that takes a transaction.
     if (!serving || !lane.begun || !lane.sound) return undefined;
     const { rows } = await lane.client.query<QueryResultRow & Found>(this.#textFor(columns), [handle_hash]);
-    const { of_sid: sid, of_version: version, of_epoch: epoch, of_newest, ...row } = rows[0] ?? {};
-    if (sid == null || version == null || epoch !== serving.epoch) return undefined;
-    serving.clock.observe(of_newest ?? (0 as Seconds));
+    const [found] = rows;
+    if (!found) return undefined;
+    const { of_sid: sid, of_version: version, ...row } = found;
     const decided = decide(row as Row);
     if (!decided) return undefined;
     return (await this.#commit(lane, { sid, version, serving }, decided)) ? decided.result : undefined;
@@ -114,10 +111,9 @@ export class PostgresRenewals implements Renewals {
   #textFor(columns: readonly string[]): string {
     const known = this.#texts.get(columns);
     if (known !== undefined) return known;
-    const text = `select ${columns.map((column) => `session."${column}"`).join(', ')}, session.sid as of_sid,
-        session.xmin::text as of_version, state.epoch as of_epoch,
-        greatest(state.newest, (select max(newest) from audit_lane)) as of_newest
-      from store_state as state left join session on session.handle_hash = $1 where state.id = 1`;
+    // One table: who changes several has no order in which to wait for whom reads several.
+    const text = `select ${columns.map((column) => `"${column}"`).join(', ')}, sid as of_sid, xmin::text as of_version
+      from session where handle_hash = $1`;
     this.#texts.set(columns, text);
     return text;
   }
