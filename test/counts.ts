@@ -9,6 +9,8 @@ const COUNTS = {
   broker_kills: [25, 1_000],
   /** Kills of the database server under load. */
   database_kills: [3, 60],
+  /** Power cuts of the machine under load, on each database. */
+  power_cuts: [4, 100],
   /** Sessions that are ended at one of several replicas, for each number of replicas. */
   replica_ends: [30, 1_000],
   /** Calls of a client that nobody sits at, by the program that answers. */

@@ -162,6 +162,14 @@ export async function buildPeak(folder: string, log: Log = toStderr): Promise<st
   return out;
 }
 
+/** Builds a library that is loaded before all others into programs of this machine. @returns its path, in `folder` */
+export async function buildPreload(source: string, folder: string, log: Log = toStderr): Promise<string> {
+  const out = path.join(folder, `${path.basename(source, '.c')}.so`);
+  const triple = hostTriple().replace('musl', 'gnu.2.31');
+  await compile(await ensureTools(log), triple, ['-O2', '-Wall', '-Wextra', '-shared', '-fPIC', '-o', out, source]);
+  return out;
+}
+
 if (import.meta.main) {
   await buildNative(TARGETS);
   for (const target of TARGETS) {

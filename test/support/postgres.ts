@@ -27,6 +27,8 @@ import { ensurePostgres, type PostgresPrograms } from './postgres_programs.ts';
 export interface Postgres {
   /** On loopback. */
   readonly port: number;
+  /** The folder of its data. */
+  readonly data: string;
   /** A new, empty database. @returns its URL */
   createDatabase(name?: string): Promise<string>;
   /** One statement as superuser. */
@@ -35,7 +37,7 @@ export interface Postgres {
   /** `SIGINT` is a fast end, `SIGQUIT` an immediate one, `SIGKILL` none at all. */
   end(signal?: 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>;
   /** While it is ended: what it is to be started with from then on, beside what it has. */
-  configure(settings: Settings): void;
+  configure(settings: Settings, env?: Settings): void;
   /** While it is ended: keeps its data as they are. @returns what puts them back, while it is ended again */
   keep(): () => void;
   /** Keeps this process waiting for it no longer. */
@@ -62,8 +64,8 @@ export interface Place {
   readonly gid?: number;
 }
 
-/** @param settings of the server, beside those of all tests */
-export async function startPostgres(settings: Settings = {}): Promise<Postgres> {
+/** @param settings of the server, beside those of all tests @param initdb more options of `initdb` */
+export async function startPostgres(settings: Settings = {}, initdb: readonly string[] = []): Promise<Postgres> {
   const place = makePlace(await ensurePostgres());
   const data = path.join(place.folder, 'data');
   const made = await asOwner(place, 'initdb', [
@@ -77,6 +79,7 @@ export async function startPostgres(settings: Settings = {}): Promise<Postgres> 
     'UTF8',
     '--no-sync',
     '--no-instructions',
+    ...initdb,
   ]);
   if (made.code !== 0) throw new Error(`initdb: ${made.stderr}`);
   return serve(place, data, await freePort(), settings);
@@ -97,7 +100,9 @@ export function sharedPostgres(): Promise<Postgres> {
 export async function serve(place: Place, data: string, port: number, settings: Settings): Promise<Postgres> {
   const log = path.join(place.folder, 'log');
   const given = { ...SETTINGS, ...settings, port: String(port), unix_socket_directories: place.folder };
-  const configure = (more: Settings) => {
+  let environment: Settings = place.env;
+  const configure = (more: Settings, env: Settings = {}) => {
+    environment = { ...environment, ...env };
     const lines = Object.entries(more).map(([name, value]) => `${name} = '${value}'\n`);
     appendFileSync(path.join(data, 'postgresql.auto.conf'), lines.join(''));
   };
@@ -118,6 +123,7 @@ export async function serve(place: Place, data: string, port: number, settings: 
   };
   const postgres: Postgres = {
     port,
+    data,
     query,
     configure,
     async createDatabase(name = `test_${process.pid}_${++count}`) {
@@ -127,7 +133,7 @@ export async function serve(place: Place, data: string, port: number, settings: 
     async start() {
       const out = openSync(log, 'a');
       server = spawn(path.join(place.bin, 'postgres'), ['-D', data], {
-        ...{ env: place.env, cwd: place.folder, detached: true, stdio: ['ignore', out, out] },
+        ...{ env: environment, cwd: place.folder, detached: true, stdio: ['ignore', out, out] },
         ...(place.uid !== undefined && { uid: place.uid, gid: place.gid }),
       });
       closeSync(out);
