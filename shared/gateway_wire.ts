@@ -14,6 +14,8 @@ export const GATEWAY_PATHS = {
   sessions: '/v1/gateway/sessions',
   ends: '/v1/gateway/ends',
   events: '/v1/gateway/events',
+  /** The grant of a gateway there is a token exchange (RFC 8693) of a token for it alone: `subject_token_type` is a JWT's. */
+  token: '/token',
 } as const;
 
 /** For how many seconds a lease may be relied on after it was asked for. */
@@ -118,6 +120,25 @@ export type FeedLine =
   | { readonly type: 'heartbeat'; readonly place?: string | undefined }
   /** Of a later version: to be on the safe side all leases are asked for at once. */
   | { readonly type: 'unknown'; readonly place?: string | undefined };
+
+/** The reply to a token exchange (RFC 8693 2.2.1): a token for the API server. */
+export interface SwapReply {
+  readonly access_token: string;
+  readonly issued_token_type: string;
+  readonly token_type: 'N_A';
+  /** Seconds. */
+  readonly expires_in: Seconds;
+}
+
+export function isSwapReply(value: unknown): value is SwapReply {
+  return (
+    isObject(value) &&
+    isText(value.access_token) &&
+    isText(value.issued_token_type) &&
+    value.token_type === 'N_A' &&
+    isSeconds(value.expires_in)
+  );
+}
 
 export function isLeaseRequest(value: unknown): value is LeaseRequest {
   if (!isObject(value) || !listOf(value.asks, MOST_ASKS, isAsk) || !listOf(value.uses, MOST_USES, isUse)) return false;

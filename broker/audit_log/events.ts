@@ -46,6 +46,8 @@ export interface MintEvent extends Common {
   /** Where the cluster's own tokens are used: whom it speaks as (`namespace/name`), and the Secret that it is bound to. */
   readonly service_account?: string | undefined;
   readonly secret?: string | undefined;
+  /** Where a gateway got it in place of a person's: the `jti` of that. */
+  readonly swapped_from?: string | undefined;
 }
 
 /** The identity provider vouched for the account again. */

@@ -5,7 +5,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { CurfewError } from '../../shared/errors.ts';
 import { fromMilliseconds, type Seconds } from '../../shared/time.ts';
 import type { Cluster, GatewaySettings } from '../config/settings.ts';
-import { error, type Finding, ok } from './finding.ts';
+import { error, type Finding, note, ok } from './finding.ts';
 import { checkLapse } from './lapse.ts';
 
 /** Milliseconds. */
@@ -19,11 +19,20 @@ export async function checkGateway({ name, gateway }: Cluster, now: Seconds): Pr
     const socket = await shakeHands(gateway);
     const end = fromMilliseconds(Date.parse(socket.getPeerCertificate().valid_to));
     socket.destroy();
-    return [ok(`${what} answers`), ...checkLapse(`cluster ${name}: gateway`, end, now)];
+    return [ok(`${what} answers`), ...checkLapse(`cluster ${name}: gateway`, end, now), ...openWay(name, gateway)];
   } catch (fault) {
     if (!(fault instanceof CurfewError)) throw fault;
     return [error(`${what} ${fault.message}`, fault.code)];
   }
+}
+
+function openWay(name: string, { required }: GatewaySettings): Finding[] {
+  if (required) return [];
+  return [
+    note(
+      `cluster ${name}: who reaches its API server directly walks around the gateway: close that way in the network, and set gateway.required: true`,
+    ),
+  ];
 }
 
 /** As kubectl does it: with an authority of its own it believes no other. @throws CurfewError `unavailable` or `configuration` */

@@ -4,6 +4,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Limits } from '../../shared/limits.ts';
 import { EVERY, type ResolvedLimits, resolveLimits, type Target } from '../../shared/policy.ts';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
+import { GATEWAY_TOKEN_TYP, gatewayAudience, TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
 import type { BrokerPolicy, Cluster, Config } from './settings.ts';
 
 /** @throws CurfewError `usage` when there is no cluster of this name */
@@ -73,9 +74,26 @@ export function longestTaken({ policy, clusters }: Pick<Config, 'policy' | 'clus
 
 /** Seconds until the end of a session takes effect at a cluster, at most, with broker and API server up. */
 export function endWithin(config: Pick<Config, 'policy'>, cluster: Cluster): Seconds {
-  if (cluster.webhook) return seconds(0);
+  if (cluster.webhook || cluster.gateway?.required) return seconds(0);
   if (cluster.credential === 'service-account') return plus(AUTHENTICATOR_CACHE, DELETION);
   return plus(clusterLimits(config, cluster).target.token_ttl, AUTHENTICATOR_CACHE);
+}
+
+/** The `aud` of tokens for a cluster's gateway alone; `undefined` where it has none. */
+export function gatewayAudienceOf({ name, gateway }: Pick<Cluster, 'name' | 'gateway'>): string | undefined {
+  return gateway && gatewayAudience(name);
+}
+
+/** For whom the tokens are that people get: the cluster, or its gateway alone. */
+export function personsAudience(cluster: Cluster): { readonly audience: string; readonly typ: TokenTyp } {
+  return cluster.gateway?.required
+    ? { audience: gatewayAudience(cluster.name), typ: GATEWAY_TOKEN_TYP }
+    : { audience: cluster.audience, typ: TOKEN_TYP };
+}
+
+/** What ids of tokens are made for that a gateway got in place of a person's: no audience has a space. */
+export function swappedAudience({ name, audience }: Cluster): string {
+  return `${audience} by ${gatewayAudience(name)}`;
 }
 
 /** Where people reach a cluster, and whose certificates they are to believe there (PEM): its gateway's, where it has one. */

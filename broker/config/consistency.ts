@@ -3,9 +3,10 @@
 import { formatDuration } from '../../shared/duration.ts';
 import { combine } from '../../shared/limits.ts';
 import { type Match, matches, resolveLimits } from '../../shared/policy.ts';
+import { gatewayAudience } from '../../shared/token_typ.ts';
 import { sayWithin, unsatisfiable } from './acr.ts';
 import { formatPath } from './faults.ts';
-import { gatewayAudience, isReserved } from './names.ts';
+import { isReserved } from './names.ts';
 import { looserThan } from './presets.ts';
 import type { Sections } from './schema.ts';
 import { isLoopbackAddress } from './values.ts';
@@ -67,6 +68,14 @@ const credentialWhole: Rule = ({ clusters = [] }) =>
     ];
   });
 
+/** Tokens of the cluster itself are taken by its API server, whoever presents them. */
+const gatewayRequired: Rule = ({ clusters = [] }) =>
+  clusters.flatMap(({ credential, gateway }, i) =>
+    gateway?.required && credential === 'service-account'
+      ? [`${formatPath(['clusters', i, 'gateway', 'required'])}: not with credential: service-account`]
+      : [],
+  );
+
 /** A transmitter that may not speak of the IdP's persons would be heard and never heeded. */
 const transmittersKnown: Rule = ({ ssf = [], identity_provider }) => [
   ...repeated(ssf.map(({ issuer }) => issuer)).map((i) => `${formatPath(['ssf', i, 'issuer'])}: is there twice`),
@@ -107,10 +116,10 @@ const issuersApart: Rule = ({ issuer, identity_provider }) =>
     ? ['issuer: must differ from identity_provider.issuer']
     : [];
 
-/** Where a renewal is the use (no webhook), a token as long as the idle limit would hide it. */
+/** Where a renewal is the use (no webhook, and no gateway that all pass), a token as long as the idle limit would hide it. */
 const idleNoticed: Rule = (given) =>
-  effective(given).flatMap(({ path, webhook, limits: { token_ttl, inactivity_timeout } }) =>
-    !webhook && token_ttl * 2 > inactivity_timeout
+  effective(given).flatMap(({ path, seen, limits: { token_ttl, inactivity_timeout } }) =>
+    !seen && token_ttl * 2 > inactivity_timeout
       ? [
           `${path}: token_ttl (${formatDuration(token_ttl)}) must be at most half of inactivity_timeout (${formatDuration(inactivity_timeout)}), as the policy gives them for this cluster`,
         ]
@@ -130,9 +139,9 @@ const rulesBounded: Rule = ({ policy }) => {
 const idleNoticedByRules: Rule = (given) =>
   (given.policy?.rules ?? []).flatMap((rule, i) => {
     if (rule.limits.inactivity_timeout === undefined) return [];
-    const hidden = effective(given).filter(({ name, webhook, limits }) => {
+    const hidden = effective(given).filter(({ name, seen, limits }) => {
       const { token_ttl, inactivity_timeout } = combine(limits, rule.limits);
-      return !webhook && mayMean(rule, name) && token_ttl * 2 > inactivity_timeout;
+      return !seen && mayMean(rule, name) && token_ttl * 2 > inactivity_timeout;
     });
     if (hidden.length === 0) return [];
     const names = hidden.map(({ name }) => name).join(', ');
@@ -177,9 +186,11 @@ const withinPreset: Rule = ({ policy }) => {
   ];
 };
 
-/** A token carries no namespace: only the webhook sees one, and only one that denies holds when it cannot be asked. */
+/** A token carries no namespace: only the webhook sees one, where it denies when it cannot be asked; or a gateway that all pass. */
 const namespacesSeen: Rule = ({ clusters = [], policy }) => {
-  const blind = clusters.filter(({ webhook }) => webhook?.on_failure !== 'deny').map(({ name }) => name);
+  const blind = clusters
+    .filter(({ webhook, gateway }) => webhook?.on_failure !== 'deny' && !gateway?.required)
+    .map(({ name }) => name);
   const parts = (['segments', 'rules'] as const).flatMap((list) =>
     (policy?.[list] ?? []).map(({ match }, i) => ({ match, path: formatPath(['policy', list, i, 'match']) })),
   );
@@ -187,7 +198,9 @@ const namespacesSeen: Rule = ({ clusters = [], policy }) => {
     if (!match || (!match.namespaces && !match.resources)) return [];
     const unseen = blind.filter((name) => mayMean({ match }, name));
     if (unseen.length === 0) return [];
-    return [`${path}: namespaces and resources need webhook.on_failure: deny, which ${unseen.join(', ')} has not`];
+    return [
+      `${path}: namespaces and resources need webhook.on_failure: deny or gateway.required: true, and ${unseen.join(', ')} has neither`,
+    ];
   });
 };
 
@@ -218,6 +231,7 @@ const RULES: readonly Rule[] = [
   audiencesReserved,
   issuersApart,
   credentialWhole,
+  gatewayRequired,
   transmittersKnown,
   uniqueRules,
   rulesBounded,
@@ -236,7 +250,8 @@ function effective({ clusters, policy }: Given) {
     name: cluster.name,
     path: formatPath(['clusters', i]),
     limits: resolveLimits(policy, { cluster: cluster.name }, { ...cluster.ceiling }).target,
-    webhook: cluster.webhook !== undefined,
+    /** Whether each request is a use. */
+    seen: cluster.webhook !== undefined || cluster.gateway?.required === true,
   }));
 }
 

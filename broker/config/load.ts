@@ -97,11 +97,11 @@ function assembleCluster({ ca_file: _, ...cluster }: Sections['clusters'][number
 }
 
 function gatewayOf(
-  { url, record }: NonNullable<Sections['clusters'][number]['gateway']>,
+  { url, required, record }: NonNullable<Sections['clusters'][number]['gateway']>,
   token: KeyObject,
   ca: string | undefined,
 ): GatewaySettings {
-  return { url, ca, token, record };
+  return { url, ca, token, required, record };
 }
 
 /** Freezes plain objects and lists all the way down; a key object stays as it is. */

@@ -12,8 +12,3 @@ export function isReserved(name: string): boolean {
 function bare(name: string): string {
   return name.replaceAll(UNSEEN, '');
 }
-
-/** The `aud` of tokens that only the gateway of a cluster takes. @param name the cluster's */
-export function gatewayAudience(name: string): string {
-  return `${name}/gateway`;
-}

@@ -46,6 +46,7 @@ const gateway = z.strictObject({
   url: value.server,
   ca_file: value.filePath.optional(),
   token_file: value.filePath,
+  required: value.yesOrNo.optional().transform((wanted) => wanted ?? false),
   record: value.streamKinds.optional().transform((kinds) => kinds ?? value.RECORDED_KINDS),
 });
 

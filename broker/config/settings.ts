@@ -181,6 +181,8 @@ export interface GatewaySettings {
   readonly ca?: string | undefined;
   /** Names the cluster; the gateway presents it. */
   readonly token: KeyObject;
+  /** Whether people get tokens for it alone. */
+  readonly required: boolean;
   /** Which streams are told of in the audit log. */
   readonly record: readonly StreamKind[];
 }

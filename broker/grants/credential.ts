@@ -7,6 +7,7 @@ import type { Seconds } from '../../shared/time.ts';
 import type { TokenReply } from '../../shared/wire.ts';
 import { bindToken, type Pending } from '../bound_tokens/bound_token.ts';
 import type { Broker } from '../broker.ts';
+import { personsAudience } from '../config/clusters.ts';
 import type { ServiceAccountMapping } from '../config/settings.ts';
 import { type Granted, mintOf, recordMint, signReply, type ToSign } from '../outcome/granted.ts';
 import type { Refused } from '../outcome/refused.ts';
@@ -67,11 +68,18 @@ export function toSign(
 ): ToSign {
   const { claims, session, asked, verdict, kid, handle } = minted;
   const wire = wireSession(session, asked.limits, verdict.session_end, now);
-  return { to_sign: { claims, session: wire, handle, kid, ...notAdmitted(config, session.idp_groups) } };
+  const { typ } = personsAudience(asked.cluster);
+  return { to_sign: { claims, typ, session: wire, handle, kid, ...notAdmitted(config, session.idp_groups) } };
 }
 
 /** Longer than this after the decision nothing is signed, in seconds: who stood still meanwhile may have missed an end. */
 const LONGEST_TO_SIGN = 2;
+
+/** @param decided when it was, by the stopwatch @throws CurfewError `busy` where that is too long ago */
+export function requireRecent({ stopwatch }: Pick<Broker, 'stopwatch'>, decided: number): void {
+  if (stopwatch() - decided > LONGEST_TO_SIGN)
+    throw new CurfewError('busy', 'what was decided is too old to be signed', { retry_after: 1 });
+}
 
 /**
  * What was decided becomes an answer. Only after the commit.
@@ -82,7 +90,6 @@ const LONGEST_TO_SIGN = 2;
 export async function deliver(broker: DeliveryParts, outcome: Decided, decided: number): Promise<Granted | Refused> {
   if ('pending' in outcome) return await bindToken(broker, outcome);
   if (!('to_sign' in outcome)) return outcome;
-  if (broker.stopwatch() - decided > LONGEST_TO_SIGN)
-    throw new CurfewError('busy', 'what was decided is too old to be signed', { retry_after: 1 });
+  requireRecent(broker, decided);
   return signReply(broker.keys, outcome);
 }

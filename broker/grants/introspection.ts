@@ -5,8 +5,9 @@ import type { Kysely } from 'kysely';
 import { decide } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
+import { gatewayAudienceOf } from '../config/clusters.ts';
 import type { Cluster } from '../config/settings.ts';
-import { judge } from '../judgement/request.ts';
+import { isForApiServer, judge } from '../judgement/request.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
 import { recordUnknown } from '../outcome/strangers.ts';
 import { mayLogIn } from '../policy/admission.ts';
@@ -18,7 +19,7 @@ import type { CurrentParts } from '../sessions/touches.ts';
 import type { Schema } from '../store/tables.ts';
 import type { TokenClaims } from '../tokens/mint.ts';
 import { consumeProof } from '../tokens/proof_use.ts';
-import { verifyToken } from '../tokens/verify.ts';
+import { verifyGatewayToken, verifyToken } from '../tokens/verify.ts';
 
 /** RFC 7662 2.2 */
 export type Introspection =
@@ -38,7 +39,10 @@ export type Introspection =
     };
 
 /** What it takes to know. */
-export type IntrospectionParts = Pick<Broker, 'config' | 'store' | 'touches' | 'keys' | 'refusals' | 'now'>;
+export type IntrospectionParts = Pick<
+  Broker,
+  'config' | 'store' | 'touches' | 'tokenIds' | 'keys' | 'refusals' | 'now'
+>;
 
 const INACTIVE: Introspection = { active: false };
 
@@ -53,7 +57,7 @@ export async function introspectAsHolder(
   const find = async (db: Kysely<Schema>): Promise<Found | undefined> => {
     const byHandle = await findByHandle({ db }, token);
     if (byHandle) return { session: byHandle };
-    const claims = verifyToken(broker, token, now());
+    const claims = personsToken(broker, token, now());
     const session = claims && (await findJudged(db, claims.sid));
     return session && { session, claims };
   };
@@ -91,9 +95,18 @@ export async function introspectAsCluster(
 ): Promise<Introspection> {
   const now = broker.now();
   const claims = verifyToken(broker, token, now);
-  if (claims?.aud !== cluster.audience) return INACTIVE;
+  if (claims?.aud !== cluster.audience || !isForApiServer(broker, cluster, claims)) return INACTIVE;
   const session = await broker.store.read((db) => findJudged(db, claims.sid));
   return session ? aboutToken(broker, claims, session, now) : INACTIVE;
+}
+
+/** One that a person may have: where a gateway is required, for that alone. */
+function personsToken(broker: IntrospectionParts, text: string, now: Seconds): TokenClaims | undefined {
+  const claims = verifyToken(broker, text, now);
+  if (!claims) return verifyGatewayToken(broker, text, now);
+  return broker.config.clusters.some(({ audience, gateway }) => audience === claims.aud && gateway?.required)
+    ? undefined
+    : claims;
 }
 
 function aboutHandle({ config, touches }: CurrentParts, found: Session, now: Seconds): Introspection {
@@ -121,7 +134,7 @@ function aboutToken(
   found: Session,
   now: Seconds,
 ): Introspection {
-  const cluster = config.clusters.find(({ audience }) => audience === claims.aud);
+  const cluster = config.clusters.find((one) => [one.audience, gatewayAudienceOf(one)].includes(claims.aud));
   if (!cluster) return INACTIVE;
   const asked = { user: claims.username, within: {} };
   if (judge(config, cluster, asked, touches.overlay(found), now)) return INACTIVE;

@@ -6,6 +6,7 @@ import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { GRANT, TOKEN_TYPE } from '../../shared/wire.ts';
 import type { ExchangeRequest } from '../grants/exchange.ts';
 import type { RenewalRequest } from '../grants/renewal.ts';
+import type { SwapRequest } from '../grants/swap.ts';
 
 export type Form = ReadonlyMap<string, string>;
 
@@ -54,6 +55,15 @@ export function parseTokenRequest(form: Form): TokenRequest {
     default:
       throw new CurfewError('grant_type', 'grant_type: neither token-exchange nor refresh_token');
   }
+}
+
+/** Of a gateway. @throws CurfewError `request_invalid` or `grant_type`, naming the parameter */
+export function parseSwap(form: Form): SwapRequest {
+  if (required(form, 'grant_type') !== GRANT.exchange)
+    throw new CurfewError('grant_type', 'grant_type: not token-exchange');
+  if (required(form, 'subject_token_type') !== TOKEN_TYPE.jwt)
+    throw invalid(`subject_token_type: expected ${TOKEN_TYPE.jwt}`);
+  return { subject_token: required(form, 'subject_token'), audience: required(form, 'audience') };
 }
 
 function parseExchange(form: Form): ExchangeRequest {

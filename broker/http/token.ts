@@ -5,15 +5,17 @@ import { requireClock, requireTime } from '../clock/clock.ts';
 import { type ExchangeParts, exchange } from '../grants/exchange.ts';
 import { type RenewalParts, renew } from '../grants/renewal.ts';
 import { revoke } from '../grants/revocation.ts';
+import { type SwapParts, swap } from '../grants/swap.ts';
 import type { Caller } from '../policy/caller.ts';
 import type { Origin } from '../policy/target.ts';
 import { requireQuickStore } from '../store/watch.ts';
 import type { ProofVerifier } from '../tokens/dpop.ts';
-import { type Form, LARGEST_BODY_BYTES, parseForm, parseTokenRequest, required } from './form.ts';
-import { respond } from './respond.ts';
+import { sendError } from './answer.ts';
+import { type Form, LARGEST_BODY_BYTES, parseForm, parseSwap, parseTokenRequest, required } from './form.ts';
+import { type Edge, respond } from './respond.ts';
 
 /** What the grants work with. */
-export type TokenParts = ExchangeParts & RenewalParts & Parameters<typeof revoke>[0];
+export type TokenParts = ExchangeParts & RenewalParts & SwapParts & Parameters<typeof revoke>[0];
 
 export function tokenRoutes(app: FastifyInstance, broker: TokenParts, proofs: ProofVerifier): void {
   app.removeAllContentTypeParsers();
@@ -31,7 +33,21 @@ export function tokenRoutes(app: FastifyInstance, broker: TokenParts, proofs: Pr
     return { proof: proofs.verify(header, { method: 'POST', url }), ...originOf(request) };
   };
 
+  const byGateway: Edge = {
+    grant: 'gateway',
+    sendError: (failed, error) =>
+      sendError(error.code === 'gateway_token' ? failed.header('WWW-Authenticate', 'Bearer') : failed, error),
+  };
+
   app.post<{ Body: Form | undefined }>('/token', async (request, reply) => {
+    const { authorization } = request.headers;
+    // A person proves who they are with the request itself; only a gateway has a token to ask with.
+    if (authorization !== undefined) {
+      return respond(broker, byGateway, request, reply, async () => {
+        requireQuickStore(broker);
+        return swap(broker, authorization, parseSwap(request.body ?? new Map()), request.address);
+      });
+    }
     const parsed = parseTokenRequest(request.body ?? new Map());
     return respond(broker, { grant: parsed.grant, proofs }, request, reply, async () => {
       requireClock(broker);

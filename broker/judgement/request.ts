@@ -5,11 +5,13 @@ import type { Code } from '../../shared/errors.ts';
 import { sayDenial } from '../../shared/messages.ts';
 import { type ResolvedLimits, type Target, withYields } from '../../shared/policy.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { targetLimits } from '../config/clusters.ts';
+import type { Broker } from '../broker.ts';
+import { swappedAudience, targetLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import { mayLogIn, mayUse } from '../policy/admission.ts';
 import { factsOf } from '../sessions/limits.ts';
 import type { Session } from '../sessions/session.ts';
+import type { TokenClaims } from '../tokens/mint.ts';
 
 /** Why a request is denied. */
 export interface Refusal {
@@ -18,6 +20,15 @@ export interface Refusal {
   readonly limits?: ResolvedLimits | undefined;
   /** The engine's answer, where it was asked. */
   readonly denied?: Denied | undefined;
+}
+
+/** Whether a token for the cluster is one that its API server is to take: where a gateway is required, only one that the gateway got. */
+export function isForApiServer(
+  { tokenIds }: Pick<Broker, 'tokenIds'>,
+  cluster: Cluster,
+  { sid, jti }: Pick<TokenClaims, 'sid' | 'jti'>,
+): boolean {
+  return !cluster.gateway?.required || tokenIds.expOf(jti, { sid, audience: swappedAudience(cluster) }) !== undefined;
 }
 
 /** @returns `undefined` when nothing speaks against the request */

@@ -2,9 +2,11 @@
 
 import type { Verdict } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
+import type { TokenTyp } from '../../shared/token_typ.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
 import type { MintEvent } from '../audit_log/events.ts';
 import type { Broker } from '../broker.ts';
+import { personsAudience } from '../config/clusters.ts';
 import { type AskedCluster, rulesOf } from '../policy/target.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
@@ -19,6 +21,7 @@ export interface Granted {
 export interface ToSign {
   readonly to_sign: {
     readonly claims: TokenClaims;
+    readonly typ: TokenTyp;
     readonly session: WireSession;
     /** The session handle, after a login. */
     readonly handle?: string | undefined;
@@ -43,11 +46,12 @@ export function mintOf(
   const { sid, iss, sub, username, jkt, auth_time, acr } = session;
   const { cluster, limits } = asked;
   const { exp, session_end } = verdict;
-  const jti = tokenIds.make({ sid, audience: cluster.audience }, exp);
+  const { audience } = personsAudience(cluster);
+  const jti = tokenIds.make({ sid, audience }, exp);
   const applied = { segment: limits.segment, rules: rulesOf(asked), limits: limits.target };
   const mint = { cluster: cluster.name, jti, exp, session_end, ...applied };
   const claims = {
-    ...{ iss: config.issuer, aud: cluster.audience, sub, username, sid, jti },
+    ...{ iss: config.issuer, aud: audience, sub, username, sid, jti },
     groups: session.groups,
     ...{ iat: at.now, nbf: at.now, exp, auth_time, ...(acr !== null && { acr }) },
   };
@@ -74,11 +78,11 @@ export async function recordMint(transaction: Transaction, kid: string, { claims
  * @throws CurfewError `busy` where another key is in force than when it was decided
  */
 export function signReply(keys: Keys, { to_sign }: ToSign): Granted {
-  const { claims, session, handle, kid, not_admitted } = to_sign;
+  const { claims, typ, session, handle, kid, not_admitted } = to_sign;
   if (keys.signing.kid !== kid) throw keyRevoked();
   return {
     reply: {
-      access_token: signToken(keys, claims),
+      access_token: signToken(keys, claims, typ),
       issued_token_type: TOKEN_TYPE.jwt,
       token_type: 'N_A',
       expires_in: (claims.exp - claims.iat) as Seconds,

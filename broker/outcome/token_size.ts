@@ -1,6 +1,8 @@
 // Whether a person's token would be larger than what is read.
 
 import type { Seconds } from '../../shared/time.ts';
+import { TOKEN_TYP } from '../../shared/token_typ.ts';
+import { personsAudience } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import { mayUse } from '../policy/admission.ts';
 import { LONGEST_JWS } from '../tokens/jws.ts';
@@ -30,11 +32,15 @@ export function isTooLarge(
   const targets = (cluster ? [cluster] : clusters).filter(
     (one) => one.credential === 'token' && mayUse(one, idp_groups),
   );
-  return targets.some(({ audience: aud }) => {
+  const kinds = targets.flatMap((one) => [{ audience: one.audience, typ: TOKEN_TYP } as const, personsAudience(one)]);
+  return kinds.some(({ audience: aud, typ }) => {
     // Session and token have ids of one length; so have all times until the year 2286.
     const ids = { sid: '0'.repeat(ID_LENGTH), jti: '0'.repeat(tokenIdLength(now)) };
     const times = { iat: now, nbf: now, exp: now, auth_time: now };
-    return isTooLong({ iss: issuer, aud, sub, username, groups, ...ids, ...times, ...(acr !== undefined && { acr }) });
+    return isTooLong(
+      { iss: issuer, aud, sub, username, groups, ...ids, ...times, ...(acr !== undefined && { acr }) },
+      typ,
+    );
   });
 }
 

@@ -1,12 +1,10 @@
 // Signs Kubernetes tokens. Their claims come from this allowlist and nowhere else.
 
 import type { Seconds } from '../../shared/time.ts';
+import { TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
 import { signEs256 } from './es256.ts';
 import { LONGEST_JWS } from './jws.ts';
 import type { Keys } from './keys.ts';
-
-/** A `typ` of their own (RFC 8725 3.11), so that no other verifier takes them for what they are not. */
-export const TOKEN_TYP = 'curfew+jwt';
 
 export interface TokenClaims {
   readonly iss: string;
@@ -23,14 +21,14 @@ export interface TokenClaims {
   readonly acr?: string;
 }
 
-export function signToken({ signing }: Pick<Keys, 'signing'>, claims: TokenClaims): string {
-  const input = signingInput(claims, signing.kid);
+export function signToken({ signing }: Pick<Keys, 'signing'>, claims: TokenClaims, typ: TokenTyp = TOKEN_TYP): string {
+  const input = signingInput(claims, signing.kid, typ);
   return `${input}.${signEs256(input, signing.key).toString('base64url')}`;
 }
 
 /** Whether a token with these claims would be larger than any that we read. Every signing key and signature has one length. */
-export function isTooLong(claims: TokenClaims): boolean {
-  return signingInput(claims, KID).length + 1 + SIGNATURE_LENGTH > LONGEST_JWS;
+export function isTooLong(claims: TokenClaims, typ: TokenTyp = TOKEN_TYP): boolean {
+  return signingInput(claims, KID, typ).length + 1 + SIGNATURE_LENGTH > LONGEST_JWS;
 }
 
 /** As long as each `kid` is: SHA-256 in base64url. */
@@ -38,9 +36,9 @@ const KID = 'k'.repeat(43);
 /** 64 bytes in base64url. */
 const SIGNATURE_LENGTH = 86;
 
-function signingInput(claims: TokenClaims, kid: string): string {
+function signingInput(claims: TokenClaims, kid: string, typ: TokenTyp): string {
   const { iss, aud, sub, username, groups, sid, jti, iat, nbf, exp, auth_time, acr } = claims;
-  const header = encode({ alg: 'ES256', typ: TOKEN_TYP, kid });
+  const header = encode({ alg: 'ES256', typ, kid });
   const payload = encode({ iss, aud, sub, username, groups, sid, jti, iat, nbf, exp, auth_time, ...(acr && { acr }) });
   return `${header}.${payload}`;
 }

@@ -3,12 +3,19 @@
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { isSeconds, over, type Seconds } from '../../shared/time.ts';
+import { GATEWAY_TOKEN_TYP, TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
 import { isObject } from '../../shared/wire.ts';
-import type { Config } from '../config/settings.ts';
+import { gatewayAudienceOf } from '../config/clusters.ts';
+import type { Cluster, Config } from '../config/settings.ts';
 import { verifyEs256 } from './es256.ts';
 import { parseCompactJws } from './jws.ts';
 import type { Keys, PublicJwk } from './keys.ts';
-import { TOKEN_TYP, type TokenClaims } from './mint.ts';
+import type { TokenClaims } from './mint.ts';
+
+interface Parts {
+  readonly config: Pick<Config, 'issuer' | 'clusters'>;
+  readonly keys: Keys;
+}
 
 /**
  * Checks own key, `typ`, `alg`, `iss`, `aud` (of a cluster there is), the times, and that every claim has its form.
@@ -16,22 +23,33 @@ import { TOKEN_TYP, type TokenClaims } from './mint.ts';
  * @param now by the broker's clock; at `exp` it is over, before `nbf` it is not yet good, without tolerance
  * @returns `undefined` for whatever is not a token of ours that is good now
  */
-export function verifyToken(
-  { config, keys }: { readonly config: Pick<Config, 'issuer' | 'clusters'>; readonly keys: Keys },
+export function verifyToken(parts: Parts, text: string, now: Seconds): TokenClaims | undefined {
+  return verify(parts, TOKEN_TYP, ({ audience }) => audience, text, now);
+}
+
+/** The same for a token that is for the gateway of a cluster alone. */
+export function verifyGatewayToken(parts: Parts, text: string, now: Seconds): TokenClaims | undefined {
+  return verify(parts, GATEWAY_TOKEN_TYP, gatewayAudienceOf, text, now);
+}
+
+function verify(
+  { config, keys }: Parts,
+  wanted: TokenTyp,
+  audienceOf: (cluster: Cluster) => string | undefined,
   text: string,
   now: Seconds,
 ): TokenClaims | undefined {
   const jws = parseCompactJws(text);
   if (!jws) return undefined;
   const { typ, alg, kid, crit } = jws.header;
-  if (typ !== TOKEN_TYP || alg !== 'ES256' || crit !== undefined) return undefined;
+  if (typ !== wanted || alg !== 'ES256' || crit !== undefined) return undefined;
   // The key is one of ours by its id: keys and addresses of keys in the token are not looked at.
   const jwk = keys.jwks.keys.find((candidate) => candidate.kid === kid);
   if (!jwk) return undefined;
   if (!verifyEs256(jws.signed, importKey(jwk), jws.signature)) return undefined;
   const claims = jws.payload;
   if (!isTokenClaims(claims) || claims.iss !== config.issuer) return undefined;
-  if (!config.clusters.some(({ audience }) => audience === claims.aud)) return undefined;
+  if (!config.clusters.some((cluster) => audienceOf(cluster) === claims.aud)) return undefined;
   return over(claims.exp, now) || claims.nbf > now || claims.exp <= claims.iat ? undefined : claims;
 }
 

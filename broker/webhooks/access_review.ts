@@ -6,7 +6,7 @@ import { over, plus, type Seconds } from '../../shared/time.ts';
 import type { DenialEvent } from '../audit_log/events.ts';
 import type { Broker } from '../broker.ts';
 import { sayClockFault } from '../clock/clock.ts';
-import { takenAfterExp } from '../config/clusters.ts';
+import { swappedAudience, takenAfterExp } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import { judge, type Refusal } from '../judgement/request.ts';
 import { currentSessions } from '../sessions/current.ts';
@@ -73,7 +73,9 @@ function tokenShown(
   jti: string,
   now: Seconds,
 ): 'own' | 'old' | 'none' {
-  const exp = tokenIds.expOf(jti, { sid, audience: cluster.audience });
+  const idFor = (audience: string) => tokenIds.expOf(jti, { sid, audience });
+  // Those that people have themselves are out from before a gateway was required: none is minted since.
+  const exp = idFor(cluster.audience) ?? (cluster.gateway && idFor(swappedAudience(cluster)));
   if (exp !== undefined) return over(plus(exp, takenAfterExp(cluster)), now) ? 'none' : 'own';
   return isOldTokenId(jti, oldTokenIds, now) ? 'old' : 'none';
 }

@@ -4,7 +4,7 @@
 import type { Broker } from '../broker.ts';
 import { sayClockFault } from '../clock/clock.ts';
 import type { Cluster } from '../config/settings.ts';
-import { judge } from '../judgement/request.ts';
+import { isForApiServer, judge } from '../judgement/request.ts';
 import { findJudged } from '../sessions/find.ts';
 import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from '../tokens/user_extra.ts';
 import { verifyToken } from '../tokens/verify.ts';
@@ -24,7 +24,7 @@ export type TokenStatus =
     };
 
 /** What a TokenReview is answered with. */
-export type TokenReviewParts = Pick<Broker, 'config' | 'store' | 'touches' | 'keys' | 'clock' | 'now'>;
+export type TokenReviewParts = Pick<Broker, 'config' | 'store' | 'touches' | 'tokenIds' | 'keys' | 'clock' | 'now'>;
 
 /** What is no token of ours for this cluster is nobody's, without a word: another authenticator may know it. */
 export async function authenticate(broker: TokenReviewParts, cluster: Cluster, token: string): Promise<TokenStatus> {
@@ -33,7 +33,8 @@ export async function authenticate(broker: TokenReviewParts, cluster: Cluster, t
   if (!cluster.webhook?.authentication)
     return { authenticated: false, error: 'curfew: not configured for this cluster' };
   const claims = verifyToken(broker, token, now);
-  if (!claims || claims.aud !== cluster.audience) return { authenticated: false };
+  if (!claims || claims.aud !== cluster.audience || !isForApiServer(broker, cluster, claims))
+    return { authenticated: false };
   const fault = broker.clock.fault();
   if (fault !== undefined) return { authenticated: false, error: `curfew: ${sayClockFault(fault)}` };
   const found = await store.read((db) => findJudged(db, claims.sid));

@@ -308,7 +308,7 @@ describe('check says', () => {
     const [gateway, stranger] = servers.map((server) => (server.address() as AddressInfo).port);
     const at = async (port: number | undefined, now = NOW) => {
       const token = createSecretKey(randomBytes(32));
-      const settings = { url: `https://localhost:${port}`, ca, token, record: [] };
+      const settings = { url: `https://localhost:${port}`, ca, token, required: false, record: [] };
       const loaded = await files.load();
       const clusters = loaded.clusters.map((cluster, i) => (i === 0 ? { ...cluster, gateway: settings } : cluster));
       return checked({ config: { clusters }, now });

@@ -59,7 +59,7 @@ describe('a cluster with a gateway', () => {
     assert.deepEqual(token?.export(), Buffer.alloc(32, 3));
     assert.deepEqual(rest, {
       ...{ url: 'https://gw.example.com', ca: config.files['ca.crt'] },
-      record: ['exec', 'attach', 'portforward'],
+      ...{ required: false, record: ['exec', 'attach', 'portforward'] },
     });
     assert.equal(loaded.clusters[1]?.gateway, undefined);
   });
@@ -74,6 +74,7 @@ describe('a cluster with a gateway', () => {
       { record: ['ssh'] },
       /^clusters\[0\]\.gateway\.record: expected .*"ssh" in it/,
     ],
+    ['a maybe', { required: 'yes' }, /^clusters\[0\]\.gateway\.required: expected true or false/],
     ['anything else', { cluster: 'prod' }, /^clusters\[0\]\.gateway\.cluster: unknown setting/],
   ] as const) {
     test(`is refused with ${what}`, async () => {
@@ -100,6 +101,19 @@ describe('a cluster with a gateway', () => {
       `${setting}: holds the token of another cluster`,
     ]);
     assert.deepEqual(await faultsOf({ webhook }, { gateway: gateway() }), [`${setting}: holds the token of a webhook`]);
+  });
+
+  test('that is required counts each request as a use and sees namespaces, where the API server takes no tokens of its own', async () => {
+    const limits = { max_age: '12h', inactivity_timeout: '30m', token_ttl: '20m' };
+    const segments = [{ name: 'vault', match: { namespaces: ['vault'] }, limits: { max_age: '5m' } }];
+    const faultsOf = (required: boolean) =>
+      config.faults({ clusters: [{ ...dev, gateway: gateway({ required }) }], policy: { limits, segments } }, files);
+    assert.equal((await faultsOf(false)).length, 2);
+    assert.deepEqual(await faultsOf(true), []);
+    const own = { ...managed().clusters[0], gateway: gateway({ required: true }) };
+    assert.deepEqual(await config.faults({ clusters: [own] }, { ...FILES, ...files }), [
+      'clusters[0].gateway.required: not with credential: service-account',
+    ]);
   });
 
   test('T3 has an audience that no cluster may take', async () => {

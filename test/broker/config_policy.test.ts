@@ -224,19 +224,19 @@ const FAULTS: readonly (readonly [string, Settings, RegExp])[] = [
   [
     'a namespace on a cluster without a webhook',
     policy({ segments: segments({ namespaces: ['payments'] }) }),
-    /^policy\.segments\[0\]\.match: namespaces and resources need webhook\.on_failure: deny, which dev has not/,
+    /^policy\.segments\[0\]\.match: namespaces and resources need webhook\.on_failure: deny or gateway\.required: true, and dev has neither/,
   ],
   [
     'a resource on a cluster whose webhook has no opinion when it fails',
     policy({ segments: segments({ clusters: ['prod-*'], resources: ['pods/exec'] }) }, [
       { ...prod, webhook: { ...deny, on_failure: 'no_opinion' } },
     ]),
-    /^policy\.segments\[0\]\.match: .* which prod-eu has not/,
+    /^policy\.segments\[0\]\.match: .* and prod-eu has neither/,
   ],
   [
     'a namespace of a rule on a cluster without a webhook',
     rule({ match: { clusters: ['d*'], namespaces: ['payments'] } }),
-    /^policy\.rules\[0\]\.match: .* which dev has not/,
+    /^policy\.rules\[0\]\.match: .* and dev has neither/,
   ],
   // acr that nothing satisfies
   [

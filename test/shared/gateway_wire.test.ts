@@ -10,6 +10,7 @@ import {
   isLeaseReply,
   isLeaseRequest,
   isSessionFacts,
+  isSwapReply,
   MOST_ASKS,
   MOST_TARGETS,
   MOST_TARGETS_IN_ALL,
@@ -90,6 +91,11 @@ const GUARDS: readonly GuardCase[] = [
       ],
     },
     optional: [0, 1, 2].flatMap((i) => [`events.${i}.namespace`, `events.${i}.name`]),
+  },
+  {
+    guard: isSwapReply,
+    example: { access_token: 'a.b.c', issued_token_type: 'jwt', token_type: 'N_A', expires_in: 120 },
+    optional: [],
   },
   { guard: isEventsReply, example: { acknowledged: 10 }, optional: [] },
 ];

@@ -1,0 +1,12 @@
+// What tokens of the broker say they are. A `typ` for each kind (RFC 8725 3.11), so that no verifier takes one for the other.
+
+/** For an API server. */
+export const TOKEN_TYP = 'curfew+jwt';
+/** For a gateway alone, where `gateway.required` is set: no API server has its audience. */
+export const GATEWAY_TOKEN_TYP = 'curfew-gateway+jwt';
+export type TokenTyp = typeof TOKEN_TYP | typeof GATEWAY_TOKEN_TYP;
+
+/** The `aud` of tokens that only the gateway of a cluster takes: reserved. @param cluster its name */
+export function gatewayAudience(cluster: string): string {
+  return `${cluster}/gateway`;
+}
