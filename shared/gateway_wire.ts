@@ -86,7 +86,10 @@ export type NoLease = Asked & {
 
 /** The reply: one entry for each ask, in the order of asks. */
 export interface LeaseReply {
-  /** The broker's clock as it answered: what is over is judged by this, and by the time that passed since the answer came. */
+  /**
+   * The broker's clock as it answered, rounded down: it may be up to a second later already. What is over is judged by this, and by the
+   * time that passed since the answer came.
+   */
   readonly broker_time: Seconds;
   readonly sessions: readonly (Lease | NoLease)[];
   /** Which kinds of streams are recorded: events about others are not wanted. */

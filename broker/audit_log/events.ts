@@ -192,6 +192,8 @@ export interface AdministrationEvent extends Common {
 export interface StreamEvent extends Common {
   readonly event: 'stream';
   readonly step: StreamStep;
+  /** When it was; `at` is when it was told. */
+  readonly happened_at: Seconds;
   readonly cluster: string;
   /** The process of the gateway. */
   readonly gateway: string;

@@ -12,27 +12,29 @@ import { checkLapse } from './lapse.ts';
 const ANSWER_MS = 5_000;
 
 /** @param now for the end of its certificate */
-export async function checkGateway({ name, gateway }: Cluster, now: Seconds): Promise<Finding[]> {
+export async function checkGateway({ name, gateway, credential }: Cluster, now: Seconds): Promise<Finding[]> {
   if (!gateway) return [];
   const what = `cluster ${name}: the gateway at ${gateway.url}`;
   try {
     const socket = await shakeHands(gateway);
     const end = fromMilliseconds(Date.parse(socket.getPeerCertificate().valid_to));
     socket.destroy();
-    return [ok(`${what} answers`), ...checkLapse(`cluster ${name}: gateway`, end, now), ...openWay(name, gateway)];
+    return [
+      ok(`${what} answers`),
+      ...checkLapse(`cluster ${name}: gateway`, end, now),
+      ...openWay(name, gateway, credential),
+    ];
   } catch (fault) {
     if (!(fault instanceof CurfewError)) throw fault;
     return [error(`${what} ${fault.message}`, fault.code)];
   }
 }
 
-function openWay(name: string, { required }: GatewaySettings): Finding[] {
+function openWay(name: string, { required }: GatewaySettings, credential: Cluster['credential']): Finding[] {
   if (required) return [];
-  return [
-    note(
-      `cluster ${name}: who reaches its API server directly walks around the gateway: close that way in the network, and set gateway.required: true`,
-    ),
-  ];
+  const too = credential === 'token' ? ', and set gateway.required: true' : '';
+  const what = 'who reaches its API server directly walks around the gateway: close that way in the network';
+  return [note(`cluster ${name}: ${what}${too}`)];
 }
 
 /** As kubectl does it: with an authority of its own it believes no other. @throws CurfewError `unavailable` or `configuration` */

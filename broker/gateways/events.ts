@@ -63,12 +63,12 @@ function rowOf(
   now: Seconds,
 ): AuditEvent {
   const age = Math.min(OLDEST, Math.floor(event.age_ms / 1000));
-  const at = between(seconds(age), now);
-  if (event.type === 'lost') return { event: 'streams_lost', at, ...about, count: event.count };
+  if (event.type === 'lost') return { event: 'streams_lost', at: now, ...about, count: event.count };
+  const times = { at: now, happened_at: between(seconds(age), now) };
   const { sid, stream, kind, namespace, resource, name } = event;
   const { iss, sub, username } = sessions.get(sid) ?? {};
   const about_it = { stream, kind, namespace, resource, name };
-  const row = { event: 'stream', step: event.type, at, sid, iss, sub, username, ...about, ...about_it } as const;
+  const row = { event: 'stream', step: event.type, ...times, sid, iss, sub, username, ...about, ...about_it } as const;
   if (event.type === 'opened') return row;
   const { seconds: length, bytes_sent, bytes_received } = event;
   const reason = event.type === 'cut' ? event.reason : undefined;

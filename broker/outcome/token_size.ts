@@ -32,7 +32,11 @@ export function isTooLarge(
   const targets = (cluster ? [cluster] : clusters).filter(
     (one) => one.credential === 'token' && mayUse(one, idp_groups),
   );
-  const kinds = targets.flatMap((one) => [{ audience: one.audience, typ: TOKEN_TYP } as const, personsAudience(one)]);
+  const kinds = targets.flatMap((one): readonly ReturnType<typeof personsAudience>[] => {
+    const persons = personsAudience(one);
+    // What a gateway gets in its place is read here too.
+    return persons.audience === one.audience ? [persons] : [persons, { audience: one.audience, typ: TOKEN_TYP }];
+  });
   return kinds.some(({ audience: aud, typ }) => {
     // Session and token have ids of one length; so have all times until the year 2286.
     const ids = { sid: '0'.repeat(ID_LENGTH), jti: '0'.repeat(tokenIdLength(now)) };

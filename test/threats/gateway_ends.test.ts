@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createClusterApis } from '../../broker/api_servers/apis.ts';
 import { accept } from '../../broker/commands/administration_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
@@ -65,6 +66,31 @@ describe('the feed', () => {
     const feed = await open();
     await until(() => feed.beats >= 3, 'it is silent');
     assert.equal(feed.lines.filter(({ type }) => type !== 'heartbeat').length, 0);
+  });
+
+  test('G2 says no more that nothing was missed while the store does not say so; it heals by itself', async () => {
+    const feed = await open();
+    await until(() => feed.beats >= 1, 'it is silent');
+    const rename = (from: string, to: string) => {
+      using database = openStoreDatabase(service.storeFile);
+      database.exec(`alter table ${from} rename to ${to}`);
+    };
+    rename('feed_head', 'feed_head_away');
+    try {
+      let seen = feed.beats;
+      // Of the last look but one it may still be said.
+      for (let quiet = 0; quiet < 3; seen = feed.beats) {
+        await sleep(1_100);
+        quiet = feed.beats === seen ? quiet + 1 : 0;
+      }
+    } finally {
+      rename('feed_head_away', 'feed_head');
+    }
+    const { beats } = feed;
+    await until(() => feed.beats > beats, 'it does not heal');
+    const { holder, handle, sid } = await login();
+    await holder.revoke(handle);
+    await tells(feed, sid);
   });
 
   test('names the session that goes on where the same person has logged in again, and none for another person', async () => {

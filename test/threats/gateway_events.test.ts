@@ -42,7 +42,7 @@ const isOfStreams = ({ event }: AuditEvent) => event.startsWith('stream');
 const rows = () => service.audit.filter((row) => isOfStreams(row) && 'gateway' in row && row.gateway === instance);
 
 describe('events of streams', () => {
-  test('are rows with the person, the pod, how long, how much, and why, as of when it was', async () => {
+  test('are rows with the person, the pod, how long, how much, why, and when it was', async () => {
     const events = [
       stream(1, { age_ms: 3_999 }),
       stream(1, { type: 'closed', age_ms: 1_000, ...SUM }),
@@ -54,12 +54,32 @@ describe('events of streams', () => {
     const what = { kind: 'exec', namespace: 'shop', resource: 'pods/exec', name: 'web-0' };
     const about = { cluster: 'dev', gateway: instance };
     assert.deepEqual(JSON.parse(JSON.stringify(rows())), [
-      { event: 'stream', step: 'opened', at: service.now - 3, ...who, ...about, stream: 's-1', ...what },
-      { event: 'stream', step: 'closed', at: service.now - 1, ...who, ...about, stream: 's-1', ...what, ...SUM },
+      {
+        event: 'stream',
+        step: 'opened',
+        at: service.now,
+        happened_at: service.now - 3,
+        ...who,
+        ...about,
+        stream: 's-1',
+        ...what,
+      },
+      {
+        event: 'stream',
+        step: 'closed',
+        at: service.now,
+        happened_at: service.now - 1,
+        ...who,
+        ...about,
+        stream: 's-1',
+        ...what,
+        ...SUM,
+      },
       {
         event: 'stream',
         step: 'cut',
         at: service.now,
+        happened_at: service.now,
         ...who,
         ...about,
         stream: 's-2',
