@@ -73,8 +73,16 @@ export type Lease = Asked & {
   readonly acts_as?: string | undefined;
   readonly facts: SessionFacts;
   /** Of each target, in the order in which they were asked for. */
-  readonly limits: readonly ResolvedLimits[];
+  readonly limits: readonly LeasedLimits[];
 };
+
+export interface LeasedLimits extends ResolvedLimits {
+  /**
+   * A stream of such a kind is not cut for idleness by the target's own limit while something arrives on it. That is no use, of nothing
+   * else, and puts off no end of the session.
+   */
+  readonly output_counts?: readonly StreamKind[] | undefined;
+}
 
 /** Nothing of it may pass. */
 export type NoLease = Asked & {
@@ -187,8 +195,14 @@ function isLeaseOrNone(value: unknown): value is Lease | NoLease {
     optional(value.acts_as, isText) &&
     isSessionFacts(value.facts) &&
     Array.isArray(value.limits) &&
-    value.limits.every(isResolvedLimits)
+    value.limits.every(isLeasedLimits)
   );
+}
+
+function isLeasedLimits(value: unknown): value is LeasedLimits {
+  if (!isResolvedLimits(value)) return false;
+  const { output_counts } = value as { readonly output_counts?: unknown };
+  return optional(output_counts, (kinds) => Array.isArray(kinds) && kinds.every(isStreamKind));
 }
 
 export function isSessionFacts(value: unknown): value is SessionFacts {

@@ -204,6 +204,16 @@ const namespacesSeen: Rule = ({ clusters = [], policy }) => {
   });
 };
 
+/** Only a gateway sees what arrives. */
+const outputSeen: Rule = ({ clusters, policy }) =>
+  (policy?.segments ?? []).flatMap(({ match, inactivity }, i) => {
+    if (!inactivity || !clusters || clusters.some(({ name, gateway }) => gateway && mayMean({ match }, name)))
+      return [];
+    return [
+      `${formatPath(['policy', 'segments', i, 'inactivity'])}: none of the clusters that are meant has a gateway`,
+    ];
+  });
+
 /** `["*"]` is everyone elsewhere: here it would make everyone an administrator. */
 const adminsNamed: Rule = ({ admins }) =>
   admins?.groups.includes('*')
@@ -242,6 +252,7 @@ const RULES: readonly Rule[] = [
   adminsSatisfiable,
   withinPreset,
   namespacesSeen,
+  outputSeen,
 ];
 
 function effective({ clusters, policy }: Given) {

@@ -123,6 +123,7 @@ const segment = z.strictObject({
   preset,
   match,
   limits,
+  inactivity: z.strictObject({ output_counts: value.streamKinds }).optional(),
   impersonate_service_accounts: value.yesOrNo.optional(),
 });
 

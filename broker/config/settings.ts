@@ -43,6 +43,8 @@ export interface BrokerPolicy extends Policy {
   readonly preset?: Preset | undefined;
   readonly segments: readonly (Segment & {
     readonly preset?: Preset | undefined;
+    /** Streams through a gateway that are not idle while something arrives. */
+    readonly inactivity?: { readonly output_counts: readonly StreamKind[] } | undefined;
     /** Whether a session may act as ServiceAccounts in what matches (`--as`). */
     readonly impersonate_service_accounts?: boolean | undefined;
   })[];

@@ -2,13 +2,23 @@
 // as the broker does. It is told of nobody whom its cluster does not admit.
 
 import type { Kysely } from 'kysely';
-import type { Ask, Asked, GatewayTarget, Lease, LeaseReply, LeaseRequest, NoLease } from '../../shared/gateway_wire.ts';
-import { type ResolvedLimits, withYields } from '../../shared/policy.ts';
+import type {
+  Ask,
+  Asked,
+  GatewayTarget,
+  Lease,
+  LeasedLimits,
+  LeaseReply,
+  LeaseRequest,
+  NoLease,
+} from '../../shared/gateway_wire.ts';
+import { withYields } from '../../shared/policy.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
 import { targetLimits } from '../config/clusters.ts';
 import type { Config, ServiceAccountMapping } from '../config/settings.ts';
 import { mayLogIn, mayUse } from '../policy/admission.ts';
+import { outputCounts } from '../policy/output_counts.ts';
 import { serviceAccountOf } from '../policy/service_accounts.ts';
 import { type BoundSecret, secretsByUid } from '../sessions/bound_secrets.ts';
 import { findAllJudged } from '../sessions/find.ts';
@@ -107,7 +117,10 @@ function limitsOf(
   cluster: GatewayCluster,
   { namespace, resource }: GatewayTarget,
   { yields }: Session,
-): ResolvedLimits {
+): LeasedLimits {
   const within = { ...(namespace !== undefined && { namespace }), ...(resource !== undefined && { resource }) };
-  return withYields(targetLimits(config, cluster, within), { cluster: cluster.name, ...within }, yields);
+  const target = { cluster: cluster.name, ...within };
+  const limits = withYields(targetLimits(config, cluster, within), target, yields);
+  const output_counts = outputCounts(config.policy, target);
+  return output_counts.length === 0 ? limits : { ...limits, output_counts };
 }

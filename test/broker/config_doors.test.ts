@@ -116,6 +116,22 @@ describe('a cluster with a gateway', () => {
     ]);
   });
 
+  test('is what sees what arrives: output_counts needs one where it is meant to', async () => {
+    const segment = (clusters: readonly string[]) => ({
+      ...{ name: 'batch', match: { clusters }, limits: { inactivity_timeout: '15m' } },
+      inactivity: { output_counts: ['log'] },
+    });
+    const faultsOf = (names: readonly string[]) => {
+      const policy = { ...SETTINGS.policy, segments: [segment(names)] };
+      return config.faults({ clusters: [{ ...prod, gateway: gateway() }, dev], policy }, files);
+    };
+    assert.deepEqual(await faultsOf(['prod-*']), []);
+    assert.deepEqual(await faultsOf(['*']), []);
+    assert.deepEqual(await faultsOf(['dev']), [
+      'policy.segments[0].inactivity: none of the clusters that are meant has a gateway',
+    ]);
+  });
+
   test('T3 has an audience that no cluster may take', async () => {
     assert.deepEqual(await config.faults({ clusters: [prod, { ...dev, audience: 'prod-eu/gateway' }] }), [
       'clusters[1].audience: is reserved for the gateway of a cluster',

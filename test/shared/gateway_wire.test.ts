@@ -39,7 +39,7 @@ const lease = {
   groups: ['curfew:sre'],
   acts_as: 'system:serviceaccount:people:sre',
   facts,
-  limits: [{ session: limits, target: limits, segment: 'prod' }],
+  limits: [{ session: limits, target: limits, segment: 'prod', output_counts: ['log'] }],
 };
 const stream = {
   age_ms: 20,
@@ -67,7 +67,12 @@ const GUARDS: readonly GuardCase[] = [
   {
     guard: isLeaseReply,
     example: { broker_time: 1_000_300, sessions: [lease], record: ['exec'] },
-    optional: ['sessions.0.acts_as', 'sessions.0.limits.0.segment', ...FACTS.map((name) => `sessions.0.facts.${name}`)],
+    optional: [
+      'sessions.0.acts_as',
+      'sessions.0.limits.0.segment',
+      'sessions.0.limits.0.output_counts',
+      ...FACTS.map((name) => `sessions.0.facts.${name}`),
+    ],
   },
   {
     guard: isLeaseReply,

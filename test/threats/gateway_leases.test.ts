@@ -18,6 +18,14 @@ const SEGMENTS = [
   ...TEST_POLICY.segments,
   { name: 'vault', match: { namespaces: ['vault'] }, limits: { max_age: '5m' } },
   { name: 'shells', match: { resources: ['pods/exec'] }, limits: { inactivity_timeout: '2m' } },
+  {
+    ...{ name: 'batch', match: { clusters: ['dev'], namespaces: ['batch*'] }, limits: { inactivity_timeout: '5m' } },
+    inactivity: { output_counts: ['log', 'exec', 'watch'] },
+  },
+  {
+    ...{ name: 'quiet', match: { clusters: ['dev'], namespaces: ['batch-jobs'] }, limits: { max_age: '50m' } },
+    inactivity: { output_counts: ['log'] },
+  },
 ];
 
 let service: TestService;
@@ -68,6 +76,23 @@ describe('a lease', () => {
       ],
     );
     assert.equal((await lease('prod-eu', sid, { namespace: 'shop' })).limits[0]?.target.max_age, 900);
+  });
+
+  test('G3 says which streams may put off their idle cut by what arrives: what every segment allows that matches', async () => {
+    const { limits } = await lease(
+      ...(['dev', sid] as const),
+      { namespace: 'batch', resource: 'pods' },
+      { namespace: 'batch-jobs', resource: 'pods' },
+      { namespace: 'batch', resource: 'pods/exec' },
+      { namespace: 'shop', resource: 'pods' },
+      { namespace: '*', resource: 'pods' },
+    );
+    assert.deepEqual(
+      limits.map(({ output_counts }) => output_counts),
+      [['exec', 'log', 'watch'], ['log'], undefined, undefined, undefined],
+    );
+    const elsewhere = (await lease('prod-eu', sid, { namespace: 'batch', resource: 'pods' })).limits[0];
+    assert.equal(elsewhere?.output_counts, undefined);
   });
 
   test('S1 the engine says by it what the broker says, to the second', async () => {

@@ -1,0 +1,12 @@
+// Which streams may put off their own idle cut by what arrives. It counts for that very stream alone: what arrives is no use of a session.
+
+import { STREAM_KINDS, type StreamKind } from '../../shared/gateway_events.ts';
+import { matches, type Target } from '../../shared/policy.ts';
+import type { BrokerPolicy } from '../config/settings.ts';
+
+/** @returns what every segment allows that matches; nothing where none does */
+export function outputCounts({ segments }: Pick<BrokerPolicy, 'segments'>, target: Target): readonly StreamKind[] {
+  const matching = segments.filter(({ match }) => matches(match, target));
+  if (matching.length === 0) return [];
+  return STREAM_KINDS.filter((kind) => matching.every(({ inactivity }) => inactivity?.output_counts.includes(kind)));
+}
