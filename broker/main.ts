@@ -33,6 +33,7 @@ import { visibleJson } from './text/names.ts';
 import { createIdentityProvider } from './upstream/identity_provider.ts';
 
 const now = () => fromMilliseconds(Date.now());
+const exact = () => Date.now() / 1000;
 const stopwatch = () => performance.now() / 1000;
 const { env, stdout, stderr } = process;
 
@@ -54,7 +55,7 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   const identityProvider = upstream(config);
   const onAudit = ({ event, ...link }: AuditEntry) =>
     void stdout.write(`${visibleJson(JSON.stringify({ ...event, ...link }))}\n`);
-  const service = await startService(config, { now, stopwatch, log, identityProvider, onAudit });
+  const service = await startService(config, { now, exact, stopwatch, log, identityProvider, onAudit });
   const load = () => loadConfig(file, { env });
   // One reload at a time, the last word counts.
   let reloading: Promise<unknown> = Promise.resolve();

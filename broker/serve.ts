@@ -68,6 +68,8 @@ export interface Service {
 export interface Surroundings {
   readonly now: Clock;
   readonly stopwatch: Stopwatch;
+  /** `now` with the fractions of its seconds: how far it and the database's are apart is measured. Without it that is not known. */
+  readonly exact?: (() => number) | undefined;
   /** What the clock is held against: the stopwatch, unless a test bends the clock. */
   readonly monotonic?: Stopwatch;
   readonly log: Logger;
@@ -79,7 +81,16 @@ export interface Surroundings {
 
 /** @throws CurfewError `configuration` or `store`, naming what is wrong */
 export async function startService(config: Config, around: Surroundings): Promise<Service> {
-  const { now: wall, stopwatch, monotonic = stopwatch, log, identityProvider, onAudit, drainMs = DRAIN_MS } = around;
+  const {
+    now: wall,
+    exact,
+    stopwatch,
+    monotonic = stopwatch,
+    log,
+    identityProvider,
+    onAudit,
+    drainMs = DRAIN_MS,
+  } = around;
   const { tls: files } = config.listen;
   const tls = files && (await readTlsPair(files));
   const metrics = createMetrics({ stopwatch, version: program.version, of_process: config.metrics !== undefined });
@@ -90,14 +101,20 @@ export async function startService(config: Config, around: Surroundings): Promis
     if (entry.event.event === 'end' || entry.event.event === 'revalidation') deletions?.wake();
   };
   const known_refusals = new KnownRefusals();
-  const options = storeOptions(config, { metrics, known_refusals, log, stopwatch }, onRow);
+  const options = storeOptions(config, { metrics, known_refusals, log, stopwatch, exact }, onRow);
   const { store, guard } = await openStore(config.store, options);
   const standing = await store.standing();
   const clock = watchedClock({ wall, monotonic, newest: standing.newest, identityProvider, log });
   const { now } = clock;
   await clock.ask();
   const { head: place } = await store.feed.after(0, 0);
-  let keys = await loadKeys(store, config.encryption_key, now());
+  // The first that is written: not with another encryption key, nor by a clock that is not the database's.
+  let keys = await loadKeys(store, config.encryption_key, now()).catch(async (error: unknown) => {
+    clock.stop();
+    await store.close();
+    guard.close();
+    throw error;
+  });
   const keysAgain = async () => {
     keys = await store.read((db) => readKeys(db, config.encryption_key));
   };
@@ -112,6 +129,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   const replicas = joinReplicas(
     {
       ...{ store, stopwatch, log, digest: () => live.current.digest, readKeys: keysAgain },
+      onAhead: clock.compared,
       heard(change) {
         metrics.heard(change);
         if (change.kind === 'end') deletions?.wake();
@@ -235,17 +253,18 @@ async function startMetrics(broker: Shown, limits: ConnectionLimits) {
   return { url: `${url}/metrics`, close: () => app.close() };
 }
 
-type Timed = Pick<Surroundings, 'stopwatch'>;
+type Timed = Pick<Surroundings, 'stopwatch' | 'exact'>;
 
 function storeOptions(
   { encryption_key }: Pick<Config, 'encryption_key'>,
-  { metrics, known_refusals, log, stopwatch }: Pick<Broker, 'metrics' | 'known_refusals' | 'log'> & Timed,
+  { metrics, known_refusals, log, stopwatch, exact }: Pick<Broker, 'metrics' | 'known_refusals' | 'log'> & Timed,
   onAudit: (entry: AuditEntry) => void,
 ): StoreOptions {
   return {
     sealer: createSealer(encryption_key),
     observer: metrics.store,
     stopwatch,
+    wall: exact,
     onBroken: () => log.error('the audit log was changed from outside: run curfew-broker audit verify'),
     damp: (event) => known_refusals.note(event),
     onAudit(entry) {

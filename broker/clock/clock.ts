@@ -4,6 +4,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { between, type Clock, latest, plus, type Seconds, type Stopwatch, seconds } from '../../shared/time.ts';
+import { areTooFarApart } from '../store/clocks_apart.ts';
 
 /** So far behind the newest instant time stands still there: clocks are corrected by as much all the time. */
 const STANDS_STILL = seconds(5);
@@ -17,8 +18,8 @@ const AGREES = seconds(300);
  */
 const PLAUSIBLE = seconds(900);
 
-/** What is wrong with the clock: behind what is known, ahead of it, or not confirmed since the start. */
-export const CLOCK_FAULTS = ['behind', 'ahead', 'unconfirmed'] as const;
+/** What is wrong with the clock: behind what is known, ahead of it, not confirmed since the start, or not that of the database. */
+export const CLOCK_FAULTS = ['behind', 'ahead', 'unconfirmed', 'apart'] as const;
 export type ClockFault = (typeof CLOCK_FAULTS)[number];
 
 export interface BrokerClock {
@@ -37,6 +38,10 @@ export interface BrokerClock {
   observe(newest: Seconds): void;
   /** An administrator said which clock holds: what was the newest instant before does not matter any more. */
   accept(newest: Seconds): void;
+  /** How many seconds the clock is ahead of the database's. */
+  compared(ahead: number): void;
+  /** As it was told last. */
+  ahead(): number;
   /** The identity provider's clock, as of this moment. @returns whether it agrees */
   confirm(date: Seconds): boolean;
 }
@@ -53,6 +58,7 @@ export interface ClockParts {
 
 export function createBrokerClock({ wall, monotonic, newest: known, onChange }: ClockParts): BrokerClock {
   let newest = known;
+  let ahead = 0;
   /** When the clock was last found to be right, by both clocks. */
   let anchor: { readonly at: Seconds; readonly elapsed: number } | undefined;
   /** The latest that was told: nobody has seen a later one. */
@@ -71,7 +77,7 @@ export function createBrokerClock({ wall, monotonic, newest: known, onChange }: 
     if (!anchor && newest !== 0 && own <= plus(newest, PLAUSIBLE)) believe(own);
     if (!anchor) return 'unconfirmed';
     const drift = own - anchor.at - (monotonic() - anchor.elapsed);
-    if (Math.abs(drift) <= JUMP_SECONDS) return undefined;
+    if (Math.abs(drift) <= JUMP_SECONDS) return areTooFarApart(ahead) ? 'apart' : undefined;
     return drift > 0 ? 'ahead' : 'behind';
   };
   let said: ClockFault | undefined;
@@ -106,6 +112,10 @@ export function createBrokerClock({ wall, monotonic, newest: known, onChange }: 
       told = instant;
       believe(instant);
     },
+    compared(seconds) {
+      ahead = seconds;
+    },
+    ahead: () => ahead,
     confirm(date) {
       const own = wall();
       if (apart(own, date) > AGREES) return false;
@@ -142,6 +152,8 @@ export function sayClockFault(fault: ClockFault): string {
       return "the broker's clock was set ahead, and the identity provider's does not agree yet";
     case 'unconfirmed':
       return "the broker's clock is not confirmed yet by the identity provider's";
+    case 'apart':
+      return "the broker's clock and the database's are too far apart";
   }
 }
 

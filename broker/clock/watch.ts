@@ -4,6 +4,7 @@
 import type { Logger } from 'pino';
 import type { Seconds } from '../../shared/time.ts';
 import { every } from '../background.ts';
+import { sayApart, WARN_APART } from '../store/clocks_apart.ts';
 import type { IdentityProvider } from '../upstream/identity_provider.ts';
 import { type BrokerClock, type ClockFault, type ClockParts, createBrokerClock, sayClockFault } from './clock.ts';
 
@@ -18,7 +19,7 @@ export interface WatchedClock extends BrokerClock {
 
 export interface WatchedClockParts extends Omit<ClockParts, 'onChange'> {
   readonly identityProvider: Pick<IdentityProvider, 'askTime' | 'onDate'>;
-  readonly log: Pick<Logger, 'info' | 'error'>;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
 
 export function watchedClock({ identityProvider, log, ...parts }: WatchedClockParts): WatchedClock {
@@ -50,6 +51,16 @@ export function watchedClock({ identityProvider, log, ...parts }: WatchedClockPa
     speaking = true;
     if (clock.fault() !== undefined) onChange(clock.fault());
   };
+  const compared = (seconds: number) => {
+    const [before, is] = [isWarned(clock.ahead()), isWarned(seconds)];
+    clock.compared(seconds);
+    if (is && !before) log.warn({ code: 'clock', ahead_seconds: seconds }, sayApart(seconds));
+    if (before && !is) log.info({ ahead_seconds: seconds }, 'the clocks of broker and database agree again');
+  };
   const { stop } = every(EVERY_MS, ask, () => undefined);
-  return { ...clock, ask, stop: () => void stop() };
+  return { ...clock, compared, ask, stop: () => void stop() };
+}
+
+function isWarned(ahead: number): boolean {
+  return Math.abs(ahead) > WARN_APART;
 }

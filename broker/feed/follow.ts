@@ -24,6 +24,8 @@ export interface FollowParts {
   readonly store: Pick<Store, 'feed' | 'distrust'>;
   readonly stopwatch: Stopwatch;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Is told by how many seconds the machine's clock is ahead of the database's, where that has one of its own. */
+  readonly onAhead?: ((seconds: number) => void) | undefined;
 }
 
 /** What this process does with what it learns. What rejects is told again, so each may be told twice. */
@@ -51,7 +53,7 @@ export interface FollowedFeed {
  * @param every_ms between two looks
  */
 export function followFeed(
-  { store, stopwatch, log }: FollowParts,
+  { store, stopwatch, log, onAhead }: FollowParts,
   learning: Learning,
   place: number,
   every_ms = EVERY_MS,
@@ -63,7 +65,8 @@ export function followFeed(
   let broken = false;
   /** What was read last. */
   let last: string | undefined;
-  const take = async ({ head: newest, forgotten, at_place, entries }: FeedPage) => {
+  const take = async ({ head: newest, forgotten, at_place, entries, ahead }: FeedPage) => {
+    if (ahead !== undefined) onAhead?.(ahead);
     head = newest;
     if (newest < place) throw new BrokenFeed(`the feed of changes went back from ${place} to ${newest}`);
     // It went back, and others have written on: numbers alone would not show that.

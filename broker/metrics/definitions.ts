@@ -124,6 +124,10 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
     changes: counter('curfew_feed_changes_total', 'Changes in the feed that have taken effect here', 'kind'),
     turn: gauge('curfew_background_turn', '1 while this broker does what one replica does at a time'),
     clock_believed: gauge('curfew_clock_believed', '1 unless the clock of the broker is wrong: then nothing is issued'),
+    clock_ahead: gauge(
+      'curfew_clock_ahead_of_database_seconds',
+      'By how much the clock of the broker is at least ahead of that of the database; negative where it is behind',
+    ),
     reloads: counter('curfew_config_reloads_total', 'Changed configurations, taken or refused', 'outcome'),
     last_reload_successful: gauge(
       'curfew_config_last_reload_successful',

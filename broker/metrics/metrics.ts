@@ -59,6 +59,8 @@ export interface Facts {
   readonly secrets_overdue?: ReadonlyMap<string, number> | undefined;
   readonly signing_since: Seconds;
   readonly clock_fault: ClockFault | undefined;
+  /** Seconds that the broker's clock is ahead of the database's. */
+  readonly clock_ahead: number;
   readonly store_fault: string | undefined;
   /** Seconds since the feed was read to its end, and how many changes of it have not taken effect. */
   readonly feed: { readonly age: number; readonly behind: number };
@@ -204,6 +206,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       secrets_overdue,
       signing_since,
       clock_fault,
+      clock_ahead,
       store_fault,
       feed,
       in_step,
@@ -232,6 +235,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       all.feed_behind.set(feed.behind);
       all.turn.set(turn ? 1 : 0);
       all.in_step.set(in_step ? 1 : 0);
+      all.clock_ahead.set(clock_ahead);
       all.clock_believed.set(clock_fault === undefined ? 1 : 0);
       all.key_age.set(between(signing_since, now));
       all.idp_errors.reset();

@@ -6,11 +6,15 @@ import { CurfewError } from '../../shared/errors.ts';
 import { type Change, rowOfChange } from '../store/changes.ts';
 import { asFailure } from '../store/failure.ts';
 import { type Feed, type FeedPage, readFeed } from '../store/feed.ts';
+import type { StoreOptions } from '../store/options.ts';
 import { type ConnectOptions, connect, cut, kyselyOn, type Look } from './client.ts';
 
 /** Milliseconds without an answer after which the connection is given up. */
 const ANSWER_MS = 2_000;
 const CHANNEL = 'curfew_feed';
+const NOW = 'select extract(epoch from clock_timestamp())::float8 as now';
+/** Less than the pause between two looks. */
+const COMPARE_SECONDS = 0.9;
 
 /** Holds the row of the head until the commit is over. The notification goes out with that; those of one transaction are one. */
 const PUBLISH = `with head as (update feed_head set seq = seq + $1 where id = 1 returning seq)
@@ -35,14 +39,18 @@ export async function publishOn(client: Client, changes: readonly Change[]): Pro
 export class PostgresFeed implements Feed {
   readonly #options: ConnectOptions;
   readonly #look: Look;
+  readonly #wall: StoreOptions['wall'];
   readonly #told = new Set<() => void>();
   #client: Client | undefined;
   #opening: Promise<Client> | undefined;
   #closed = false;
+  /** Seconds by which the machine's clock is at least ahead of the database's, and when that was asked. */
+  #clocks = { ahead: 0, at: Number.NEGATIVE_INFINITY };
 
   /** @param look whether what a connection leads to is the database that it was: an old primary has a feed too */
-  constructor(options: ConnectOptions, look: Look) {
+  constructor(options: ConnectOptions, look: Look, wall?: StoreOptions['wall']) {
     this.#look = look;
+    this.#wall = wall;
     this.#options = { ...options, query_ms: ANSWER_MS };
   }
 
@@ -50,12 +58,32 @@ export class PostgresFeed implements Feed {
     let client: Client | undefined;
     try {
       client = this.#client ?? (await this.#open());
-      return await readFeed(kyselyOn(client), seq, most);
+      const page = await readFeed(kyselyOn(client), seq, most);
+      // What is new is not to wait for it, unless it is there all at once.
+      if (page.entries.length === 0) await this.#compareClocks(client);
+      return { ...page, ahead: this.ahead };
     } catch (error) {
       // Whatever it was: the next one is asked on another connection.
       if (client) await this.#drop(client);
       throw asFailure(error);
     }
+  }
+
+  /** Seconds by which the machine's clock is at least ahead of the database's; negative where it is behind. */
+  get ahead(): number {
+    return this.#clocks.ahead;
+  }
+
+  /** Each second. However long the answer took, the database's clock was read between question and answer. */
+  async #compareClocks(client: Client): Promise<void> {
+    const wall = this.#wall;
+    if (!wall || Math.abs(wall() - this.#clocks.at) < COMPARE_SECONDS) return;
+    const asked = wall();
+    const { rows } = await client.query<{ now: number }>(NOW);
+    const answered = wall();
+    const theirs = rows[0]?.now ?? asked;
+    const ahead = theirs < asked ? asked - theirs : theirs > answered ? answered - theirs : 0;
+    this.#clocks = { ahead, at: answered };
   }
 
   onWake(told: () => void): () => void {

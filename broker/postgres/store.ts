@@ -7,6 +7,7 @@ import type { Seconds, Stopwatch } from '../../shared/time.ts';
 import type { Link } from '../audit_log/chain.ts';
 import type { AuditEntry, AuditEvent } from '../audit_log/events.ts';
 import type { Change } from '../store/changes.ts';
+import { requireAgreement } from '../store/clocks_apart.ts';
 import { asFailure, NewEpoch } from '../store/failure.ts';
 import type { Feed } from '../store/feed.ts';
 import { type Lease, newHolder, takeLease } from '../store/lease.ts';
@@ -101,7 +102,7 @@ export class PostgresStore extends ServedStore implements Store {
       await lanes.close();
       throw asFailure(error, AGAIN);
     }
-    return new PostgresStore(lanes, identity, new PostgresFeed(database, look), options);
+    return new PostgresStore(lanes, identity, new PostgresFeed(database, look, options.wall), options);
   }
 
   standing(): Promise<Selectable<StoreStateTable>> {
@@ -217,6 +218,7 @@ export class PostgresStore extends ServedStore implements Store {
   #requireUsable(): void {
     this.requireTrust();
     this.serving?.guard.check();
+    requireAgreement(this.#feed.ahead);
   }
 
   async #attempt<T>(lane: Lane, work: Work<T>, trying: Trying): Promise<Done<T>> {

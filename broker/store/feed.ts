@@ -24,6 +24,8 @@ export interface FeedPage {
   readonly at_place: string | undefined;
   /** In order. */
   readonly entries: readonly FeedEntry[];
+  /** Seconds by which the machine's clock is at least ahead of the database's, as of the last second; nothing where they are one. */
+  readonly ahead?: number | undefined;
 }
 
 export interface Feed {

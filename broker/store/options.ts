@@ -19,6 +19,8 @@ export interface StoreOptions {
   /** Is told when the audit log turns out to have been changed from outside. The chain shows where, for good. */
   readonly onBroken: () => void;
   readonly observer?: StoreObserver | undefined;
+  /** The machine's clock, in seconds with their fractions: what the clock of a database is held against. Without it none is. */
+  readonly wall?: (() => number) | undefined;
   /** Without it no commit is slow. */
   readonly stopwatch?: Stopwatch | undefined;
   /** What of a refusal is written: nothing where it is only counted, and told later. Else each is written as it comes. */

@@ -36,6 +36,8 @@ export interface TestService {
   advance(length: number): void;
   /** Sets the machine's clock, ahead or back: the clock that is never set does not follow, nor does the identity provider's. */
   setClock(length: number): void;
+  /** Seconds by which the machine's clock is ahead of the database's. */
+  aheadOfDatabase: number;
   /** The machine sleeps: the world's time goes on, and the clock that is never set stands still. */
   sleep(length: number): void;
   holder(): Holder;
@@ -126,8 +128,15 @@ export async function startTestService(
   }
   const audit: AuditEvent[] = [];
   const log: string[] = [];
-  const state: { now: Seconds; elapsed: number | undefined; off: number; slept: number; service?: Service } = {
-    ...{ now: T0, elapsed: undefined, off: 0, slept: 0 },
+  const state: {
+    now: Seconds;
+    elapsed: number | undefined;
+    off: number;
+    slept: number;
+    ahead: number;
+    service?: Service;
+  } = {
+    ...{ now: T0, elapsed: undefined, off: 0, slept: 0, ahead: 0 },
   };
   // The world's, which the identity provider has too; the machine's may be off.
   const now = () => seconds(state.now + state.off);
@@ -144,7 +153,9 @@ export async function startTestService(
     const settings = config.identity_provider;
     const upstream = createIdentityProvider({ settings, fetchJson: createFetchJson(settings.ca), now, log: logger });
     const onAudit = ({ event }: AuditEntry) => void audit.push(event);
-    const around = { now, stopwatch, monotonic, log: logger, identityProvider: upstream, onAudit, drainMs: 0 };
+    // The database's clock is this machine's, whatever time it is in the test.
+    const exact = () => Date.now() / 1000 + state.ahead;
+    const around = { now, exact, stopwatch, monotonic, log: logger, identityProvider: upstream, onAudit, drainMs: 0 };
     return startService(config, around);
   };
   const start = async (more: Readonly<Record<string, unknown>>) => {
@@ -190,6 +201,12 @@ export async function startTestService(
     configFile,
     advance(length) {
       state.now = seconds(state.now + length);
+    },
+    get aheadOfDatabase() {
+      return state.ahead;
+    },
+    set aheadOfDatabase(seconds: number) {
+      state.ahead = seconds;
     },
     sleep(length) {
       state.now = seconds(state.now + length);
