@@ -107,6 +107,9 @@ export interface LeaseReply {
 /**
  * One line of `GET /v1/gateway/ends?after=PLACE`. `place` is given back as `after`, as it is: all up to this line has been told. A line
  * without one is told again after a reconnect. Without `after` the feed begins with what comes next.
+ *
+ * A lease that was asked for before a line came may be older than what the line tells: an end stands against it, and where leases are void
+ * it is void too.
  */
 export type FeedLine =
   /** A session is over. Its streams are cut, unless `replaced_by` names the session that judges on: that is asked for at once. */

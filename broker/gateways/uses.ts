@@ -4,8 +4,9 @@ import { OLDEST_USE_MS, type Use } from '../../shared/gateway_wire.ts';
 import { between, latest, type Seconds, seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
 import { judge } from '../judgement/request.ts';
-import { findAllJudged, findBySid } from '../sessions/find.ts';
+import { findAllJudged, holdSessions } from '../sessions/find.ts';
 import { sessionLimits } from '../sessions/limits.ts';
+import type { Session } from '../sessions/session.ts';
 import { touch } from '../sessions/use.ts';
 import type { Transaction } from '../store/store.ts';
 import type { GatewayCluster } from './caller.ts';
@@ -13,7 +14,10 @@ import type { GatewayCluster } from './caller.ts';
 /** What uses are written with. */
 export type UseParts = Pick<Broker, 'config' | 'store' | 'touches'>;
 
-/** @throws CurfewError `store`: none of them was written */
+/** How many uses one transaction writes: others that wait for one of these sessions wait no longer than that. */
+const AT_ONCE = 100;
+
+/** @throws CurfewError `store`: those that were not written are to be told again */
 export async function recordUses(
   broker: UseParts,
   cluster: GatewayCluster,
@@ -21,10 +25,13 @@ export async function recordUses(
   now: Seconds,
 ): Promise<void> {
   const due = await dueUses(broker, uses, now);
-  if (due.length === 0) return;
-  await broker.store.transaction(async (transaction) => {
-    for (const { sid, at } of due) await recordUse(transaction, broker, cluster, sid, at);
-  });
+  for (let i = 0; i < due.length; i += AT_ONCE) {
+    const batch = new Map(due.slice(i, i + AT_ONCE).map(({ sid, at }) => [sid, at]));
+    await broker.store.transaction(async (transaction) => {
+      for (const found of await holdSessions(transaction, [...batch.keys()]))
+        await recordUse(transaction, broker, cluster, found, batch.get(found.sid) ?? found.last_used);
+    });
+  }
 }
 
 interface DueUse {
@@ -59,11 +66,10 @@ async function recordUse(
   transaction: Transaction,
   { config, touches }: UseParts,
   cluster: GatewayCluster,
-  sid: string,
+  found: Session,
   at: Seconds,
 ): Promise<void> {
-  const found = await findBySid(transaction.db, sid);
-  if (!found || found.ended_at !== null) return;
+  if (found.ended_at !== null) return;
   const [session = found] = await touches.apply(transaction, [found]);
   if (at <= session.last_used || judge(config, cluster, { user: session.username, within: {} }, session, at)) return;
   await touch(transaction, session, sessionLimits(config.policy, session), at);

@@ -95,7 +95,9 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
     return reply.send(await inTurn(cluster, () => events.record(broker, cluster, body)));
   });
 
-  app.get<{ Querystring: { readonly after?: unknown } }>(GATEWAY_PATHS.ends, async (request, reply) => {
+  // Without HEAD: there is nothing to say of a feed but what is in it.
+  const ofFeed = { exposeHeadRoute: false };
+  app.get<{ Querystring: { readonly after?: unknown } }>(GATEWAY_PATHS.ends, ofFeed, async (request, reply) => {
     const { name } = callerOf(request);
     const telling = await tellEnds(broker, request.headers.authorization ?? '', placeIn(request.query.after));
     reply.hijack();

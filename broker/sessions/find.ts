@@ -40,6 +40,15 @@ export async function findJudged(db: Db, sid: string): Promise<Session | undefin
   return session;
 }
 
+/** Those that there are, held in one order. */
+export async function holdSessions(
+  { db }: Pick<Transaction, 'db'>,
+  sids: readonly string[],
+): Promise<readonly Session[]> {
+  const { rows } = await sql<Row>`${SELECTED} where sid in (${sql.join(sids)}) order by sid${rowLock(db)}`.execute(db);
+  return rows.map(sessionOf);
+}
+
 /** Those that there are. */
 export async function findAll(db: Db, sids: readonly string[]): Promise<readonly Session[]> {
   return read(db.selectFrom('session').select(COLUMNS).where('sid', 'in', sids));

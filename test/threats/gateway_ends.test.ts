@@ -251,6 +251,8 @@ describe('the feed', () => {
   });
 
   test('is for gateways alone, and a place has a bound', async () => {
+    const head = { method: 'HEAD', headers: { authorization: `Bearer ${service.gateway_tokens.dev}` } };
+    assert.equal((await fetch(`${service.url}/v1/gateway/ends`, head)).status, 404);
     const status = async (query: string, token: string | undefined) => {
       const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
       const response = await fetch(`${service.url}/v1/gateway/ends${query}`, { headers });
