@@ -50,7 +50,7 @@ export type GatewayEvent = {
  * without gaps, so that none is recorded twice.
  */
 export interface EventsReport {
-  /** Of this process: random, made at its start. */
+  /** Of this process: of a random part that is made at its start, and the host's name for whoever reads the audit log. */
   readonly instance: string;
   /** The number of the first event here: 1 for the first of the process. */
   readonly first: number;

@@ -1,7 +1,7 @@
 // What gateways ask: who it is is known by their token before a byte of the question is read.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { CurfewError, meaning } from '../../shared/errors.ts';
+import { CurfewError } from '../../shared/errors.ts';
 import { isEventsReport } from '../../shared/gateway_events.ts';
 import { GATEWAY_PATHS, isLeaseRequest, LARGEST_REPORT_BYTES } from '../../shared/gateway_wire.ts';
 import { parseJson } from '../../shared/json.ts';
@@ -10,11 +10,12 @@ import { clusterOfGateway, type GatewayCluster } from '../gateways/caller.ts';
 import { type EndsParts, tellEnds } from '../gateways/ends.ts';
 import { type EventParts, StreamEvents } from '../gateways/events.ts';
 import { type LeaseParts, lease } from '../gateways/leases.ts';
-import { GATEWAY_REQUESTS, type GatewayRequest } from '../metrics/metrics.ts';
+import { GATEWAY_REQUESTS, type GatewayRequest } from '../metrics/gateways.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { Rarely } from '../refusals/rarely.ts';
 import { sendError } from './answer.ts';
 import { GatewayFeeds } from './gateway_feeds.ts';
+import { faultOfRequest } from './refused.ts';
 
 const NO_GATEWAY_TOKEN = 'the bearer token is not that of a gateway of this broker';
 /** Requests of the gateways of one cluster that are answered at a time: what is more comes again. */
@@ -40,7 +41,7 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
     broker.log.warn(facts, 'a request of a gateway was refused');
   };
   app.addHook('onError', async (request, _reply, error) => {
-    const reason = refusalOf(error);
+    const reason = faultOfRequest(error, 'request', LARGEST_REPORT_BYTES);
     if (reason !== undefined) sayRefused(request, reason);
   });
   app.addHook('onRequest', async (request, reply) => {
@@ -127,19 +128,6 @@ function placeIn(after: unknown): string | undefined {
 
 function requestOf({ routeOptions }: FastifyRequest): GatewayRequest | undefined {
   return GATEWAY_REQUESTS.find((asked) => routeOptions.url?.endsWith(GATEWAY_PATHS[asked]));
-}
-
-/** In our own words, so that there are few; `undefined` for what is a failure and has its own line. */
-function refusalOf(error: Error & { readonly statusCode?: number }): string | undefined {
-  if (error instanceof CurfewError) return meaning(error.code).status < 500 ? error.message : undefined;
-  switch (error.statusCode) {
-    case 413:
-      return `the request is larger than ${LARGEST_REPORT_BYTES / 1024} KiB`;
-    case 415:
-      return 'expected application/json';
-    default:
-      return (error.statusCode ?? 500) < 500 ? 'the request cannot be read' : undefined;
-  }
 }
 
 async function refuseCaller(

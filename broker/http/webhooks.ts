@@ -1,7 +1,7 @@
 // The webhooks of kube-apiserver: who asks is known by its token before a byte of the question is read.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { CurfewError, meaning } from '../../shared/errors.ts';
+import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
@@ -13,6 +13,7 @@ import { clusterOfToken } from '../webhooks/caller.ts';
 import { parseAccessReview, parseTokenReview } from '../webhooks/review.ts';
 import { authenticate, type TokenReviewParts } from '../webhooks/token_review.ts';
 import { sendError } from './answer.ts';
+import { faultOfRequest } from './refused.ts';
 
 /** Larger than a review about a person with as many groups, and as long ones, as are taken. */
 const LARGEST_REVIEW_BYTES = 512 * 1024;
@@ -47,7 +48,7 @@ export function webhookRoutes(app: FastifyInstance, broker: WebhookParts): void 
     broker.log.warn(facts, `a ${what} was refused`);
   };
   app.addHook('onError', async (request, _reply, error) => {
-    const reason = refusalOf(error);
+    const reason = faultOfRequest(error, 'review', LARGEST_REVIEW_BYTES);
     if (reason !== undefined) sayRefused(request, reason);
   });
   app.addHook('onRequest', async (request, reply) => {
@@ -99,19 +100,6 @@ function unreadable(kind: string, group: string, body: unknown): CurfewError {
   const known = typeof got === 'string' && typeof apiVersion === 'string' && KNOWN.test(`${got} of ${apiVersion}`);
   const instead = known ? `, got a ${got} of ${apiVersion}` : '';
   return new CurfewError('request_invalid', `expected a ${kind} of ${group}/v1 or v1beta1${instead}`);
-}
-
-/** In our own words, so that there are few; `undefined` for what is a failure and has its own line. */
-function refusalOf(error: Error & { readonly statusCode?: number }): string | undefined {
-  if (error instanceof CurfewError) return meaning(error.code).status < 500 ? error.message : undefined;
-  switch (error.statusCode) {
-    case 413:
-      return `the review is larger than ${LARGEST_REVIEW_BYTES / 1024} KiB`;
-    case 415:
-      return 'expected application/json';
-    default:
-      return (error.statusCode ?? 500) < 500 ? 'the request cannot be read' : undefined;
-  }
 }
 
 async function refuseCaller(

@@ -14,12 +14,11 @@ import {
   SIGNAL_SOURCES,
   type SignalEvent,
   type SignalSource,
-  STREAM_STEPS,
 } from '../audit_log/events.ts';
 import { nameOfType } from '../audit_log/signals.ts';
 import type { ClockFault } from '../clock/clock.ts';
 import { clusterLimits } from '../config/clusters.ts';
-import type { Config, GatewaySettings } from '../config/settings.ts';
+import type { Config } from '../config/settings.ts';
 import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
 import type { Minted } from '../sessions/minted.ts';
 import { CHANGES, type Change } from '../store/changes.ts';
@@ -27,6 +26,13 @@ import { RENEWAL_WAYS, SETTLED, type StoreObserver } from '../store/options.ts';
 import { ActiveSessions } from './active_sessions.ts';
 import { defineAll } from './definitions.ts';
 import { EndEffects } from './end_effects.ts';
+import {
+  beginGateway,
+  GATEWAY_OUTCOMES,
+  GATEWAY_REQUESTS,
+  type GatewayOutcome,
+  type GatewayRequest,
+} from './gateways.ts';
 
 /** `refused`: the caller or its question was not taken. `failed`: no answer could be given. */
 const OUTCOMES = {
@@ -36,12 +42,6 @@ const OUTCOMES = {
 
 export type Webhook = keyof typeof OUTCOMES;
 export type WebhookOutcome = (typeof OUTCOMES)[Webhook][number];
-
-/** What gateways ask; the feed is not a question that is answered. */
-export const GATEWAY_REQUESTS = ['sessions', 'events'] as const;
-export type GatewayRequest = (typeof GATEWAY_REQUESTS)[number];
-const GATEWAY_OUTCOMES = ['answered', 'refused', 'failed'] as const;
-export type GatewayOutcome = (typeof GATEWAY_OUTCOMES)[number];
 
 /** Why the webhook denies. */
 const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'another_user', 'not_admitted'];
@@ -110,6 +110,8 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
   if (of_process) collectDefaultMetrics({ register: registry });
   const active = new ActiveSessions();
   const effects = new EndEffects();
+  /** How many gateways are told of ends, by cluster. */
+  const feeds = new Map<string, number>();
   all.build.set({ version }, 1);
   beginAtZero(all);
 
@@ -192,7 +194,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
     },
     webhook: (webhook, outcome, seconds) => all.webhook.observe({ webhook, outcome }, seconds),
     gateway: (request, outcome, seconds) => all.gateway.observe({ request, outcome }, seconds),
-    gatewayFeeds: (cluster, open) => all.gateway_feeds.set({ cluster }, open),
+    gatewayFeeds: (cluster, open) => void feeds.set(cluster, open),
     signalPutOff: (source, reason) => all.signals_put_off.inc({ source, reason }),
     pollFailed: () => all.poll_failures.inc(),
     restore(tokens) {
@@ -222,8 +224,9 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
         if (secrets_overdue) all.secrets_overdue.set({ cluster: name }, secrets_overdue.get(name) ?? 0);
       }
       all.active.reset();
+      all.gateway_feeds.reset();
       for (const cluster of config.clusters) {
-        if (cluster.gateway) beginGateway(all, cluster.name, cluster.gateway);
+        if (cluster.gateway) beginGateway(all, cluster.name, cluster.gateway, feeds.get(cluster.name) ?? 0);
         const labels = { cluster: cluster.name, segment: clusterLimits(config, cluster).segment ?? '' };
         all.active.set(labels, 0);
         all.mints.inc(labels, 0);
@@ -243,18 +246,6 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       return registry.metrics();
     },
   };
-}
-
-function beginGateway(
-  { gateway_feeds, streams, streams_lost }: ReturnType<typeof defineAll>,
-  cluster: string,
-  { record }: GatewaySettings,
-): void {
-  gateway_feeds.inc({ cluster }, 0);
-  streams_lost.inc({ cluster }, 0);
-  for (const kind of record) {
-    for (const step of STREAM_STEPS) streams.inc({ cluster, kind, step }, 0);
-  }
 }
 
 /** A series that appears only with its first event has no increase to alert on. */

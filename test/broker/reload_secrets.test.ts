@@ -173,20 +173,20 @@ describe('another content under the same path', () => {
   }
 });
 
+const CLUSTERS = [
+  {
+    ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
+    webhook: { token_file: 'dev-hook', on_failure: 'deny' },
+  },
+];
+
 describe('while the broker runs', () => {
   let service: TestService;
   const at = (name: string) => path.join(path.dirname(service.configFile), name);
   const write = (name: string, text: string) => writeFile(at(name), text, { mode: 0o600 });
   const bearer = (secret: string) => Buffer.from(secret, 'base64').toString('base64url');
   before(async () => {
-    service = await startTestService({
-      clusters: [
-        {
-          ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
-          webhook: { token_file: 'dev-hook', on_failure: 'deny' },
-        },
-      ],
-    });
+    service = await startTestService({ clusters: CLUSTERS });
   });
   after(() => service.stop());
 
@@ -198,6 +198,22 @@ describe('while the broker runs', () => {
     assert.equal((await service.reload({})).outcome, 'reloaded');
     assert.deepEqual([(await ask(old)).status, (await ask(bearer(next))).status], [401, 400]);
     assert.equal((await askAuthorization(service.url, bearer(next), { user: 'x' })).denied, false);
+  });
+
+  test("a gateway's token that was replaced is no longer good, and the new one is", async () => {
+    const [old, next] = [newSecret(), newSecret()];
+    await write('dev-gateway', old);
+    const [dev] = CLUSTERS;
+    const sections = { clusters: [{ ...dev, gateway: { url: 'https://gw.example.com', token_file: 'dev-gateway' } }] };
+    assert.equal((await service.reload(sections)).outcome, 'reloaded');
+    const ask = async (secret: string) =>
+      (await post(`${service.url}/v1/gateway/sessions`, bearer(secret), { asks: [], uses: [] })).status;
+    assert.deepEqual([await ask(old), await ask(next)], [200, 401]);
+    await write('dev-gateway', next);
+    assert.equal((await service.reload(sections)).outcome, 'reloaded');
+    assert.deepEqual([await ask(old), await ask(next)], [401, 200]);
+    await service.reload({});
+    assert.equal(await ask(next), 401, 'a cluster without a gateway has no token');
   });
 
   test("a transmitter's push token that was replaced is no longer good, and the new one is", async () => {

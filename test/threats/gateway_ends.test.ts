@@ -11,6 +11,7 @@ import { loadConfig } from '../../broker/config/load.ts';
 import { askLeases, type Feed, GATEWAY_CLUSTERS, leaseIn, openFeed } from '../support/gateway.ts';
 import { Holder } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
+import { scrape } from '../support/scrape.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
 import { isPostgres, openStoreDatabase } from '../support/store_database.ts';
 
@@ -22,7 +23,7 @@ const feeds: Feed[] = [];
 let people = 0;
 
 before(async () => {
-  service = await startTestService({ clusters: GATEWAY_CLUSTERS });
+  service = await startTestService({ clusters: GATEWAY_CLUSTERS, metrics: { address: '127.0.0.1', port: 0 } });
 });
 after(() => service.stop());
 beforeEach(() => service.advance(60));
@@ -60,6 +61,20 @@ describe('the feed', () => {
       { type: 'end', place: '', sid: two.sid, reason: 'logout', since: service.now },
     );
     assert.equal(feed.lines[0]?.type, 'heartbeat', 'it opens with its place');
+  });
+
+  test('is counted while it is open, and for clusters that have a gateway alone', async () => {
+    const count = async (cluster: string) =>
+      (await scrape(service.metrics_url)).value('curfew_gateway_feeds', { cluster });
+    await until(async () => (await count('dev')) === 0, 'the last ones are still counted');
+    const [one] = [await open(), await open()];
+    assert.deepEqual([await count('dev'), await count('prod-eu')], [2, 0]);
+    await one.close();
+    await until(async () => (await count('dev')) === 1, 'it is still counted');
+    const { gateway: _, ...direct } = PROD as { gateway: object };
+    await service.reload({ clusters: [DEV, direct] });
+    assert.deepEqual([await count('dev'), await count('prod-eu')], [1, undefined]);
+    await service.reload();
   });
 
   test('has a line a second where nothing happens', async () => {
