@@ -11,7 +11,9 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
 } from 'node:fs';
@@ -154,7 +156,8 @@ export async function serve(place: Place, data: string, port: number, settings: 
       await ended;
       release();
       // Its processes notice within a second that it was killed, and the data are theirs until then.
-      if (signal === 'SIGKILL') await until(() => !isHeld(data), 'the processes of PostgreSQL do not end');
+      if (signal === 'SIGKILL')
+        await until(() => processesIn(data).length === 0, 'the processes of PostgreSQL do not end');
     },
     keep() {
       const kept = `${data}.kept`;
@@ -175,9 +178,19 @@ export async function serve(place: Place, data: string, port: number, settings: 
   return postgres;
 }
 
-/** Whether a process still has its working folder there. */
-function isHeld(data: string): boolean {
-  return textOf('sh', ['-c', 'ls -l /proc/[0-9]*/cwd 2>/dev/null || true']).includes(data);
+/** Processes that have their working folder there. */
+export function processesIn(data: string): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readlinkSync(`/proc/${pid}/cwd`) === data;
+      } catch {
+        // Another user's, or gone.
+        return false;
+      }
+    })
+    .map(Number);
 }
 
 export function makePlace({ bin, libraries }: PostgresPrograms): Place {
