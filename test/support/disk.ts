@@ -27,10 +27,11 @@ export interface Disk {
   /** From here on nothing is synced. End the programs then. */
   cut(): void;
   /**
-   * Once they have ended: the folder becomes what the disk has. Of what was written and not synced some may be there: nothing, all, or
-   * any sectors of it.
+   * Once they have ended: the folder becomes what the disk has.
+   *
+   * @param share hundredths that are there of what was not synced, by sectors; by chance, unless told
    */
-  restore(chance: Chance): void;
+  restore(chance: Chance, share?: number): void;
 }
 
 /**
@@ -56,9 +57,7 @@ export async function makeDisk(folder: string, beside: string, { lies = false } 
   return {
     env: { LD_PRELOAD: library, DISK_ROOT: folder, DISK: disk, DISK_OFF: off, ...(lies && { DISK_LIES: '1' }) },
     cut: () => writeFileSync(off, ''),
-    restore(chance) {
-      // Parts of a hundred of what was not synced.
-      const share = chance.pick([0, 0, 50, 100]) ?? 0;
+    restore(chance, share = chance.pick([0, 0, 50, 100]) ?? 0) {
       execFileSync('cp', ['-a', folder, next]);
       for (const file of filesIn(next)) lose(path.join(next, file), readIfThere(path.join(disk, file)), share, chance);
       for (const file of filesIn(disk))

@@ -88,12 +88,17 @@ async function postgres(lies = false): Promise<Powered> {
   };
 }
 
-async function cutUnderLoad({ disk, cut, start }: Powered, crowd: Crowd, chance: Chance): Promise<void> {
+async function cutUnderLoad(
+  { disk, cut, start }: Powered,
+  crowd: Crowd,
+  chance: Chance,
+  share?: number,
+): Promise<void> {
   const { count } = crowd;
   await until(() => crowd.count > count + 2 * PEOPLE || crowd.faults.length > 0, 'nothing is acknowledged');
   await sleep(chance.below(PAUSE));
   await cut();
-  disk.restore(chance);
+  disk.restore(chance, share);
   await start();
 }
 
@@ -128,16 +133,16 @@ describe('a machine that loses its power', { concurrency: true }, () => {
     const powered = await sqlite(UNSYNCED);
     context.after(powered.remove);
     const found = await faultAfterCuts(powered, chanceOf(`${NAME} unsynced`));
+    assert.ok(found, 'nothing was lost');
     context.diagnostic(found);
-    assert.match(found, /acknowledged|its end is not known|^Error: the broker ended/);
   });
 
   test('power cuts show a database whose syncs do nothing, as with fsync = off', async (context) => {
     const powered = await postgres(true);
     context.after(powered.remove);
     const found = await faultAfterCuts(powered, chanceOf(`${NAME} lies`));
+    assert.ok(found, 'nothing was lost');
     context.diagnostic(found);
-    assert.match(found, /was put back to an earlier state|acknowledged|^Error: postgres ended/);
   });
 });
 
@@ -145,7 +150,7 @@ describe('a machine that loses its power', { concurrency: true }, () => {
 const DOES_NOT_START = /^Error: (?:postgres|the broker) ended/;
 
 /** @returns what was lost: said by those who were told otherwise, or by the brokers */
-async function faultAfterCuts(powered: Powered, chance: Chance): Promise<string> {
+async function faultAfterCuts(powered: Powered, chance: Chance): Promise<string | undefined> {
   const { brokers } = powered;
   const crowd = new Crowd({ issuer: brokers.issuer, urls: brokers.urls, chance });
   const said = () =>
@@ -154,7 +159,7 @@ async function faultAfterCuts(powered: Powered, chance: Chance): Promise<string>
   crowd.start(PEOPLE);
   try {
     for (let n = 0; n < MOST_CUTS; n++) {
-      const failed = await cutUnderLoad(powered, crowd, chance).catch(String);
+      const failed = await cutUnderLoad(powered, crowd, chance, 0).catch(String);
       if (failed !== undefined && DOES_NOT_START.test(failed)) return failed;
       assert.equal(failed, undefined);
       const { count } = crowd;
@@ -162,7 +167,7 @@ async function faultAfterCuts(powered: Powered, chance: Chance): Promise<string>
       const fault = found();
       if (fault !== undefined) return fault;
     }
-    return 'nothing was lost';
+    return undefined;
   } finally {
     crowd.abandon();
   }
