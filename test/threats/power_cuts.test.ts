@@ -154,7 +154,9 @@ async function faultAfterCuts(powered: Powered, chance: Chance): Promise<string 
   const { brokers } = powered;
   const crowd = new Crowd({ issuer: brokers.issuer, urls: brokers.urls, chance });
   const said = () =>
-    brokers.replicas.flatMap((one) => /"reason":"([^"]*was put back[^"]*)"/.exec(one.process?.log() ?? '')?.[1] ?? []);
+    brokers.replicas.flatMap(
+      (one) => /"reason":"([^"]*(?:was put back|went back)[^"]*)"/.exec(one.process?.log() ?? '')?.[1] ?? [],
+    );
   const found = () => [...crowd.faults, ...said()][0];
   crowd.start(PEOPLE);
   try {
