@@ -1,13 +1,14 @@
 // Looks after time: ends what ended while nobody asked, so that the audit log says so, and forgets what cannot matter any more.
 
 import type { Logger } from 'pino';
-import type { Seconds } from '../shared/time.ts';
+import { over, plus, type Seconds } from '../shared/time.ts';
 import { every } from './background.ts';
 import type { Broker } from './broker.ts';
 import { sweepFailures } from './failed_logins/failed_logins.ts';
 import { forgetGateways } from './gateways/events.ts';
 import { forgetCounted } from './sessions/counted_login.ts';
 import { currentSessions } from './sessions/current.ts';
+import { UNSEEN_USE } from './sessions/ending.ts';
 import { overdue } from './sessions/find.ts';
 import { forgetGaps } from './sessions/idle_gaps.ts';
 import { forgetLoginAfter } from './sessions/login_after.ts';
@@ -42,13 +43,16 @@ async function sweepStore(broker: SweepParts): Promise<number> {
   const { config, store, now } = broker;
   let count = 0;
   for (let more = true; more; ) {
-    const over = await store.transaction(async (transaction) => {
+    const round = await store.transaction(async (transaction) => {
       const due = await overdue(transaction, now(), AT_ONCE);
-      await currentSessions(transaction, broker, { sids: due.map(({ sid }) => sid) }, now());
-      return due.length;
+      await currentSessions(transaction, broker, { sids: due.map(({ sid }) => sid) }, now(), 'spares');
+      const newest = due.at(-1);
+      // Those that were spared would come again at once; they are the newest.
+      const spared = transaction.shared && newest !== undefined && !over(plus(newest.over_at, UNSEEN_USE), now());
+      return { count: due.length, more: due.length === AT_ONCE && !spared };
     });
-    count += over;
-    more = over === AT_ONCE;
+    count += round.count;
+    more = round.more;
   }
   await store.transaction(async (transaction) => {
     const { db } = transaction;

@@ -15,7 +15,7 @@ import { mayLogIn } from '../policy/admission.ts';
 import type { Caller } from '../policy/caller.ts';
 import { admits } from '../policy/groups.ts';
 import { currentSession } from '../sessions/current.ts';
-import { endSession } from '../sessions/ending.ts';
+import { endByVerdict, endSession } from '../sessions/ending.ts';
 import { activeLimits, factsOf, sessionLimits } from '../sessions/limits.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
@@ -73,8 +73,7 @@ async function sessionOfAsker(
   const resolved = activeLimits(config.policy, session);
   const verdict = decide(resolved, factsOf(session), now);
   if (verdict.allow) return session;
-  if (verdict.ends)
-    await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now, address });
+  await endByVerdict(transaction, session, verdict, { now, address });
   return refuseByVerdict(transaction, about, verdict, { limits: resolved, yields: [] });
 }
 

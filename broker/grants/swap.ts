@@ -86,7 +86,7 @@ async function decideSwap(
   const { sid, sub, username } = subject;
   if (!session || refusal) {
     if (session && refusal?.denied?.ends)
-      await currentSessions(transaction, { config, touches }, { sids: [session.sid] }, now);
+      await currentSessions(transaction, { config, touches }, { sids: [session.sid] }, now, 'spares');
     const who = session && { iss: session.iss, sub: session.sub, username: session.username };
     const event = {
       grant: 'gateway',

@@ -10,7 +10,7 @@ import { wireSession } from '../outcome/wire_session.ts';
 import { mayLogIn } from '../policy/admission.ts';
 import { serviceAccountOf } from '../policy/service_accounts.ts';
 import { type AskedCluster, type Origin, resolveTarget, type Unresolved, type Wish } from '../policy/target.ts';
-import { endSession } from '../sessions/ending.ts';
+import { endByVerdict, endSession } from '../sessions/ending.ts';
 import { factsOf, subjectOf } from '../sessions/limits.ts';
 import { publishLowered } from '../sessions/lowered.ts';
 import type { Session } from '../sessions/session.ts';
@@ -82,9 +82,7 @@ export async function permit(
     publishLowered(transaction, config, session, now);
   if (judged.says === 'permitted') return judged;
   const { verdict } = judged;
-  if (verdict.ends) {
-    await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now, address });
-  }
+  await endByVerdict(transaction, session, verdict, { now, address });
   const wire = wireSession(session, asked.limits, verdict.since, now);
   return refuseByVerdict(transaction, { ...event, cluster: asked.cluster.name }, verdict, asked, wire);
 }

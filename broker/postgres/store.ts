@@ -255,6 +255,7 @@ export class PostgresStore extends ServedStore implements Store {
       ...{ db: lane.writing, audit, publish, hold, holdAll },
       resetNewest: (instant) => resetNewest(client, instant),
       over_before: standing.over_before,
+      shared: true,
     });
     const newest = serving?.clock.newest() ?? (0 as Seconds);
     const { rows, entries } = added;

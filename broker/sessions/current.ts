@@ -25,12 +25,16 @@ export interface Locks {
  * The active sessions of these persons and keys, and with these ids.
  *
  * What session-wide limits have ended is ended as of then. How strong a login must be is asked where something is to be done with it.
+ *
+ * @param doubt where another replica may have seen a use of one that seems idle: who opens another session has it ended, so that
+ *   `login_after` counts; who only looks spares it, and it is not among those that are returned
  */
 export async function currentSessions(
   transaction: Transaction,
   { config, touches }: CurrentParts,
   locks: Locks,
   now: Seconds,
+  doubt: 'ends' | 'spares' = 'ends',
 ): Promise<readonly Session[]> {
   const { persons = [], keys = [] } = locks;
   await transaction.hold([...persons.map(personHeld), ...keys.map(keyHeld)]);
@@ -38,7 +42,7 @@ export async function currentSessions(
   await transaction.hold(found.map(personHeld));
   const current: Session[] = [];
   for (const session of await touches.apply(transaction, found)) {
-    if (!(await endIfOver(transaction, session, config.policy, now))) current.push(session);
+    if (!(await endIfOver(transaction, session, config.policy, now, doubt))) current.push(session);
   }
   return current;
 }

@@ -1,9 +1,9 @@
 // How a session ends: once, whatever the cause, with all that has to follow.
 
-import { decide } from '../../shared/decide.ts';
+import { type Denied, decide } from '../../shared/decide.ts';
 import type { Policy } from '../../shared/policy.ts';
 import { type EndReason, needsNewLogin } from '../../shared/session.ts';
-import type { Seconds } from '../../shared/time.ts';
+import { between, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { Transaction } from '../store/store.ts';
 import { personHeld } from './holds.ts';
 import { keepGaps } from './idle_gaps.ts';
@@ -84,17 +84,49 @@ export async function endIfDue(transaction: Transaction, session: Session, now: 
   return { ...session, ended_at: now, end_reason: reason };
 }
 
-/** Ends what session-wide limits have ended already, as of when they did. @returns whether it is over */
+/** Seconds that a use takes at most from the replica that saw it into the store. */
+export const UNSEEN_USE = seconds(5);
+
+/**
+ * Whether it was only idle for too long by what is stored, and by so little that another replica may have seen a use that is on its way
+ * there: then it is denied, and not ended yet.
+ */
+export function isInDoubt(
+  { shared }: Pick<Transaction, 'shared'>,
+  session: Session,
+  denied: Denied,
+  now: Seconds,
+): boolean {
+  if (!shared || denied.ends !== 'inactivity_timeout' || over(plus(denied.since, UNSEEN_USE), now)) return false;
+  // Not by a time without use that a use has closed: that is known.
+  return denied.found === between(session.last_used, now);
+}
+
+/** Ends what session-wide limits have ended already, as of when they did. @returns whether it is over, be it ended or in doubt */
 export async function endIfOver(
   transaction: Transaction,
   session: Session,
   policy: Policy,
   now: Seconds,
+  doubt: 'ends' | 'spares',
 ): Promise<boolean> {
   const verdict = decide(wholeLimits(policy, session), factsOf(session), now);
   if (verdict.allow || !verdict.ends) return false;
+  if (doubt === 'spares' && isInDoubt(transaction, session, verdict, now)) return true;
   await endSession(transaction, session, { reason: verdict.ends, since: verdict.since, now });
   return true;
+}
+
+/** Where the limit that denies a target is one of the whole session: that is ended, unless it is in doubt. */
+export async function endByVerdict(
+  transaction: Transaction,
+  session: Session,
+  denied: Denied,
+  at: { readonly now: Seconds; readonly address: string },
+): Promise<void> {
+  const { ends: reason, since } = denied;
+  if (reason !== undefined && !isInDoubt(transaction, session, denied, at.now))
+    await endSession(transaction, session, { reason, since, ...at });
 }
 
 /** How the person's last session ended, if time ended it: whoever fails then does not get back in. */

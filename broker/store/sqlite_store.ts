@@ -158,6 +158,7 @@ export class SqliteStore extends ServedStore implements Store {
             hold: ONE_WRITER,
             holdAll: ONE_WRITER,
             over_before: chain.standing.over_before,
+            shared: false,
           });
           await sql`release one`.execute(db);
           chain.changes.push(...changes);

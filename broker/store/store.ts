@@ -17,6 +17,8 @@ import type { Known } from './witness.ts';
 export interface Transaction {
   /** Rows that it selects are held until the transaction is over. */
   readonly db: Kysely<Schema>;
+  /** Whether other processes work on the same store: they may know of uses that they have not written yet. */
+  readonly shared: boolean;
   /** What there was before this instant is over, for everybody; 0 where that was never said. */
   readonly over_before: Seconds;
   /** Adds a row to the audit log; it is written with the transaction or not at all, and passed on after the commit. */

@@ -105,7 +105,8 @@ async function record(
   try {
     await store.transaction(async (transaction) => {
       // Judged once more on what is stored: a renewal may have come between.
-      if (session && denied?.ends) await currentSessions(transaction, { config, touches }, { sids: [session.sid] }, at);
+      if (session && denied?.ends)
+        await currentSessions(transaction, { config, touches }, { sids: [session.sid] }, at, 'spares');
       if (row) await transaction.audit(row);
     });
   } catch {

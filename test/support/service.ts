@@ -55,6 +55,8 @@ export interface TestService {
   halt(): Promise<void>;
   /** One round of the sweeper. */
   sweep(): Promise<number>;
+  /** In PostgreSQL what is idle is in doubt, as another broker may have seen a use: until that is over, and swept. */
+  outlastDoubt(): Promise<void>;
   /** SQLite's file, or the URL of the database: for `openStoreDatabase`. */
   readonly storeFile: string;
   readonly configFile: string;
@@ -258,6 +260,11 @@ export async function startTestService(
       return { issuer: ISSUER, url: one.url };
     },
     sweep: async () => (await state.service?.sweep()) ?? 0,
+    async outlastDoubt() {
+      if (database === undefined) return;
+      service.advance(5);
+      await service.sweep();
+    },
     async stop() {
       for (const one of replicas) await one.stop();
       await state.service?.stop();

@@ -129,6 +129,7 @@ describe('an owner', () => {
     service.advance(3);
     const { status, refused } = await ask(one);
     assert.deepEqual([status, refused.error, refused.reason], [401, 'invalid_token', 'idle_too_long']);
+    await service.outlastDoubt();
     assert.deepEqual(endOf(one.sid), [{ reason: 'inactivity_timeout', by: undefined, note: undefined }]);
   });
 
