@@ -3,7 +3,7 @@
 // nothing is synced any more, and who waits for a sync waits for good.
 //
 // DISK_ROOT is the folder, DISK the second one, DISK_OFF a file that is there once the power is off. With DISK_LIES a sync is acknowledged
-// and nothing is copied. Names (rename, unlink, link) are kept at once and in order, as by a journal: what is tested is what they lead to.
+// and nothing is copied. While the file DISK_FULL is there, no file grows. Names (rename, unlink, link) are kept at once and in order, as by a journal: what is tested is what they lead to.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *root, *disk, *off;
+static const char *root, *disk, *off, *full;
 static size_t root_length;
 static int lies;
 /* The program itself, and of a server the one that its processes belong to. */
@@ -33,6 +33,7 @@ __attribute__((constructor)) static void begin(void) {
   root = of_environment("DISK_ROOT");
   disk = of_environment("DISK");
   off = of_environment("DISK_OFF");
+  full = of_environment("DISK_FULL");
   lies = getenv("DISK_LIES") != NULL;
   first = getpid();
   root_length = root ? strlen(root) : 0;
@@ -117,6 +118,27 @@ int fdatasync(int fd) {
 }
 
 #define REAL(name) static int (*real)(); if (!real) *(void **)&real = dlsym(RTLD_NEXT, name)
+
+static ssize_t write_at(int fd, const void *bytes, size_t count, off_t at) {
+  REAL("pwrite64");
+  struct stat state;
+  char link[64], path[PATH_MAX], to[PATH_MAX];
+  if (full && access(full, F_OK) == 0 && fstat(fd, &state) == 0 && at + (off_t)count > state.st_size) {
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    if (on_disk(path, to)) return errno = ENOSPC, -1;
+  }
+  return ((ssize_t(*)(int, const void *, size_t, off_t))real)(fd, bytes, count, at);
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
+  return write_at(fd, bytes, count, at);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) {
+  return write_at(fd, bytes, count, at);
+}
 
 static void moved(const char *from, const char *to) {
   char old[PATH_MAX], new[PATH_MAX];

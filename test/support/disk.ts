@@ -24,6 +24,8 @@ const [SECTOR, PAGE] = [512, 4_096];
 export interface Disk {
   /** For the programs that write to the folder. */
   readonly env: Readonly<Record<string, string>>;
+  /** From here on no file of the folder grows, until what is returned is called. */
+  fill(): () => void;
   /** From here on nothing is synced. End the programs then. */
   cut(): void;
   /**
@@ -40,11 +42,9 @@ export interface Disk {
  * @param lies whether syncs are acknowledged, and nothing is done
  */
 export async function makeDisk(folder: string, beside: string, { lies = false } = {}): Promise<Disk> {
-  const [disk, off, next] = ['disk', 'disk.off', 'disk.next'].map((name) => path.join(beside, name)) as [
-    string,
-    string,
-    string,
-  ];
+  const [disk, off, full, next] = ['disk', 'disk.off', 'disk.full', 'disk.next'].map((name) =>
+    path.join(beside, name),
+  ) as [string, string, string, string];
   const library = await buildPreload(path.join(import.meta.dirname, 'disk.c'), beside);
   chmodSync(library, 0o755);
   const begin = () => {
@@ -55,7 +55,18 @@ export async function makeDisk(folder: string, beside: string, { lies = false } 
   };
   begin();
   return {
-    env: { LD_PRELOAD: library, DISK_ROOT: folder, DISK: disk, DISK_OFF: off, ...(lies && { DISK_LIES: '1' }) },
+    env: {
+      LD_PRELOAD: library,
+      DISK_ROOT: folder,
+      DISK: disk,
+      DISK_OFF: off,
+      DISK_FULL: full,
+      ...(lies && { DISK_LIES: '1' }),
+    },
+    fill() {
+      writeFileSync(full, '');
+      return () => rmSync(full);
+    },
     cut: () => writeFileSync(off, ''),
     restore(chance, share = chance.pick([0, 0, 50, 100]) ?? 0) {
       execFileSync('cp', ['-a', folder, next]);
