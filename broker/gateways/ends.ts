@@ -11,7 +11,7 @@ import type { FeedEntry } from '../store/feed.ts';
 import { clusterOfGateway, type GatewayCluster } from './caller.ts';
 import { type Place, type Places, placeAt, placesOf } from './places.ts';
 
-/** How many changes are read at a time where they are not in memory any more. */
+/** How many changes are read at a time where they are not in memory any more, and about how many lines are told at a time. */
 const AT_ONCE = 500;
 /** Seconds since the feed was read, up to which it is said that nothing was missed. */
 const FRESH_SECONDS = 2;
@@ -21,7 +21,7 @@ export type EndsParts = Pick<Broker, 'config' | 'store' | 'replicas'>;
 
 export interface Telling {
   /**
-   * What there is to tell since the last time; empty where there is nothing.
+   * What there is to tell since the last time: all of it, or so much that there may be more. Empty where there is nothing.
    *
    * @returns `undefined` where no more is to be told: the gateway's token is no longer good, or the store cannot be relied on
    * @throws CurfewError `store`
@@ -100,12 +100,13 @@ class EndsTelling implements Telling {
     if (this.#over) return lines.length > 0 ? lines : undefined;
     const cluster = this.#clusterNow(lines);
     if (!cluster) return undefined;
-    for (;;) {
+    while (lines.length < AT_ONCE) {
       const entries = await this.#entries();
       if (entries === 'forgotten') lines.push(await this.#resetToNow());
-      else if (entries.length === 0) return lines;
+      else if (entries.length === 0) break;
       else lines.push(...(await this.#linesOf(cluster, entries)));
     }
+    return lines;
   }
 
   heartbeat(): FeedLine | undefined {

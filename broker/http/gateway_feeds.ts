@@ -86,6 +86,8 @@ function serveLines(
         again = false;
         const lines = await telling.next();
         if (lines === undefined) return close();
+        // There may be more.
+        if (lines.length > 0) again = true;
         const beating = beat && lines.length === 0 ? telling.heartbeat() : undefined;
         beat = false;
         write([...lines, ...(beating ? [beating] : [])].map(feedLine).join(''));

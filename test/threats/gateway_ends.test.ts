@@ -157,6 +157,25 @@ describe('the feed', () => {
     );
   });
 
+  test('R2 tells all that came while nobody listened, however much, without waiting between', async () => {
+    const { place } = await open();
+    const { sid } = await login();
+    {
+      using database = openStoreDatabase(service.storeFile);
+      const data = JSON.stringify({ reason: 'logout', since: service.now });
+      // In one transaction, as ends are told: head and changes are of one moment.
+      database.exec(`begin;
+        with recursive n (i) as (select 1 union all select i + 1 from n where i < 3000)
+        insert into feed (seq, at, kind, sid, data)
+          select (select seq from feed_head) + i, ${service.now}, 'end', '${sid}', '${data}' from n;
+        update feed_head set seq = seq + 3000;
+        commit`);
+    }
+    const feed = await open('dev', place);
+    await until(() => feed.of('end').length === 3_000, 'some are missing');
+    assert.deepEqual([feed.beats <= 3, feed.of('reset').length], [true, 0]);
+  });
+
   test('R2 tells after a restart what happened before it', async () => {
     const { holder, handle, sid } = await login();
     const { place } = await open();
