@@ -12,6 +12,8 @@ import { type Keys, loadKeys } from '../../broker/tokens/keys.ts';
 import { signToken, type TokenClaims } from '../../broker/tokens/mint.ts';
 import { run } from '../../scripts/run.ts';
 import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';
+import { startControlPlane } from '../cluster/control_plane.ts';
+import { assertKept, until } from '../support/patience.ts';
 import { startWorld, type World } from '../support/world.ts';
 
 const CEILING = { max_age: '15m', token_ttl: '2m' };
@@ -50,16 +52,12 @@ function claims(changes: Partial<TokenClaims> = {}): TokenClaims {
   };
 }
 
-async function use(token: string): Promise<{ code: number | null; stderr: string; stdout: string }> {
-  const server = [
-    '--server',
-    world.plane.server,
-    '--certificate-authority',
-    world.plane.caFile,
-    '--kubeconfig',
-    '/dev/null',
-  ];
-  return run(world.plane.kubectlPath, [...server, '--token', token, 'auth', 'whoami', '-o', 'json']);
+async function use(
+  token: string,
+  plane = world.plane,
+): Promise<{ code: number | null; stderr: string; stdout: string }> {
+  const server = ['--server', plane.server, '--certificate-authority', plane.caFile, '--kubeconfig', '/dev/null'];
+  return run(plane.kubectlPath, [...server, '--token', token, 'auth', 'whoami', '-o', 'json']);
 }
 
 async function refused(token: string): Promise<void> {
@@ -122,5 +120,21 @@ describe('kube-apiserver with the printed configuration', () => {
     await refused(`${head}.${body}.${Buffer.alloc(64, 7).toString('base64url')}`);
     const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'curfew+jwt' })).toString('base64url');
     await refused(`${none}.${body}.`);
+  });
+
+  test('F11 started while the broker is down, it takes tokens within 10 s of the broker being back', async () => {
+    const authenticationConfig = await world.site.authenticationConfig('dev');
+    await world.broker.kill();
+    const plane = await startControlPlane({ authenticationConfig });
+    try {
+      const taken = async () => (await use(signToken(keys, claims()), plane)).code === 0;
+      assert.equal(await taken(), false);
+      await world.restartBroker();
+      const begin = performance.now();
+      await until(taken, 'it takes no token');
+      assertKept(performance.now() - begin, 10_000);
+    } finally {
+      await plane.stop();
+    }
   });
 });

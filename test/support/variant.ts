@@ -39,24 +39,29 @@ export async function buildVariant(edits: Edits, out: string): Promise<string> {
   return out;
 }
 
-const NEXT = '9999_next';
+export const NEXT_MIGRATION = '9999_next';
+
 /** Whatever a statement of this release reads has more than it knows. */
-const MIGRATION = `'${NEXT}': declared('${NEXT}', async (db) => {
+const migration = (seconds: number) => `'${NEXT_MIGRATION}': declared('${NEXT_MIGRATION}', async (db) => {
   for (const { name } of await db.introspection.getTables())
     await sql.raw('alter table ' + name + ' add column of_next text').execute(db);
+  if (${seconds} > 0) await sql.raw('select pg_sleep(${seconds})').execute(db);
   await sql.raw('create table next (id integer primary key)').execute(db);
 }),`;
 
 /**
  * The release that comes after this one: it has one more migration, which adds to the tables, and says that this release may continue
  * beside it (docs/decisions/schema-versions.md). All else is as it is.
+ *
+ * @param seconds that its migration waits half-way, in PostgreSQL
  */
-export const NEXT_VERSION: Edits = {
-  'broker/store/migrations.ts': [
-    [/(?<=const MIGRATIONS = \[[^\]]*)(?=\] as const)/, `, '${NEXT}'`],
-    [/(?<=const OLDEST_READERS\b[^{]*\{)/, `'${NEXT}': ${MIGRATIONS.length},`],
-    [/(?<=function migrationsWith\b[\s\S]*?return \{)/, MIGRATION],
-  ],
-  'broker/postgres/schema.ts': [[/(?<=const POSTGRES_MIGRATIONS\b[^{]*\{)/, MIGRATION]],
-};
-export const NEXT_MIGRATION = NEXT;
+export function nextVersion(seconds = 0): Edits {
+  return {
+    'broker/store/migrations.ts': [
+      [/(?<=const MIGRATIONS = \[[^\]]*)(?=\] as const)/, `, '${NEXT_MIGRATION}'`],
+      [/(?<=const OLDEST_READERS\b[^{]*\{)/, `'${NEXT_MIGRATION}': ${MIGRATIONS.length},`],
+      [/(?<=function migrationsWith\b[\s\S]*?return \{)/, migration(0)],
+    ],
+    'broker/postgres/schema.ts': [[/(?<=const POSTGRES_MIGRATIONS\b[^{]*\{)/, migration(seconds)]],
+  };
+}

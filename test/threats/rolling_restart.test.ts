@@ -15,7 +15,7 @@ import { Crowd } from '../support/crowd.ts';
 import { until } from '../support/patience.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { faultsOfRecord, KEEPS_COMMIT_TIMES } from '../support/record_check.ts';
-import { buildVariant, NEXT_MIGRATION, NEXT_VERSION } from '../support/variant.ts';
+import { buildVariant, NEXT_MIGRATION, nextVersion } from '../support/variant.ts';
 
 const NAME = 'rolling';
 const PEOPLE = 4;
@@ -30,7 +30,7 @@ describe('a rolling restart of two replicas', () => {
   before(async () => {
     server = await startPostgres(KEEPS_COMMIT_TIMES);
     brokers = await makeBrokers({ database: await server.createDatabase(NAME), count: 2 });
-    next = await buildVariant(NEXT_VERSION, path.join(brokers.folder, 'next.cjs'));
+    next = await buildVariant(nextVersion(), path.join(brokers.folder, 'next.cjs'));
     for (const replica of brokers.replicas) await replica.start();
     balancer = await startBalancer(() => brokers.replicas.flatMap((one) => one.process?.url || []));
   });
