@@ -12,6 +12,7 @@ import { type Keys, loadKeys } from '../../broker/tokens/keys.ts';
 import { signToken, type TokenClaims } from '../../broker/tokens/mint.ts';
 import { run } from '../../scripts/run.ts';
 import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';
+import { GATEWAY_TOKEN_TYP, gatewayAudience } from '../../shared/token_typ.ts';
 import { startControlPlane } from '../cluster/control_plane.ts';
 import { assertKept, until } from '../support/patience.ts';
 import { startWorld, type World } from '../support/world.ts';
@@ -91,6 +92,10 @@ describe('kube-apiserver with the printed configuration', () => {
   test('T3 refuses a token for another audience or from another issuer', async () => {
     await refused(signToken(keys, claims({ aud: 'prod' })));
     await refused(signToken(keys, claims({ iss: `${world.brokerUrl}/` })));
+  });
+
+  test('G4 refuses a token that is for a gateway alone', async () => {
+    await refused(signToken(keys, claims({ aud: gatewayAudience('dev') }), GATEWAY_TOKEN_TYP));
   });
 
   test('T10 refuses system: in any spelling, as username and as group', async () => {
