@@ -11,6 +11,8 @@ const COUNTS = {
   database_kills: [3, 60],
   /** Power cuts of the machine under load, on each database. */
   power_cuts: [4, 100],
+  /** Of the database server to its standby, which then gets one of its own. */
+  failovers: [1, 10],
   /** Sessions that are ended at one of several replicas, for each number of replicas. */
   replica_ends: [30, 1_000],
   /** Calls of a client that nobody sits at, by the program that answers. */

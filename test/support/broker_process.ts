@@ -8,7 +8,7 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import { adopt, signalGroup } from '../../scripts/process.ts';
 import { compileCache } from './compile_cache.ts';
 import { localTime } from './local_time.ts';
-import { PATIENCE_MS, until } from './patience.ts';
+import { PATIENCE_MS } from './patience.ts';
 
 export interface BrokerOptions {
   readonly configFile: string;
@@ -72,18 +72,13 @@ export async function spawnBroker({
 }
 
 /** @throws Error with what it wrote, when it ends instead */
-export async function untilServing(
-  started: BrokerProcess,
-  { url, ca }: Pick<BrokerOptions, 'url' | 'ca'>,
-): Promise<void> {
+export async function untilServing(started: BrokerProcess, { ca }: Pick<BrokerOptions, 'ca'>): Promise<void> {
+  const over = new AbortController();
   const ended = started.exit.then((code) => {
+    over.abort();
     throw new Error(`the broker ended with ${code}\n${started.output()}`);
   });
-  const listens = async () => {
-    await until(() => started.url !== '', 'the broker does not say where it listens');
-    await untilReady(started.url, ca);
-  };
-  await Promise.race([url === undefined ? listens() : untilReady(url, ca), ended]);
+  await Promise.race([untilReady(started, ca, over.signal), ended]);
   ended.catch(() => undefined);
 }
 
@@ -127,14 +122,16 @@ function linesOf(text: string): readonly string[] {
   return text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
 }
 
-async function untilReady(url: string, ca: string | undefined): Promise<void> {
+async function untilReady(started: BrokerProcess, ca: string | undefined, over: AbortSignal): Promise<void> {
   const dispatcher = new Agent({ connect: { ...(ca && { ca }) } });
   const deadline = performance.now() + PATIENCE_MS;
-  while (performance.now() < deadline) {
-    const response = await fetch(`${url}/readyz`, { dispatcher }).catch(() => undefined);
+  while (performance.now() < deadline && !over.aborted) {
+    const { url } = started;
+    const response = url === '' ? undefined : await fetch(`${url}/readyz`, { dispatcher }).catch(() => undefined);
     await response?.body?.cancel();
     if (response?.ok) return dispatcher.close();
     await sleep(50);
   }
-  throw new Error(`the broker at ${url} did not become ready in time`);
+  await dispatcher.close();
+  if (!over.aborted) throw new Error(`the broker at ${started.url} did not become ready in time`);
 }
