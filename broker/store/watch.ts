@@ -1,5 +1,5 @@
 // Looks after the store while it is open: whether it is the one that was opened, and whether it works. What does not is tried
-// again, so that it heals by itself; it is said in the log once, and once more when it is over.
+// again, so that it heals by itself; each reason is said in the log once, and once more when it is over.
 
 import type { Logger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
@@ -23,16 +23,20 @@ export function watchStore(
   stopwatch: Stopwatch,
   log: Pick<Logger, 'info' | 'error'>,
 ): StoreWatch {
-  let said: string | undefined;
+  /** Reasons, without their numbers: while it fails they may change, and the last one may be what needs a person. */
+  const said = new Set<string>();
   let tried = Number.NEGATIVE_INFINITY;
   const fault = () => {
     const found = guard.look() ?? store.fault;
-    if ((found === undefined) !== (said === undefined)) {
-      if (found === undefined) log.info('the store can be used again');
-      else
-        log.error({ code: 'store', reason: found }, 'the store cannot be used: nothing is acknowledged that needs it');
-      said = found;
+    if (found === undefined) {
+      if (said.size > 0) log.info('the store can be used again');
+      said.clear();
+      return undefined;
     }
+    const reason = found.replaceAll(/\d+/g, 'n');
+    if (!said.has(reason))
+      log.error({ code: 'store', reason: found }, 'the store cannot be used: nothing is acknowledged that needs it');
+    said.add(reason);
     return found;
   };
   const round = async () => {

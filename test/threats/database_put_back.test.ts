@@ -62,7 +62,12 @@ describe('R4 a database', () => {
     service.advance(2);
     assert.equal((await ended.holder.revoke(ended.handle)).status, 200);
 
+    const before = service.log.length;
+    const says = (what: RegExp) => service.log.slice(before).some((line) => what.test(line));
     await server.end('SIGINT');
+    assert.equal(await works(ended), false);
+    const away = /"reason":"[^"]*","msg":"the store cannot be used/;
+    await until(() => says(away), 'the log does not say that it is away');
     putBack();
     await server.start();
     // Whatever is asked, and however often: its end is not in the database any more.
@@ -71,6 +76,9 @@ describe('R4 a database', () => {
       assert.equal(await works(kept), false);
     }
     assert.equal((await ready()).status, 503);
+    // That it was away before was said already; this is what a person has to know.
+    const said = /"reason":"[^"]*was put back[^"]*","msg":"the store cannot be used/;
+    await until(() => says(said), 'the log does not say why');
     await service.halt();
     await assert.rejects(service.restart(), { code: 'store', message: /was put back to an earlier state/ });
 
