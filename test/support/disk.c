@@ -3,7 +3,7 @@
 // nothing is synced any more, and who waits for a sync waits for good.
 //
 // DISK_ROOT is the folder, DISK the second one, DISK_OFF a file that is there once the power is off. With DISK_LIES a sync is acknowledged
-// and nothing is copied. While the file DISK_FULL is there, no file grows. Names (rename, unlink, link) are kept at once and in order, as by a journal: what is tested is what they lead to.
+// and nothing is copied or kept. While the file DISK_FULL is there, no file grows. Names (rename, unlink, link) are kept at once and in order, as by a journal: what is tested is what they lead to.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -142,7 +142,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) {
 
 static void moved(const char *from, const char *to) {
   char old[PATH_MAX], new[PATH_MAX];
-  if (!on_disk(from, old) || !on_disk(to, new)) return;
+  if (lies || !on_disk(from, old) || !on_disk(to, new)) return;
   wait_where_power_is_off();
   REAL("rename");
   make_folders(new);
@@ -161,7 +161,7 @@ int unlink(const char *path) {
   REAL("unlink");
   char there[PATH_MAX];
   int result = real(path);
-  if (result == 0 && on_disk(path, there)) {
+  if (result == 0 && !lies && on_disk(path, there)) {
     wait_where_power_is_off();
     real(there);
   }
@@ -172,7 +172,7 @@ int link(const char *from, const char *to) {
   REAL("link");
   char old[PATH_MAX], new[PATH_MAX];
   int result = real(from, to);
-  if (result == 0 && on_disk(from, old) && on_disk(to, new)) {
+  if (result == 0 && !lies && on_disk(from, old) && on_disk(to, new)) {
     wait_where_power_is_off();
     real(old, new);
   }
