@@ -2,6 +2,8 @@
 
 import { Command, CommanderError } from 'commander';
 import { pino } from 'pino';
+import { digestOf } from '../serving/files/digest.ts';
+import { watchFiles } from '../serving/files/watch.ts';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
@@ -19,8 +21,6 @@ import { explainPolicy } from './commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
 import { loadConfig } from './config/load.ts';
 import type { Config } from './config/settings.ts';
-import { digestOf } from './files/digest.ts';
-import { watchFiles } from './files/watch.ts';
 import { printAdmissionPolicy } from './layers/admission_policy.ts';
 import { printAuthnConfig } from './layers/authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './layers/authz_config.ts';

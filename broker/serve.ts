@@ -2,23 +2,22 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { readTlsPair, watchTls } from '../serving/config/tls.ts';
+import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { between, type Clock, type Stopwatch } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
 import { createSealer } from './audit_log/chain.ts';
 import type { AuditEntry, DenialEvent, RefusalEvent } from './audit_log/events.ts';
 import { type Deletions, startDeletions } from './bound_tokens/deletions.ts';
 import type { Broker } from './broker.ts';
-
 import { watchedClock } from './clock/watch.ts';
 import { longestTaken } from './config/clusters.ts';
 import { createLiveConfig, type ReloadOutcome } from './config/live.ts';
 import type { Config } from './config/settings.ts';
-import { readTlsPair, watchTls } from './config/tls.ts';
 import { FailingAddresses } from './failed_logins/failed_logins.ts';
 import { joinReplicas } from './feed/replicas.ts';
 import { startDeliveries } from './hooks/delivery.ts';
 import { type ConnectionLimits, fewFor, limitsFor } from './http/connections.ts';
-import { descriptorLimit } from './http/descriptors.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer, type Shown } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';

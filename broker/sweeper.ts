@@ -1,8 +1,8 @@
 // Looks after time: ends what ended while nobody asked, so that the audit log says so, and forgets what cannot matter any more.
 
 import type { Logger } from 'pino';
+import { every } from '../serving/background.ts';
 import { over, plus, type Seconds } from '../shared/time.ts';
-import { every } from './background.ts';
 import type { Broker } from './broker.ts';
 import { sweepFailures } from './failed_logins/failed_logins.ts';
 import { forgetGateways } from './gateways/events.ts';

@@ -55,7 +55,7 @@ async function buildOne(workspace: string, bundles: readonly Bundle[]): Promise<
 /** Name, size and time of every source that a bundle can hold. */
 async function stateOfInputs(workspace: string): Promise<string> {
   const files = [path.join(ROOT, 'package-lock.json'), import.meta.filename];
-  for (const folder of [workspace, 'shared']) {
+  for (const folder of [workspace, 'serving', 'shared']) {
     for await (const file of glob('**/*.{ts,json,sql}', {
       cwd: path.join(ROOT, folder),
       exclude: ['node_modules', 'dist'],

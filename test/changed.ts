@@ -13,7 +13,7 @@ const LONG = /^test\/(e2e|bench|demo|long)\//;
 /** Tests of files that nobody imports. */
 const BESIDE: readonly (readonly [RegExp, string])[] = [
   [/\.md$|^package(-lock)?\.json$|^test\/(docs|debian-packages)/, 'test/docs/docs.test.ts'],
-  [/^(cli|broker|shared)\/.*\.ts$/, 'test/shared/rooms.test.ts'],
+  [/^(cli|broker|gateway|serving|shared)\/.*\.ts$/, 'test/shared/rooms.test.ts'],
   [/^cli\/(package\.json|native\/)/, 'test/native/engine.test.ts'],
 ];
 
@@ -36,7 +36,7 @@ export function changedFiles(root: string): readonly string[] {
 /** Who imports a file, by paths from the root. */
 export function importersIn(root: string): ReadonlyMap<string, readonly string[]> {
   const importers = new Map<string, string[]>();
-  for (const file of globSync('{shared,cli,broker,test,scripts}/**/*.ts', {
+  for (const file of globSync('{shared,serving,cli,broker,gateway,test,scripts}/**/*.ts', {
     cwd: root,
     exclude: ['**/node_modules/**'],
   })) {

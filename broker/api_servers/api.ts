@@ -2,14 +2,14 @@
 // no redirects, bounded answers; what cannot be understood is a failure.
 
 import { type Agent, request } from 'undici';
+import { textOf } from '../../serving/files/regular_file.ts';
+import { isBearer } from '../../serving/net/bearer.ts';
+import { readBounded } from '../../serving/net/bounded_body.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Cluster } from '../config/settings.ts';
-import { textOf } from '../files/regular_file.ts';
-import { isBearer } from '../net/bearer.ts';
-import { readBounded } from '../net/bounded_body.ts';
 import type { AdmissionObject, Bindings, Right } from './objects.ts';
 
 /** A Secret by name; the `uid` tells it from any other of that name. */

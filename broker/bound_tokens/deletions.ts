@@ -1,10 +1,10 @@
 // Takes away the Secrets of sessions that are over, and all tokens with them. What is due is in the store: it is tried until it
 // is done, also after a crash, and overdue ones come first.
 
+import { every, pauseAfter } from '../../serving/background.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { plus, seconds } from '../../shared/time.ts';
 import { TOKEN_LIFE_SECONDS } from '../api_servers/api.ts';
-import { every, pauseAfter } from '../background.ts';
 import type { Broker } from '../broker.ts';
 import type { Cluster } from '../config/settings.ts';
 import type { Turn } from '../leases/turn.ts';

@@ -2,8 +2,8 @@
 // until it is.
 
 import type { Logger } from 'pino';
+import { every } from '../../serving/background.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { every } from '../background.ts';
 import { sayApart, WARN_APART } from '../store/clocks_apart.ts';
 import type { IdentityProvider } from '../upstream/identity_provider.ts';
 import { type BrokerClock, type ClockFault, type ClockParts, createBrokerClock, sayClockFault } from './clock.ts';

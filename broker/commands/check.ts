@@ -4,6 +4,7 @@
 import { X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { readTlsPair } from '../../serving/config/tls.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { CurfewError, EXIT, meaning } from '../../shared/errors.ts';
 import { combine } from '../../shared/limits.ts';
@@ -13,7 +14,6 @@ import { TOKEN_LIFE_SECONDS } from '../api_servers/api.ts';
 import type { ClusterApis } from '../api_servers/apis.ts';
 import { clusterLimits, strictestLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
-import { readTlsPair } from '../config/tls.ts';
 import type { Discovery } from '../upstream/discovery.ts';
 import { checkApiServer } from './cluster_check.ts';
 import { checkDiscovery } from './discovery_check.ts';

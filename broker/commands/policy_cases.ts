@@ -1,17 +1,18 @@
 // `curfew-broker policy test`: a table of cases, facts in, verdict and reason out, decided as a login or renewal would be.
 
 import { z } from 'zod';
+import { formatPath, refused, sayIssue } from '../../serving/config/faults.ts';
+import { parseYaml } from '../../serving/config/yaml.ts';
+import { type FileReader, readRegularFile } from '../../serving/files/regular_file.ts';
 import { decide, REASONS, type Verdict } from '../../shared/decide.ts';
 import { formatDuration, parseDuration } from '../../shared/duration.ts';
 import { EXIT } from '../../shared/errors.ts';
 import type { Limits } from '../../shared/limits.ts';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
-import { formatPath, refused } from '../config/faults.ts';
-import { limits, sayIssue } from '../config/schema.ts';
+import { sayUnknown } from '../config/faults.ts';
+import { limits } from '../config/schema.ts';
 import type { Config } from '../config/settings.ts';
 import * as value from '../config/values.ts';
-import { parseYaml } from '../config/yaml.ts';
-import { type FileReader, readRegularFile } from '../files/regular_file.ts';
 import { parseTime } from '../text/rfc3339.ts';
 import { ASSUMED_ADDRESS, answerTo, type Question } from './policy_question.ts';
 
@@ -88,7 +89,7 @@ export async function loadCases(file: string, readFile: FileReader = readRegular
   if (!parsed.success)
     throw refused(
       file,
-      parsed.error.issues.flatMap((issue) => sayIssue(issue)),
+      parsed.error.issues.flatMap((issue) => sayIssue(issue, [], sayUnknown)),
     );
   const { cases } = parsed.data;
   const names = cases.map(({ name }) => name);

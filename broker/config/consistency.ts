@@ -1,11 +1,11 @@
 // What must hold between settings, over the sections that parsed. Each rule lists its faults; none throws.
 
+import { formatPath } from '../../serving/config/faults.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { combine } from '../../shared/limits.ts';
 import { type Match, matches, resolveLimits } from '../../shared/policy.ts';
 import { gatewayAudience } from '../../shared/token_typ.ts';
 import { sayWithin, unsatisfiable } from './acr.ts';
-import { formatPath } from './faults.ts';
 import { isReserved } from './names.ts';
 import { looserThan } from './presets.ts';
 import type { Sections } from './schema.ts';

@@ -2,14 +2,22 @@
 
 import type { KeyObject } from 'node:crypto';
 import path from 'node:path';
+import { formatPath } from '../../serving/config/faults.ts';
+import {
+  parseKey,
+  readBearer,
+  readCa,
+  readSecret,
+  readText,
+  type Surroundings,
+  sayOpen,
+} from '../../serving/config/named_files.ts';
+import { faultOfPair, type TlsFiles } from '../../serving/config/tls.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { isName } from '../text/names.ts';
 import { parseDatabaseAddress } from './database_address.ts';
-import { formatPath } from './faults.ts';
-import { parseKey, readBearer, readCa, readSecret, readText, type Surroundings, sayOpen } from './named_files.ts';
 import type { Sections } from './schema.ts';
-import type { Hook, Poll, PostgresSettings, StorePlaces, TlsFiles, Transmitter } from './settings.ts';
-import { faultOfPair } from './tls.ts';
+import type { Hook, Poll, PostgresSettings, StorePlaces, Transmitter } from './settings.ts';
 
 export interface ReadFiles {
   readonly faults: string[];

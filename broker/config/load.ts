@@ -2,14 +2,14 @@
 
 import { createHash, type KeyObject } from 'node:crypto';
 import path from 'node:path';
+import { refused } from '../../serving/config/faults.ts';
+import { parseYaml } from '../../serving/config/yaml.ts';
+import { type FileReader, readRegularFile } from '../../serving/files/regular_file.ts';
 import { CurfewError } from '../../shared/errors.ts';
-import { type FileReader, readRegularFile } from '../files/regular_file.ts';
 import { faultsOf } from './consistency.ts';
-import { refused } from './faults.ts';
 import { readAll } from './files.ts';
 import { parseSections, type Sections } from './schema.ts';
 import type { Cluster, Config, GatewaySettings } from './settings.ts';
-import { parseYaml } from './yaml.ts';
 
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -1,10 +1,11 @@
 // The shape of the configuration file, section by section, so that a fault in one hides no fault in another.
 
 import { z } from 'zod';
+import { sayIssue, sayValue } from '../../serving/config/faults.ts';
 import { seconds } from '../../shared/time.ts';
 import { CREDENTIALS } from '../../shared/wire.ts';
 import { ACTIONS, SIGNALS, type Signal, withDefaults } from '../audit_log/signals.ts';
-import { formatPath, sayUnknown, sayValue } from './faults.ts';
+import { sayUnknown } from './faults.ts';
 import * as value from './values.ts';
 
 const wholeLimits = z.strictObject({
@@ -240,7 +241,7 @@ export function parseSections(root: unknown): ParsedSections {
   const section = <K extends keyof Sections>(key: K): Partial<Pick<Sections, K>> => {
     const schema: z.ZodType<Sections[K]> = SECTIONS[key] as unknown as z.ZodType<Sections[K]>;
     const parsed = schema.safeParse(given.get(key), { reportInput: true });
-    if (!parsed.success) faults.push(...parsed.error.issues.flatMap((issue) => sayIssue(issue, [key])));
+    if (!parsed.success) faults.push(...parsed.error.issues.flatMap((issue) => sayIssue(issue, [key], sayUnknown)));
     return parsed.success ? ({ [key]: parsed.data } as Pick<Sections, K>) : {};
   };
   const sections = {
@@ -259,15 +260,4 @@ export function parseSections(root: unknown): ParsedSections {
     ...section('policy'),
   };
   return { sections, faults };
-}
-
-/** A fault that zod found, in words; `at` is where the value that was parsed stands. Needs `reportInput`. */
-export function sayIssue(issue: z.core.$ZodIssue, at: readonly PropertyKey[] = []): string[] {
-  const steps = [...at, ...issue.path];
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => sayUnknown([...steps, key]));
-  if (issue.code !== 'invalid_type') return [`${formatPath(steps)}: ${issue.message}`];
-  const expected = issue.expected === 'array' ? 'a list' : 'a mapping';
-  return [
-    `${formatPath(steps)}: ${issue.input === undefined ? `required: ${expected}` : `expected ${expected}, got ${sayValue(issue.input)}`}`,
-  ];
 }

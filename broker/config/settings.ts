@@ -1,6 +1,7 @@
 // The broker's configuration as a value: frozen, checked, with all that its files held.
 
 import type { KeyObject } from 'node:crypto';
+import type { TlsFiles } from '../../serving/config/tls.ts';
 import type { StreamKind } from '../../shared/gateway_events.ts';
 import type { Limits } from '../../shared/limits.ts';
 import type { Policy, Segment } from '../../shared/policy.ts';
@@ -108,11 +109,6 @@ export interface Listen {
   readonly port: number;
   /** Paths, absolute: they are read again when they change. Absent only on a loopback address. */
   readonly tls?: TlsFiles | undefined;
-}
-
-export interface TlsFiles {
-  readonly cert_file: string;
-  readonly key_file: string;
 }
 
 export interface IdentityProviderSettings {

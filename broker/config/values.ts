@@ -1,90 +1,41 @@
-// Single values in settings: each parser takes anything and gives a typed value, or says what it expected.
+// Single values in settings that are the broker's own: each parser takes anything and gives a typed value, or says what it expected.
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { sayValue } from '../../serving/config/faults.ts';
+import { isPort, leaf, listOf, oneOf, PRINTABLE, textThat } from '../../serving/config/values.ts';
 import { parseDuration } from '../../shared/duration.ts';
 import { isStreamKind, STREAM_KINDS, type StreamKind } from '../../shared/gateway_events.ts';
 import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { inNetwork, isNetwork } from '../net/network.ts';
 import { type Condition, parseCondition } from '../rules/condition.ts';
-import { sayValue } from './faults.ts';
 
-/** A schema of one value whose fault reads `expected …, got …`, or `required` where nothing stands. */
-export function leaf<T>(expected: string, parse: (value: unknown) => T | undefined) {
-  return z.unknown().transform((value, context): T => {
-    const parsed = parse(value);
-    if (parsed !== undefined) return parsed;
-    const message = value === undefined ? `required: ${expected}` : `expected ${expected}, got ${sayValue(value)}`;
-    context.issues.push({ code: 'custom', message, input: undefined });
-    return z.NEVER;
-  });
-}
-
-function textThat(expected: string, fits: (text: string) => boolean) {
-  return leaf<string>(expected, (value) => (typeof value === 'string' && fits(value) ? value : undefined));
-}
-
-/** A list without repetitions, of at least `least` values; its fault names the value that does not belong. */
-export function listOf<T>(expected: string, is: (value: unknown) => value is T, least = 1) {
-  return z.unknown().transform((value, context): readonly T[] => {
-    if (Array.isArray(value) && value.length >= least && value.every(is) && new Set(value).size === value.length)
-      return value;
-    const message = value === undefined ? `required: ${expected}` : `expected ${expected}, got ${sayList(value, is)}`;
-    context.issues.push({ code: 'custom', message, input: undefined });
-    return z.NEVER;
-  });
-}
-
-function sayList(value: unknown, is: (value: unknown) => boolean): string {
-  if (!Array.isArray(value)) return sayValue(value);
-  if (value.length === 0) return 'an empty list';
-  const stranger: unknown = value.find((inner) => !is(inner));
-  if (stranger !== undefined) return `${sayValue(stranger)} in it`;
-  return `${sayValue(value.find((inner, i) => value.indexOf(inner) < i))} twice`;
-}
+export {
+  address,
+  duration,
+  filePath,
+  issuer,
+  listenPort,
+  name,
+  server,
+  text,
+  upstreamIssuer,
+  yesOrNo,
+} from '../../serving/config/values.ts';
+export { leaf, listOf, oneOf };
 
 const isText = (value: unknown): value is string => typeof value === 'string' && PRINTABLE.test(value);
-const isPort = (value: unknown): value is number =>
-  Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536;
-
-/** No control, invisible or direction-changing characters: what is shown is what is meant. */
-const PRINTABLE = /^[^\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]{1,1024}$/u;
-const LABEL = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/;
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
-
-export const duration = leaf<Seconds>('a duration such as "15m"', parseDuration);
 
 export const skew = leaf<Seconds>('a duration of at most "60s"', (value) => {
   const length = parseDuration(value);
   return length !== undefined && length <= 60 ? length : undefined;
 });
 
-export const text = textThat('a text', (value) => PRINTABLE.test(value));
 export const prefix = textThat('a text, "" for none', (value) => value === '' || PRINTABLE.test(value));
-export const filePath = textThat('the path of a file', (value) => value.length > 0 && !value.includes('\0'));
 export const token = textThat('a text without spaces', (value) => PRINTABLE.test(value) && !/\s/.test(value));
 export const variable = textThat('the name of an environment variable', (value) => /^[A-Za-z_]\w*$/.test(value));
-
-export const name = textThat('a name of a-z, 0-9, "-" and ".", at most 63 characters', (value) => LABEL.test(value));
-
-export const issuer = textThat(
-  'an https URL without user, query, fragment and final slash',
-  (value) => faultOfUrl(value) === undefined && /^https:\/\//.test(value) && !value.endsWith('/'),
-);
-
-/** kube-apiserver serves https alone, and a token is a credential. */
-export const server = textThat(
-  'an https URL without user, query and fragment',
-  (value) => faultOfUrl(value) === undefined && /^https:\/\//.test(value),
-);
-
-export const upstreamIssuer = textThat(
-  'an https URL (http only on loopback) without user, query and fragment',
-  (value) => faultOfUrl(value) === undefined,
-);
-
-export const address = textThat('an IP address or "localhost"', (value) => isIP(value) > 0 || value === 'localhost');
 
 export const ipAddress = textThat('an IP address', (value) => isIP(value) > 0);
 
@@ -92,10 +43,6 @@ export const ipAddress = textThat('an IP address', (value) => isIP(value) > 0);
 export function isLoopbackAddress(value: string): boolean {
   return isLoopback(isIP(value) === 6 ? `[${value}]` : value);
 }
-
-export const listenPort = leaf<number>('a port from 0 to 65535', (value) =>
-  value === 0 || isPort(value) ? Number(value) : undefined,
-);
 
 export const ports = listOf('a list of different ports from 1 to 65535', isPort, 0);
 
@@ -203,14 +150,7 @@ export const hookUrl = textThat(
   (value) => faultOfUrl(value) === undefined,
 );
 
-export function oneOf<const T extends string>(...values: readonly T[]) {
-  const expected = values.map((value) => JSON.stringify(value)).join(' or ');
-  return leaf<T>(expected, (value) => values.find((candidate) => candidate === value));
-}
-
 export const streamKinds = listOf(`a list of ${STREAM_KINDS.join(', ')}, [] for none`, isStreamKind, 0);
 
 /** Of these there are few, and each is somebody at work in a pod. */
 export const RECORDED_KINDS: readonly StreamKind[] = ['exec', 'attach', 'portforward'];
-
-export const yesOrNo = leaf<boolean>('true or false', (value) => (typeof value === 'boolean' ? value : undefined));

@@ -2,9 +2,9 @@
 // nowhere else. A number that is missing, or that went back, is a fault of the store: then nothing of it can be relied on.
 
 import type { Logger } from 'pino';
+import { every } from '../../serving/background.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Stopwatch } from '../../shared/time.ts';
-import { every } from '../background.ts';
 import type { Change } from '../store/changes.ts';
 import type { FeedPage } from '../store/feed.ts';
 import type { Store } from '../store/store.ts';

@@ -4,11 +4,11 @@
 import { createHmac } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Agent, request } from 'undici';
+import { every, pauseAfter } from '../../serving/background.ts';
+import { trustedRoots } from '../../serving/net/roots.ts';
 import { between, type Clock, plus, type Seconds, seconds } from '../../shared/time.ts';
-import { every, pauseAfter } from '../background.ts';
 import type { Config, Hook } from '../config/settings.ts';
 import type { Turn } from '../leases/turn.ts';
-import { trustedRoots } from '../net/roots.ts';
 import { type Lease, requireLease } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
 import type { HookDeliveryTable } from '../store/tables.ts';

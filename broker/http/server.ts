@@ -2,9 +2,9 @@
 
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
+import { type TlsPair, tlsOptions } from '../../serving/config/tls.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
-import { type TlsPair, tlsOptions } from '../config/tls.ts';
 import { Rarely } from '../refusals/rarely.ts';
 import { createProofVerifier } from '../tokens/dpop.ts';
 import { sendError } from './answer.ts';

@@ -2,8 +2,8 @@
 // replica takes it over soon after it does not.
 
 import type { Logger } from 'pino';
+import { every } from '../../serving/background.ts';
 import type { Stopwatch } from '../../shared/time.ts';
-import { every } from '../background.ts';
 import type { Lease } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
 

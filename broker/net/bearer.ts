@@ -39,8 +39,3 @@ function hashOf(token: KeyObject): Buffer {
 function sha256(text: string): Buffer {
   return hash('sha256', text, 'buffer');
 }
-
-/** RFC 6750 2.1 */
-export function isBearer(text: string): boolean {
-  return /^[A-Za-z0-9._~+/-]+=*$/.test(text.trim());
-}

@@ -1,12 +1,12 @@
 // JSON from the identity provider over HTTP: own CA, short waits, no redirects, bounded answers. Faults name the host and what happened.
 
 import { Agent, fetch } from 'undici';
+import { readBounded } from '../../serving/net/bounded_body.ts';
+import { trustedRoots } from '../../serving/net/roots.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { fromMilliseconds, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { readBounded } from './bounded_body.ts';
-import { trustedRoots } from './roots.ts';
 
 export interface FetchJson {
   /**

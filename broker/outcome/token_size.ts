@@ -1,11 +1,11 @@
 // Whether a person's token would be larger than what is read.
 
+import { LONGEST_JWS } from '../../serving/jws/jws.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { TOKEN_TYP } from '../../shared/token_typ.ts';
 import { personsAudience } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import { mayUse } from '../policy/admission.ts';
-import { LONGEST_JWS } from '../tokens/jws.ts';
 import { isTooLong } from '../tokens/mint.ts';
 import { ID_LENGTH } from '../tokens/random.ts';
 import { tokenIdLength } from '../tokens/token_id.ts';

@@ -3,10 +3,10 @@
 
 import { sql } from 'kysely';
 import type { Logger } from 'pino';
+import { every } from '../../serving/background.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
 import type { Gap } from '../../shared/session.ts';
 import { between, earliest, plus, type Seconds } from '../../shared/time.ts';
-import { every } from '../background.ts';
 import type { Config } from '../config/settings.ts';
 import { earlier, later } from '../store/sql.ts';
 import type { Store, Transaction } from '../store/store.ts';

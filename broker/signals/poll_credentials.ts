@@ -2,13 +2,13 @@
 // and gets again when it is over or is refused. Neither token nor secret is ever said.
 
 import { type Dispatcher, request } from 'undici';
+import { textOf } from '../../serving/files/regular_file.ts';
+import { isBearer } from '../../serving/net/bearer.ts';
+import { readBounded } from '../../serving/net/bounded_body.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { PollClient, Transmitter } from '../config/settings.ts';
-import { textOf } from '../files/regular_file.ts';
-import { isBearer } from '../net/bearer.ts';
-import { readBounded } from '../net/bounded_body.ts';
 import { createFetchJson } from '../net/fetch_json.ts';
 import { discoveryUrl, isAsSafe } from '../upstream/discovery.ts';
 import { fetchMetadata, metadataUrls, TRANSMITTER } from '../upstream/transmitters.ts';

@@ -3,15 +3,15 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
+import { every } from '../../serving/background.ts';
+import { readBounded } from '../../serving/net/bounded_body.ts';
+import { trustedRoots } from '../../serving/net/roots.ts';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import type { Stopwatch } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { every } from '../background.ts';
 import type { Broker } from '../broker.ts';
 import type { Transmitter } from '../config/settings.ts';
-import { readBounded } from '../net/bounded_body.ts';
-import { trustedRoots } from '../net/roots.ts';
 import type { SignalParts } from './act.ts';
 import { createPollCredentials, type PollCredentials } from './poll_credentials.ts';
 import { receiveSet } from './receive_set.ts';

@@ -1,11 +1,11 @@
 // A security event token (SET, RFC 8417) of a transmitter: verified, and taken apart. What it means is found out elsewhere.
 
+import { type CompactJws, parseCompactJws } from '../../serving/jws/jws.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import { numericDate, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Transmitter } from '../config/settings.ts';
 import { isName } from '../text/names.ts';
-import { type CompactJws, parseCompactJws } from '../tokens/jws.ts';
 import { notYet, type Published, type Signed, type Signer } from '../upstream/published_keys.ts';
 
 export interface SecurityEventToken {

@@ -2,8 +2,8 @@
 // replica does, under no lease: were it one alone, its chains could be put back together with any of another, unseen.
 
 import type { Logger } from 'pino';
+import { every } from '../../serving/background.ts';
 import type { Clock } from '../../shared/time.ts';
-import { every } from '../background.ts';
 import type { Store } from './store.ts';
 
 const EVERY_MS = 60_000;

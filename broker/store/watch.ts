@@ -2,9 +2,9 @@
 // again, so that it heals by itself; each reason is said in the log once, and once more when it is over.
 
 import type { Logger } from 'pino';
+import { every } from '../../serving/background.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Stopwatch } from '../../shared/time.ts';
-import { every } from '../background.ts';
 import type { StoreGuard } from './options.ts';
 import type { Store } from './store.ts';
 

@@ -8,12 +8,12 @@ import {
   type KeyObject,
   timingSafeEqual,
 } from 'node:crypto';
+import { verifyEs256 } from '../../serving/jws/es256.ts';
+import { parseCompactJws } from '../../serving/jws/jws.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { memo } from '../../shared/memo.ts';
 import { between, type Clock, isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { verifyEs256 } from './es256.ts';
-import { parseCompactJws } from './jws.ts';
 
 /** How far a proof's `iat`, or the age of its nonce, may be from now, in seconds. */
 export const PROOF_WINDOW_SECONDS = 60;

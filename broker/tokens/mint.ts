@@ -1,9 +1,9 @@
 // Signs Kubernetes tokens. Their claims come from this allowlist and nowhere else.
 
+import { signEs256 } from '../../serving/jws/es256.ts';
+import { LONGEST_JWS } from '../../serving/jws/jws.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
-import { signEs256 } from './es256.ts';
-import { LONGEST_JWS } from './jws.ts';
 import type { Keys } from './keys.ts';
 
 export interface TokenClaims {

@@ -2,13 +2,13 @@
 // the caller's to find out: a token alone says nothing of that.
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { verifyEs256 } from '../../serving/jws/es256.ts';
+import { parseCompactJws } from '../../serving/jws/jws.ts';
 import { isSeconds, over, type Seconds } from '../../shared/time.ts';
 import { GATEWAY_TOKEN_TYP, TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
 import { isObject } from '../../shared/wire.ts';
 import { gatewayAudienceOf } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
-import { verifyEs256 } from './es256.ts';
-import { parseCompactJws } from './jws.ts';
 import type { Keys, PublicJwk } from './keys.ts';
 import type { TokenClaims } from './mint.ts';
 

@@ -1,10 +1,10 @@
 // What an ID token must say (OIDC Core 3.1.3.7), once its signature is known to be good. Pure; each check has one job and one code.
 
+import type { CompactJws } from '../../serving/jws/jws.ts';
 import { sayDuration } from '../../shared/duration.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import { between, earliest, numericDate, over, plus, type Seconds } from '../../shared/time.ts';
 import { faultOfName } from '../text/names.ts';
-import type { CompactJws } from '../tokens/jws.ts';
 import type { Signed } from './published_keys.ts';
 
 export interface IdTokenClaims {

@@ -1,10 +1,10 @@
 // The identity provider as the broker sees it: its metadata and keys, and the ID tokens and logout tokens that it signed.
 
 import type { BaseLogger } from 'pino';
+import { LONGEST_JWS, parseCompactJws, signingInputHash } from '../../serving/jws/jws.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Clock, Seconds } from '../../shared/time.ts';
 import type { FailureKind, FetchJson } from '../net/fetch_json.ts';
-import { LONGEST_JWS, parseCompactJws, signingInputHash } from '../tokens/jws.ts';
 import { type Discovery, discoveryUrl, fetchDiscovery } from './discovery.ts';
 import { checkClaims, checkHeader, type Expected, type IdTokenClaims } from './id_token.ts';
 import { fetchKeySet } from './key_set.ts';

@@ -1,13 +1,13 @@
 // A logout token's header and claims (OpenID Connect Back-Channel Logout 1.0 2.4, 2.6), checked. Pure; the signature and whether
 // it was received before are found out elsewhere.
 
+import type { CompactJws } from '../../serving/jws/jws.ts';
 import { sayDuration } from '../../shared/duration.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { between, numericDate, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { LOGOUT_EVENT } from '../audit_log/signals.ts';
 import { isName } from '../text/names.ts';
-import type { CompactJws } from '../tokens/jws.ts';
 import type { Expected } from './id_token.ts';
 import type { Signed } from './published_keys.ts';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { every, pauseAfter } from '../../broker/background.ts';
+import { every, pauseAfter } from '../../serving/background.ts';
 
 /** Rounds that end when they are let. */
 function rounds() {

@@ -17,7 +17,7 @@ import {
   type TlsWatch,
   tlsOptions,
   watchTls,
-} from '../../broker/config/tls.ts';
+} from '../../serving/config/tls.ts';
 import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts';
 import { until } from '../support/patience.ts';
 

@@ -77,7 +77,7 @@ export function environmentVariables(): string[] {
   const ours = filesOf('test', 'scripts')
     .flatMap(names)
     .filter((name) => name.startsWith('CURFEW_'));
-  return [...new Set([...filesOf('cli', 'broker', 'shared').flatMap(names), ...ours])].sort();
+  return [...new Set([...filesOf('cli', 'broker', 'serving', 'shared').flatMap(names), ...ours])].sort();
 }
 
 /** The IDs in the names of tests (`S1 …`, or `… (P2, P3)` at the end), with the files they stand in: `threats/sessions`. */

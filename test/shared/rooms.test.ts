@@ -10,19 +10,20 @@ import { fileURLToPath } from 'node:url';
 import { FLOORS, WALLS } from './floors.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const ROOMS = ['cli', 'broker', 'shared', 'scripts'] as const;
+const ROOMS = ['cli', 'broker', 'serving', 'shared', 'scripts'] as const;
 type Room = (typeof ROOMS)[number];
 
 /** Which rooms a room may import from besides npm packages and node: modules. */
 const DOORS: Readonly<Record<Room, readonly Room[]>> = {
   cli: ['cli', 'shared'],
-  broker: ['broker', 'shared'],
+  broker: ['broker', 'serving', 'shared'],
+  serving: ['serving', 'shared'],
   shared: ['shared'],
   // What builds the shipped files: the tests use it, and nothing that is shipped does.
   scripts: ['scripts'],
 };
 
-/** Programs that read the clock besides the two main.ts, each with its reason. */
+/** Programs that read the clock besides the main.ts, each with its reason. */
 const CLOCKS: Readonly<Record<string, string>> = {
   'cli/kubectl_curfew.ts': 'where the bundle begins: the warm path of get-token, which must load nothing else',
 };
@@ -242,7 +243,9 @@ function floorOf(file: string): number {
 
 function backUp(graph: ReadonlyMap<string, readonly string[]>): string[] {
   return [...graph].flatMap(([file, imported]) =>
-    imported.filter((to) => floorOf(to) > floorOf(file)).map((to) => `${file} -> ${to}`),
+    imported
+      .filter((to) => to.split(sep)[0] === file.split(sep)[0] && floorOf(to) > floorOf(file))
+      .map((to) => `${file} -> ${to}`),
   );
 }
 
@@ -298,9 +301,10 @@ function statements(text: string): number {
   return all.reduce((sum, form) => sum + [...bare.matchAll(form)].length, 0);
 }
 
-/** Files of cli and broker, main.ts aside, whose code has this. */
+/** Files of the programs, main.ts aside, whose code has this. */
 function besideMain(form: RegExp): string[] {
-  return [...of('cli'), ...of('broker')]
+  return (['cli', 'broker', 'serving'] as const)
+    .flatMap((room) => of(room))
     .filter(({ path, text }) => basename(path) !== 'main.ts' && form.test(code(text)))
     .map(({ path }) => path)
     .sort();

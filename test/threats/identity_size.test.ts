@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { LONGEST_JWS } from '../../broker/tokens/jws.ts';
 import { LARGEST_BYTES } from '../../cli/warm/entry.ts';
+import { LONGEST_JWS } from '../../serving/jws/jws.ts';
 import type { Holder } from '../support/holder.ts';
 import { askAuthentication, askAuthorization, jtiOf } from '../support/review.ts';
 import { identityProvider, startTestService, type TestService } from '../support/service.ts';

@@ -5,7 +5,12 @@ import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
 import { readRegularFile } from '../files/regular_file.ts';
 import { watchFiles } from '../files/watch.ts';
-import type { TlsFiles } from './settings.ts';
+
+/** Where they are; absolute paths. */
+export interface TlsFiles {
+  readonly cert_file: string;
+  readonly key_file: string;
+}
 
 export interface TlsPair {
   readonly cert: string;
