@@ -41,6 +41,8 @@ export interface BrokersOptions {
 export interface Brokers {
   readonly folder: string;
   readonly issuer: StaticIssuer;
+  /** What the API server presents. */
+  readonly hook: string;
   readonly replicas: readonly Replica[];
   /** Where they serve at the moment. */
   urls(): readonly string[];
@@ -57,12 +59,18 @@ export async function makeBrokers({ database, count, sections = {} }: BrokersOpt
   const folder = await mkdtemp(path.join(tmpdir(), 'curfew-brokers-'));
   const issuer = await startStaticIssuer();
   const key = randomBytes(32).toString('base64');
+  const hook = randomBytes(32);
   const settings = {
     issuer: ISSUER,
     listen: { address: '127.0.0.1', port: 0 },
     keys: { encryption_key_file: 'key' },
     identity_provider: identityProvider(issuer.issuer),
-    clusters: [{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] }],
+    clusters: [
+      {
+        ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
+        webhook: { token_file: 'hook', on_failure: 'deny' },
+      },
+    ],
     store:
       database === undefined
         ? { sqlite: { file: 'curfew.db' } }
@@ -76,6 +84,7 @@ export async function makeBrokers({ database, count, sections = {} }: BrokersOpt
     await mkdir(place);
     const configFile = path.join(place, 'config.yaml');
     await writeFile(path.join(place, 'key'), key, { mode: 0o600 });
+    await writeFile(path.join(place, 'hook'), hook.toString('hex'), { mode: 0o600 });
     if (database !== undefined) await writeFile(path.join(place, 'database'), database, { mode: 0o600 });
     await writeFile(configFile, stringify(settings));
     let running: BrokerProcess | undefined;
@@ -116,9 +125,7 @@ export async function makeBrokers({ database, count, sections = {} }: BrokersOpt
   };
   const replicas = await Promise.all(Array.from({ length: count }, (_, n) => makeOne(String(n))));
   return {
-    folder,
-    issuer,
-    replicas,
+    ...{ folder, issuer, replicas, hook: hook.toString('base64url') },
     urls: () => replicas.flatMap(({ url }) => url ?? []),
     rows: () => [...ended, ...replicas.flatMap((one) => one.process ?? [])].flatMap((one) => one.audit()),
     async command(...words) {

@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Chance } from './chance.ts';
 import { type Answer, claimsOf, Holder } from './holder.ts';
+import { askAuthorization, jtiOf } from './review.ts';
 import { ISSUER } from './service.ts';
 import type { StaticIssuer } from './static_issuer.ts';
 
@@ -13,6 +14,8 @@ export interface CrowdOptions {
   readonly urls: () => readonly string[];
   readonly chance: Chance;
   readonly send?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+  /** What an API server presents: then it also asks about each session that has ended. */
+  readonly hook?: string;
   /** Is told each acknowledged end, before anybody asks whether it holds. */
   readonly onEnd?: (sid: string) => void;
 }
@@ -24,6 +27,9 @@ interface Session {
   readonly place: { at?: string | undefined };
   readonly handle: string;
   readonly sid: string;
+  /** As an API server is told it, and a token's id. */
+  readonly user: string;
+  readonly jti: string;
 }
 
 /** What was acknowledged. */
@@ -45,8 +51,8 @@ export class Crowd {
   readonly acknowledged: Acknowledged = { logins: new Set(), ends: new Set(), tokens: new Set() };
   /** What must never be, in words. */
   readonly faults: string[] = [];
-  /** Requests that had no answer, and those that were sent away for a while. */
-  readonly counts = { unanswered: 0, put_off: 0, refused: 0 };
+  /** Requests that had no answer; that were sent away for a while; renewals, and requests at an API server, after an end. */
+  readonly counts = { unanswered: 0, put_off: 0, refused: 0, denied: 0 };
   /** Milliseconds from an acknowledged end to the first denial at each of the others. */
   readonly denied_ms: number[] = [];
   readonly #options: CrowdOptions;
@@ -108,6 +114,7 @@ export class Crowd {
     const session = await this.#logIn();
     if (!session) return;
     for (let n = chance.below(3); n > 0; n--) await this.#mustContinue(session);
+    await this.#mustBeDenied(session, false, chance.pick(this.#options.urls()));
     const [active, over] = [chance.pick(this.#active), chance.pick(this.#ended)];
     if (active && chance.below(3) === 0) await this.#mustContinue(active);
     if (over && chance.below(3) === 0) await this.#mustBeOver(over);
@@ -139,7 +146,8 @@ export class Crowd {
     const { session, refresh_token: handle = '' } = answer.granted;
     this.acknowledged.logins.add(session.sid);
     this.#note(answer, session.sid);
-    return { holder, place, handle, sid: session.sid };
+    const jti = jtiOf(answer.granted.access_token);
+    return { holder, place, handle, sid: session.sid, user: `curfew:${who.email}`, jti };
   }
 
   async #mustContinue(session: Session, at?: string): Promise<void> {
@@ -153,6 +161,19 @@ export class Crowd {
     this.counts.refused += 1;
     if (answer.status === 200) this.#fault(`${session.sid}: a token after the acknowledged end`, answer);
     else if (!OWN_ENDS.includes(answer.refused.end_reason)) this.#fault(`${session.sid}: its end is not known`, answer);
+  }
+
+  /** By the webhook, where it answers. */
+  async #mustBeDenied({ sid, user, jti }: Session, over: boolean, at: string | undefined): Promise<void> {
+    const { hook } = this.#options;
+    if (hook === undefined || at === undefined) return;
+    const opinion = await askAuthorization(at, hook, { sid, user, jti }).catch(() => undefined);
+    if (opinion?.status !== 200) return;
+    if (opinion.denied) this.counts.denied += 1;
+    if (opinion.denied === over) return;
+    this.faults.push(
+      `${sid}: a request ${over ? 'after the acknowledged end is not' : 'of an active session is'} denied`,
+    );
   }
 
   /** While others renew it: what they ask for once the end was acknowledged must be refused. */
@@ -182,7 +203,7 @@ export class Crowd {
     onEnd?.(sid);
     await Promise.all(
       urls().map(async (at) => {
-        await this.#mustBeOver(session, at);
+        await Promise.all([this.#mustBeOver(session, at), this.#mustBeDenied(session, true, at)]);
         this.denied_ms.push(performance.now() - ended_at);
       }),
     );

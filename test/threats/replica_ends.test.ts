@@ -114,7 +114,8 @@ describe('ends at one of several replicas', { concurrency: !isLong }, () => {
         context.diagnostic(`SEED=${chance.seed}`);
         const ended_at = new Map<string, number>();
         const onEnd = (sid: string) => void ended_at.set(sid, performance.now());
-        const crowd = new Crowd({ issuer: brokers.issuer, urls: brokers.urls, chance, onEnd });
+        const { issuer, urls, hook } = brokers;
+        const crowd = new Crowd({ issuer, urls, hook, chance, onEnd });
         const isOver = (wanted: number) => ended_at.size >= wanted || crowd.faults.length > 0;
         context.after(() => crowd.abandon());
         crowd.start(PEOPLE);
@@ -144,10 +145,10 @@ describe('ends at one of several replicas', { concurrency: !isLong }, () => {
         const amid = [...ended_at.keys()].filter((sid) => !calm.has(sid));
         context.diagnostic(`known by another amid ${kills} kills: ${sayTimes(known(amid))}`);
         context.diagnostic(
-          `${ended_at.size} ends, ${crowd.acknowledged.tokens.size} tokens, ${crowd.counts.refused} refused after an end; ${faults.length} faults`,
+          `${ended_at.size} ends, ${crowd.acknowledged.tokens.size} tokens, ${crowd.counts.refused} renewals refused and ${crowd.counts.denied} requests denied after an end; ${faults.length} faults`,
         );
         assert.deepEqual(faults.slice(0, 10), []);
-        assert.ok(kills > 0 && ended_at.size >= ends);
+        assert.ok(kills > 0 && ended_at.size >= ends && crowd.counts.denied >= ends);
         assert.equal(listener.woken > 0, notified);
         for (const ms of calmly) assertKept(ms, KNOWN_WITHIN, 'hearing of an end');
       });
