@@ -53,8 +53,16 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   process.on('SIGHUP', () => onHangup());
   const config = await loadConfig(file, { env });
   const identityProvider = upstream(config);
-  const onAudit = ({ event, ...link }: AuditEntry) =>
-    void stdout.write(`${visibleJson(JSON.stringify({ ...event, ...link }))}\n`);
+  let lines = '';
+  // Those of one commit in one piece, and before anything of it is answered.
+  const sayLines = () => {
+    stdout.write(lines);
+    lines = '';
+  };
+  const onAudit = ({ event, ...link }: AuditEntry) => {
+    if (lines === '') queueMicrotask(sayLines);
+    lines += `${visibleJson(JSON.stringify({ ...event, ...link }))}\n`;
+  };
   const service = await startService(config, { now, exact, stopwatch, log, identityProvider, onAudit });
   const load = () => loadConfig(file, { env });
   // One reload at a time, the last word counts.

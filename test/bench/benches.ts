@@ -1,6 +1,7 @@
 // All benchmarks, in the order in which they run.
 
 import { endToDenial } from './end_to_denial.ts';
+import { endToKnown } from './end_to_known.ts';
 import type { Bench } from './figure.ts';
 import { getTokenWarm } from './get_token.ts';
 import { kubectlWarm } from './kubectl.ts';
@@ -9,6 +10,7 @@ import { native } from './native.ts';
 import { parallel } from './parallel.ts';
 import { renewBench } from './renew.ts';
 import { renewCli } from './renew_cli.ts';
+import { renewOpen } from './renew_open.ts';
 import { renewScale } from './renew_scale.ts';
 import { resolveAndDecide } from './resolve_and_decide.ts';
 import { serviceAccounts } from './service_accounts.ts';
@@ -24,12 +26,18 @@ export const BENCHES: readonly Bench[] = [
   renewBench({ name: 'renew.sqlite.c8', connections: 8, aim: { at_least: 1500 } }),
   renewBench({ name: 'renew.sqlite.c32', connections: 32 }),
   renewBench({ name: 'renew.sqlite.c8.tls', connections: 8, tls: true }),
-  renewScale,
+  renewScale({ database: 'sqlite', sessions: 100_000, many: '100k', memory: { at_most: 300 } }),
+  renewScale({ database: 'sqlite', sessions: 1_000_000, many: '1m', memory: true }),
+  renewScale({ database: 'postgres', sessions: 1_000_000, many: '1m' }),
+  renewOpen({ database: 'sqlite', rate: { at_least: 2500 }, processor: { at_most: 400 } }),
+  renewOpen({ database: 'postgres', rate: { at_least: 1500 }, processor: { at_most: 600 } }),
   renewCli,
   resolveAndDecide,
-  webhookBench,
+  webhookBench({ name: 'webhook.c8', database: 'sqlite', per_second: 3000, p99: 10 }),
+  webhookBench({ name: 'webhook.postgres', database: 'postgres', per_second: 5000 }),
   kubectlWebhook,
   endToDenial,
+  endToKnown,
   serviceAccounts,
   signals,
   setToDenial,

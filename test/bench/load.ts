@@ -3,9 +3,18 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
-import type { HeldSession, KeysOrder, Load, LoadOrder, ReviewOrder } from './load_client.ts';
+import type {
+  HeldSession,
+  KeysOrder,
+  Load,
+  LoadOrder,
+  OpenLoad,
+  OpenOrder,
+  Order,
+  ReviewOrder,
+} from './load_client.ts';
 
-export type { HeldSession, Load };
+export type { HeldSession, Load, OpenLoad };
 
 export class LoadClient {
   readonly #child: ChildProcess;
@@ -30,6 +39,11 @@ export class LoadClient {
     return this.#ask({ order: 'load', ...order });
   }
 
+  /** Never waits for an answer before the next request is sent. What is not a token is counted. */
+  open(order: Omit<OpenOrder, 'order'>): Promise<OpenLoad> {
+    return this.#ask({ order: 'open', ...order });
+  }
+
   /** @throws Error as soon as one answer is not `no opinion` */
   review(order: Omit<ReviewOrder, 'order'>): Promise<Load> {
     return this.#ask({ order: 'review', ...order });
@@ -40,7 +54,7 @@ export class LoadClient {
     await this.#gone.catch(() => undefined);
   }
 
-  async #ask<T>(order: KeysOrder | LoadOrder | ReviewOrder): Promise<T> {
+  async #ask<T>(order: Order): Promise<T> {
     const answered = once(this.#child, 'message');
     this.#child.send(order);
     const [{ done, failed }] = (await Promise.race([answered, this.#gone])) as [{ done?: T; failed?: string }];

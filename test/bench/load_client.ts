@@ -2,7 +2,7 @@
 // connections, each sending its next request when it has the answer. Proofs are real and single use; they are made just before the measured window.
 
 import { createSecretKey } from 'node:crypto';
-import { Client } from 'undici';
+import { Client, Pool } from 'undici';
 import { hashOfHandle } from '../../broker/sessions/find.ts';
 import { randomHandle, randomId } from '../../broker/tokens/random.ts';
 import { createTokenIds } from '../../broker/tokens/token_id.ts';
@@ -30,6 +30,22 @@ export interface LoadOrder {
   /** How many proofs to make beforehand; further ones are made as they are needed. */
   readonly proofs: number;
 }
+
+/** Renewals that arrive at a fixed rate. */
+export interface OpenOrder {
+  readonly order: 'open';
+  readonly set: string;
+  readonly url: string;
+  readonly ca?: string | undefined;
+  readonly audience: string;
+  /** A second. */
+  readonly rate: number;
+  /** Over which they are sent; more than are needed wait in the client, and that counts. */
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+export type Order = KeysOrder | LoadOrder | OpenOrder | ReviewOrder;
 
 /** As a kube-apiserver asks: one SubjectAccessReview after the other, about each session in turn. */
 export interface ReviewOrder {
@@ -61,6 +77,16 @@ export interface Load {
   /** Proofs that had to be made within the window. */
   readonly late_proofs: number;
   /** Of one core, that this process used within the window. */
+  readonly client_cpu: number;
+}
+
+export interface OpenLoad {
+  /** Tokens that came within the window. */
+  readonly per_second: number;
+  /** Milliseconds from when each request was to be sent to its token. */
+  readonly latencies: Float64Array;
+  /** Answers that are no token, and requests without one. */
+  readonly errors: number;
   readonly client_cpu: number;
 }
 
@@ -171,23 +197,72 @@ async function load({ set, audience, proofs, ...where }: LoadOrder): Promise<Loa
   return { ...(await measure({ ...where, send, look })), late_proofs: Math.max(0, used - proofs) };
 }
 
+/** Longer than any deadline of the broker. */
+const LAST_ANSWER_MS = 15_000;
+
+/** All proofs are made before the first request: making them would cost more than sending. */
+async function open({ set, audience, url, ca, rate, connections, seconds }: OpenOrder): Promise<OpenLoad> {
+  const held = heldOf(set);
+  const begin = Math.floor(Math.random() * held.length);
+  const requests = Array.from({ length: Math.floor(rate * seconds) }, (_, n) => {
+    const { holder, body } = held[(begin + n) % held.length] ?? missing();
+    return { proof: holder.proof(), body: `${body}&audience=${audience}` };
+  });
+  const pool = new Pool(url, { connections, connect: { ...(ca && { ca }) }, bodyTimeout: LAST_ANSWER_MS });
+  const latencies: number[] = [];
+  let [errors, answered] = [0, 0];
+  try {
+    const [cpu, start] = [process.cpuUsage(), performance.now()];
+    const end = start + seconds * 1000;
+    const send = async ({ proof, body }: { readonly proof: string; readonly body: string }, due: number) => {
+      const headers = { 'content-type': 'application/x-www-form-urlencoded', dpop: proof };
+      try {
+        const answer = await pool.request({ path: '/token', method: 'POST', headers, body });
+        const text = await answer.body.text();
+        if (answer.statusCode !== 200 || !isTokenReply(JSON.parse(text))) throw new Error(`${answer.statusCode}`);
+        const now = performance.now();
+        latencies.push(now - due);
+        if (now < end) answered += 1;
+      } catch {
+        errors += 1;
+      }
+    };
+    const sent: Promise<void>[] = [];
+    while (sent.length < requests.length) {
+      const due = start + (sent.length / rate) * 1000;
+      const wait = due - performance.now();
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      const request = requests[sent.length];
+      if (request) sent.push(send(request, due));
+    }
+    const { user, system } = process.cpuUsage(cpu);
+    await Promise.all(sent);
+    const client_cpu = (user + system) / 1e6 / seconds;
+    return { per_second: answered / seconds, latencies: Float64Array.from(latencies), errors, client_cpu };
+  } finally {
+    await pool.destroy();
+  }
+}
+
 function missing(): never {
   throw new TypeError('no such key');
 }
 
-function obey(order: KeysOrder | LoadOrder | ReviewOrder): HeldSession[] | Promise<Load> {
+function obey(order: Order): HeldSession[] | Promise<Load | OpenLoad> {
   switch (order.order) {
     case 'keys':
       return makeKeys(order);
     case 'load':
       return load(order);
+    case 'open':
+      return open(order);
     case 'review':
       return review(order);
   }
 }
 
 process.on('message', async (message) => {
-  const order = message as KeysOrder | LoadOrder | ReviewOrder;
+  const order = message as Order;
   try {
     const done = await obey(order);
     process.send?.({ done });

@@ -8,11 +8,12 @@ import { seconds } from '../../shared/time.ts';
 import { freePort } from '../cluster/ports.ts';
 import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
+import { sharedPostgres } from '../support/postgres.ts';
 import { ISSUER, identityProvider } from '../support/service.ts';
 import { startStaticIssuer } from '../support/static_issuer.ts';
 import type { Settings } from './figure.ts';
-import type { Load, LoadClient } from './load.ts';
-import { median } from './statistics.ts';
+import type { Load, LoadClient, OpenLoad } from './load.ts';
+import { median, quantile } from './statistics.ts';
 import { fillStore } from './store.ts';
 
 export interface LoadedBroker {
@@ -20,12 +21,23 @@ export interface LoadedBroker {
   measure(connections: number, window_seconds: number): Promise<Load>;
   /** The same for the webhook's decisions. */
   measureReviews(connections: number, window_seconds: number): Promise<Load>;
+  /** Requests come at this rate, whether those before were answered or not. @param connections over which they are sent */
+  measureOpen(rate: number, connections: number, window_seconds: number): Promise<OpenMeasure>;
   /** Resident memory of the broker's process, in MiB. */
   rss(): Promise<number>;
   stop(): Promise<void>;
 }
 
+export interface OpenMeasure extends OpenLoad {
+  /** Microseconds of the broker's processor for each answer. */
+  readonly processor_us: number;
+}
+
+export type Database = 'sqlite' | 'postgres';
+
 export interface LoadedBrokerOptions {
+  /** SQLite unless told; else a server of this process's own. */
+  readonly database?: Database;
   readonly sessions: number;
   /** How many of the sessions are used. */
   readonly used: number;
@@ -34,11 +46,12 @@ export interface LoadedBrokerOptions {
 }
 
 const AUDIENCE = 'dev';
+const POSTGRES = { postgres: { url_file: 'database', connections: 8 }, witness_file: 'witness/curfew' };
 
 export async function startLoadedBroker(
   { folder: parent, log, quick }: Settings,
   client: LoadClient,
-  { sessions, used, tls = false, env = {} }: LoadedBrokerOptions,
+  { database = 'sqlite', sessions, used, tls = false, env = {} }: LoadedBrokerOptions,
 ): Promise<LoadedBroker> {
   const folder = await mkdtemp(path.join(parent, 'broker-'));
   const issuer = await startStaticIssuer();
@@ -60,16 +73,18 @@ export async function startLoadedBroker(
         webhook: { token_file: 'hook', on_failure: 'deny' },
       },
     ],
-    store: { sqlite: { file: 'curfew.db' } },
+    store: database === 'sqlite' ? { sqlite: { file: 'curfew.db' } } : POSTGRES,
     policy: { limits: { max_age: '12h', inactivity_timeout: '30m', token_ttl: '5m' } },
   };
   await writeFile(configFile, stringify(config));
+  const place =
+    database === 'sqlite' ? path.join(folder, 'curfew.db') : await (await sharedPostgres()).createDatabase();
+  if (database === 'postgres') await writeFile(path.join(folder, 'database'), place, { mode: 0o600 });
 
-  log(`${sessions} sessions into ${path.join(folder, 'curfew.db')}, ${used} of them with keys`);
+  log(`${sessions} sessions into ${place}, ${used} of them with keys`);
   const limits = { max_age: seconds(43_200), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };
   const held = await client.keys({ set: folder, count: used, issuer: ISSUER });
-  const store = { file: path.join(folder, 'curfew.db'), key: createSecretKey(key) };
-  await fillStore({ ...store, iss: issuer.issuer, limits, sessions, held });
+  await fillStore({ place, key: createSecretKey(key), iss: issuer.issuer, limits, sessions, held, log });
   const broker = await startBroker({ configFile, url, ca: certificate?.ca, env });
 
   const run = (connections: number, window_seconds: number, proofs: number) =>
@@ -78,11 +93,15 @@ export async function startLoadedBroker(
       ...{ connections, seconds: window_seconds, proofs },
     });
   /** Measures, and says what one request took of the broker's processor: what else runs here moves that least. */
-  const watched = async (loading: () => Promise<Load>, window_seconds: number) => {
+  const watched = async <T extends { readonly per_second: number }>(
+    loading: () => Promise<T>,
+    window_seconds: number,
+  ) => {
     const before = await processorTime(broker);
     const load = await loading();
     const each = ((await processorTime(broker)) - before) / (load.per_second * window_seconds);
-    return { load, took: `broker ${Math.round(each * 1e6)} µs of processor each` };
+    const processor_us = each * 1e6;
+    return { load, processor_us, took: `broker ${Math.round(processor_us)} µs of processor each` };
   };
   return {
     async measure(connections, window_seconds) {
@@ -108,6 +127,18 @@ export async function startLoadedBroker(
           `p50 ${median(load.latencies).toFixed(2)} ms, ${took}, load client at ${Math.round(load.client_cpu * 100)} % of a core`,
       );
       return load;
+    },
+    async measureOpen(rate, connections, window_seconds) {
+      const where = { set: folder, url, ca: certificate?.ca, audience: AUDIENCE };
+      const open = () => client.open({ ...where, rate, connections, seconds: window_seconds });
+      const { load, processor_us, took } = await watched(open, window_seconds);
+      log(
+        `${database}, ${sessions} sessions, ${Math.round(rate)}/s asked: ${Math.round(load.per_second)}/s answered, ${load.errors} errors, ` +
+          `p50 ${quantile(load.latencies, 0.5).toFixed(1)} ms, p99 ${quantile(load.latencies, 0.99).toFixed(1)} ms, ` +
+          `p99.9 ${quantile(load.latencies, 0.999).toFixed(1)} ms, ${took}, ${Math.round(await residentMemory(broker))} MiB, ` +
+          `load client at ${Math.round(load.client_cpu * 100)} % of a core`,
+      );
+      return { ...load, processor_us };
     },
     rss: () => residentMemory(broker),
     async stop() {

@@ -45,7 +45,7 @@ export const signals: Bench = {
     const issuer = await startStaticIssuer();
     const bearer = randomBytes(32);
     const { url, configFile, store } = await configure(folder, issuer, bearer);
-    log(`${2 * count} sessions into ${store.file}`);
+    log(`${2 * count} sessions into ${store.place}`);
     const limits = { max_age: seconds(43_200), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };
     await fillStore({ ...store, iss: issuer.issuer, limits, sessions: 2 * count, held: [] });
     const broker = await startBroker({ configFile, url });
@@ -95,7 +95,7 @@ async function configure(folder: string, { issuer }: StaticIssuer, bearer: Buffe
     ssf: [{ issuer, audience: AUDIENCE, issuers: [issuer], jwks_uri: `${issuer}/jwks`, push: { token_file: 'push' } }],
   };
   await writeFile(configFile, stringify(config));
-  return { url, configFile, store: { file: path.join(folder, 'curfew.db'), key: createSecretKey(key) } };
+  return { url, configFile, store: { place: path.join(folder, 'curfew.db'), key: createSecretKey(key) } };
 }
 
 /** @returns how many a second; the first tenth only warms up */
