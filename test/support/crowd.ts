@@ -229,9 +229,11 @@ export class Crowd {
       const asked = ask();
       place.at = undefined;
       const answer = await asked.catch(() => undefined);
-      if (answer && answer.status !== 503) return answer;
+      // This process may stand still for longer than a broker waits for a request.
+      const late = answer?.status === 408;
+      if (answer && answer.status !== 503 && !late) return answer;
       if (!answer) this.counts.unanswered += 1;
-      else {
+      else if (!late) {
         this.counts.put_off += 1;
         if (!answer.headers.has('retry-after')) this.#fault('sent away without Retry-After', answer);
       }
