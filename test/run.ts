@@ -8,7 +8,13 @@ import { ROOT, runGroups } from './runner.ts';
 /** What needs the whole machine for itself: beside it, deadlines of others would be missed. */
 const ALONE: readonly string[] = ['test/e2e/parallel.test.ts'];
 /** What waits the most begins first: at the end nothing is left to fill its pauses. */
-const SLOW_FIRST: readonly string[] = ['test/e2e/', 'test/threats/faults', 'test/cli/', 'test/threats/'];
+const SLOW_FIRST: readonly string[] = [
+  'test/e2e/',
+  'test/threats/faults',
+  'test/threats/kills',
+  'test/cli/',
+  'test/threats/',
+];
 const SIDE_BY_SIDE = { concurrency: 6, timeout: 600_000 } as const;
 
 const words = process.argv.slice(2);

@@ -16,7 +16,7 @@ import { DATABASES } from '../support/stores.ts';
 const NAME = 'kills';
 /** Milliseconds: a start takes longer than the first, and the load is under way long before the second. */
 const [WHILE_STARTING, WHILE_SERVING] = [400, 250];
-const PEOPLE = 4;
+const PEOPLE = 2;
 /** Of the syncs of a broker some 13 come before it serves. */
 const SYNCS = 40;
 
