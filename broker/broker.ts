@@ -13,6 +13,7 @@ import type { Metrics } from './metrics/metrics.ts';
 import type { KnownRefusals } from './refusals/known_refusals.ts';
 import type { Repeated } from './refusals/repeated.ts';
 import type { Holders } from './sessions/holders.ts';
+import type { JudgedSessions } from './sessions/judged.ts';
 import type { Touches } from './sessions/touches.ts';
 import type { Store } from './store/store.ts';
 import type { Keys } from './tokens/keys.ts';
@@ -30,6 +31,8 @@ export interface Broker {
   readonly tokenIds: TokenIds;
   readonly oldTokenIds: OldTokenIds | undefined;
   readonly touches: Touches;
+  /** As webhooks read them. */
+  readonly judged: Pick<JudgedSessions, 'find'>;
   readonly denials: Repeated<DenialEvent>;
   /** Denials of requests that show no token of the session that they name: anybody may make as many as they like. */
   readonly unproven: Repeated<DenialEvent>;

@@ -7,7 +7,7 @@ import { watchFiles } from '../serving/files/watch.ts';
 import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
-import type { AuditEntry } from './audit_log/events.ts';
+import { printRows } from './audit_log/printed.ts';
 import { type AcceptCommand, accept } from './commands/administration_commands.ts';
 import { exportAuditLog, tailAuditLog } from './commands/audit_commands.ts';
 import { verifyAuditLog } from './commands/audit_verify.ts';
@@ -29,7 +29,6 @@ import { printRbac, printServiceAccounts } from './layers/manifests.ts';
 import { createFetchJson } from './net/fetch_json.ts';
 import about from './package.json' with { type: 'json' };
 import { startService } from './serve.ts';
-import { visibleJson } from './text/names.ts';
 import { createIdentityProvider } from './upstream/identity_provider.ts';
 
 const now = () => fromMilliseconds(Date.now());
@@ -53,16 +52,7 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   process.on('SIGHUP', () => onHangup());
   const config = await loadConfig(file, { env });
   const identityProvider = upstream(config);
-  let lines = '';
-  // Those of one commit in one piece, and before anything of it is answered.
-  const sayLines = () => {
-    stdout.write(lines);
-    lines = '';
-  };
-  const onAudit = ({ event, ...link }: AuditEntry) => {
-    if (lines === '') queueMicrotask(sayLines);
-    lines += `${visibleJson(JSON.stringify({ ...event, ...link }))}\n`;
-  };
+  const onAudit = printRows((text) => void stdout.write(text));
   const service = await startService(config, { now, exact, stopwatch, log, identityProvider, onAudit });
   const load = () => loadConfig(file, { env });
   // One reload at a time, the last word counts.

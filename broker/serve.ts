@@ -30,6 +30,7 @@ import { KnownRefusals } from './refusals/known_refusals.ts';
 import { Repeated } from './refusals/repeated.ts';
 import { recordOutcome, recordPolicy, sayOutcome } from './reload.ts';
 import { Holders } from './sessions/holders.ts';
+import { JudgedSessions } from './sessions/judged.ts';
 import { mintedSince } from './sessions/minted.ts';
 import { startFlushing, Touches } from './sessions/touches.ts';
 import { startPolling } from './signals/polling.ts';
@@ -147,6 +148,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     },
     store,
     touches,
+    judged: new JudgedSessions(store),
     tokenIds: createTokenIds([config.encryption_key]),
     oldTokenIds: await oldTokenIds(store, longestTaken(config), now()),
     denials,

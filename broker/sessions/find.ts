@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto';
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import type { Seconds } from '../../shared/time.ts';
-import { rowLock, skipsHeldRows } from '../store/sql.ts';
+import { among, rowLock, skipsHeldRows } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Schema } from '../store/tables.ts';
 import type { Person } from './login_after.ts';
@@ -49,9 +49,10 @@ export async function holdSessions(
   return rows.map(sessionOf);
 }
 
-/** Those that there are. */
+/** Those that there are. Holds nothing. */
 export async function findAll(db: Db, sids: readonly string[]): Promise<readonly Session[]> {
-  return read(db.selectFrom('session').select(COLUMNS).where('sid', 'in', sids));
+  const { rows } = await sql<Row>`${SELECTED} where ${among(db, 'sid', sids)}`.execute(db);
+  return rows.map(sessionOf);
 }
 
 /** What judges, for many, in few questions. Holds nothing: whoever decides reads the session again. @returns by the id that was asked for */

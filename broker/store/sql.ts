@@ -30,6 +30,13 @@ export function skipsHeldRows(db: object): RawBuilder<unknown> {
   return HOLDING.has(db) ? sql`for update skip locked` : sql``;
 }
 
+/** Whether a column has one of these values: one text, however many they are. */
+export function among<T>(db: Kysely<T>, column: string, values: readonly string[]): RawBuilder<unknown> {
+  return db.getExecutor().adapter instanceof PostgresAdapter
+    ? sql`${sql.ref(column)} = any(${values})`
+    : sql`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`;
+}
+
 /** A field of an object that a column holds as JSON. */
 export function jsonField<T>(db: Kysely<T>, column: string, name: string): RawBuilder<unknown> {
   const json = db.getExecutor().adapter instanceof PostgresAdapter ? sql`${sql.ref(column)}::jsonb` : sql.ref(column);

@@ -10,7 +10,6 @@ import { swappedAudience, takenAfterExp } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import { judge, type Refusal } from '../judgement/request.ts';
 import { currentSessions } from '../sessions/current.ts';
-import { findJudged } from '../sessions/find.ts';
 import { sessionLimits } from '../sessions/limits.ts';
 import type { Session } from '../sessions/session.ts';
 import { isOldTokenId } from '../tokens/old_token_ids.ts';
@@ -34,14 +33,24 @@ const NO_LOGIN_HELPS: ReadonlySet<Code> = new Set(['unknown_session', 'another_u
 /** What a review is answered with. */
 export type ReviewParts = Pick<
   Broker,
-  'config' | 'store' | 'touches' | 'clock' | 'now' | 'tokenIds' | 'oldTokenIds' | 'denials' | 'unproven' | 'log'
+  | 'config'
+  | 'store'
+  | 'judged'
+  | 'touches'
+  | 'clock'
+  | 'now'
+  | 'tokenIds'
+  | 'oldTokenIds'
+  | 'denials'
+  | 'unproven'
+  | 'log'
 >;
 
 /** @param address of the API server that asks: its own, not the person's */
 export async function authorize(broker: ReviewParts, cluster: Cluster, review: AccessReview): Promise<Opinion> {
   // kubectl shows no reason where discovery is denied, only `unknown`: what it asks for next is denied in words.
   if (review.sid === undefined || review.discovery) return NO_OPINION;
-  const { config, store, touches } = broker;
+  const { config, judged, touches } = broker;
   // Not no opinion: where the API server goes on without us, an ended session would pass.
   const fault = broker.clock.fault();
   if (fault !== undefined)
@@ -54,7 +63,7 @@ export async function authorize(broker: ReviewParts, cluster: Cluster, review: A
     if (row) await write(broker, row);
     return { denied: true, reason: NOT_PROVEN };
   }
-  const found = await store.read((db) => findJudged(db, sid));
+  const found = await judged.find(sid);
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, review, session, now) ?? refuseToActAs(config, cluster, review);
   if (refusal === undefined) {

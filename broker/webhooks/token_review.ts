@@ -5,7 +5,6 @@ import type { Broker } from '../broker.ts';
 import { sayClockFault } from '../clock/clock.ts';
 import type { Cluster } from '../config/settings.ts';
 import { isForApiServer, judge } from '../judgement/request.ts';
-import { findJudged } from '../sessions/find.ts';
 import { CREDENTIAL_ID_KEY, SESSION_ID_KEY } from '../tokens/user_extra.ts';
 import { verifyToken } from '../tokens/verify.ts';
 
@@ -24,11 +23,11 @@ export type TokenStatus =
     };
 
 /** What a TokenReview is answered with. */
-export type TokenReviewParts = Pick<Broker, 'config' | 'store' | 'touches' | 'tokenIds' | 'keys' | 'clock' | 'now'>;
+export type TokenReviewParts = Pick<Broker, 'config' | 'judged' | 'touches' | 'tokenIds' | 'keys' | 'clock' | 'now'>;
 
 /** What is no token of ours for this cluster is nobody's, without a word: another authenticator may know it. */
 export async function authenticate(broker: TokenReviewParts, cluster: Cluster, token: string): Promise<TokenStatus> {
-  const { config, store, touches } = broker;
+  const { config, judged, touches } = broker;
   const now = broker.now();
   if (!cluster.webhook?.authentication)
     return { authenticated: false, error: 'curfew: not configured for this cluster' };
@@ -37,7 +36,7 @@ export async function authenticate(broker: TokenReviewParts, cluster: Cluster, t
     return { authenticated: false };
   const fault = broker.clock.fault();
   if (fault !== undefined) return { authenticated: false, error: `curfew: ${sayClockFault(fault)}` };
-  const found = await store.read((db) => findJudged(db, claims.sid));
+  const found = await judged.find(claims.sid);
   const session = found && touches.overlay(found);
   const refusal = judge(config, cluster, { user: claims.username, within: {} }, session, now);
   if (refusal) return { authenticated: false, error: `curfew: ${refusal.message}` };
