@@ -148,7 +148,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     },
     store,
     touches,
-    judged: new JudgedSessions(store),
+    judged: new JudgedSessions(store, config.store.postgres !== undefined),
     tokenIds: createTokenIds([config.encryption_key]),
     oldTokenIds: await oldTokenIds(store, longestTaken(config), now()),
     denials,

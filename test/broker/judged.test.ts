@@ -42,7 +42,7 @@ for (const database of DATABASES) {
     after(() => stores?.stop());
 
     test('each is told of the session that judges it, and of none where there is none', async () => {
-      const judged = new JudgedSessions(counted);
+      const judged = new JudgedSessions(counted, true);
       questions = 0;
       const asked = [...Array.from({ length: 40 }, (_, n) => `s${n}`), 'unknown', 's7'];
       const found = await Promise.all(asked.map((sid) => judged.find(sid)));
@@ -56,7 +56,7 @@ for (const database of DATABASES) {
     });
 
     test('an end is seen by whoever asks after it was acknowledged, also while others ask', async () => {
-      const judged = new JudgedSessions(store);
+      const judged = new JudgedSessions(store, database === 'postgres');
       let asking = true;
       const others = Array.from({ length: 6 }, async (_, n) => {
         for (; asking; await setImmediate()) await judged.find(`s${10 + n}`);
@@ -74,9 +74,12 @@ for (const database of DATABASES) {
 
     test('a question that fails fails for those that asked it, and the next one is asked', async () => {
       let fails = true;
-      const judged = new JudgedSessions({
-        read: (work) => (fails ? Promise.reject(new CurfewError('store', 'away')) : store.read(work)),
-      });
+      const judged = new JudgedSessions(
+        {
+          read: (work) => (fails ? Promise.reject(new CurfewError('store', 'away')) : store.read(work)),
+        },
+        true,
+      );
       for (const result of await Promise.allSettled(['s3', 's4', 's5'].map((sid) => judged.find(sid))))
         assert.equal(result.status, 'rejected');
       fails = false;
