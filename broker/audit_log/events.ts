@@ -105,34 +105,31 @@ export type Asking =
   | 'gateway'
   | SignalSource;
 
-export interface RefusalEvent extends Common {
-  readonly event: 'refusal';
-  readonly grant: Asking;
+interface Denying extends Common {
   readonly reason: Code;
   readonly cluster?: string | undefined;
   readonly segment?: string | undefined;
-  /** For `rule_error`: the rule that could not be evaluated. */
-  readonly rule?: string | undefined;
   readonly end_reason?: EndReason | undefined;
   readonly limits?: WholeLimits | undefined;
-  /** Of callers that are not known: how many more like it since the row before it, which have no row of their own. */
+  /** How many more like it since the row before it, which have no row of their own. Refusals: of callers that are not known. */
   readonly repeated?: number | undefined;
 }
 
+export interface RefusalEvent extends Denying {
+  readonly event: 'refusal';
+  readonly grant: Asking;
+  /** For `rule_error`: the rule that could not be evaluated. */
+  readonly rule?: string | undefined;
+}
+
 /** A request at an API server that the webhook denied. */
-export interface DenialEvent extends Common {
+export interface DenialEvent extends Denying {
   readonly event: 'denial';
-  readonly reason: Code;
   readonly cluster: string;
-  readonly segment?: string | undefined;
-  readonly end_reason?: EndReason | undefined;
-  readonly limits?: WholeLimits | undefined;
   readonly verb?: string | undefined;
   readonly namespace?: string | undefined;
   readonly resource?: string | undefined;
   readonly jti?: string | undefined;
-  /** How many more like it were denied since the row before it: the row stands for itself and for those. */
-  readonly repeated?: number | undefined;
 }
 
 export interface EndEvent extends Common {
@@ -140,6 +137,7 @@ export interface EndEvent extends Common {
   readonly reason: EndReason;
   /** Since when it was over, which may be before it was noticed. */
   readonly ended_at: Seconds;
+  /** The session that judges what this one has minted. */
   readonly replaced_by?: string | undefined;
   /** Username of whoever ended it, when that was not its owner's own doing. */
   readonly by?: string | undefined;

@@ -244,20 +244,7 @@ export function parseSections(root: unknown): ParsedSections {
     if (!parsed.success) faults.push(...parsed.error.issues.flatMap((issue) => sayIssue(issue, [key], sayUnknown)));
     return parsed.success ? ({ [key]: parsed.data } as Pick<Sections, K>) : {};
   };
-  const sections = {
-    ...section('issuer'),
-    ...section('issuer_ca_file'),
-    ...section('listen'),
-    ...section('trusted_proxies'),
-    ...section('keys'),
-    ...section('identity_provider'),
-    ...section('clusters'),
-    ...section('admins'),
-    ...section('metrics'),
-    ...section('hooks'),
-    ...section('ssf'),
-    ...section('store'),
-    ...section('policy'),
-  };
+  const names = Object.keys(SECTIONS) as (keyof Sections)[];
+  const sections: Partial<Sections> = Object.assign({}, ...names.map((name) => section(name)));
   return { sections, faults };
 }

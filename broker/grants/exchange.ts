@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import { between, type Seconds } from '../../shared/time.ts';
+import type { ExchangeParameters } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
 import { groupsTighten } from '../config/clusters.ts';
@@ -27,12 +28,8 @@ import { type Decided, deliver } from './credential.ts';
 import { type LoginParts, openOrRefuse, type ProvenLogin } from './login.ts';
 import { RETRY_WINDOW } from './opening.ts';
 
-export interface ExchangeRequest {
+export interface ExchangeRequest extends ExchangeParameters {
   readonly subject_token: string;
-  readonly client_id: string;
-  readonly nonce_random?: string | undefined;
-  readonly audience?: string | undefined;
-  readonly max_age?: Seconds | undefined;
 }
 
 /** A login whose ID token is good, and bound to the key: it is not looked at yet whom it names. */

@@ -4,6 +4,7 @@ import { type Denied, decide } from '../../shared/decide.ts';
 import type { Policy } from '../../shared/policy.ts';
 import { type EndReason, needsNewLogin } from '../../shared/session.ts';
 import { between, over, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { EndEvent } from '../audit_log/events.ts';
 import type { Transaction } from '../store/store.ts';
 import { personHeld } from './holds.ts';
 import { keepGaps } from './idle_gaps.ts';
@@ -11,17 +12,10 @@ import { factsOf, wholeLimits } from './limits.ts';
 import { laterLogin, requireLoginAfter } from './login_after.ts';
 import type { Session } from './session.ts';
 
-export interface End {
-  readonly reason: EndReason;
+export interface End extends Pick<EndEvent, 'reason' | 'address' | 'replaced_by' | 'by' | 'note'> {
   /** Since when it is over; `now` unless a limit struck before it was noticed. */
   readonly since: Seconds;
   readonly now: Seconds;
-  readonly address?: string | undefined;
-  /** The session that judges what the ended one has minted. */
-  readonly replaced_by?: string | undefined;
-  /** Username of whoever ended it, and what they gave as their reason. */
-  readonly by?: string | undefined;
-  readonly note?: string | undefined;
 }
 
 /**

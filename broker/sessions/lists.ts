@@ -2,19 +2,15 @@
 
 import type { Kysely } from 'kysely';
 import type { Seconds } from '../../shared/time.ts';
+import { countOf } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Schema } from '../store/tables.ts';
 import { active, read } from './find.ts';
 import type { Session } from './session.ts';
 
 /** How many sessions are active, by the index of those. */
-export async function countActive(db: Kysely<Schema>): Promise<number> {
-  const { count } = await db
-    .selectFrom('session')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('ended_at', 'is', null)
-    .executeTakeFirstOrThrow();
-  return count;
+export function countActive(db: Kysely<Schema>): Promise<number> {
+  return countOf(db.selectFrom('session').where('ended_at', 'is', null));
 }
 
 /** Where a page of sessions ends, in the order in which they were opened. */

@@ -1,6 +1,7 @@
 // What SQLite and PostgreSQL write differently.
 
-import { type Expression, type Kysely, PostgresAdapter, type RawBuilder, sql } from 'kysely';
+import { type Expression, type Kysely, PostgresAdapter, type RawBuilder, type SelectQueryBuilder, sql } from 'kysely';
+import type { Schema } from './tables.ts';
 
 /** The later of two, or the larger. Null where either is. */
 export function later<T>(a: Expression<T>, b: Expression<T>): RawBuilder<T> {
@@ -35,6 +36,13 @@ export function among<T>(db: Kysely<T>, column: string, values: readonly string[
   return db.getExecutor().adapter instanceof PostgresAdapter
     ? sql`${sql.ref(column)} = any(${values})`
     : sql`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`;
+}
+
+/** How many rows a query without a selection finds. */
+export async function countOf<T extends keyof Schema>(query: SelectQueryBuilder<Schema, T, object>): Promise<number> {
+  const count = sql<number>`count(*)`.as('rows');
+  const { rows } = (await query.select(count).executeTakeFirstOrThrow()) as { readonly rows: number };
+  return rows;
 }
 
 /** A field of an object that a column holds as JSON. */

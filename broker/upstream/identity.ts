@@ -4,14 +4,13 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import { isReserved } from '../config/names.ts';
+import type { IdentityProviderSettings } from '../config/settings.ts';
 import { faultOfName } from '../text/names.ts';
 
-export interface IdentitySettings {
-  readonly username_claim: string;
-  readonly groups_claim: string;
-  readonly username_prefix: string;
-  readonly groups_prefix: string;
-}
+export type IdentitySettings = Pick<
+  IdentityProviderSettings,
+  'username_claim' | 'groups_claim' | 'username_prefix' | 'groups_prefix'
+>;
 
 export interface IdentityClaims {
   readonly iss: string;

@@ -2,31 +2,22 @@
 
 import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
-import { isObject, isWireSession, type WireSession } from '../../shared/wire.ts';
+import { isObject, isWireSession, type Refusal, type WireSession } from '../../shared/wire.ts';
 import { checksum } from './checksum.ts';
 import { fileName } from './paths.ts';
+import type { Context } from './settings.ts';
 
 export const ENTRY_VERSION = 1;
 /** The largest entry that is read: a token with its facts is a few KiB. */
 export const LARGEST_BYTES = 64 * 1024;
 
 /** What an entry is for. All of it is inside the entry and is compared. */
-export interface Key {
-  /** From `brokerKey`. */
-  readonly broker: string;
-  readonly cluster: string;
-  /** The plugin's own `--max-age`. */
-  readonly max_age?: Seconds | undefined;
-}
+export type Key = Pick<Context, 'broker' | 'cluster' | 'max_age'>;
 
 /** A refusal that only a new login changes. */
-export interface Remembered {
-  readonly reason: string;
+export interface Remembered extends Pick<Refusal, 'reason' | 'acr_values' | 'retry_after'> {
   readonly message: string;
   readonly end_reason?: string | undefined;
-  readonly acr_values?: string | undefined;
-  /** Seconds until a login can be new enough. */
-  readonly retry_after?: Seconds | undefined;
   /** In place of the reason's own. */
   readonly hint?: string | undefined;
 }

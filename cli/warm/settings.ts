@@ -41,8 +41,10 @@ export interface KnownBroker {
 
 /** Where a context of kubeconfig leads, as `setup` wrote it. */
 export interface Context {
+  /** From `brokerKey`. */
   readonly broker: string;
   readonly cluster: string;
+  /** The plugin's own `--max-age`. */
   readonly max_age?: Seconds | undefined;
   /** The API server's address, as `setup` wrote it. */
   readonly server?: string | undefined;

@@ -6,6 +6,7 @@ import { parseJson } from '../../shared/json.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
 import {
+  type ExchangeParameters,
   GRANT,
   isMetadata,
   isRefusal,
@@ -40,12 +41,9 @@ export type TokenAnswer =
   | { readonly reply: TokenReply; readonly refusal?: undefined; readonly asked_at: Seconds }
   | { readonly reply?: undefined; readonly refusal: Refusal; readonly asked_at: Seconds };
 
-export interface Exchange {
+export interface Exchange extends ExchangeParameters {
   readonly id_token: string;
   readonly nonce_random: string;
-  readonly client_id: string;
-  readonly audience?: string | undefined;
-  readonly max_age?: Seconds | undefined;
 }
 
 export interface Renewal {

@@ -108,7 +108,7 @@ async function writeBytecode(tools: Tools, folder: string, script: string, heade
   await writeFile(source, script);
   const triple = hostTriple();
   const objects = await engine(tools, triple, log);
-  const flags = ['-O2', `-I${tools.quickjs}`, '-o', compiler, path.join(SOURCES, 'compile.c')];
+  const flags = ['-O2', `-I${tools.quickjs}`, '-o', compiler, path.join(import.meta.dirname, 'compile.c')];
   await compile(tools, triple, [...flags, ...objects, '-lm', '-lpthread']);
   const { code, stderr } = await run(compiler, [source, header]);
   if (code !== 0) throw new Error(stderr);

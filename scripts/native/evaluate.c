@@ -1,19 +1,13 @@
 // Runs a script on the native program's engine, with no more than that has, and prints the text it leaves in `output`.
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "quickjs.h"
+#include "read_all.h"
 
 int main(void) {
-  char *text = NULL;
-  size_t size = 0;
-  for (size_t got = 1; got > 0; size += got) {
-    text = realloc(text, size + 65537);
-    if (!text) abort();
-    got = fread(text + size, 1, 65536, stdin);
-  }
-  text[size] = 0;
+  size_t size;
+  char *text = read_all(stdin, &size);
   JSContext *js = JS_NewContextRaw(JS_NewRuntime());
   JS_AddIntrinsicBaseObjects(js);
   JS_AddIntrinsicDate(js);

@@ -100,14 +100,21 @@ test('each reason of the engine and each end reason is documented', () => {
 
 test('each audit event is documented, with its own fields', () => {
   const rows = rowsOf(read('docs/codes.md'), 'event', 'when', 'also');
-  const events = read('broker/audit_log/events.ts')
-    .split(/^export interface /m)
-    .slice(1);
+  const source = read('broker/audit_log/events.ts');
+  const events = source.split(/^export interface /m).slice(1);
+  const fieldsOf = (text: string) => [...text.matchAll(/^ {2}readonly (\w+)/gm)].map(([, field = '']) => field);
+  const bases = new Map(
+    source.split(/^interface /m).flatMap((text): [string, string[]][] => {
+      const [, name, body] = /^(\w+) extends Common \{([^}]*)\}/.exec(text) ?? [];
+      return name === undefined || body === undefined ? [] : [[name, fieldsOf(body)]];
+    }),
+  );
   const real = new Map(
     events.flatMap((text): [string, string[]][] => {
-      const [, event] = /readonly event: '(\w+)'/.exec(text) ?? [];
-      const fields = [...text.matchAll(/^ {2}readonly (\w+)/gm)].map(([, field = '']) => field);
-      return event === undefined ? [] : [[event, fields.filter((field) => field !== 'event')]];
+      const [, base = '', body = ''] = /^\w+ extends (\w+) \{([^}]*)\}/.exec(text) ?? [];
+      const [, event] = /readonly event: '(\w+)'/.exec(body) ?? [];
+      const fields = new Set([...(bases.get(base) ?? []), ...fieldsOf(body)]);
+      return event === undefined ? [] : [[event, [...fields].filter((field) => field !== 'event')]];
     }),
   );
   sameNames(firstNames(rows), [...real.keys()], 'audit events');

@@ -1,9 +1,9 @@
 // Turns a script into bytecode as a C header: compile SCRIPT HEADER. Runs where the build runs.
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "quickjs.h"
+#include "read_all.h"
 
 static int fail(const char *what, const char *name) {
   fprintf(stderr, "compile: %s %s\n", what, name);
@@ -14,14 +14,8 @@ int main(int argc, char **argv) {
   if (argc != 3) return fail("usage:", "compile SCRIPT HEADER");
   FILE *in = fopen(argv[1], "rb");
   if (!in) return fail("cannot read", argv[1]);
-  char *text = NULL;
-  size_t size = 0;
-  for (size_t got = 1; got > 0; size += got) {
-    text = realloc(text, size + 65537);
-    if (!text) abort();
-    got = fread(text + size, 1, 65536, in);
-  }
-  text[size] = 0;
+  size_t size;
+  char *text = read_all(in, &size);
   JSContext *js = JS_NewContext(JS_NewRuntime());
   JSValue code = JS_Eval(js, text, size, "kubectl-curfew", JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_COMPILE_ONLY);
   if (JS_IsException(code)) return fail(JS_ToCString(js, JS_GetException(js)), argv[1]);
