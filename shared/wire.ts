@@ -84,14 +84,6 @@ export interface SessionsEnded {
   readonly ended: readonly { readonly sid: string; readonly username: string }[];
 }
 
-/** What goes with a login's ID token in a token exchange (RFC 8693 2.1). */
-export interface ExchangeParameters {
-  readonly client_id: string;
-  readonly nonce_random?: string | undefined;
-  readonly audience?: string | undefined;
-  readonly max_age?: Seconds | undefined;
-}
-
 /** A refusal (RFC 6749 5.2) with our `reason`; RFC 9470 3 adds `acr_values` and `max_age`. */
 export interface Refusal {
   readonly error: string;

@@ -2,8 +2,8 @@
 
 import { createHash } from 'node:crypto';
 import { type Code, CurfewError } from '../../shared/errors.ts';
+import type { ExchangeParameters } from '../../shared/exchange.ts';
 import { between, type Seconds } from '../../shared/time.ts';
-import type { ExchangeParameters } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
 import { groupsTighten } from '../config/clusters.ts';

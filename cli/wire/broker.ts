@@ -2,11 +2,11 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
+import type { ExchangeParameters } from '../../shared/exchange.ts';
 import { parseJson } from '../../shared/json.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
 import {
-  type ExchangeParameters,
   GRANT,
   isMetadata,
   isRefusal,

@@ -1,0 +1,11 @@
+// A login's way to the broker: token exchange (RFC 8693), as both sides see it.
+
+import type { Seconds } from './time.ts';
+
+/** What goes with a login's ID token in a token exchange (RFC 8693 2.1). */
+export interface ExchangeParameters {
+  readonly client_id: string;
+  readonly nonce_random?: string | undefined;
+  readonly audience?: string | undefined;
+  readonly max_age?: Seconds | undefined;
+}
