@@ -226,6 +226,8 @@ const SECTIONS = {
 
 export type Sections = { readonly [K in keyof typeof SECTIONS]: z.infer<(typeof SECTIONS)[K]> };
 
+export const SECTION_NAMES = Object.keys(SECTIONS) as readonly (keyof Sections)[];
+
 export interface ParsedSections {
   /** Those without a fault. */
   readonly sections: Partial<Sections>;
@@ -244,7 +246,6 @@ export function parseSections(root: unknown): ParsedSections {
     if (!parsed.success) faults.push(...parsed.error.issues.flatMap((issue) => sayIssue(issue, [key], sayUnknown)));
     return parsed.success ? ({ [key]: parsed.data } as Pick<Sections, K>) : {};
   };
-  const names = Object.keys(SECTIONS) as (keyof Sections)[];
-  const sections: Partial<Sections> = Object.assign({}, ...names.map((name) => section(name)));
+  const sections: Partial<Sections> = Object.assign({}, ...SECTION_NAMES.map((name) => section(name)));
   return { sections, faults };
 }

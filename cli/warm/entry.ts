@@ -5,14 +5,19 @@ import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject, isWireSession, type Refusal, type WireSession } from '../../shared/wire.ts';
 import { checksum } from './checksum.ts';
 import { fileName } from './paths.ts';
-import type { Context } from './settings.ts';
 
 export const ENTRY_VERSION = 1;
 /** The largest entry that is read: a token with its facts is a few KiB. */
 export const LARGEST_BYTES = 64 * 1024;
 
 /** What an entry is for. All of it is inside the entry and is compared. */
-export type Key = Pick<Context, 'broker' | 'cluster' | 'max_age'>;
+export interface Key {
+  /** From `brokerKey`. */
+  readonly broker: string;
+  readonly cluster: string;
+  /** The plugin's own `--max-age`. */
+  readonly max_age?: Seconds | undefined;
+}
 
 /** A refusal that only a new login changes. */
 export interface Remembered extends Pick<Refusal, 'reason' | 'acr_values' | 'retry_after'> {

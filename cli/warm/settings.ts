@@ -1,8 +1,9 @@
 // What is in the plugin's own settings, `config.json`. Part of the warm path: loads nothing.
 
 import { parseJson } from '../../shared/json.ts';
-import { isSeconds, type Seconds } from '../../shared/time.ts';
+import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
+import type { Key } from './entry.ts';
 import { configDirectory } from './folders.ts';
 import type { Environment, OwnFiles, Reader, Stat, UserId } from './machine.ts';
 import { oneLine } from './one_line.ts';
@@ -40,12 +41,7 @@ export interface KnownBroker {
 }
 
 /** Where a context of kubeconfig leads, as `setup` wrote it. */
-export interface Context {
-  /** From `brokerKey`. */
-  readonly broker: string;
-  readonly cluster: string;
-  /** The plugin's own `--max-age`. */
-  readonly max_age?: Seconds | undefined;
+export interface Context extends Key {
   /** The API server's address, as `setup` wrote it. */
   readonly server?: string | undefined;
 }

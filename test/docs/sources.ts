@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
-import { parseSections } from '../../broker/config/schema.ts';
+import { parseSections, SECTION_NAMES } from '../../broker/config/schema.ts';
 import { run } from '../../scripts/run.ts';
 import { ROOT, read } from './documents.ts';
 
@@ -25,9 +25,6 @@ export async function commandsOf(program: string, words: readonly string[]): Pro
 
 /** The path of every single setting: the schema reads what it knows of anything, and then names what is wrong with it. */
 export function settingPaths(): string[] {
-  const sections = [...read('broker/config/schema.ts').matchAll(/\.\.\.section\('(\w+)'\)/g)].map(
-    ([, name = '']) => name,
-  );
   const lists: readonly string[] = [
     'clusters',
     'policy.segments',
@@ -45,7 +42,7 @@ export function settingPaths(): string[] {
       { get: (_, key) => anything(`${at}.${String(key)}`), has: () => true, ownKeys: () => [stray] },
     );
   };
-  const { faults } = parseSections(Object.fromEntries(sections.map((name) => [name, anything(name)])));
+  const { faults } = parseSections(Object.fromEntries(SECTION_NAMES.map((name) => [name, anything(name)])));
   const named = faults.filter((fault) => !fault.endsWith(': unknown setting'));
   return named.map((fault) => (fault.split(': ', 1)[0] ?? '').replaceAll('[0]', '[]'));
 }
