@@ -19,6 +19,7 @@ import { type AuthzOptions, type FreeOptions, several } from './commands/options
 import { loadCases, testCases } from './commands/policy_cases.ts';
 import { explainPolicy } from './commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
+import { addStoreCopy } from './commands/store_copy_command.ts';
 import { loadConfig } from './config/load.ts';
 import type { Config } from './config/settings.ts';
 import { printAdmissionPolicy } from './layers/admission_policy.ts';
@@ -168,9 +169,10 @@ function program(): Command {
     ['store', 'say that the store may be used as it is, after it was put back, moved or lost'],
     ['clock', "say that the machine's clock is right, where the store has seen a later time"],
   ] as const) {
-    root
-      .command(name)
-      .description(`what the administrator says about the ${name}`)
+    const group = root.command(name).description(`what an administrator does with the ${name}`);
+    if (name === 'store')
+      addStoreCopy(group, { env, now, stopwatch, say: (line) => void stderr.write(`${line}\n`), print: printLines });
+    group
       .command('accept')
       .description(`${what}: everything before now is over`)
       .requiredOption('--config <file>', 'the configuration')

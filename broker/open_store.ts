@@ -43,11 +43,21 @@ export async function openStore(places: StorePlaces, options: StoreOptions): Pro
 export async function openForCommand(places: StorePlaces, options: StoreOptions, make: boolean): Promise<Store> {
   if (places.postgres) {
     const database = await newestFirst({ ...places.postgres, application: `${APPLICATION} command`, connections: 2 });
-    return PostgresStore.open({ ...database, make, unchecked: make }, options);
+    const store = await PostgresStore.open({ ...database, make, unchecked: make, unfinished: make }, options);
+    if (make) store.useUnfinished();
+    return store;
   }
   const { file } = places.sqlite;
   if (!make) await (await openAuditLog(file)).destroy();
   return SqliteStore.open(openSqlite(file, { checkpoints: false }), options);
+}
+
+/** Into which a store was copied, whether or not that is finished. @throws CurfewError `store` */
+export async function openCopied(settings: PostgresSettings, options: StoreOptions): Promise<Store> {
+  const database = await newestFirst({ ...settings, application: `${APPLICATION} command`, connections: 2 });
+  const store = await PostgresStore.open({ ...database, make: false, unfinished: true }, options);
+  store.useUnfinished();
+  return store;
 }
 
 /** An administrator has said that the store may be used where it is and as it is. @throws CurfewError `store`, `configuration` */

@@ -222,6 +222,18 @@ export interface StreamsLostEvent extends Common {
   readonly count: number;
 }
 
+/** The store is copied to another database by `store copy`: recorded in the one as it begins, and in the other when that is the one in use. */
+export interface StoreCopyEvent extends Common {
+  readonly event: 'store_copy';
+  readonly step: 'begun' | 'done';
+  /** Who ran it: their name at the operating system. */
+  readonly by: string;
+  readonly from: string;
+  readonly to: string;
+  /** How many rows were copied. */
+  readonly rows?: number | undefined;
+}
+
 /** Where a chain of the audit log was: its newest row. */
 export type NamedHead = readonly [lane: number, seq: number, hash: string];
 
@@ -258,6 +270,7 @@ export type AuditEvent =
   | AdministrationEvent
   | StreamEvent
   | StreamsLostEvent
+  | StoreCopyEvent
   | LaneOpenedEvent
   | AnchorEvent;
 

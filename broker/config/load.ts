@@ -6,6 +6,7 @@ import { refused } from '../../serving/config/faults.ts';
 import { parseYaml } from '../../serving/config/yaml.ts';
 import { type FileReader, readRegularFile } from '../../serving/files/regular_file.ts';
 import { CurfewError } from '../../shared/errors.ts';
+import { isObject } from '../../shared/wire.ts';
 import { faultsOf } from './consistency.ts';
 import { readAll } from './files.ts';
 import { parseSections, type Sections } from './schema.ts';
@@ -14,6 +15,8 @@ import type { Cluster, Config, GatewaySettings } from './settings.ts';
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly readFile?: FileReader;
+  /** Which of two that are configured, for the one command that takes both. */
+  readonly store?: 'sqlite' | 'postgres' | undefined;
 }
 
 /**
@@ -21,7 +24,10 @@ export interface ConfigSources {
  *
  * @throws CurfewError `configuration`, naming the file and all faults, one a line.
  */
-export async function loadConfig(file: string, { env, readFile = readRegularFile }: ConfigSources): Promise<Config> {
+export async function loadConfig(
+  file: string,
+  { env, readFile = readRegularFile, store }: ConfigSources,
+): Promise<Config> {
   const absolute = path.resolve(file);
   // Whatever is read passes here, so that nothing that can be changed is forgotten when two configurations are compared.
   const seen = new Map<string, string | undefined>();
@@ -39,13 +45,23 @@ export async function loadConfig(file: string, { env, readFile = readRegularFile
   });
   const yaml = parseYaml(text.text);
   if ('faults' in yaml) throw refused(file, yaml.faults);
-  const { sections, faults: shape } = parseSections(yaml.value);
+  const { sections, faults: shape } = parseSections(
+    store === undefined ? yaml.value : withStore(file, yaml.value, store),
+  );
   const read = await readAll(sections, { folder: path.dirname(absolute), variable, readFile: readSeen });
   const faults = [...shape, ...faultsOf(sections), ...read.faults];
   const digest = createHash('sha256').update(text.text).digest('hex');
   const config = assemble(absolute, { digest, contents: contentsOf(seen) }, sections, read);
   if (!config || faults.length > 0) throw refused(file, faults);
   return config;
+}
+
+/** As if the other one were not there. @throws CurfewError `configuration` where this one is not */
+function withStore(file: string, value: unknown, one: 'sqlite' | 'postgres'): unknown {
+  if (!isObject(value) || !isObject(value.store)) return value;
+  if (!(one in value.store)) throw refused(file, [`store.${one}: required for this command, beside the other one`]);
+  const { [one === 'sqlite' ? 'postgres' : 'sqlite']: _, ...store } = value.store;
+  return { ...value, store };
 }
 
 type Read = Awaited<ReturnType<typeof readAll>>;

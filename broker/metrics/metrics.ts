@@ -175,6 +175,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
           return all.streams_lost.inc({ cluster: event.cluster }, event.count);
         case 'list':
         case 'administration':
+        case 'store_copy':
         case 'lane_opened':
         case 'anchor':
           return;

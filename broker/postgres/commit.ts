@@ -1,5 +1,6 @@
 // How a transaction is over, and what of it is known.
 
+import type { Client } from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
 import { Unacknowledged } from './faults.ts';
 import { type Lane, LaneMoved } from './lane.ts';
@@ -10,8 +11,7 @@ import { type Lane, LaneMoved } from './lane.ts';
  */
 export async function commit(lane: Lane): Promise<void> {
   try {
-    const { command } = await acknowledged(lane, () => lane.client.query('commit'));
-    if (command !== 'COMMIT') throw new CurfewError('store', 'a transaction was undone by the database');
+    await commitOn(lane.client);
   } catch (error) {
     // What became of it is not known.
     lane.dead = true;
@@ -19,23 +19,28 @@ export async function commit(lane: Lane): Promise<void> {
   }
 }
 
+export async function commitOn(client: Client): Promise<void> {
+  const { command } = await acknowledged(client, () => client.query('commit'));
+  if (command !== 'COMMIT') throw new CurfewError('store', 'a transaction was undone by the database');
+}
+
 /**
  * A statement that commits.
  *
  * @throws what the driver throws: where that is not the server's word on the statement, what became of it is not known
  */
-export async function acknowledged<T>(lane: Lane, statement: () => Promise<T>): Promise<T> {
+export async function acknowledged<T>(client: Client, statement: () => Promise<T>): Promise<T> {
   let alone = false;
   const notice = ({ code }: { readonly code?: string | undefined }) => {
     alone ||= code === '01000';
   };
-  lane.client.on('notice', notice);
+  client.on('notice', notice);
   try {
     const result = await statement();
     if (alone) throw new Unacknowledged();
     return result;
   } finally {
-    lane.client.off('notice', notice);
+    client.off('notice', notice);
   }
 }
 

@@ -6,7 +6,9 @@ import { CurfewError } from '../../shared/errors.ts';
 import { latest, type Seconds } from '../../shared/time.ts';
 import type { Link } from '../audit_log/chain.ts';
 import { ACCEPT, ANOTHER_STORE, putBack } from '../store/bear_witness.ts';
+import { finishCopy } from '../store/moved.ts';
 import type { Known, ServerState } from '../store/witness.ts';
+import { kyselyOn } from './client.ts';
 import { TIMELINE } from './newest_first.ts';
 
 /** What a connection finds, and what the store itself says of where it was made. */
@@ -51,6 +53,11 @@ export class Identity {
       if (link.seq > (before?.seq ?? 0)) this.#links.set(link.lane ?? 0, link);
       this.#known = this.#known ? merged(this.#known, rest) : rest;
     }
+  }
+
+  /** Whether a database without a store is not the one that is known. */
+  get expects(): boolean {
+    return this.#known !== undefined && !this.#unchecked;
   }
 
   get timeline(): number {
@@ -100,6 +107,7 @@ export class Identity {
   async settle(client: Client): Promise<void> {
     const { rows } = await client.query<Found>(LOOK);
     if (rows[0]) await client.query(MOVE, [rows[0].system_id, rows[0].timeline]);
+    await finishCopy(kyselyOn(client));
   }
 }
 

@@ -1,9 +1,9 @@
 // What a store in PostgreSQL is opened with.
 
 import type { Known } from '../store/witness.ts';
-import type { ConnectOptions } from './client.ts';
+import type { TablesOptions } from './migrate.ts';
 
-export interface PostgresOptions extends ConnectOptions {
+export interface PostgresOptions extends TablesOptions {
   /** How many connections at once. */
   readonly connections: number;
   /** Whether a database without this version's tables gets them, unless it says no; then it is refused. */

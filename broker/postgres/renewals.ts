@@ -94,7 +94,7 @@ export class PostgresRenewals implements Renewals {
     ];
     const begin = this.#store.stopwatch();
     try {
-      const { rows } = await acknowledged(lane, () => lane.client.query<{ done: boolean }>(COMMIT, values));
+      const { rows } = await acknowledged(lane.client, () => lane.client.query<{ done: boolean }>(COMMIT, values));
       if (rows[0]?.done !== true) return false;
     } catch (error) {
       // Of these what became of it is known: it was undone.

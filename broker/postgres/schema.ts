@@ -91,6 +91,8 @@ create index gateway_place_at on gateway_place (at);
 create index bound_secret_uid on bound_secret (uid) where uid is not null;
 `;
 
+const MOVED = 'alter table store_state add column moved text';
+
 /** By the database itself: a name changes at a login, and by an administrator's command. */
 const KEEP_PAST_NAMES = `
 create function keep_past_name() returns trigger language plpgsql as $$
@@ -120,4 +122,5 @@ export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0005_feed': declared('0005_feed', (db) => run(db, statements(FEED))),
   '0006_gateways': declared('0006_gateways', (db) => run(db, statements(GATEWAYS))),
   '0007_renewals': declared('0007_renewals', (db) => run(db, [RENEW_COMMIT])),
+  '0008_moved': declared('0008_moved', (db) => run(db, statements(MOVED))),
 };

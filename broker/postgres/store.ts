@@ -96,7 +96,7 @@ export class PostgresStore extends ServedStore implements Store {
     };
     const lanes = new Lanes(open, database.connections);
     try {
-      await (database.make === false ? requireTables(database) : migrate(database));
+      await (database.make === false ? requireTables(database, identity) : migrate(database, identity));
       lanes.give(await lanes.take());
     } catch (error) {
       await lanes.close();

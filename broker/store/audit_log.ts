@@ -43,6 +43,11 @@ export async function openSqliteAuditLog(file: string): Promise<AuditReader> {
   return new SqliteReader(await openAuditLog(file), `the store ${file}`);
 }
 
+/** On a store that is open already; closing it closes nothing. */
+export function sqliteAuditReader(db: Kysely<Schema>, name: string): AuditReader {
+  return new SqliteReader(db, name);
+}
+
 class SqliteReader implements AuditReader, Moment {
   readonly name: string;
   readonly several = false;

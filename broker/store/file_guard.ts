@@ -14,6 +14,7 @@ import { Witness } from './witness.ts';
 import { sayStoreFault } from './words.ts';
 
 type Place = Extract<StorePlaces, SqlitePlace>;
+type Compared = Pick<Store, 'standing' | 'read'>;
 
 /** Before a store is made: where a witness knows one, it is not to be begun again. @throws CurfewError `store` */
 export function refuseLostStore({ sqlite: { file }, witness_file }: Place): void {
@@ -42,7 +43,7 @@ export class FileGuard implements StoreGuard {
   static async open(store: Store, places: Place, sealer: Sealer): Promise<FileGuard> {
     const witness = places.witness_file === undefined ? undefined : new Witness(places.witness_file, sealer);
     if (witness) {
-      const fault = await compare(store, witness);
+      const fault = await faultOfStore(store, witness);
       if (fault !== undefined) {
         throw new CurfewError('store', `the store ${places.sqlite.file} ${fault} (${places.witness_file})`, {
           hint: ACCEPT,
@@ -109,7 +110,7 @@ export class FileGuard implements StoreGuard {
 }
 
 /** @returns what speaks against this store, in words */
-async function compare(store: Store, witness: Witness): Promise<string | undefined> {
+export async function faultOfStore(store: Compared, witness: Witness): Promise<string | undefined> {
   const { database_id, witnessed } = await store.standing();
   if (!witness.there) return witnessed === 0 ? undefined : NO_WITNESS;
   const [known] = witness.read();

@@ -162,6 +162,11 @@ async function gateways(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await statement.execute(db);
 }
 
+/** Whether it was moved to another database, or is a copy. */
+async function moved(db: Kysely<unknown>): Promise<void> {
+  await sql`alter table store_state add column moved text`.execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -198,6 +203,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     '0006_gateways': declared('0006_gateways', gateways),
     // A function of PostgreSQL alone.
     '0007_renewals': declared('0007_renewals', async () => {}),
+    '0008_moved': declared('0008_moved', moved),
   };
 }
 
@@ -209,6 +215,7 @@ const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (type
   '0005_feed': 5,
   '0006_gateways': 5,
   '0007_renewals': 5,
+  '0008_moved': 5,
 };
 
 /** From before versions ran side by side. */
@@ -233,4 +240,5 @@ export const MIGRATIONS = [
   '0005_feed',
   '0006_gateways',
   '0007_renewals',
+  '0008_moved',
 ] as const;

@@ -4,6 +4,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Standing } from './audit_head.ts';
 import { notTheOneOpened } from './failure.ts';
 import { StoreHealth } from './health.ts';
+import { NO_READER } from './moved.ts';
 import type { Serving } from './options.ts';
 import { requireReadable } from './version.ts';
 import { sayStoreFault } from './words.ts';
@@ -17,6 +18,7 @@ export class ServedStore {
   protected serving: ServingSince | undefined;
   #following: Promise<void> | undefined;
   #distrusted: string | undefined;
+  #unfinished = false;
 
   /** What keeps it from being used, in words, by what is known without looking. */
   get fault(): string | undefined {
@@ -26,6 +28,11 @@ export class ServedStore {
   /** From here on nothing is read from it or written. @param why in words */
   distrust(why: string): void {
     this.#distrusted ??= why;
+  }
+
+  /** It is used although a copy into it is not finished: by whoever finishes that, or an administrator who accepts it as it is. */
+  useUnfinished(): void {
+    this.#unfinished = true;
   }
 
   /** From here on each commit keeps the newest instant, and sees when all that there was is declared over. */
@@ -47,6 +54,7 @@ export class ServedStore {
 
   /** As of within a transaction. @throws CurfewError `store` where a newer program has brought it to a version that this one cannot use */
   protected requireReadable({ oldest_reader }: Standing): void {
+    if (this.#unfinished && oldest_reader === NO_READER) return;
     try {
       requireReadable(oldest_reader);
     } catch (error) {

@@ -12,6 +12,8 @@ export interface Dialects {
   readonly writing: Dialect;
   /** Sees what was committed, and waits for no transaction. */
   readonly reading: Dialect;
+  /** Where no store comes of it. */
+  close(): void;
 }
 
 /**
@@ -29,7 +31,15 @@ export function openSqlite(file: string, { checkpoints = true }: { readonly chec
   database.exec('pragma synchronous = full');
   database.exec('pragma foreign_keys = on');
   if (!checkpoints) database.exec('pragma wal_autocheckpoint = 0');
-  return { writing: dialectOf(database), reading: openSqliteToRead(file) };
+  const reading = readOnly(file);
+  return {
+    writing: dialectOf(database),
+    reading: dialectOf(reading),
+    close() {
+      database.close();
+      reading.close();
+    },
+  };
 }
 
 /** It holds sealed keys and everybody's sessions. What SQLite makes beside it gets the same mode. */
@@ -44,11 +54,44 @@ function makePrivate(file: string): void {
   }
 }
 
+export interface Alone {
+  /** Closed by whoever opened it. */
+  readonly database: DatabaseSync;
+  readonly dialect: Dialect;
+}
+
+/**
+ * Opens a file that is there, and keeps everybody else from it, also those that only read, until it is closed or this process ends.
+ *
+ * @throws what node:sqlite throws, `SQLITE_BUSY` (5) where another process has it open
+ */
+export function openSqliteAlone(file: string): Alone {
+  const database = new DatabaseSync(file);
+  try {
+    database.exec('pragma busy_timeout = 1000');
+    database.exec('pragma locking_mode = exclusive');
+    database.exec('pragma synchronous = full');
+    database.exec('begin exclusive');
+    database.exec('commit');
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return {
+    database,
+    dialect: new WholeMigrations({ database: { ...asKyselyWants(database), close: () => undefined } }),
+  };
+}
+
 /** Opens a file that is there, and changes nothing in it. @throws what node:sqlite throws */
 export function openSqliteToRead(file: string): Dialect {
+  return dialectOf(readOnly(file));
+}
+
+function readOnly(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { readOnly: true });
   database.exec('pragma busy_timeout = 5000');
-  return dialectOf(database);
+  return database;
 }
 
 function dialectOf(database: DatabaseSync): Dialect {

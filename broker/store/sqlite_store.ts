@@ -12,6 +12,7 @@ import { asFailure, NewEpoch } from './failure.ts';
 import { type Feed, readFeed, writeFeed } from './feed.ts';
 import { type Lease, newHolder, takeLease } from './lease.ts';
 import { migrationsWith } from './migrations.ts';
+import { requireInUse } from './moved.ts';
 import type { StoreOptions } from './options.ts';
 import { ServedStore } from './served.ts';
 import type { Dialects } from './sqlite.ts';
@@ -85,9 +86,14 @@ export class SqliteStore extends ServedStore implements Store {
   /**
    * @throws CurfewError `store` when the database cannot be opened or brought to this version
    */
-  static async open({ writing, reading }: Dialects, options: StoreOptions): Promise<SqliteStore> {
+  static async open({ writing, reading, close }: Dialects, options: StoreOptions): Promise<SqliteStore> {
     const db = new Kysely<Schema>({ dialect: writing });
-    await migrate(db, options.sealer);
+    try {
+      await migrate(db, options.sealer);
+    } catch (error) {
+      close();
+      throw error;
+    }
     return new SqliteStore(db, new Kysely<Schema>({ dialect: reading }), options);
   }
 
@@ -264,6 +270,7 @@ async function migrate(db: Kysely<Schema>, sealer: Sealer): Promise<void> {
     return new CurfewError('store', `the store cannot be made, or brought to this version: ${why}`, { cause: error });
   };
   const done = await migrationsDone(db).catch((error) => Promise.reject(fault(error)));
+  await requireInUse(db, done);
   if ((await judgeVersion(db, done)) === 'newer') return;
   const provider = { getMigrations: async () => ({ ...migrationsWith(sealer) }) };
   const { error } = await new Migrator({ db, provider }).migrateToLatest();

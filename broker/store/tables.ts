@@ -225,6 +225,8 @@ export interface StoreStateTable {
   newest: Seconds;
   /** The oldest version of the tables whose programs may still use them (`version.ts`). */
   oldest_reader: Generated<number>;
+  /** Of a store that was copied to another database, or from another: JSON (`moved.ts`). */
+  moved: Generated<string | null>;
 }
 
 /** At most one row, in a store of 0.4.0: until when its tokens are judged though their ids prove nothing. */

@@ -4,6 +4,7 @@
 import { type Kysely, sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import { MIGRATIONS } from './migrations.ts';
+import { NO_READER, notInUse } from './moved.ts';
 import type { Schema } from './tables.ts';
 
 /** Of the tables that this program makes. */
@@ -47,6 +48,7 @@ export async function judgeVersion(
  */
 export function requireReadable(oldest_reader: number, newest?: string): void {
   if (oldest_reader <= VERSION) return;
+  if (oldest_reader === NO_READER) throw notInUse();
   const by = newest === undefined ? '' : ` (${newest})`;
   throw new CurfewError('store', `the store was brought to a later version${by}, which this one cannot use`, {
     hint: 'run the later version of curfew-broker',
