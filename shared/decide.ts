@@ -56,7 +56,7 @@ export function decide(limits: ResolvedLimits, session: SessionFacts, now: Secon
   if (wide) return { ...wide, ends: wide.reason === 'login_too_old' ? 'max_age' : 'inactivity_timeout' };
   return (
     struck(limits.target, session, now) ??
-    unvouched(limits, session, now) ??
+    unconfirmed(limits, session, now) ??
     weak(limits, session, now) ??
     allowed(limits, session, now)
   );
@@ -86,19 +86,19 @@ function idleSinceLogin(limit: Seconds, { auth_time, longest_idle, idle_before =
 }
 
 /** Ends nothing: a newer ID token of the same login is all that is missing. */
-function unvouched(
+function unconfirmed(
   { target: { revalidate } }: ResolvedLimits,
   session: SessionFacts,
   now: Seconds,
 ): Denied | undefined {
   if (revalidate === undefined) return undefined;
-  const since = plus(vouchedAt(session), revalidate);
+  const since = plus(confirmedAt(session), revalidate);
   if (!over(since, now)) return undefined;
   return {
     allow: false,
     reason: 'revalidation_due',
     since,
-    found: between(vouchedAt(session), now),
+    found: between(confirmedAt(session), now),
     limit: revalidate,
   };
 }
@@ -113,19 +113,19 @@ function allowed(limits: ResolvedLimits, session: SessionFacts, now: Seconds): A
   const session_end = earliest(
     ageEnd(limits.target.max_age, session),
     idleEnd(limits.target.inactivity_timeout, session),
-    ...(limits.target.revalidate === undefined ? [] : [plus(vouchedAt(session), limits.target.revalidate)]),
+    ...(limits.target.revalidate === undefined ? [] : [plus(confirmedAt(session), limits.target.revalidate)]),
   );
   return { allow: true, session_end, exp: earliest(plus(now, limits.target.token_ttl), session_end) };
 }
 
-/** `auth_time + max_age`, and never past the end stored at login: a looser policy lengthens no living session. */
+/** `auth_time + max_age`, and never past the end stored at login: a looser policy lengthens no active session. */
 function ageEnd(max_age: Seconds, session: SessionFacts): Seconds {
   const end = plus(session.auth_time, max_age);
   return session.end_at_most === undefined ? end : earliest(end, session.end_at_most);
 }
 
 /** The login itself, where nothing newer is known. */
-function vouchedAt({ revalidated_at, auth_time }: SessionFacts): Seconds {
+function confirmedAt({ revalidated_at, auth_time }: SessionFacts): Seconds {
   return revalidated_at ?? auth_time;
 }
 

@@ -11,7 +11,7 @@ export interface Limits {
   readonly inactivity_timeout?: Seconds | undefined;
   /** Longest life of one Kubernetes token. */
   readonly token_ttl?: Seconds | undefined;
-  /** Longest time since the identity provider last vouched for the account. */
+  /** Longest time since the identity provider last confirmed the account. */
   readonly revalidate?: Seconds | undefined;
   /** The `acr` values of which the login must carry one. Never empty. */
   readonly acr?: readonly string[] | undefined;

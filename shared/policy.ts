@@ -18,7 +18,7 @@ export interface Target {
   readonly resource?: string;
 }
 
-/** Which targets are meant: those that fit each list that stands here. */
+/** Which targets are meant: those that fit each list that is here. */
 export interface Match {
   readonly clusters?: readonly Glob[] | undefined;
   readonly namespaces?: readonly Glob[] | undefined;

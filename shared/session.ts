@@ -89,12 +89,12 @@ export interface SessionFacts {
   readonly longest_idle?: Seconds | undefined;
   /**
    * Times without use in other sessions of the person, as of when this one opened. One as long as a limit denies until a login
-   * at `start` + that limit or later: the IdP's living SSO brings back no target that was denied for idleness.
+   * at `start` + that limit or later: the IdP's active single sign-on brings back no target that was denied for idleness.
    */
   readonly idle_before?: readonly Gap[] | undefined;
   /** When inactivity ends it, as stored at its last use: a looser policy counts from the next use on. */
   readonly idle_end?: Seconds | undefined;
-  /** When the identity provider last vouched for the account: the `iat` of its newest ID token for this login. */
+  /** When the identity provider last confirmed the account: the `iat` of its newest ID token for this login. */
   readonly revalidated_at?: Seconds | undefined;
   /** How strongly the person authenticated (OIDC Core 2). */
   readonly acr?: string | undefined;

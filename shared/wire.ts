@@ -1,4 +1,4 @@
-// What stands on the wire between plugin and broker: names, shapes, and the parsers for the side that reads.
+// What is on the wire between plugin and broker: names, shapes, and the parsers for the side that reads.
 
 import type { WholeLimits } from './limits.ts';
 import type { ResolvedLimits } from './policy.ts';
@@ -26,7 +26,7 @@ export interface WireSession {
   readonly groups: readonly string[];
   readonly auth_time: Seconds;
   readonly acr?: string | undefined;
-  /** When the identity provider last vouched for the account. */
+  /** When the identity provider last confirmed the account. */
   readonly revalidated_at?: Seconds | undefined;
   /** When the session is over for this target, as of now. */
   readonly session_end: Seconds;

@@ -50,7 +50,7 @@ export interface MintEvent extends Common {
   readonly swapped_from?: string | undefined;
 }
 
-/** The identity provider vouched for the account again. */
+/** The identity provider confirmed the account again. */
 export interface RevalidationEvent extends Common {
   readonly event: 'revalidation';
   /** The `iat` of its ID token. */

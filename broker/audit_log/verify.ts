@@ -7,7 +7,7 @@ import { isObject } from '../../shared/wire.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { genesisOf, type Link, linkOf, type Sealer } from './chain.ts';
 
-/** One row as it stands in the store. */
+/** One row as it is in the store. */
 export interface AuditRow extends Link {
   readonly at: unknown;
   readonly event: unknown;

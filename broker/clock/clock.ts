@@ -6,8 +6,8 @@ import { CurfewError } from '../../shared/errors.ts';
 import { between, type Clock, latest, plus, type Seconds, type Stopwatch, seconds } from '../../shared/time.ts';
 import { areTooFarApart } from '../store/clocks_apart.ts';
 
-/** So far behind the newest instant time stands still there: clocks are corrected by as much all the time. */
-const STANDS_STILL = seconds(5);
+/** A clock this far behind the newest instant counts as being at it: clocks are corrected by as much all the time. */
+const LAG_TOLERATED = seconds(5);
 /** How far the clock may move against the one that is never set. */
 const JUMP_SECONDS = 60;
 /** How far the identity provider's clock may be away for it to agree. */
@@ -34,7 +34,7 @@ export interface BrokerClock {
   known(): boolean;
   /** To be written down with a commit: nothing while the clock is not believed. */
   newest(): Seconds | undefined;
-  /** The newest instant that stands in the store, as of a commit. */
+  /** The newest instant in the store, as of a commit. */
   observe(newest: Seconds): void;
   /** An administrator said which clock holds: what was the newest instant before does not matter any more. */
   accept(newest: Seconds): void;
@@ -72,7 +72,7 @@ export function createBrokerClock({ wall, monotonic, newest: known, onChange }: 
     return latest(newest, plus(anchor.at, since));
   };
   const judge = (own: Seconds): ClockFault | undefined => {
-    if (plus(own, STANDS_STILL) < newest) return 'behind';
+    if (plus(own, LAG_TOLERATED) < newest) return 'behind';
     // At a start; also later, when a clock that was behind is right again.
     if (!anchor && newest !== 0 && own <= plus(newest, PLAUSIBLE)) believe(own);
     if (!anchor) return 'unconfirmed';
@@ -119,7 +119,7 @@ export function createBrokerClock({ wall, monotonic, newest: known, onChange }: 
     confirm(date) {
       const own = wall();
       if (apart(own, date) > AGREES) return false;
-      if (plus(own, STANDS_STILL) >= newest) believe(own);
+      if (plus(own, LAG_TOLERATED) >= newest) believe(own);
       return true;
     },
   };

@@ -69,12 +69,12 @@ async function freeEach(
   const now = clock();
   const lines: string[] = [];
   for (const { iss, sub, username } of holders) {
-    const living = await activeOfPerson(transaction, { iss, sub });
-    for (const session of living) {
+    const active = await activeOfPerson(transaction, { iss, sub });
+    for (const session of active) {
       await endSession(transaction, session, { reason: 'administrator', since: now, now, by, note });
     }
     const free_at = await giveUpName(transaction, { iss, sub, username }, now);
-    const sessions = living.length;
+    const sessions = active.length;
     await transaction.audit({
       event: 'administration',
       at: now,

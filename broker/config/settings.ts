@@ -50,7 +50,7 @@ export interface BrokerPolicy extends Policy {
     readonly impersonate_service_accounts?: boolean | undefined;
   })[];
   readonly rules: readonly Rule[];
-  /** Living sessions of one person. */
+  /** Active sessions of one person. */
   readonly max_sessions?: { readonly count: number; readonly when_exceeded: 'refuse' | 'end_oldest' } | undefined;
   /** What each signal of the identity provider does. */
   readonly signals: Actions;
@@ -171,7 +171,7 @@ export interface Webhook {
   readonly authentication: boolean;
 }
 
-/** What stands before the API server and closes what is open when a session is over. */
+/** What is in front of the API server and closes what is open when a session is over. */
 export interface GatewaySettings {
   /** Where people reach it, for kubeconfig. */
   readonly url: string;

@@ -4,6 +4,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
+import { pauseAfter } from '../../serving/background.ts';
 import { sayDuration } from '../../shared/duration.ts';
 import { type Code, meaning } from '../../shared/errors.ts';
 import { between, over, plus, type Seconds, seconds } from '../../shared/time.ts';
@@ -180,7 +181,7 @@ function eventOf(
 
 /** 1, 2, 4, ... seconds from the threshold on. */
 function delayAfter(beyond: number, longest: number): Seconds {
-  return beyond < 0 ? seconds(0) : seconds(Math.min(2 ** Math.min(beyond, 30), longest));
+  return beyond < 0 ? seconds(0) : pauseAfter(beyond, longest);
 }
 
 function isDoubling(count: number, threshold: number): boolean {

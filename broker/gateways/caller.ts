@@ -3,7 +3,7 @@
 import type { Cluster, Config, GatewaySettings } from '../config/settings.ts';
 import { ownerOfBearer } from '../net/bearer.ts';
 
-/** A cluster that a gateway stands before. */
+/** A cluster behind a gateway. */
 export type GatewayCluster = Cluster & { readonly gateway: GatewaySettings };
 
 /**

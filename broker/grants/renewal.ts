@@ -29,7 +29,7 @@ export interface RenewalRequest {
   readonly refresh_token: string;
   readonly audience: string;
   readonly max_age?: Seconds | undefined;
-  /** A newer ID token of the same login, by which the identity provider vouches for the account again. */
+  /** A newer ID token of the same login, by which the identity provider confirms the account again. */
   readonly id_token?: string | undefined;
 }
 

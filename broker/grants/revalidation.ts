@@ -1,4 +1,4 @@
-// A newer ID token of the same login: the identity provider vouches for the account once more. Moves `revalidated_at` and the
+// A newer ID token of the same login: the identity provider confirms the account once more. Moves `revalidated_at` and the
 // groups; the login stays as old as it was, and no session opens by it.
 
 import { CurfewError } from '../../shared/errors.ts';

@@ -70,7 +70,7 @@ function claimValidationRules({ max_age, token_ttl }: Caps) {
     },
     {
       expression: `int(claims.exp) - int(claims.iat) <= ${token_ttl}`,
-      message: `curfew: the token lives longer than ${formatDuration(token_ttl)}`,
+      message: `curfew: the token is valid for longer than ${formatDuration(token_ttl)}`,
     },
     {
       expression: `int(claims.exp) - int(claims.auth_time) <= ${max_age}`,

@@ -17,7 +17,7 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
     new Histogram({ name, help, buckets, labelNames, registers });
   return {
     living: gauge('curfew_sessions_living', 'Sessions that have not ended'),
-    active: gauge('curfew_sessions_active', 'Living sessions that hold an unexpired token', 'cluster', 'segment'),
+    active: gauge('curfew_sessions_active', 'Active sessions that hold an unexpired token', 'cluster', 'segment'),
     logins: counter('curfew_logins_total', 'Sessions opened by a login'),
     mints: counter('curfew_mints_total', 'Kubernetes tokens issued', 'cluster', 'segment'),
     ends: counter('curfew_ends_total', 'Sessions ended', 'reason'),
@@ -58,7 +58,7 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'reason',
     ),
     poll_failures: counter('curfew_signal_polls_failed_total', 'Polls of transmitters that brought no answer'),
-    revalidations: counter('curfew_revalidations_total', 'Accounts for which the identity provider vouched again'),
+    revalidations: counter('curfew_revalidations_total', 'Accounts for which the identity provider confirmed again'),
     secret_deletion: histogram(
       'curfew_secret_deletion_delay_seconds',
       "From the end of a session at a cluster to its Secret's deletion there",
@@ -131,7 +131,7 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
     reloads: counter('curfew_config_reloads_total', 'Changed configurations, taken or refused', 'outcome'),
     last_reload_successful: gauge(
       'curfew_config_last_reload_successful',
-      '1 unless the configuration as it stands was refused',
+      '1 unless the configuration in the file was refused',
     ),
     last_good: gauge(
       'curfew_config_last_good_timestamp_seconds',

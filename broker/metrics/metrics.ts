@@ -89,7 +89,7 @@ export interface Metrics {
   readonly pollFailed: () => void;
   /** Takes up what was minted before this process began. */
   readonly restore: (tokens: readonly Minted[]) => void;
-  /** The configuration as it stands is the one in force: a refused one was put right without a change. */
+  /** The configuration in the file is the one in force: a refused one was put right without a change. */
   readonly sameConfig: () => void;
   /** @returns the OpenMetrics text */
   readonly render: (facts: Facts) => Promise<string>;

@@ -58,7 +58,7 @@ export class Repeated<E extends DenialEvent | RefusalEvent> {
   /** Writes what is only counted so far, of kinds whose window is over by `now`, or of all: one row for the last of a kind. */
   async flush(store: Pick<Store, 'transaction'>, now: Seconds, all = false): Promise<void> {
     const due = [...this.#kinds].filter(([, { since }]) => all || isOver(since, now));
-    // Before the write: what comes meanwhile begins a kind anew, and is not lost.
+    // Before the write: what comes meanwhile begins a kind again, and is not lost.
     for (const [key] of due) this.#kinds.delete(key);
     const rows = this.#rowsOf(
       due.filter(([, { repeated }]) => repeated > 0),

@@ -19,7 +19,7 @@ export interface End extends Pick<EndEvent, 'reason' | 'address' | 'replaced_by'
 }
 
 /**
- * Ends a session, once: every cause of an end comes through here. Sets `login_after`, so that the IdP's living SSO does
+ * Ends a session, once: every cause of an end comes through here. Sets `login_after`, so that the IdP's active single sign-on does
  * not bring the session back. All replicas are told.
  *
  * @returns false when it had ended already: the first reason stands

@@ -57,17 +57,17 @@ export async function keepGaps(
 
 /**
  * The gaps of a person's sessions that a login of `auth_time` may be from before, as of now: of those that ended, and of those
- * that live, with the time since their last use.
+ * that are active, with the time since their last use.
  */
 export async function gapsBefore(
   { db }: Transaction,
   { iss, sub, auth_time }: Person & { readonly auth_time: Seconds },
-  living: readonly Session[],
+  active: readonly Session[],
   now: Seconds,
 ): Promise<readonly Gap[]> {
   const rows = db.selectFrom('idle_gap').select(['start', 'length']).where('iss', '=', iss).where('sub', '=', sub);
   const left = (await rows.execute()).map(({ start, length }) => ({ start, length: length ?? between(start, now) }));
-  const own = living.flatMap(({ gaps, last_used }) => gapsWithUse(gaps, last_used, now));
+  const own = active.flatMap(({ gaps, last_used }) => gapsWithUse(gaps, last_used, now));
   return condense([...left, ...own]).filter(({ start, length }) => auth_time < plus(start, length));
 }
 

@@ -1,5 +1,5 @@
 // Since when a person must have authenticated: what an end, or a word of the identity provider, leaves behind, so that the
-// IdP's living SSO brings no session back. Also for those who never had a session here.
+// IdP's active single sign-on brings no session back. Also for those who never had a session here.
 
 import { earliest, latest, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { later } from '../store/sql.ts';

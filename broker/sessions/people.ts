@@ -1,5 +1,5 @@
 // Who is meant by a name: whoever holds it; where nobody does, whoever holds it in other letters' case; where nobody does either,
-// whoever held it before. Better one too many than one that goes on.
+// whoever held it before. Better one too many than one that stays open.
 
 import { sql } from 'kysely';
 import type { MatchedBy } from '../audit_log/events.ts';

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
-import { every } from '../../serving/background.ts';
+import { every, pauseAfter } from '../../serving/background.ts';
 import { readBounded } from '../../serving/net/bounded_body.ts';
 import { trustedRoots } from '../../serving/net/roots.ts';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
@@ -17,11 +17,11 @@ import { createPollCredentials, type PollCredentials } from './poll_credentials.
 import { receiveSet } from './receive_set.ts';
 import { errOf, type SetError } from './rfc8935.ts';
 
-/** Milliseconds that a transmitter may hold a question open, and after which one that says nothing is asked anew. */
+/** Milliseconds that a transmitter may hold a question open, and after which one that says nothing is asked again. */
 const LONG_POLL_MS = 60_000;
 const CONNECT_MS = 3_000;
 /** Milliseconds: the longest pause after failures. */
-const LONGEST_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_SECONDS = 30;
 const LARGEST_BYTES = 4 * 1024 * 1024;
 const AT_ONCE = 100;
 /** Milliseconds: an empty answer within this was not held open, and after that the next question waits. */
@@ -113,7 +113,7 @@ async function pollOn(
       metrics.pollFailed();
       const reason = error instanceof CurfewError ? error.message : 'unexpected error';
       log.warn({ transmitter: issuer, reason, failures }, 'security events could not be polled: trying again');
-      await sleep(Math.min(500 * 2 ** Math.min(failures, 10), LONGEST_PAUSE_MS), undefined, { signal: stopped }).catch(
+      await sleep(pauseAfter(failures - 1, LONGEST_PAUSE_SECONDS) * 1_000, undefined, { signal: stopped }).catch(
         () => undefined,
       );
     }

@@ -73,7 +73,7 @@ export interface SessionTable {
   auth_time: Seconds;
   /** As the IdP said it, by its own clock. Null where 0.4.0 opened the session. */
   raw_auth_time: Seconds | null;
-  /** When the IdP last vouched for the account. */
+  /** When the IdP last confirmed the account. */
   revalidated_at: Seconds;
   acr: string | null;
   /** JSON array. */
