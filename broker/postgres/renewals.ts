@@ -1,12 +1,11 @@
-// Renewals past transactions: two questions instead of seven. On one connection, so that its lane of the audit log is where it was when
-// the row for it was made.
+// Renewals past transactions: two questions instead of seven, of which many share the first.
 
-import type { QueryResultRow } from 'pg';
 import type { Seconds, Stopwatch } from '../../shared/time.ts';
 import { linkOf } from '../audit_log/chain.ts';
 import type { StoreObserver } from '../store/options.ts';
 import type { RenewalCommit, Renewals } from '../store/renewals.ts';
 import type { ServingSince } from '../store/served.ts';
+import { Together } from '../store/together.ts';
 import { VERSION } from '../store/version.ts';
 import { visibleJson } from '../text/names.ts';
 import { acknowledged } from './commit.ts';
@@ -32,44 +31,41 @@ export interface RenewalsStore {
 interface Found {
   readonly of_sid: string;
   readonly of_version: string;
+  /** Hex. */
+  readonly of_handle: string;
 }
 
 export class PostgresRenewals implements Renewals {
   readonly #store: RenewalsStore;
-  readonly #texts = new Map<readonly string[], string>();
+  readonly #rows = new Map<readonly string[], Together<Found>>();
 
   constructor(store: RenewalsStore) {
     this.#store = store;
   }
 
-  attempt<Row extends object, T>(
+  async attempt<Row extends object, T>(
     columns: readonly string[],
     handle_hash: Uint8Array,
     decide: (row: Row) => RenewalCommit<T> | undefined,
   ): Promise<T | undefined> {
     const { observer } = this.#store;
     const settled = observer?.asked();
-    return this.#store.using(async (lane) => {
-      const result = await this.#on(lane, columns, handle_hash, decide);
-      if (result !== undefined) settled?.('committed');
-      observer?.renewed(result === undefined ? 'transaction' : 'direct');
-      return result;
-    });
+    const found = await this.#rowsOf(columns).find(Buffer.from(handle_hash).toString('hex'));
+    const result = found && (await this.#store.using((lane) => this.#on(lane, found, decide)));
+    if (result !== undefined) settled?.('committed');
+    observer?.renewed(result === undefined ? 'transaction' : 'direct');
+    return result;
   }
 
+  /** Decides with a connection in hand, as late as may be: whatever changed since the row was read makes nothing of it. */
   async #on<Row extends object, T>(
     lane: Lane,
-    columns: readonly string[],
-    handle_hash: Uint8Array,
+    { of_sid: sid, of_version: version, of_handle: _, ...row }: Found,
     decide: (row: Row) => RenewalCommit<T> | undefined,
   ): Promise<T | undefined> {
     const serving = this.#store.serving();
     // The first row of a connection says where all lanes are, and that takes a transaction.
     if (!serving || !lane.begun || !lane.sound) return undefined;
-    const { rows } = await lane.client.query<QueryResultRow & Found>(this.#textFor(columns), [handle_hash]);
-    const [found] = rows;
-    if (!found) return undefined;
-    const { of_sid: sid, of_version: version, ...row } = found;
     const decided = decide(row as Row);
     if (!decided) return undefined;
     return (await this.#commit(lane, { sid, version, serving }, decided)) ? decided.result : undefined;
@@ -108,13 +104,21 @@ export class PostgresRenewals implements Renewals {
     return true;
   }
 
-  #textFor(columns: readonly string[]): string {
-    const known = this.#texts.get(columns);
-    if (known !== undefined) return known;
+  /** Many renewals at once read their rows in one question. */
+  #rowsOf(columns: readonly string[]): Together<Found> {
+    const known = this.#rows.get(columns);
+    if (known) return known;
     // One table: who changes several has no order in which to wait for whom reads several.
-    const text = `select ${columns.map((column) => `"${column}"`).join(', ')}, sid as of_sid, xmin::text as of_version
-      from session where handle_hash = $1`;
-    this.#texts.set(columns, text);
-    return text;
+    const text = `select ${columns.map((column) => `"${column}"`).join(', ')}, sid as of_sid, xmin::text as of_version,
+        encode(handle_hash, 'hex') as of_handle
+      from session where handle_hash = any($1::bytea[])`;
+    const rows = new Together<Found>((handles) =>
+      this.#store.using(async (lane) => {
+        const { rows } = await lane.client.query<Found>(text, [handles.map((hex) => Buffer.from(hex, 'hex'))]);
+        return new Map(rows.map((row) => [row.of_handle, row]));
+      }),
+    );
+    this.#rows.set(columns, rows);
+    return rows;
   }
 }
