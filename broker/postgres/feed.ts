@@ -61,7 +61,7 @@ export class PostgresFeed implements Feed {
       const page = await readFeed(kyselyOn(client), seq, most);
       // What is new is not to wait for it, unless it is there all at once.
       if (page.entries.length === 0) await this.#compareClocks(client);
-      return { ...page, ahead: this.ahead };
+      return this.#wall ? { ...page, ahead: this.ahead } : page;
     } catch (error) {
       // Whatever it was: the next one is asked on another connection.
       if (client) await this.#drop(client);
