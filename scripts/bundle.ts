@@ -1,4 +1,4 @@
-// Bundles what is published and what every test and the demo run: the plugin's files side by side, and the broker's one.
+// Bundles what is published and what every test and the demo run: the plugin's files side by side, and one for each server.
 
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -12,6 +12,7 @@ export interface Bundles {
   /** Absolute path of the plugin, to be run by Node. */
   readonly cli: string;
   readonly broker: string;
+  readonly gateway: string;
 }
 
 interface Bundle {
@@ -27,12 +28,18 @@ const PLUGIN: readonly Bundle[] = [
   { entry: 'cli/kubectl_curfew.ts', out: 'cli/dist/kubectl-curfew.cjs', executable: true },
 ];
 const BROKER: readonly Bundle[] = [{ entry: 'broker/main.ts', out: 'broker/dist/curfew-broker.cjs', executable: true }];
+const GATEWAY: readonly Bundle[] = [
+  { entry: 'gateway/main.ts', out: 'gateway/dist/curfew-gateway.cjs', executable: true },
+];
 
 /** Builds what is older than its sources. Safe when several processes do so at once: each file is replaced as a whole. */
 export async function buildBundles(): Promise<Bundles> {
-  await Promise.all([buildOne('cli', PLUGIN), buildOne('broker', BROKER)]);
-  const [cli, broker] = ['cli/dist/kubectl-curfew.cjs', 'broker/dist/curfew-broker.cjs'];
-  return { cli: path.join(ROOT, cli), broker: path.join(ROOT, broker) };
+  await Promise.all([buildOne('cli', PLUGIN), buildOne('broker', BROKER), buildOne('gateway', GATEWAY)]);
+  return {
+    cli: path.join(ROOT, 'cli/dist/kubectl-curfew.cjs'),
+    broker: path.join(ROOT, 'broker/dist/curfew-broker.cjs'),
+    gateway: path.join(ROOT, 'gateway/dist/curfew-gateway.cjs'),
+  };
 }
 
 async function buildOne(workspace: string, bundles: readonly Bundle[]): Promise<void> {
@@ -135,6 +142,6 @@ async function replace(file: string, content: string | Uint8Array, mode: number)
 }
 
 if (import.meta.main) {
-  const { cli, broker } = await buildBundles();
-  for (const file of [cli, broker]) if (existsSync(file)) console.log(path.relative(process.cwd(), file));
+  const { cli, broker, gateway } = await buildBundles();
+  for (const file of [cli, broker, gateway]) if (existsSync(file)) console.log(path.relative(process.cwd(), file));
 }

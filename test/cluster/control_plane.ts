@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type ApiServer, startApiServer } from './api_server.ts';
 import { emptyAuthenticationConfig, replaceAuthenticationConfig } from './authentication_config.ts';
 import { ensureBinaries } from './build.ts';
-import { startKwok } from './kwok.ts';
+import { type KwokOptions, startKwok } from './kwok.ts';
 import { superviseProcesses } from './processes.ts';
 
 export type ControlPlaneSettings = {
@@ -22,7 +22,7 @@ export type ControlPlaneSettings = {
   /** Where the administrator's kubeconfig goes; without it, into a temporary folder that `stop` removes. */
   readonly dir?: string;
   /** Whether nodes and pods come alive: then `kubectl exec` works too. */
-  readonly kwok?: boolean;
+  readonly kwok?: boolean | KwokOptions;
   /** Takes one line at a time while the programs are built, which takes minutes, once. */
   readonly log?: (line: string) => void;
 };
@@ -68,7 +68,10 @@ export async function startControlPlane(settings: ControlPlaneSettings = {}): Pr
     const files = { folder, authentication_config_file, ...authorization, extra_args };
     const apiServer = await startApiServer(binaries, processes, files);
     const adminKubeconfig = await writeAdminKubeconfig(settings.dir ?? folder, apiServer);
-    if (settings.kwok) await startKwok(binaries, processes, apiServer, { folder, admin_kubeconfig: adminKubeconfig });
+    if (settings.kwok) {
+      const more = settings.kwok === true ? undefined : settings.kwok.more;
+      await startKwok(binaries, processes, apiServer, { folder, admin_kubeconfig: adminKubeconfig, more });
+    }
     processes.letTestExit();
     const env = { HOME: folder, KUBECONFIG: adminKubeconfig, KUBERC: 'off' };
     return {

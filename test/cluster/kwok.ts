@@ -8,12 +8,17 @@ import type { Processes } from './processes.ts';
 
 const LISTENS_WITHIN_MS = 90_000;
 
+export interface KwokOptions {
+  /** A file of further objects (YAML), such as what `kubectl logs` shows. */
+  readonly more?: string | undefined;
+}
+
 /** Starts kwok for all nodes of the API server, and resolves when it answers as their kubelet. */
 export async function startKwok(
   binaries: Binaries,
   processes: Processes,
   apiServer: ApiServer,
-  { folder, admin_kubeconfig }: { readonly folder: string; readonly admin_kubeconfig: string },
+  { folder, admin_kubeconfig, more }: KwokOptions & { readonly folder: string; readonly admin_kubeconfig: string },
 ): Promise<void> {
   const log_file = join(folder, 'kwok.log');
   for (let attempt = 1; ; attempt += 1) {
@@ -23,6 +28,7 @@ export async function startKwok(
       args: [
         `--kubeconfig=${admin_kubeconfig}`,
         `--config=${join(import.meta.dirname, 'kwok.yaml')}`,
+        ...(more === undefined ? [] : [`--config=${more}`]),
         '--manage-all-nodes=true',
         '--node-ip=127.0.0.1',
         `--node-port=${port}`,

@@ -21,6 +21,7 @@ import {
   commandsOf,
   environmentVariables,
   filesOf,
+  gatewaySettingPaths,
   settingPaths,
   settingsNotAvailable,
   threatTests,
@@ -45,8 +46,12 @@ function sameNames(documented: readonly string[], real: readonly string[], what:
 }
 
 describe('commands', async () => {
-  const { cli, broker } = await buildBundles();
-  const found = await Promise.all([commandsOf(cli, ['kubectl-curfew']), commandsOf(broker, ['curfew-broker'])]);
+  const { cli, broker, gateway } = await buildBundles();
+  const found = await Promise.all([
+    commandsOf(cli, ['kubectl-curfew']),
+    commandsOf(broker, ['curfew-broker']),
+    commandsOf(gateway, ['curfew-gateway']),
+  ]);
   const commands = new Map(found.flatMap((one) => [...one]));
 
   test('each command and each of its flags is documented, and no other', () => {
@@ -72,6 +77,11 @@ describe('commands', async () => {
 test('each setting is documented, and no other', () => {
   const documented = firstNames(rowsOf(read('docs/settings.md'), 'setting', 'type, default', 'meaning'));
   sameNames(documented, settingPaths(), 'settings');
+});
+
+test('each setting of the gateway is documented, and no other', () => {
+  const documented = firstNames(rowsOf(read('docs/gateway.md'), 'gateway setting', 'type, default', 'meaning'));
+  sameNames(documented, gatewaySettingPaths(), 'settings of the gateway');
 });
 
 test('each setting that is not available yet is documented as that', () => {
@@ -261,7 +271,9 @@ test('ARCHITECTURE.md has a row for each room, in the order of the floors, and n
       .map((file) => path.basename(file))
       .sort(),
   );
-  const real = new Set(filesOf('cli', 'broker', 'serving', 'shared', 'test').map((file) => path.basename(file)));
+  const real = new Set(
+    filesOf('cli', 'broker', 'gateway', 'serving', 'shared', 'test').map((file) => path.basename(file)),
+  );
   const gone = namesIn(text).filter((name) => name.endsWith('.ts') && !real.has(path.basename(name)));
   assert.deepEqual(gone, []);
 });

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import type { Counter } from 'prom-client';
 import { parse } from 'yaml';
 import { createMetrics } from '../../broker/metrics/metrics.ts';
+import { createMetrics as createGatewayMetrics } from '../../gateway/metrics.ts';
 import { firstNames, namesIn, read, rowsOf } from './documents.ts';
 import { parseQuery, type Selector } from './promql.ts';
 
@@ -161,6 +162,24 @@ test('docs/metrics.md lists each metric with its type and labels, and no other',
   });
   assert.equal(new Map(documented).size, documented.length, 'documented twice');
   assert.deepEqual(Object.fromEntries(documented.sort()), Object.fromEntries([...metrics].sort()));
+});
+
+test('docs/gateway.md lists each metric of the gateway with its type and labels, and no other', () => {
+  const nothing = () => 0;
+  const looked = { feedAge: nothing, leaseAge: nothing, isLost: () => false, waitingEvents: nothing };
+  const { registry } = createGatewayMetrics('', looked, false);
+  const all = registry.getMetricsAsArray() as unknown as (Counter & Metric & { name: string; labelNames: string[] })[];
+  const real = all.map(({ name, type, labelNames }): [string, Metric] => [
+    name,
+    { type, labels: [...labelNames].sort() },
+  ]);
+  const rows = rowsOf(read('docs/gateway.md'), 'gateway metric', 'type', 'labels', 'what');
+  const documented = rows.flatMap(([names = '', type = '', labels = '', what]) => {
+    assert.ok(what, names);
+    return namesIn(names).map((name): [string, Metric] => [name, { type, labels: namesIn(labels).sort() }]);
+  });
+  assert.ok(real.length > 8);
+  assert.deepEqual(Object.fromEntries(documented.sort()), Object.fromEntries(real.sort()));
 });
 
 describe('what reads PromQL here', () => {

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
+import { z } from 'zod';
 import { parseSections, SECTION_NAMES } from '../../broker/config/schema.ts';
+import { SCHEMA } from '../../gateway/config/load.ts';
 import { run } from '../../scripts/run.ts';
 import { ROOT, read } from './documents.ts';
 
@@ -47,6 +49,15 @@ export function settingPaths(): string[] {
   return named.map((fault) => (fault.split(': ', 1)[0] ?? '').replaceAll('[0]', '[]'));
 }
 
+/** The same of the gateway's: its schema is one object. */
+export function gatewaySettingPaths(schema: unknown = SCHEMA, at = ''): string[] {
+  if (schema instanceof z.ZodOptional) return gatewaySettingPaths(schema.unwrap(), at);
+  if (!(schema instanceof z.ZodObject)) return [at];
+  return Object.entries(schema.shape).flatMap(([name, inner]) =>
+    gatewaySettingPaths(inner, at === '' ? name : `${at}.${name}`),
+  );
+}
+
 /** Names of settings that are refused as not available yet. */
 export function settingsNotAvailable(): string[] {
   const [, body = ''] = /NOT_AVAILABLE[^[]*\[([^\]]*)\]/.exec(read('broker/config/faults.ts')) ?? [];
@@ -74,7 +85,7 @@ export function environmentVariables(): string[] {
   const ours = filesOf('test', 'scripts')
     .flatMap(names)
     .filter((name) => name.startsWith('CURFEW_'));
-  return [...new Set([...filesOf('cli', 'broker', 'serving', 'shared').flatMap(names), ...ours])].sort();
+  return [...new Set([...filesOf('cli', 'broker', 'gateway', 'serving', 'shared').flatMap(names), ...ours])].sort();
 }
 
 /** The IDs in the names of tests (`S1 …`, or `… (P2, P3)` at the end), with the files they stand in: `threats/sessions`. */

@@ -2,6 +2,24 @@
 // folder, or one file beside the folders. A new room is entered here, and in ARCHITECTURE.md.
 
 export const FLOORS = {
+  gateway: [
+    'words.ts',
+    'config',
+    'metrics.ts',
+    'frames',
+    'authority',
+    'request',
+    'credentials',
+    'admit.ts',
+    'live',
+    'upstream',
+    'streams',
+    'front.ts',
+    'health.ts',
+    'serve.ts',
+    'check.ts',
+    'main.ts',
+  ],
   serving: ['background.ts', 'files', 'net', 'jws', 'config'],
   broker: [
     'text',

@@ -1,4 +1,4 @@
-// The rooms, their doors and their floors: cli and broker meet only on the wire, shared/ is pure, nothing imports test/ and only tests scripts/, no import
+// The rooms, their doors and their floors: cli, broker and gateway meet only on the wire, shared/ is pure, nothing imports test/ and only tests scripts/, no import
 // runs back up or in a circle, and clocks are read in main.ts alone.
 
 import assert from 'node:assert/strict';
@@ -10,13 +10,15 @@ import { fileURLToPath } from 'node:url';
 import { FLOORS, WALLS } from './floors.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const ROOMS = ['cli', 'broker', 'serving', 'shared', 'scripts'] as const;
+const ROOMS = ['cli', 'broker', 'gateway', 'serving', 'shared', 'scripts'] as const;
 type Room = (typeof ROOMS)[number];
 
 /** Which rooms a room may import from besides npm packages and node: modules. */
 const DOORS: Readonly<Record<Room, readonly Room[]>> = {
   cli: ['cli', 'shared'],
   broker: ['broker', 'serving', 'shared'],
+  // Never the broker: it holds no signing key and no store.
+  gateway: ['gateway', 'serving', 'shared'],
   serving: ['serving', 'shared'],
   shared: ['shared'],
   // What builds the shipped files: the tests use it, and nothing that is shipped does.
@@ -303,7 +305,7 @@ function statements(text: string): number {
 
 /** Files of the programs, main.ts aside, whose code has this. */
 function besideMain(form: RegExp): string[] {
-  return (['cli', 'broker', 'serving'] as const)
+  return (['cli', 'broker', 'gateway', 'serving'] as const)
     .flatMap((room) => of(room))
     .filter(({ path, text }) => basename(path) !== 'main.ts' && form.test(code(text)))
     .map(({ path }) => path)

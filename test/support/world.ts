@@ -8,6 +8,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { emptyAuthenticationConfig } from '../cluster/authentication_config.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control_plane.ts';
+import type { KwokOptions } from '../cluster/kwok.ts';
 import { freePort } from '../cluster/ports.ts';
 import type { BrokerProcess } from './broker_process.ts';
 import type { BrowserSettings } from './browser.ts';
@@ -23,7 +24,7 @@ export interface PlaneOptions {
   readonly name: string;
   /** Changes to the cluster. */
   readonly cluster?: Settings;
-  readonly kwok?: boolean;
+  readonly kwok?: boolean | KwokOptions;
   /** Whether its API server asks the broker about each request, and about tokens. */
   readonly webhook?: { readonly on_failure: 'deny' | 'no_opinion'; readonly authentication?: boolean };
   /** Its API server where that is one before 1.34: the version that is printed for, and the program's path. */

@@ -1,0 +1,91 @@
+// The broker's public keys, and under which audience tokens for this cluster are minted. Read again each minute, and for a key that is not
+// known; what was revoked is not believed again.
+
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { CurfewError } from '../../shared/errors.ts';
+import { isMetadata, isObject } from '../../shared/wire.ts';
+import type { Broker } from './ask.ts';
+
+/** Milliseconds. */
+const STALE_MS = 60_000;
+/** Tokens with made-up key ids must not turn us into a load on the broker. */
+const PAUSE_MS = 2_000;
+const MOST_KEYS = 100;
+
+export interface KeysParts {
+  readonly broker: Pick<Broker, 'get'>;
+  readonly cluster: string;
+  readonly elapsed: () => number;
+}
+
+export class Keys {
+  readonly #parts: KeysParts;
+  #keys = new Map<string, KeyObject>();
+  readonly #revoked = new Set<string>();
+  #audience: string | undefined;
+  #asked_at = Number.NEGATIVE_INFINITY;
+  #reading: Promise<void> | undefined;
+
+  constructor(parts: KeysParts) {
+    this.#parts = parts;
+  }
+
+  /** What tokens for the cluster's API server name; `undefined` until it was read. */
+  get audience(): string | undefined {
+    return this.#audience;
+  }
+
+  isRevoked(kid: string): boolean {
+    return this.#revoked.has(kid);
+  }
+
+  revoke(kid: string): void {
+    this.#revoked.add(kid);
+    this.#keys.delete(kid);
+  }
+
+  /** Looks for one that is not known, unless it was looked just now. */
+  async find(kid: string): Promise<KeyObject | undefined> {
+    const known = this.#keys.get(kid);
+    if (known || this.#revoked.has(kid)) return known;
+    if (this.#reading || this.#parts.elapsed() - this.#asked_at >= PAUSE_MS) await this.read().catch(() => undefined);
+    return this.#keys.get(kid);
+  }
+
+  /** Where the last answer is older than a minute. @throws CurfewError `broker_unreachable`: what is known stays */
+  async refresh(): Promise<void> {
+    if (this.#audience === undefined || this.#parts.elapsed() - this.#asked_at >= STALE_MS) await this.read();
+  }
+
+  /** @throws CurfewError `broker_unreachable`; `configuration` where the broker knows no such cluster */
+  read(): Promise<void> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    const { broker, cluster, elapsed } = this.#parts;
+    this.#asked_at = elapsed();
+    const [jwks, metadata] = await Promise.all([broker.get('/jwks'), broker.get('/.well-known/curfew')]);
+    if (jwks.status !== 200 || metadata.status !== 200 || !isMetadata(metadata.body))
+      throw new CurfewError('broker_unreachable', 'the broker does not tell its keys and clusters');
+    const found = metadata.body.clusters.find(({ name }) => name === cluster);
+    if (!found) throw new CurfewError('configuration', `cluster: the broker has no cluster ${cluster}`);
+    const keys = isObject(jwks.body) && Array.isArray(jwks.body.keys) ? jwks.body.keys.slice(0, MOST_KEYS) : [];
+    this.#audience = found.audience;
+    this.#keys = new Map(keys.flatMap((key) => this.#importKey(key)));
+  }
+
+  #importKey(key: unknown): [string, KeyObject][] {
+    if (!isObject(key) || typeof key.kid !== 'string' || this.#revoked.has(key.kid)) return [];
+    const { kid, kty, crv, x, y } = key;
+    if (kty !== 'EC' || crv !== 'P-256' || typeof x !== 'string' || typeof y !== 'string') return [];
+    try {
+      return [[kid, createPublicKey({ key: { kty, crv, x, y }, format: 'jwk' })]];
+    } catch {
+      return [];
+    }
+  }
+}

@@ -1,0 +1,290 @@
+// What sessions are judged by: leases of ten seconds, asked for when a session is first seen, and again every two. Nothing is judged by
+// a lease that is older, that was asked for before something was heard that makes it void, or whose session has ended since.
+
+import { type Denied, decide } from '../../shared/decide.ts';
+import { CurfewError } from '../../shared/errors.ts';
+import type { StreamKind } from '../../shared/gateway_events.ts';
+import {
+  type Ask,
+  type Asked,
+  GATEWAY_PATHS,
+  type GatewayTarget,
+  isLeaseReply,
+  LEASE_SECONDS,
+  type Lease,
+  type LeasedLimits,
+  type LeaseReply,
+  MOST_TARGETS,
+  type Use,
+} from '../../shared/gateway_wire.ts';
+import type { SessionFacts } from '../../shared/session.ts';
+import { between, latest, plus, type Seconds } from '../../shared/time.ts';
+import { isEndReason } from '../../shared/wire.ts';
+import { ANOTHER_USER, denialOf, noLease, type Refusal } from '../words.ts';
+import type { Broker } from './ask.ts';
+import type { BrokerClock } from './clock.ts';
+import { batches, type Entry, forgetOldest, keyOf, keyOfTarget } from './lease_entries.ts';
+
+const LEASE_MS = LEASE_SECONDS * 1000;
+/** How old a lease may be before it is asked for again, in milliseconds. */
+const RENEW_MS = 2_000;
+/** For how long a lease is kept up that nobody asks for. */
+const IDLE_MS = 60_000;
+/** Sessions that are kept; those that were wanted last. */
+const MOST_SESSIONS = 20_000;
+/** Ends that are remembered against answers that are under way. */
+const MOST_ENDS = 10_000;
+
+/** Who speaks in a request: what the broker is asked for, and who it must be. */
+export interface Speaker {
+  readonly asked: Asked;
+  /** The token's user: it must be the session's. */
+  readonly user: string;
+}
+
+export type Judgement =
+  | { readonly kind: 'allowed'; readonly session_end: Seconds; readonly limits: LeasedLimits }
+  | {
+      readonly kind: 'denied';
+      readonly refusal: Refusal;
+      readonly denied?: Denied | undefined;
+      readonly limits?: LeasedLimits;
+    }
+  /** Nothing is known that could be relied on. */
+  | { readonly kind: 'unknown' };
+
+export interface LeaseParts {
+  readonly broker: Pick<Broker, 'post'>;
+  readonly cluster: string;
+  readonly clock: BrokerClock;
+  /** Milliseconds, by a clock that is never set. */
+  readonly elapsed: () => number;
+}
+
+export class Leases {
+  readonly #parts: LeaseParts;
+  readonly #entries = new Map<string, Entry>();
+  readonly #ends = new Map<string, { readonly reason: string; readonly since: Seconds }>();
+  /** When the last report was sent that was answered. */
+  #answered_at: number;
+  #record: readonly StreamKind[] = [];
+  #wanted = new Set<Entry>();
+  #asking: Promise<void> | undefined;
+
+  constructor(parts: LeaseParts) {
+    this.#parts = parts;
+    this.#answered_at = parts.elapsed() - LEASE_MS;
+  }
+
+  /** Milliseconds since a report was sent that was answered. */
+  get age(): number {
+    return this.#parts.elapsed() - this.#answered_at;
+  }
+
+  /** Which kinds of streams the broker wants to be told of. */
+  get record(): readonly StreamKind[] {
+    return this.#record;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** @param stale whether a lease that is no longer good is judged by all the same: for what is open already, which is cut later */
+  judge({ asked, user }: Speaker, target: GatewayTarget, stale = false): Judgement {
+    const entry = this.#entries.get(keyOf(asked));
+    const now = this.#parts.clock.now();
+    if (!entry?.lease || now === undefined || !(stale || this.#isFresh(entry))) return { kind: 'unknown' };
+    const { lease } = entry;
+    if (lease.denied !== undefined) return { kind: 'denied', refusal: noLease(lease.denied, lease.message) };
+    if ((lease.acts_as ?? lease.username) !== user) return { kind: 'denied', refusal: ANOTHER_USER };
+    const limits = entry.targets.get(keyOfTarget(target))?.limits;
+    if (!limits) return { kind: 'unknown' };
+    return this.#decide(lease, limits, factsOf(entry, lease), now);
+  }
+
+  /**
+   * What the engine says of a stream on which something arrived: as if that had been a use, where the limits allow it. Only what its
+   * target's own idleness denies is judged so.
+   */
+  judgeWithOutput({ asked }: Speaker, limits: LeasedLimits, output: Seconds): Judgement {
+    const entry = this.#entries.get(keyOf(asked));
+    const now = this.#parts.clock.now();
+    if (!entry?.lease || entry.lease.denied !== undefined || now === undefined) return { kind: 'unknown' };
+    const facts = factsOf(entry, entry.lease);
+    // Longer times without use that came since the stream was opened had output in them: else it had been cut then.
+    const { longest_idle: _, idle_end: __, ...rest } = facts;
+    return this.#decide(entry.lease, limits, { ...rest, last_used: latest(facts.last_used, output) }, now);
+  }
+
+  /** The session that judges, by which uses and events are told; `undefined` where none is known. */
+  sidOf(asked: Asked): string | undefined {
+    const lease = this.#entries.get(keyOf(asked))?.lease;
+    return lease === undefined || lease.denied !== undefined ? undefined : lease.judged_sid;
+  }
+
+  /** For how long nothing has been known of a session that could be relied on, in milliseconds: 0 while something is. */
+  staleFor(asked: Asked): number {
+    const entry = this.#entries.get(keyOf(asked));
+    if (!entry) return Number.POSITIVE_INFINITY;
+    if (this.#isFresh(entry)) return 0;
+    const over_at = entry.asked_at + LEASE_MS;
+    const since = entry.void_since > entry.asked_at ? Math.min(entry.void_since, over_at) : over_at;
+    return this.#parts.elapsed() - since;
+  }
+
+  /** A use here, just now. */
+  use(asked: Asked): void {
+    const entry = this.#entries.get(keyOf(asked));
+    const now = this.#parts.clock.now();
+    if (entry && now !== undefined) entry.use = now;
+  }
+
+  /** Makes it known, and keeps it so for a minute. @returns once it was asked for and answered @throws CurfewError */
+  async obtain(asked: Asked, target: GatewayTarget): Promise<void> {
+    const entry = this.want(asked, target);
+    if (this.#isFresh(entry) && entry.targets.get(keyOfTarget(target))?.limits) return;
+    this.#wanted.add(entry);
+    await this.#askSoon();
+  }
+
+  want(asked: Asked, target: GatewayTarget): Entry {
+    const at = this.#parts.elapsed();
+    const key = keyOf(asked);
+    const entry: Entry = this.#entries.get(key) ?? {
+      ...{
+        asked,
+        lease: undefined,
+        asked_at: -LEASE_MS,
+        void_since: 0,
+        wanted_at: at,
+        targets: new Map(),
+        use: undefined,
+      },
+    };
+    // The one that was wanted last is the last.
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    entry.wanted_at = at;
+    const known = entry.targets.get(keyOfTarget(target));
+    entry.targets.delete(keyOfTarget(target));
+    entry.targets.set(keyOfTarget(target), { target, limits: known?.limits, wanted_at: at });
+    forgetOldest(entry.targets, MOST_TARGETS);
+    forgetOldest(this.#entries, MOST_SESSIONS);
+    return entry;
+  }
+
+  /** Asks for what is wanted, and for all that grows old; tells the uses. @throws CurfewError `broker_unreachable` */
+  async report(uses: readonly Use[]): Promise<void> {
+    const now = this.#parts.elapsed();
+    for (const [key, entry] of this.#entries) {
+      if (now - entry.wanted_at > IDLE_MS) this.#entries.delete(key);
+      else if (now - entry.asked_at >= RENEW_MS || !this.#isFresh(entry)) this.#wanted.add(entry);
+    }
+    const wanted = [...this.#wanted];
+    this.#wanted.clear();
+    const [first = [], ...rest] = batches(wanted);
+    await this.#ask(first, uses);
+    await Promise.all(rest.map((batch) => this.#ask(batch, [])));
+  }
+
+  /** Something was missed, or may have been: nothing that was known before counts. */
+  voidAll(): void {
+    for (const entry of this.#entries.values()) this.#void(entry);
+  }
+
+  /** Tighter limits may hold for it. */
+  voidSession(sid: string): void {
+    for (const entry of this.#ofSession(sid)) this.#void(entry);
+  }
+
+  /** It is over. Answers that were asked for before say nothing against it. */
+  end(sid: string, reason: string, since: Seconds): void {
+    this.#ends.set(sid, { reason, since });
+    forgetOldest(this.#ends, MOST_ENDS);
+  }
+
+  #void(entry: Entry): void {
+    entry.void_since = this.#parts.elapsed();
+    this.#wanted.add(entry);
+  }
+
+  #ofSession(sid: string): Entry[] {
+    return [...this.#entries.values()].filter(
+      ({ asked, lease }) => asked.sid === sid || (lease?.denied === undefined && lease?.judged_sid === sid),
+    );
+  }
+
+  #isFresh({ lease, asked_at, void_since }: Entry): boolean {
+    return lease !== undefined && asked_at >= void_since && this.#parts.elapsed() - asked_at < LEASE_MS;
+  }
+
+  #decide({ judged_sid }: Lease, limits: LeasedLimits, facts: SessionFacts, now: Seconds): Judgement {
+    const end = this.#ends.get(judged_sid);
+    const verdict = end ? endOf(end) : decide(limits, facts, now);
+    if (verdict.allow) return { kind: 'allowed', session_end: verdict.session_end, limits };
+    const refusal = denialOf(verdict, this.#parts.cluster, limits.segment);
+    return { kind: 'denied', refusal: end ? { ...refusal, code: end.reason } : refusal, denied: verdict, limits };
+  }
+
+  /** All that is wanted in this turn of the loop goes in one question. */
+  #askSoon(): Promise<void> {
+    this.#asking ??= new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
+      this.#asking = undefined;
+      const wanted = [...this.#wanted];
+      this.#wanted.clear();
+      await Promise.all(batches(wanted).map((batch) => this.#ask(batch, [])));
+    });
+    return this.#asking;
+  }
+
+  async #ask(entries: readonly Entry[], uses: readonly Use[]): Promise<void> {
+    const { broker, clock, elapsed } = this.#parts;
+    const sent_at = elapsed();
+    const asks: Ask[] = entries.map(({ asked, targets }) => ({
+      ...asked,
+      targets: [...targets.values()].map(({ target }) => target),
+    }));
+    const { status, body } = await broker.post(GATEWAY_PATHS.sessions, { asks, uses });
+    if (status !== 200 || !isLeaseReply(body) || body.sessions.length !== asks.length)
+      throw new CurfewError('broker_unreachable', `the broker answered ${status} to a question for leases`);
+    clock.learn(body.broker_time);
+    this.#answered_at = Math.max(this.#answered_at, sent_at);
+    this.#record = body.record;
+    this.#take(entries, asks, body, sent_at);
+  }
+
+  #take(entries: readonly Entry[], asks: readonly Ask[], { sessions }: LeaseReply, sent_at: number): void {
+    for (const [i, entry] of entries.entries()) {
+      const lease = sessions[i];
+      if (!lease || sent_at < entry.void_since || sent_at < entry.asked_at) continue;
+      entry.lease = lease;
+      entry.asked_at = sent_at;
+      if (lease.denied !== undefined) continue;
+      for (const [j, target] of (asks[i]?.targets ?? []).entries()) {
+        const known = entry.targets.get(keyOfTarget(target));
+        const limits = lease.limits[j];
+        if (known && limits) known.limits = limits;
+      }
+    }
+  }
+}
+
+/** As it was told, be it for a reason of a later version. */
+function endOf({ reason, since }: { readonly reason: string; readonly since: Seconds }): Denied {
+  return { allow: false, reason: 'session_ended', since, ...(isEndReason(reason) && { end_reason: reason }) };
+}
+
+/** With a use here that the broker may not have written yet. */
+function factsOf({ use }: Entry, { facts }: Lease): SessionFacts {
+  if (use === undefined || use <= facts.last_used) return facts;
+  const gap = between(facts.last_used, use);
+  const { idle_end } = facts;
+  return {
+    ...facts,
+    last_used: use,
+    longest_idle: latest(facts.longest_idle ?? gap, gap),
+    // As far beyond the last use as it was, until the broker says otherwise.
+    ...(idle_end !== undefined && { idle_end: plus(idle_end, gap) }),
+  };
+}

@@ -1,0 +1,46 @@
+// The gateway's configuration as a value: frozen, checked, with all that its files held.
+
+import type { KeyObject } from 'node:crypto';
+import type { TlsFiles } from '../../serving/config/tls.ts';
+import type { Seconds } from '../../shared/time.ts';
+
+export interface Settings {
+  readonly broker: {
+    /** The broker's issuer: tokens name it, and its endpoints are below it. */
+    readonly url: string;
+    /** PEM, beside the system's roots. */
+    readonly ca?: string | undefined;
+    /** 256 bits, by which the broker knows this gateway. Prints as nothing. */
+    readonly token: KeyObject;
+  };
+  /** The name that the broker has for it. */
+  readonly cluster: string;
+  readonly listen: Place & { readonly tls: TlsFiles };
+  readonly api_server: {
+    readonly url: string;
+    /** PEM, beside the system's roots. */
+    readonly ca?: string | undefined;
+    /** Of the cluster's own tokens: where `credential: service-account` is used. */
+    readonly service_account_keys?: readonly JsonWebKey[] | undefined;
+  };
+  /** What becomes of tokens that are not of curfew sessions, and of requests without one. */
+  readonly other_credentials: 'refuse' | 'pass';
+  readonly on_lost_broker: { readonly cut_after: Seconds };
+  /** How long before their end streams are warned. */
+  readonly warn: Seconds | 'off';
+  /** How long a stop waits for streams. */
+  readonly drain: Seconds;
+  readonly metrics?: Place | undefined;
+}
+
+export interface Place {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A public key (RFC 7517), as far as a signature is verified with it. */
+export interface JsonWebKey {
+  readonly kid?: string | undefined;
+  readonly kty: string;
+  readonly [member: string]: unknown;
+}

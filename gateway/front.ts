@@ -1,0 +1,106 @@
+// The listener that people reach: HTTP/2 and HTTP/1.1 over TLS on one port, with bounds on whoever has not shown anything yet.
+
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import http2, { type Http2SecureServer, type ServerHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { type TlsPair, tlsOptions } from '../serving/config/tls.ts';
+import { answer, type PlainParts, refuse } from './streams/plain.ts';
+import { type UpgradeParts, upgrade } from './streams/upgrade.ts';
+import { STOPPING } from './words.ts';
+
+/** Milliseconds. */
+const HANDSHAKE_MS = 5_000;
+const HEADERS_MS = 10_000;
+const KEEP_ALIVE_MS = 75_000;
+/** For the first request of an HTTP/2 connection. */
+const FIRST_REQUEST_MS = 10_000;
+/** Without a frame of a client: client-go pings each 30 s. */
+const QUIET_MS = 180_000;
+const STREAM_WINDOW_BYTES = 1024 * 1024;
+const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
+const MOST_STREAMS = 250;
+/** MiB that one connection may take up: headers, and what is not sent yet. */
+const SESSION_MEMORY = 64;
+const LARGEST_HEAD_BYTES = 64 * 1024;
+
+export type FrontParts = PlainParts & UpgradeParts & { readonly isStopping: () => boolean };
+
+export interface Front {
+  readonly server: Http2SecureServer;
+  /** Ends what has nothing under way, and takes no new connections. */
+  close(): void;
+  /** Ends everything. */
+  destroy(): void;
+}
+
+/** @param most connections at a time */
+export function createFront(parts: FrontParts, tls: TlsPair, most: number): Front {
+  const times = {
+    ...{ headersTimeout: HEADERS_MS, requestTimeout: 0, connectionsCheckingInterval: 1_000 },
+    ...{ keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: LARGEST_HEAD_BYTES },
+  };
+  const server = http2.createSecureServer({
+    ...tlsOptions(tls),
+    ...times,
+    http1Options: times,
+    allowHTTP1: true,
+    handshakeTimeout: HANDSHAKE_MS,
+    settings: {
+      ...{ initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: MOST_STREAMS },
+      ...{ maxHeaderListSize: LARGEST_HEAD_BYTES, enableConnectProtocol: false },
+    },
+    maxSessionMemory: SESSION_MEMORY,
+  } as http2.SecureServerOptions);
+  server.maxConnections = most;
+  const sessions = new Set<ServerHttp2Session>();
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  // Without this a handshake that stands still is told of, and not ended.
+  server.on('tlsClientError', (_error, socket: TLSSocket) => socket.destroy());
+  server.on('clientError', (_error: Error, socket: Duplex) => {
+    if (!socket.writable) socket.destroy();
+    else socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+  });
+  server.on('sessionError', () => undefined);
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+    session.on('error', () => undefined);
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    const first = setTimeout(() => session.destroy(), FIRST_REQUEST_MS).unref();
+    session.once('stream', () => clearTimeout(first));
+    session.once('close', () => clearTimeout(first));
+    session.setTimeout(QUIET_MS, () => session.destroy());
+  });
+  server.on('request', (request, response) => {
+    if (parts.isStopping()) {
+      if (response instanceof ServerResponse) response.setHeader('connection', 'close');
+      refuse(response, STOPPING, parts.metrics);
+      return;
+    }
+    answer(parts, request, response).catch(() => response.destroy());
+  });
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, early: Buffer) => {
+    if (parts.isStopping()) return void socket.destroy();
+    upgrade(parts, request, socket, early).catch(() => socket.destroy());
+  });
+  // Neither a proxy nor a tunnel to elsewhere.
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => socket.destroy());
+  return {
+    server,
+    close() {
+      server.close();
+      for (const session of sessions) session.close();
+    },
+    destroy() {
+      server.close();
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}

@@ -1,0 +1,196 @@
+// One request or stream that is open: what is counted of it, told of it, and how it is cut.
+
+import { isStreamKind, type Stream } from '../../shared/gateway_events.ts';
+import { type Seconds, seconds } from '../../shared/time.ts';
+import type { Authority } from '../authority/authority.ts';
+import type { Speaker } from '../authority/leases.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Asked } from '../request/target.ts';
+import type { Refusal } from '../words.ts';
+
+/** Milliseconds between two looks at whether a use may be noted: a use is told to the second. */
+const USE_MS = 250;
+
+export interface Opening {
+  /** Absent for other credentials: they have no session that could end. */
+  readonly speaker?: Speaker | undefined;
+  readonly kid?: string | undefined;
+  readonly asked: Asked;
+  readonly segment?: string | undefined;
+  /** Closes it with words, where it can show any. Called once. */
+  readonly cut: (refusal: Refusal) => void;
+  /** @returns whether the warning could be shown */
+  readonly warn?: ((text: string) => boolean) | undefined;
+}
+
+export interface OpenedParts {
+  readonly authority: Pick<Authority, 'leases' | 'uses' | 'events' | 'clock'>;
+  readonly metrics: Metrics;
+  readonly elapsed: () => number;
+  readonly id: string;
+  readonly onClose: () => void;
+}
+
+export class Opened {
+  readonly #opening: Opening;
+  readonly #parts: OpenedParts;
+  readonly #opened_at: number;
+  /** Why it is cut, from the moment on when that is certain. */
+  refusal: Refusal | undefined;
+  /** When something arrived last, by the broker's clock. */
+  output_at: Seconds | undefined;
+  /** Whether its end was once further away than a warning is due before. */
+  far_from_end = false;
+  #warned = false;
+  #accepted = false;
+  #told = false;
+  #closed = false;
+  #used_before = false;
+  #used_at = Number.NEGATIVE_INFINITY;
+  #unknown_since: number | undefined;
+  #sent = 0;
+  #received = 0;
+
+  constructor(opening: Opening, parts: OpenedParts) {
+    this.#opening = opening;
+    this.#parts = parts;
+    this.#opened_at = parts.elapsed();
+    parts.metrics.opened(this.kind, this.#segment);
+  }
+
+  get speaker(): Speaker | undefined {
+    return this.#opening.speaker;
+  }
+
+  get kid(): string | undefined {
+    return this.#opening.kid;
+  }
+
+  get kind(): Asked['kind'] {
+    return this.#opening.asked.kind;
+  }
+
+  get target(): Asked['within'] {
+    return this.#opening.asked.within;
+  }
+
+  get #segment(): string {
+    return this.#opening.segment ?? '';
+  }
+
+  known(): void {
+    this.#unknown_since = undefined;
+  }
+
+  /** Whether nothing has been known of its target for so long. */
+  isUnknownFor(ms: number): boolean {
+    this.#unknown_since ??= this.#parts.elapsed();
+    return this.#parts.elapsed() - this.#unknown_since >= ms;
+  }
+
+  /** The API server has let it in, by a token whose signature was verified: that is a use. @param as_stream whether it goes on */
+  accepted(as_stream: boolean): void {
+    this.#accepted = true;
+    if (this.#opening.asked.is_use || this.#used_before) this.#use();
+    if (as_stream) this.#tellOpened();
+  }
+
+  /** @param is_use whether something of it is what a person sends */
+  sent(bytes: number, is_use: boolean): void {
+    this.#sent += bytes;
+    this.#parts.metrics.bytes('sent', bytes);
+    if (is_use) this.#use();
+  }
+
+  received(bytes: number): void {
+    this.#received += bytes;
+    this.#parts.metrics.bytes('received', bytes);
+    this.output_at = this.#parts.authority.clock.now();
+  }
+
+  warn(text: string): void {
+    if (this.#warned || this.#closed || this.refusal) return;
+    this.#warned = this.#opening.warn?.(text) ?? true;
+  }
+
+  mark(refusal: Refusal): void {
+    if (!this.#closed) this.refusal ??= refusal;
+  }
+
+  /** @param heard_at when the end was heard of that it is cut for */
+  cut(heard_at?: number): void {
+    const { refusal } = this;
+    if (!refusal || this.#closed) return;
+    const { metrics, elapsed, authority } = this.#parts;
+    this.#opening.cut(refusal);
+    metrics.cut(refusal.code, heard_at === undefined ? undefined : (elapsed() - heard_at) / 1000);
+    const stream = this.#told && this.#stream();
+    if (stream) authority.events.tell({ type: 'cut', reason: refusal.code, ...stream, ...this.#sum() });
+    this.#finish();
+  }
+
+  /** It has ended by itself, on either side. */
+  close(): void {
+    if (this.#closed) return;
+    const stream = this.#told && this.#stream();
+    if (stream) this.#parts.authority.events.tell({ type: 'closed', ...stream, ...this.#sum() });
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#closed = true;
+    this.#parts.metrics.closed(this.kind, this.#segment);
+    this.#parts.onClose();
+  }
+
+  /** Noted while the session may still be used, and no more often than it matters. */
+  #use(): void {
+    const { speaker, asked } = this.#opening;
+    if (!speaker || this.refusal) return;
+    // What is sent before the API server has answered shows nothing yet.
+    if (!this.#accepted) {
+      this.#used_before = true;
+      return;
+    }
+    const { authority, elapsed } = this.#parts;
+    const now = elapsed();
+    if (now - this.#used_at < USE_MS) return;
+    const sid = authority.leases.sidOf(speaker.asked);
+    if (sid === undefined || authority.leases.judge(speaker, asked.within).kind !== 'allowed') return;
+    this.#used_at = now;
+    authority.leases.use(speaker.asked);
+    authority.uses.note(sid);
+  }
+
+  #tellOpened(): void {
+    const stream = this.#stream();
+    if (!stream || !this.#parts.authority.leases.record.includes(stream.kind)) return;
+    this.#told = true;
+    this.#parts.authority.events.tell({ type: 'opened', ...stream });
+  }
+
+  #stream(): Stream | undefined {
+    const { speaker, asked } = this.#opening;
+    const { kind, namespace, resource, name } = asked;
+    const sid = speaker && this.#parts.authority.leases.sidOf(speaker.asked);
+    if (sid === undefined || !isStreamKind(kind)) return undefined;
+    return {
+      stream: this.#parts.id,
+      sid,
+      kind,
+      namespace: short(namespace),
+      resource: short(resource),
+      name: short(name),
+    };
+  }
+
+  #sum() {
+    const length = seconds(Math.max(0, Math.floor((this.#parts.elapsed() - this.#opened_at) / 1000)));
+    return { seconds: length, bytes_sent: this.#sent, bytes_received: this.#received };
+  }
+}
+
+/** As long as the broker takes it. */
+function short<T extends string | undefined>(text: T): T {
+  return text?.slice(0, 256) as T;
+}

@@ -1,0 +1,151 @@
+// `curfew-gateway serve`: starts the gateway, and stops it: not ready first, then what is open has its time, then it is cut with words.
+
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo, Server } from 'node:net';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { readTlsPair, watchTls } from '../serving/config/tls.ts';
+import { descriptorLimit } from '../serving/net/descriptors.ts';
+import { CurfewError } from '../shared/errors.ts';
+import { createBroker } from './authority/ask.ts';
+import { Authority } from './authority/authority.ts';
+import type { Place, Settings } from './config/settings.ts';
+import { Verifier } from './credentials/verify.ts';
+import { createFront } from './front.ts';
+import { createHealthServer } from './health.ts';
+import { Live } from './live/live.ts';
+import { createMetrics } from './metrics.ts';
+import { Connections } from './streams/connections.ts';
+import { Sessions, tlsTo } from './upstream/sessions.ts';
+import { STOPPING } from './words.ts';
+
+/** Milliseconds in which whoever routes connections sees that this one is not ready. */
+const UNREADY_MS = 1_000;
+/** Milliseconds for last words, and for the broker to be told. */
+const WORDS_MS = 1_500;
+
+export interface Surroundings {
+  readonly version: string;
+  /** Milliseconds: by a clock that is never set, and by one that is. */
+  readonly elapsed: () => number;
+  readonly wall: () => number;
+  readonly log: Logger;
+  /** Whether figures of the process are shown as well. */
+  readonly of_process?: boolean;
+}
+
+export interface Gateway {
+  readonly url: string;
+  /** Where `/metrics`, `/healthz` and `/readyz` are; absent without `metrics`. */
+  readonly health_url: string | undefined;
+  /** `ok`, or why it is not ready. */
+  status(): string;
+  stop(): Promise<void>;
+}
+
+/** @throws CurfewError `configuration` */
+export async function startGateway(settings: Settings, around: Surroundings): Promise<Gateway> {
+  const { elapsed, wall, log, version } = around;
+  const { cluster, api_server, broker: place, other_credentials } = settings;
+  const tls = await readTlsPair(settings.listen.tls);
+  const broker = createBroker(place);
+  const instance = `${hostname().slice(0, 64)}-${randomBytes(8).toString('hex')}`;
+  let stopping = false;
+  const authority: Authority = new Authority({
+    ...{ broker, cluster, instance, elapsed, wall, log },
+    onEnd: (sid) => live.end(sid),
+    onKeyRevoked(kid) {
+      verifier.forget(kid);
+      live.revoke(kid);
+    },
+    onLeases: () => live.sweep(),
+  });
+  const metrics = createMetrics(
+    version,
+    {
+      feedAge: () => authority.feedAge,
+      leaseAge: () => authority.leases.age,
+      isLost: () => authority.lost() !== undefined,
+      waitingEvents: () => authority.events.waiting,
+    },
+    around.of_process,
+  );
+  const { keys } = authority;
+  const { service_account_keys } = api_server;
+  const verifier = new Verifier({ issuer: place.url, cluster, keys, service_account_keys });
+  const cut_after_ms = settings.on_lost_broker.cut_after * 1000;
+  const live: Live = new Live({ authority, metrics, elapsed, cut_after_ms, warn: settings.warn });
+  const sessions = new Sessions(api_server);
+  const url = new URL(api_server.url);
+  const front = createFront(
+    {
+      ...{ authority, verifier, other_credentials, live, metrics, sessions, connections: new Connections() },
+      ...{ api_server: url, authority_name: url.host, tls: tlsTo(api_server), isStopping: () => stopping },
+    },
+    tls,
+    // Each may have one to the API server as well.
+    Math.max(64, Math.floor((await descriptorLimit()) * 0.4)),
+  );
+  const status = () => (stopping ? 'stopping' : (authority.lost()?.why ?? 'ok'));
+  const health = settings.metrics && createHealthServer(metrics, status);
+  const close = async () => {
+    front.destroy();
+    health?.close();
+    health?.closeAllConnections();
+    live.stop();
+    sessions.close();
+    await authority.stop();
+    broker.close();
+  };
+  try {
+    if (health && settings.metrics) await listen(health, 'metrics', settings.metrics);
+    await listen(front.server, 'listen', settings.listen);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const watcher = watchTls(front.server, settings.listen.tls, tls, { log });
+  const health_url = health && urlOf('http', health);
+  const own_url = urlOf('https', front.server);
+  log.info({ cluster, url: own_url, ...(health_url !== undefined && { metrics: health_url }) }, 'listening');
+  return {
+    url: own_url,
+    health_url,
+    status,
+    async stop() {
+      if (stopping) return;
+      stopping = true;
+      log.info({ open: live.size }, 'stopping');
+      await sleep(UNREADY_MS);
+      front.close();
+      const end = elapsed() + settings.drain * 1000;
+      while (live.size > 0 && elapsed() < end) await sleep(100);
+      if (live.size > 0) {
+        log.info({ open: live.size }, 'what is still open is cut');
+        live.cutAll(STOPPING);
+        await sleep(WORDS_MS);
+      }
+      watcher.close();
+      await close();
+      log.info('stopped');
+    },
+  };
+}
+
+/** @throws CurfewError `configuration` */
+async function listen(server: Server, setting: string, { address, port }: Place): Promise<void> {
+  const failed = once(server, 'error').then(([cause]) => {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : 'unknown error';
+    throw new CurfewError('configuration', `${setting}: cannot listen at ${address}:${port} (${code})`, { cause });
+  });
+  server.listen(port, address);
+  await Promise.race([once(server, 'listening'), failed]);
+  failed.catch(() => undefined);
+}
+
+function urlOf(scheme: string, server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo;
+  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}

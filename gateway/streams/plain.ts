@@ -1,0 +1,275 @@
+// A request over HTTP/2, or HTTP/1.1 without an upgrade: passed on as it comes, watched while it is open, and cut with the words that its
+// reader can show.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import http2, {
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import { type AdmitParts, isRefusal, prepare } from '../admit.ts';
+import { LineScan } from '../frames/lines.ts';
+import type { Live } from '../live/live.ts';
+import type { Opened } from '../live/opened.ts';
+import type { Metrics } from '../metrics.ts';
+import { forwardedHeaders, grouped, type HeaderList, headerList, returnedHeaders } from '../request/headers.ts';
+import { Exchange } from '../upstream/exchange.ts';
+import type { Sessions } from '../upstream/sessions.ts';
+import { API_SERVER_AWAY, badRequest, type Refusal, statusOf } from '../words.ts';
+import type { Connections } from './connections.ts';
+
+export type Request = IncomingMessage | Http2ServerRequest;
+export type Response = ServerResponse | Http2ServerResponse;
+
+export interface PlainParts extends AdmitParts {
+  readonly live: Live;
+  readonly sessions: Pick<Sessions, 'request'>;
+  readonly connections: Connections;
+  readonly metrics: Metrics;
+  /** `host:port` of the API server. */
+  readonly authority_name: string;
+}
+
+/** Milliseconds for the rest of an event that is half sent. */
+const REST_MS = 250;
+/** Milliseconds for a reader to take its last words. */
+const WORDS_MS = 1_000;
+/** Milliseconds from the reason to the end of a connection: client-go shows what came last. */
+const GOAWAY_MS = 50;
+const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_CANCEL } = http2.constants;
+/** What shows that the API server has let a request in: 400, 429 and 503 may come before it knows whose it is. */
+const ACCEPTED = (status: number): boolean => (status >= 200 && status < 300) || [403, 404, 409, 422].includes(status);
+
+export async function answer(parts: PlainParts, request: Request, response: Response): Promise<void> {
+  const { metrics } = parts;
+  // A client that goes while something is waited for is no error of ours.
+  response.on('error', () => undefined);
+  request.on('error', () => undefined);
+  const headers = headerList(request.rawHeaders);
+  const method = request.method ?? '';
+  const prepared = await prepare(parts, { method, url: request.url ?? '', headers });
+  if (isRefusal(prepared)) return refuse(response, prepared, metrics);
+  if (response.destroyed || request.destroyed) return;
+  const decided = prepared.decide();
+  if (isRefusal(decided)) return refuse(response, decided, metrics);
+  const { asked, speaker, kid } = prepared;
+  new Passing(parts, request, response, prepared.headers, (cut) =>
+    parts.live.add({ asked, speaker, kid, segment: decided.segment, cut }),
+  );
+}
+
+/** A Status, where nothing was answered yet. */
+export function refuse(response: Response, refusal: Refusal, metrics: Metrics): void {
+  metrics.request('refused', refusal.code);
+  const body = Buffer.from(`${JSON.stringify(statusOf(refusal))}\n`);
+  const { retry_after } = refusal;
+  write(response, refusal.status, [
+    ['content-type', 'application/json'],
+    ['content-length', String(body.length)],
+    ['cache-control', 'no-store'],
+    ...(retry_after === undefined ? [] : [['retry-after', String(retry_after)] as const]),
+    ...(refusal.status === 401 ? [['www-authenticate', 'Bearer'] as const] : []),
+  ]);
+  (response as ServerResponse).end(body);
+}
+
+function write(response: Response, status: number, headers: HeaderList): void {
+  if (response.headersSent || response.destroyed) return;
+  (response as ServerResponse).writeHead(status, grouped(headers));
+}
+
+class Passing {
+  readonly #parts: PlainParts;
+  readonly #response: Response;
+  readonly #opened: Opened;
+  readonly #exchange: Exchange;
+  /** Absent over HTTP/1.1. */
+  readonly #session: ServerHttp2Session | undefined;
+  /** Of a watch whose events are lines. */
+  #lines: LineScan | undefined;
+  #head = false;
+  #is_stream = false;
+  /** What is done once the event that is half sent is whole. */
+  #at_whole: (() => void) | undefined;
+  #over = false;
+
+  constructor(
+    parts: PlainParts,
+    request: Request,
+    response: Response,
+    headers: HeaderList,
+    open: (cut: (refusal: Refusal) => void) => Opened,
+  ) {
+    this.#parts = parts;
+    this.#response = response;
+    this.#session = 'stream' in response ? (response.stream.session as ServerHttp2Session | undefined) : undefined;
+    this.#opened = open((refusal) => this.#cut(refusal));
+    this.#is_stream = ['log', 'watch'].includes(this.#opened.kind);
+    parts.connections.add(this.#session, this.#opened);
+    response.once('close', () => this.#gone());
+    const { remoteAddress = '' } = request.socket;
+    // No event of ours can be put into a watch that is compressed, as the lists that watches begin with may be.
+    const is_watch = this.#opened.kind === 'watch';
+    this.#exchange = new Exchange(
+      parts.sessions,
+      {
+        method: request.method ?? '',
+        path: request.url ?? '',
+        authority: parts.authority_name,
+        headers: forwardedHeaders(headers, remoteAddress).filter(([name]) => !(is_watch && name === 'accept-encoding')),
+        body: hasBody(request) ? request : undefined,
+      },
+      {
+        onHead: (status, back) => this.#onHead(status, back),
+        onData: (bytes) => this.#onData(bytes),
+        onEnd: () => this.#onEnd(),
+        onFailure: (how) => this.#onFailure(how),
+        onRetry: () => parts.metrics.upstreamError('retried'),
+        onSent: (bytes) => this.#opened.sent(bytes, bytes > 0),
+      },
+    );
+  }
+
+  #onHead(status: number, back: HeaderList): void {
+    if (this.#opened.refusal) return;
+    this.#head = true;
+    this.#parts.metrics.request('passed');
+    const raw = back.flat();
+    write(this.#response, status, returnedHeaders(raw));
+    // Whoever watches hears that it has begun before the first event comes.
+    if (!('stream' in this.#response)) this.#response.flushHeaders();
+    if (ACCEPTED(status)) this.#opened.accepted(this.#is_stream && status < 300);
+    const type = back.find(([name]) => name === 'content-type')?.[1] ?? '';
+    const encoded = back.some(([name]) => name === 'content-encoding');
+    if (this.#opened.kind === 'watch' && /^application\/json\b/.test(type) && !encoded) this.#lines = new LineScan();
+  }
+
+  #onData(bytes: Buffer): boolean {
+    const { refusal } = this.#opened;
+    if (refusal && !this.#at_whole) return true;
+    if (this.#at_whole) {
+      const rest = bytes.subarray(0, this.#lines?.finish(bytes) ?? 0);
+      this.#write(rest);
+      if (this.#lines?.whole) this.#at_whole();
+      return true;
+    }
+    this.#lines?.push(bytes);
+    this.#opened.received(bytes.length);
+    if (this.#write(bytes)) return true;
+    (this.#response as ServerResponse).once('drain', () => this.#exchange.resume());
+    return false;
+  }
+
+  #write(bytes: Buffer): boolean {
+    if (this.#response.destroyed) return true;
+    return (this.#response as ServerResponse).write(bytes);
+  }
+
+  #onEnd(): void {
+    if (this.#at_whole) {
+      this.#at_whole();
+      return;
+    }
+    if (this.#opened.refusal) return;
+    (this.#response as ServerResponse).end();
+  }
+
+  #onFailure(how: 'away' | 'broken' | 'too_large' | 'headers'): void {
+    if (this.#at_whole) {
+      this.#at_whole();
+      return;
+    }
+    if (this.#opened.refusal) return;
+    const { metrics } = this.#parts;
+    if (how === 'broken') {
+      metrics.upstreamError('broken');
+      this.#break(NGHTTP2_INTERNAL_ERROR);
+      return;
+    }
+    if (how === 'away') metrics.upstreamError('connect');
+    refuse(this.#response, FAILURES[how], metrics);
+  }
+
+  /** The client has gone, or all of it was sent. */
+  #gone(): void {
+    this.#over = true;
+    this.#at_whole = undefined;
+    this.#exchange.abort();
+    this.#parts.connections.remove(this.#session, this.#opened);
+    this.#opened.close();
+  }
+
+  #cut(refusal: Refusal): void {
+    // From here on nothing goes to the API server, and nothing of it comes but the rest of an event.
+    const stalled = (this.#response as ServerResponse).writableNeedDrain;
+    if (!this.#head) {
+      this.#exchange.abort();
+      refuse(this.#response, refusal, this.#parts.metrics);
+      this.#after(WORDS_MS);
+      return;
+    }
+    if (this.#lines && !this.#lines.whole && !stalled) {
+      const timer = setTimeout(() => this.#at_whole?.(), REST_MS);
+      this.#at_whole = () => {
+        clearTimeout(timer);
+        this.#at_whole = undefined;
+        this.#exchange.abort();
+        this.#say(refusal);
+      };
+      return;
+    }
+    this.#exchange.abort();
+    this.#say(refusal);
+  }
+
+  #say(refusal: Refusal): void {
+    if (this.#over) return;
+    const response = this.#response as ServerResponse;
+    if (this.#lines?.whole) {
+      response.end(`${JSON.stringify({ type: 'ERROR', object: statusOf(refusal) })}\n`);
+      this.#after(WORDS_MS);
+      return;
+    }
+    const session = this.#session;
+    // A reason can be given for a whole connection alone: where others are on it, theirs goes on.
+    if (!session || this.#opened.kind === 'watch' || !this.#parts.connections.allRefused(session)) {
+      this.#break(NGHTTP2_CANCEL);
+      return;
+    }
+    const last = 'stream' in this.#response ? (this.#response.stream.id ?? 0) : 0;
+    if (!session.closed && !session.destroyed) session.goaway(NGHTTP2_NO_ERROR, last, Buffer.from(refusal.message));
+    setTimeout(() => session.destroy(), GOAWAY_MS);
+  }
+
+  /** Never a clean end: what was cut must not look whole. */
+  #break(code: number): void {
+    const response = this.#response;
+    if ('stream' in response) response.stream.close(code);
+    else response.destroy();
+  }
+
+  /** A reader that does not take its last words goes without. */
+  #after(ms: number): void {
+    setTimeout(() => {
+      if (!this.#over) this.#break(NGHTTP2_CANCEL);
+    }, ms).unref();
+  }
+}
+
+function hasBody(request: Request): boolean {
+  if ('stream' in request) return !(request.stream as ServerHttp2Stream).endAfterHeaders;
+  const { 'content-length': length = '0', 'transfer-encoding': encoding } = request.headers;
+  return encoding !== undefined || Number(length) !== 0;
+}
+
+const FAILURES: Readonly<Record<'away' | 'too_large' | 'headers', Refusal>> = {
+  away: API_SERVER_AWAY,
+  too_large: {
+    status: 503,
+    code: 'api_server',
+    message: 'curfew: the API server was closing the connection; try again',
+    retry_after: 1,
+  },
+  headers: badRequest('the headers cannot be passed on'),
+};

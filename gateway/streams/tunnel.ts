@@ -1,0 +1,122 @@
+// Two sockets that speak with one another through us, byte by byte: nothing is changed, frames are only counted. At a cut nothing more goes
+// to the API server, what is half sent to the client is finished, and then it is told why.
+
+import type { Duplex } from 'node:stream';
+import type { Opened } from '../live/opened.ts';
+import type { Refusal } from '../words.ts';
+import { type Form, formOf, type Upgraded } from './form.ts';
+
+/** Milliseconds for the rest of a frame that is half sent. */
+const REST_MS = 250;
+/** Milliseconds for a reader to take its last words. */
+const WORDS_MS = 1_000;
+/** Milliseconds between the end of one side and that of the other. */
+const HALF_MS = 2_000;
+
+export class Tunnel {
+  readonly #client: Duplex;
+  readonly #upstream: Duplex;
+  readonly #opened: Opened;
+  readonly #form: Form;
+  /** What is done once the frame that is half sent is whole. */
+  #at_whole: (() => void) | undefined;
+  #cutting = false;
+
+  constructor(client: Duplex, upstream: Duplex, opened: Opened, upgraded: Upgraded) {
+    this.#client = client;
+    this.#upstream = upstream;
+    this.#opened = opened;
+    this.#form = formOf(upgraded);
+  }
+
+  /** @param early of the client, before it was answered @param rest of the API server, after its head */
+  begin(early: Buffer, rest: Buffer): void {
+    const [client, upstream] = [this.#client, this.#upstream];
+    for (const socket of [client, upstream])
+      if ('setNoDelay' in socket) (socket as { setNoDelay(): void }).setNoDelay();
+    if (rest.length > 0) this.#fromUpstream(rest);
+    if (early.length > 0) this.#fromClient(early);
+    upstream.on('data', (bytes: Buffer) => this.#fromUpstream(bytes));
+    client.on('data', (bytes: Buffer) => this.#fromClient(bytes));
+    upstream.once('end', () => {
+      if (this.#cutting) return this.#at_whole?.();
+      client.end();
+      closeLater(client, HALF_MS);
+    });
+    client.once('end', () => {
+      if (this.#cutting) return;
+      upstream.end();
+      closeLater(upstream, HALF_MS);
+    });
+    upstream.once('close', () => {
+      if (this.#cutting) return this.#at_whole?.();
+      if (!client.writableEnded) client.end();
+      closeLater(client, HALF_MS);
+    });
+    client.once('close', () => upstream.destroy());
+  }
+
+  /** @returns whether there was a place for it: where nothing is half sent, and kubectl shows it */
+  warn(text: string): boolean {
+    const bytes = this.#cutting || !this.#form.down.whole ? undefined : this.#form.warning(text);
+    if (bytes === undefined) return this.#form.down.whole;
+    this.#client.write(bytes);
+    return true;
+  }
+
+  cut(refusal: Refusal): void {
+    this.#cutting = true;
+    const [client, upstream] = [this.#client, this.#upstream];
+    // What it still sends goes nowhere.
+    client.removeAllListeners('data');
+    client.resume();
+    const stalled = client.writableNeedDrain;
+    if (stalled || upstream.destroyed || this.#form.down.whole) {
+      this.#say(refusal);
+      return;
+    }
+    const timer = setTimeout(() => this.#at_whole?.(), REST_MS);
+    this.#at_whole = () => {
+      clearTimeout(timer);
+      this.#at_whole = undefined;
+      this.#say(refusal);
+    };
+    upstream.resume();
+  }
+
+  #say(refusal: Refusal): void {
+    const client = this.#client;
+    this.#upstream.destroy();
+    if (!client.destroyed) client.end(this.#form.words(refusal));
+    closeLater(client, WORDS_MS);
+  }
+
+  #fromUpstream(bytes: Buffer): void {
+    if (this.#cutting) {
+      if (!this.#at_whole) return;
+      this.#client.write(bytes.subarray(0, this.#form.down.finish(bytes)));
+      if (this.#form.down.whole) this.#at_whole();
+      return;
+    }
+    this.#form.down.push(bytes);
+    this.#opened.received(bytes.length);
+    pass(bytes, this.#upstream, this.#client);
+  }
+
+  #fromClient(bytes: Buffer): void {
+    this.#opened.sent(bytes.length, this.#form.up.push(bytes));
+    pass(bytes, this.#client, this.#upstream);
+  }
+}
+
+/** A side that does not read is waited for: nothing is kept for it. */
+function pass(bytes: Buffer, from: Duplex, to: Duplex): void {
+  if (to.destroyed || to.writableEnded || to.write(bytes)) return;
+  from.pause();
+  to.once('drain', () => from.resume());
+}
+
+function closeLater(socket: Duplex, ms: number): void {
+  const timer = setTimeout(() => socket.destroy(), ms).unref();
+  socket.once('close', () => clearTimeout(timer));
+}

@@ -1,0 +1,116 @@
+// HTTP/2 sessions to the API server: many streams on few connections. One that is going away takes no new streams; one that stands still
+// is given up.
+
+import http2 from 'node:http2';
+import { trustedRoots } from '../../serving/net/roots.ts';
+
+/** API servers allow 100 and more at a time. */
+const MOST_STREAMS = 90;
+const STREAM_WINDOW_BYTES = 1024 * 1024;
+const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
+/** Milliseconds between two pings, and until their answer. */
+const PING_MS = 15_000;
+const ANSWER_MS = 10_000;
+const CONNECT_MS = 10_000;
+
+export interface ApiServer {
+  readonly url: string;
+  readonly ca?: string | undefined;
+}
+
+export interface TlsOptions {
+  readonly ca: string[];
+  readonly rejectUnauthorized: true;
+  readonly minVersion: 'TLSv1.2';
+}
+
+/** Said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing. */
+export function tlsTo({ ca }: ApiServer): TlsOptions {
+  return { ca: trustedRoots(ca), rejectUnauthorized: true, minVersion: 'TLSv1.2' };
+}
+
+interface Held {
+  readonly session: http2.ClientHttp2Session;
+  streams: number;
+  leaving: boolean;
+}
+
+export class Sessions {
+  readonly #url: string;
+  readonly #tls: TlsOptions;
+  readonly #held = new Set<Held>();
+  #closed = false;
+
+  constructor(api_server: ApiServer) {
+    this.#url = api_server.url;
+    this.#tls = tlsTo(api_server);
+  }
+
+  /**
+   * @param end whether there is no body
+   * @throws Error of Node.js for headers that HTTP/2 cannot have
+   */
+  request(headers: http2.OutgoingHttpHeaders, end: boolean): http2.ClientHttp2Stream {
+    const held = this.#free() ?? this.#connect();
+    const stream = held.session.request(headers, { endStream: end });
+    held.streams += 1;
+    stream.once('close', () => {
+      held.streams -= 1;
+      // Whatever was refused with it, and all that come now, are for another.
+      if (stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM) held.leaving = true;
+    });
+    return stream;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { session } of this.#held) session.destroy();
+  }
+
+  #free(): Held | undefined {
+    for (const held of this.#held) {
+      const { session, streams, leaving } = held;
+      if (!leaving && !session.closed && !session.destroyed && streams < MOST_STREAMS) return held;
+    }
+    return undefined;
+  }
+
+  #connect(): Held {
+    const session = http2.connect(this.#url, {
+      ...this.#tls,
+      ALPNProtocols: ['h2'],
+      settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
+      maxSessionMemory: 64,
+    });
+    const held: Held = { session, streams: 0, leaving: this.#closed };
+    this.#held.add(held);
+    const connecting = setTimeout(() => session.destroy(new Error('no connection in time')), CONNECT_MS);
+    let pinging: NodeJS.Timeout | undefined;
+    session.once('connect', () => {
+      clearTimeout(connecting);
+      session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+      pinging = setInterval(() => ping(session), PING_MS).unref();
+    });
+    session.on('goaway', () => {
+      held.leaving = true;
+    });
+    // Its streams tell of it.
+    session.on('error', () => undefined);
+    session.once('close', () => {
+      clearTimeout(connecting);
+      clearInterval(pinging);
+      this.#held.delete(held);
+    });
+    return held;
+  }
+}
+
+function ping(session: http2.ClientHttp2Session): void {
+  if (session.closed || session.destroyed) return;
+  const timer = setTimeout(() => session.destroy(new Error('no answer to a ping')), ANSWER_MS).unref();
+  try {
+    session.ping(() => clearTimeout(timer));
+  } catch {
+    clearTimeout(timer);
+  }
+}
