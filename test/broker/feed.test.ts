@@ -35,6 +35,7 @@ for (const database of DATABASES) {
     test('numbers have no gaps under 12 transactions at a time over two stores, 1 in 20 undone; a reader beside them misses nothing', async () => {
       const [one, other, reading] = [await stores.open(), await stores.open(), await stores.open()];
       const acknowledged: string[] = [];
+      let repeated = 0;
       const write = async (n: number) => {
         const sids = n % 7 === 0 ? [`${n}-a`, `${n}-b`, `${n}-c`] : [`${n}`];
         const work = (n % 2 ? one : other).transaction(async (transaction) => {
@@ -47,7 +48,10 @@ for (const database of DATABASES) {
         await work.then(
           () => void acknowledged.push(...sids),
           (error: unknown) => {
-            if (!(error instanceof CurfewError && error.message === 'undone')) throw error;
+            if (error instanceof CurfewError && error.message === 'undone') return;
+            // Whether it was committed is not always known: then it may be there twice.
+            repeated += sids.length;
+            throw error;
           },
         );
       };
@@ -75,7 +79,8 @@ for (const database of DATABASES) {
       writing = false;
       await reader;
       assert.equal(acknowledged.length, 228 + 2 * (35 - 2));
-      assert.deepEqual([...seen].sort(), [...acknowledged].sort());
+      assert.deepEqual([...new Set(seen)].sort(), [...acknowledged].sort());
+      assert.ok(seen.length <= acknowledged.length + repeated);
       const { head } = await reading.feed.after(place, 0);
       assert.equal(head, seen.length);
     });
