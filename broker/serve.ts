@@ -128,7 +128,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   const live = createLiveConfig(config);
   const replicas = joinReplicas(
     {
-      ...{ store, stopwatch, log, digest: () => live.current.digest, readKeys: keysAgain },
+      ...{ store, stopwatch, log, now, digest: () => live.current.digest, readKeys: keysAgain },
       onAhead: clock.compared,
       heard(change) {
         metrics.heard(change);
@@ -203,6 +203,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await recordOutcome(broker, outcome);
       if (outcome.outcome === 'reloaded') {
         live.take(outcome.config);
+        replicas.reloaded();
         replicas.feed.tail.wake();
         void deletions?.sweep();
       }

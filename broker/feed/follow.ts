@@ -7,6 +7,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import type { Stopwatch } from '../../shared/time.ts';
 import type { Change } from '../store/changes.ts';
 import type { FeedPage } from '../store/feed.ts';
+import type { Presence } from '../store/presence.ts';
 import type { Store } from '../store/store.ts';
 import { FeedTail } from './tail.ts';
 
@@ -26,6 +27,8 @@ export interface FollowParts {
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   /** Is told by how many seconds the machine's clock is ahead of the database's, where that has one of its own. */
   readonly onAhead?: ((seconds: number) => void) | undefined;
+  /** Is told which replicas are connected, about each second. */
+  readonly onReplicas?: ((replicas: readonly Presence[]) => void) | undefined;
 }
 
 /** What this process does with what it learns. What rejects is told again, so each may be told twice. */
@@ -53,7 +56,7 @@ export interface FollowedFeed {
  * @param every_ms between two looks
  */
 export function followFeed(
-  { store, stopwatch, log, onAhead }: FollowParts,
+  { store, stopwatch, log, onAhead, onReplicas }: FollowParts,
   learning: Learning,
   place: number,
   every_ms = EVERY_MS,
@@ -65,7 +68,8 @@ export function followFeed(
   let broken = false;
   /** What was read last. */
   let last: string | undefined;
-  const take = async ({ head: newest, forgotten, at_place, entries, ahead }: FeedPage) => {
+  const take = async ({ head: newest, forgotten, at_place, entries, ahead, replicas }: FeedPage) => {
+    if (replicas !== undefined) onReplicas?.(replicas);
     if (ahead !== undefined) onAhead?.(ahead);
     head = newest;
     if (newest < place) throw new BrokenFeed(`the feed of changes went back from ${place} to ${newest}`);

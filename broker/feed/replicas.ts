@@ -1,12 +1,15 @@
 // What this replica does with what all of them tell: the one place where anything that is kept in memory hears of changes.
 
+import { type Clock, type Seconds, seconds } from '../../shared/time.ts';
 import type { Change } from '../store/changes.ts';
+import { presenceOf } from '../store/presence.ts';
 import type { Store } from '../store/store.ts';
 import { type FollowedFeed, type FollowParts, followFeed } from './follow.ts';
 import { Policies } from './policies.ts';
 
 export interface ReplicaParts extends FollowParts {
   readonly store: Pick<Store, 'feed' | 'distrust' | 'probe'>;
+  readonly now: Clock;
   /** Of the configuration in force here. */
   readonly digest: () => string;
   /** Is told each change, also this replica's own: it may be told twice. */
@@ -18,21 +21,21 @@ export interface ReplicaParts extends FollowParts {
 export interface Replicas {
   readonly feed: Pick<FollowedFeed, 'tail' | 'age' | 'behind' | 'fault'>;
   readonly policies: Pick<Policies, 'inStep' | 'fault'>;
+  /** Another configuration is in force here, because somebody wants it: a start is no such wish. */
+  reloaded(): void;
   stop(): Promise<void>;
 }
 
 /** @param place the head of the feed, as of before anything was read that changes */
 export function joinReplicas(parts: ReplicaParts, place: number): Replicas {
-  const { store, stopwatch, log, digest, heard, readKeys } = parts;
+  const { store, stopwatch, log, now, digest, heard, readKeys } = parts;
   const policies = new Policies(digest, stopwatch, log);
   const learning = {
     async learn(change: Change) {
       switch (change.kind) {
         case 'end':
         case 'lowered':
-          break;
         case 'policy':
-          policies.heard(change);
           break;
         case 'keys':
           await readKeys();
@@ -49,6 +52,9 @@ export function joinReplicas(parts: ReplicaParts, place: number): Replicas {
       await store.probe();
     },
   };
-  const feed = followFeed(parts, learning, place);
-  return { feed, policies, stop: () => feed.stop() };
+  const since = now();
+  const announce = (reloaded: Seconds) => store.feed.announce(presenceOf(digest(), since, reloaded));
+  announce(seconds(0));
+  const feed = followFeed({ ...parts, onReplicas: (found) => policies.found(found) }, learning, place);
+  return { feed, policies, reloaded: () => announce(now()), stop: () => feed.stop() };
 }

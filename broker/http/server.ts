@@ -35,7 +35,7 @@ export interface Readiness {
   draining: boolean;
   /** What keeps the store from being used, by what it last did. */
   readonly storeFault: () => string | undefined;
-  /** Whether other replicas have another configuration, which this one did not take in time. */
+  /** Whether all replicas are to have another configuration, which this one did not take in time. */
   readonly policyFault: () => string | undefined;
 }
 

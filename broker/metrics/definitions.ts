@@ -137,7 +137,7 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'curfew_config_last_good_timestamp_seconds',
       'When the configuration in force was taken, in seconds since 1970',
     ),
-    in_step: gauge('curfew_config_in_step', '1 unless another replica has taken another configuration since'),
+    in_step: gauge('curfew_config_in_step', '1 unless this replica has another configuration than all are to have'),
     build: gauge('curfew_build_info', 'Always 1; what runs', 'version'),
   };
 }

@@ -66,7 +66,7 @@ export interface Facts {
   readonly feed: { readonly age: number; readonly behind: number };
   /** Whether this replica does what one does at a time. */
   readonly turn: boolean;
-  /** Whether no other replica has taken another configuration since. */
+  /** Whether it has the configuration that all replicas are to have. */
   readonly in_step: boolean;
   readonly identity_provider_failures: Readonly<Record<FailureKind, number>>;
 }

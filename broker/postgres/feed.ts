@@ -7,7 +7,9 @@ import { type Change, rowOfChange } from '../store/changes.ts';
 import { asFailure } from '../store/failure.ts';
 import { type Feed, type FeedPage, readFeed } from '../store/feed.ts';
 import type { StoreOptions } from '../store/options.ts';
+import type { Presence } from '../store/presence.ts';
 import { type ConnectOptions, connect, cut, kyselyOn, type Look } from './client.ts';
+import { replicasOn, sayPresence } from './presence.ts';
 
 /** Milliseconds without an answer after which the connection is given up. */
 const ANSWER_MS = 2_000;
@@ -42,6 +44,9 @@ export class PostgresFeed implements Feed {
   readonly #wall: StoreOptions['wall'];
   readonly #told = new Set<() => void>();
   #client: Client | undefined;
+  #mine: Presence | undefined;
+  /** What the connection says of it. */
+  #said: Presence | undefined;
   #opening: Promise<Client> | undefined;
   #closed = false;
   /** Seconds by which the machine's clock is at least ahead of the database's, and when that was asked. */
@@ -60,8 +65,10 @@ export class PostgresFeed implements Feed {
       client = this.#client ?? (await this.#open());
       const page = await readFeed(kyselyOn(client), seq, most);
       // What is new is not to wait for it, unless it is there all at once.
-      if (page.entries.length === 0) await this.#compareClocks(client);
-      return this.#wall ? { ...page, ahead: this.ahead } : page;
+      const quiet = page.entries.length === 0;
+      if (quiet) await this.#compareClocks(client);
+      const replicas = quiet ? await this.#replicas(client) : undefined;
+      return { ...page, ...(this.#wall && { ahead: this.ahead }), ...(replicas && { replicas }) };
     } catch (error) {
       // Whatever it was: the next one is asked on another connection.
       if (client) await this.#drop(client);
@@ -72,6 +79,18 @@ export class PostgresFeed implements Feed {
   /** Seconds by which the machine's clock is at least ahead of the database's; negative where it is behind. */
   get ahead(): number {
     return this.#clocks.ahead;
+  }
+
+  announce(mine: Presence): void {
+    this.#mine = mine;
+  }
+
+  async #replicas(client: Client): Promise<readonly Presence[] | undefined> {
+    const mine = this.#mine;
+    if (!mine) return undefined;
+    if (this.#said !== mine) await sayPresence(client, mine);
+    this.#said = mine;
+    return replicasOn(client);
   }
 
   /** Each second. However long the answer took, the database's clock was read between question and answer. */
@@ -119,6 +138,7 @@ export class PostgresFeed implements Feed {
       throw error;
     }
     this.#client = client;
+    this.#said = undefined;
     return client;
   }
 

@@ -4,6 +4,7 @@
 import { CompiledQuery, type Kysely, sql } from 'kysely';
 import type { Seconds } from '../../shared/time.ts';
 import { type Change, type ChangeRow, changeOfRow, rowOfChange } from './changes.ts';
+import type { Presence } from './presence.ts';
 import type { Schema } from './tables.ts';
 
 export interface FeedEntry {
@@ -26,6 +27,8 @@ export interface FeedPage {
   readonly entries: readonly FeedEntry[];
   /** Seconds by which the machine's clock is at least ahead of the database's, as of the last second; nothing where they are one. */
   readonly ahead?: number | undefined;
+  /** The replicas that are connected, where whoever asks has said that it is one. */
+  readonly replicas?: readonly Presence[] | undefined;
 }
 
 export interface Feed {
@@ -36,6 +39,8 @@ export interface Feed {
    * @throws CurfewError `store` when the database fails, or does not answer in time
    */
   after(seq: number, most: number): Promise<FeedPage>;
+  /** Tells the others what this replica is, for as long as it is connected. Nothing where there is one broker. */
+  announce(mine: Presence): void;
   /** Calls when there may be more: it may be called in vain, and not be called. @returns ends that */
   onWake(told: () => void): () => void;
 }

@@ -70,6 +70,7 @@ export class SqliteStore extends ServedStore implements Store {
   readonly #woken = new Set<() => void>();
   readonly feed: Feed = {
     after: (seq, most) => this.read((db) => readFeed(db, seq, most)),
+    announce: () => undefined,
     onWake: (told) => {
       this.#woken.add(told);
       return () => void this.#woken.delete(told);

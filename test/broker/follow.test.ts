@@ -4,11 +4,13 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
 import { type FollowedFeed, followFeed } from '../../broker/feed/follow.ts';
 import { Policies } from '../../broker/feed/policies.ts';
 import { joinReplicas } from '../../broker/feed/replicas.ts';
 import type { Change } from '../../broker/store/changes.ts';
 import { forgetChanges } from '../../broker/store/feed.ts';
+import { type Presence, presenceOf, standardOf } from '../../broker/store/presence.ts';
 import type { Store } from '../../broker/store/store.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { seconds } from '../../shared/time.ts';
@@ -76,7 +78,11 @@ for (const database of DATABASES) {
     test('learns of another process by looking, where nothing wakes', async () => {
       const [store, other] = [await stores.open(), await stores.open()];
       const seen: Change[] = [];
-      const deaf = { after: store.feed.after.bind(store.feed), onWake: () => () => undefined };
+      const deaf = {
+        after: store.feed.after.bind(store.feed),
+        announce: () => undefined,
+        onWake: () => () => undefined,
+      };
       follow(
         { ...store, feed: deaf, distrust: store.distrust.bind(store) } as Store,
         (change) => void seen.push(change),
@@ -201,7 +207,7 @@ for (const database of DATABASES) {
       const heard: string[] = [];
       const replicas = joinReplicas(
         {
-          ...{ store, stopwatch, log, digest: () => 'ours' },
+          ...{ store, stopwatch, log, now: () => T0, digest: () => 'ours' },
           heard: ({ kind }) => void heard.push(kind),
           readKeys: async () => void keys++,
         },
@@ -218,7 +224,7 @@ for (const database of DATABASES) {
       });
       await until(() => heard.length === 3, 'it does not hear');
       assert.deepEqual([keys, epochs, heard], [1, 1, ['keys', 'all_over', 'policy']]);
-      assert.equal(replicas.policies.inStep, false);
+      assert.equal(replicas.policies.inStep, true, 'what somebody told once moves nothing');
       await replicas.stop();
     });
   });
@@ -293,27 +299,69 @@ describe('who follows the feed in postgres, while the server is away', () => {
   });
 });
 
-test('a replica has a minute to take the configuration that another took; then it is not ready, and that is said once (R6)', () => {
+test('a replica has a minute to take the configuration that all are to have; then it is not ready, and that is said once (R6)', () => {
   const lines: string[] = [];
   const say = (_fields: unknown, text?: string) => void lines.push(text ?? '');
-  let [own, elapsed] = ['a', 0];
+  const [a, b] = ['a'.repeat(64), 'b'.repeat(64)];
+  let [own, elapsed] = [a, 0];
   const policies = new Policies(
     () => own,
     () => elapsed,
     { info: say, error: say },
   );
+  const others = (digest: string) => [presenceOf(digest, T0, T0), presenceOf(own, seconds(T0 + 1), seconds(0))];
   assert.deepEqual([policies.inStep, policies.fault()], [true, undefined]);
-  policies.heard({ digest: 'a' });
+  policies.found(others(a));
   elapsed = 100;
   assert.deepEqual([policies.inStep, policies.fault()], [true, undefined]);
-  policies.heard({ digest: 'b' });
+  policies.found(others(b));
   elapsed = 160;
   assert.deepEqual([policies.inStep, policies.fault()], [false, undefined]);
   elapsed = 161;
-  policies.heard({ digest: 'b' });
+  policies.found(others(b));
   assert.match(policies.fault() ?? '', /another configuration/);
   policies.fault();
-  own = 'b';
+  own = b;
   assert.deepEqual([policies.inStep, policies.fault()], [true, undefined]);
   assert.equal(lines.length, 2);
+});
+
+describe('the configuration that all replicas are to have (R6)', () => {
+  const replica = (digest: string, since: number, reloaded = 0) =>
+    presenceOf(digest.repeat(16), seconds(since), seconds(reloaded));
+  const cases: Readonly<Record<string, readonly [Presence[], string | undefined]>> = {
+    'none where nobody is known': [[], undefined],
+    'that of the only one': [[replica('a', 1)], 'a'],
+    'not that of one that has just started': [[replica('a', 1), replica('b', 2)], 'a'],
+    'nor of one that has restarted, though it was there first': [
+      [replica('b', 3), replica('a', 1), replica('a', 4)],
+      'a',
+    ],
+    'that of most, where it comes by restarts': [[replica('a', 1), replica('b', 2), replica('b', 3)], 'b'],
+    'that which was taken by a reload, whoever has started since': [
+      [replica('a', 1, 5), replica('b', 6), replica('b', 7)],
+      'a',
+    ],
+    'of two reloads the later one': [[replica('a', 1, 5), replica('b', 2, 6), replica('a', 3, 5)], 'b'],
+    'not that of a reload that nobody has any more': [[replica('b', 6), replica('b', 7)], 'b'],
+  };
+  for (const [name, [replicas, expected]] of Object.entries(cases)) {
+    test(`is ${name}`, () => assert.equal(standardOf(replicas), expected?.repeat(16)));
+  }
+
+  test('is the same for all, in whatever order they are read', () => {
+    const one = fc.record({ digest: fc.constantFrom('a', 'b', 'c'), since: fc.nat(3), reloaded: fc.nat(3) });
+    const some = fc.array(one, { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(
+        some.chain((all) => fc.tuple(fc.constant(all), fc.shuffledSubarray(all, { minLength: all.length }))),
+        ([all, shuffled]) => {
+          const standard = (list: typeof all) =>
+            standardOf(list.map(({ digest, since, reloaded }) => replica(digest, since, reloaded)));
+          assert.equal(standard(all), standard(shuffled));
+          assert.ok(all.some(({ digest }) => digest.repeat(16) === standard(all)));
+        },
+      ),
+    );
+  });
 });

@@ -6,9 +6,14 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { joinReplicas, type Replicas } from '../../broker/feed/replicas.ts';
 import { startDeliveries } from '../../broker/hooks/delivery.ts';
 import { takeTurns } from '../../broker/leases/turn.ts';
+import { sayPresence } from '../../broker/postgres/presence.ts';
+import { presenceOf } from '../../broker/store/presence.ts';
 import type { Store } from '../../broker/store/store.ts';
 import { adopt } from '../../scripts/process.ts';
 import { seconds } from '../../shared/time.ts';
@@ -144,5 +149,122 @@ describe('replicas', () => {
     assert.ok(received.length <= 61, `${received.length} deliveries of 60 reports`);
     receiver.close();
     receiver.closeAllConnections();
+  });
+
+  describe('R6 with another configuration', () => {
+    const [OLD, NEW] = ['0'.repeat(64), 'f'.repeat(64)];
+    let elapsed = 0;
+    const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+    const running: Replica[] = [];
+    afterEach(async () => {
+      for (const one of running.splice(0)) await one.stop();
+    });
+
+    interface Replica {
+      readonly replicas: Replicas;
+      reload(digest: string): void;
+      stop(): Promise<void>;
+    }
+
+    let started = 1_800_000_000;
+    const join = async (digest: string): Promise<Replica> => {
+      const store = await stores.open();
+      started += 1;
+      const since = started;
+      const config = { digest };
+      const replicas = joinReplicas(
+        {
+          ...{ store, log, stopwatch: () => elapsed + performance.now() / 1_000 },
+          now: () => seconds(since + elapsed),
+          digest: () => config.digest,
+          heard: () => undefined,
+          readKeys: async () => undefined,
+        },
+        (await store.feed.after(0, 0)).head,
+      );
+      const one: Replica = {
+        replicas,
+        reload(other) {
+          config.digest = other;
+          replicas.reloaded();
+        },
+        async stop() {
+          await replicas.stop();
+          await store.close();
+        },
+      };
+      running.push(one);
+      return one;
+    };
+    const leave = async (one: Replica) => {
+      running.splice(running.indexOf(one), 1);
+      await one.stop();
+    };
+    const steps = (...all: readonly Replica[]) => all.map(({ replicas }) => replicas.policies.inStep).join();
+    const become = (wanted: string, ...all: readonly Replica[]) =>
+      until(() => steps(...all) === wanted, `${steps(...all)}, not ${wanted}`);
+    /** Once all of them have looked again. */
+    const looked = () => sleep(2_500);
+
+    test('R6 one that starts with another file is the one that is not ready, and none of the others', async () => {
+      await stores.renew();
+      const [first, second] = [await join(OLD), await join(OLD)];
+      await become('true,true', first, second);
+      const wrong = await join(NEW);
+      await become('false', wrong);
+      await looked();
+      elapsed += 61;
+      assert.equal(steps(first, second, wrong), 'true,true,false');
+      assert.match(wrong.replicas.policies.fault() ?? '', /another configuration/);
+      for (const one of [first, second]) assert.equal(one.replicas.policies.fault(), undefined);
+      // It need not be many that are right.
+      await leave(second);
+      await looked();
+      assert.equal(steps(first, wrong), 'true,false');
+    });
+
+    test('R6 once all have been restarted with another file, all are ready', async () => {
+      await stores.renew();
+      const before = [await join(OLD), await join(OLD)];
+      for (const one of before) one.reload(OLD);
+      const after: Replica[] = [];
+      for (const one of before) {
+        await leave(one);
+        after.push(await join(NEW));
+      }
+      await become('true,true', ...after);
+      await looked();
+      elapsed += 61;
+      assert.equal(steps(...after), 'true,true');
+    });
+
+    test('R6 a connection that asks nothing any more counts for 10 s at most: its machine may have vanished', async () => {
+      await stores.renew();
+      const here = await join(OLD);
+      const gone = new Client({ connectionString: stores.place });
+      await gone.connect();
+      try {
+        await sayPresence(gone, presenceOf(NEW, seconds(1), seconds(2_000_000_000)));
+        await become('false', here);
+        await become('true', here);
+      } finally {
+        await gone.end();
+      }
+    });
+
+    test('R6 those that do not follow a reload are not ready after a minute, until they do', async () => {
+      await stores.renew();
+      const [first, second, third] = [await join(OLD), await join(OLD), await join(OLD)];
+      third.reload(NEW);
+      await become('false,false,true', first, second, third);
+      assert.equal(first.replicas.policies.fault(), undefined);
+      elapsed += 61;
+      assert.match(first.replicas.policies.fault() ?? '', /another configuration/);
+      assert.equal(third.replicas.policies.fault(), undefined);
+      first.reload(NEW);
+      second.reload(NEW);
+      await become('true,true,true', first, second, third);
+      assert.equal(first.replicas.policies.fault(), undefined);
+    });
   });
 });
