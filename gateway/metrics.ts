@@ -4,7 +4,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsConte
 
 export interface Metrics {
   readonly registry: Registry<OpenMetricsContentType>;
-  request(outcome: 'passed' | 'refused' | 'failed', code?: string): void;
+  request(outcome: 'passed' | 'refused', code?: string): void;
   opened(kind: string, segment: string): void;
   closed(kind: string, segment: string): void;
   /** @param seconds since the end was heard of, where it was told */

@@ -18,10 +18,7 @@ export interface Entry {
   asked_at: number;
   void_since: number;
   wanted_at: number;
-  readonly targets: Map<
-    string,
-    { readonly target: GatewayTarget; limits: LeasedLimits | undefined; wanted_at: number }
-  >;
+  readonly targets: Map<string, { readonly target: GatewayTarget; limits: LeasedLimits | undefined }>;
   /** The last use here that the broker's facts may not know yet. */
   use: Seconds | undefined;
 }
@@ -50,12 +47,4 @@ export function batches(entries: readonly Entry[]): Entry[][] {
     }
   }
   return all;
-}
-
-/** A map keeps its order: what came first is the oldest. */
-export function forgetOldest(map: Map<string, unknown>, most: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= most) return;
-    map.delete(key);
-  }
 }

@@ -20,10 +20,11 @@ import {
 import type { SessionFacts } from '../../shared/session.ts';
 import { between, latest, plus, type Seconds } from '../../shared/time.ts';
 import { isEndReason } from '../../shared/wire.ts';
+import { forgetOldest } from '../forget_oldest.ts';
 import { ANOTHER_USER, denialOf, noLease, type Refusal } from '../words.ts';
 import type { Broker } from './ask.ts';
 import type { BrokerClock } from './clock.ts';
-import { batches, type Entry, forgetOldest, keyOf, keyOfTarget } from './lease_entries.ts';
+import { batches, type Entry, keyOf, keyOfTarget } from './lease_entries.ts';
 
 const LEASE_MS = LEASE_SECONDS * 1000;
 /** How old a lease may be before it is asked for again, in milliseconds. */
@@ -84,10 +85,6 @@ export class Leases {
   /** Which kinds of streams the broker wants to be told of. */
   get record(): readonly StreamKind[] {
     return this.#record;
-  }
-
-  get size(): number {
-    return this.#entries.size;
   }
 
   /** @param stale whether a lease that is no longer good is judged by all the same: for what is open already, which is cut later */
@@ -152,15 +149,8 @@ export class Leases {
     const at = this.#parts.elapsed();
     const key = keyOf(asked);
     const entry: Entry = this.#entries.get(key) ?? {
-      ...{
-        asked,
-        lease: undefined,
-        asked_at: -LEASE_MS,
-        void_since: 0,
-        wanted_at: at,
-        targets: new Map(),
-        use: undefined,
-      },
+      ...{ asked, lease: undefined, asked_at: -LEASE_MS, void_since: 0 },
+      ...{ wanted_at: at, targets: new Map(), use: undefined },
     };
     // The one that was wanted last is the last.
     this.#entries.delete(key);
@@ -168,7 +158,7 @@ export class Leases {
     entry.wanted_at = at;
     const known = entry.targets.get(keyOfTarget(target));
     entry.targets.delete(keyOfTarget(target));
-    entry.targets.set(keyOfTarget(target), { target, limits: known?.limits, wanted_at: at });
+    entry.targets.set(keyOfTarget(target), { target, limits: known?.limits });
     forgetOldest(entry.targets, MOST_TARGETS);
     forgetOldest(this.#entries, MOST_SESSIONS);
     return entry;

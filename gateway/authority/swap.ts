@@ -4,10 +4,10 @@ import { CurfewError } from '../../shared/errors.ts';
 import { GATEWAY_PATHS, isSwapReply } from '../../shared/gateway_wire.ts';
 import { plus, type Seconds } from '../../shared/time.ts';
 import { GRANT, isRefusal, TOKEN_TYPE } from '../../shared/wire.ts';
+import { forgetOldest } from '../forget_oldest.ts';
 import type { Broker } from './ask.ts';
 import type { BrokerClock } from './clock.ts';
 import type { Keys } from './keys.ts';
-import { forgetOldest } from './lease_entries.ts';
 
 const MOST_TOKENS = 10_000;
 

@@ -12,10 +12,6 @@ export class Uses {
     this.#elapsed = elapsed;
   }
 
-  get waiting(): number {
-    return this.#noted.size;
-  }
-
   note(sid: string): void {
     this.#noted.set(sid, this.#elapsed());
   }

@@ -9,8 +9,8 @@ import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { GATEWAY_TOKEN_TYP, gatewayAudience, TOKEN_TYP } from '../../shared/token_typ.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Keys } from '../authority/keys.ts';
-import { forgetOldest } from '../authority/lease_entries.ts';
 import type { JsonWebKey } from '../config/settings.ts';
+import { forgetOldest } from '../forget_oldest.ts';
 
 /** A token of a session, whose signature was verified. */
 export interface SessionToken {

@@ -9,3 +9,14 @@ export interface FrameScan {
   /** Whether nothing is half sent. */
   readonly whole: boolean;
 }
+
+/** `finish` of a reader: of a payload all that is left at once, of a header byte by byte, as each may be its last. @param left of the payload */
+export function finishFrame(scan: Pick<FrameScan, 'push' | 'whole'>, bytes: Uint8Array, left: () => number): number {
+  let at = 0;
+  while (at < bytes.length && !scan.whole) {
+    const count = Math.min(left() || 1, bytes.length - at);
+    scan.push(bytes.subarray(at, at + count));
+    at += count;
+  }
+  return at;
+}

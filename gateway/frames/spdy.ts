@@ -1,6 +1,6 @@
 // SPDY/3.1 as Kubernetes streams with it: frames counted, nothing copied. Which data is use is said by the stream it is on.
 
-import type { FrameScan } from './scan.ts';
+import { type FrameScan, finishFrame } from './scan.ts';
 
 const HEADER_BYTES = 8;
 const CONTROL = 0x80;
@@ -43,13 +43,7 @@ export class SpdyScan implements FrameScan {
   }
 
   finish(bytes: Uint8Array): number {
-    let at = 0;
-    while (at < bytes.length && !this.whole) {
-      const count = this.#left > 0 ? Math.min(this.#left, bytes.length - at) : 1;
-      this.push(bytes.subarray(at, at + count));
-      at += count;
-    }
-    return at;
+    return finishFrame(this, bytes, () => this.#left);
   }
 
   /** @returns whether the frame whose header is here is data that is use */

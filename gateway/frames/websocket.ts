@@ -1,7 +1,7 @@
 // WebSocket (RFC 6455 5): frames counted, nothing copied. What stands in messages is told by whoever asks: channels of Kubernetes, SPDY
 // that is tunnelled, or anything.
 
-import type { FrameScan } from './scan.ts';
+import { type FrameScan, finishFrame } from './scan.ts';
 import type { SpdyScan } from './spdy.ts';
 
 const TEXT = 1;
@@ -69,13 +69,7 @@ export class WebSocketScan implements FrameScan {
   }
 
   finish(bytes: Uint8Array): number {
-    let at = 0;
-    while (at < bytes.length && !this.whole) {
-      const count = this.#left > 0 ? Math.min(this.#left, bytes.length - at) : 1;
-      this.push(bytes.subarray(at, at + count));
-      at += count;
-    }
-    return at;
+    return finishFrame(this, bytes, () => this.#left);
   }
 
   /** The header is here as far as it was needed: it says how long it is. */

@@ -40,11 +40,6 @@ export class Live {
     return this.#open.size;
   }
 
-  /** Some of what is open, for a stop that waits. */
-  get open(): ReadonlySet<Opened> {
-    return this.#open;
-  }
-
   add(opening: Opening): Opened {
     const { authority, metrics, elapsed } = this.#parts;
     const id = String(this.#next++);

@@ -190,6 +190,11 @@ export class Opened {
   }
 }
 
+/** What shows that the API server has let a request in: 400, 429 and 503 may come before it knows whose it is. */
+export function isLetIn(status: number): boolean {
+  return (status >= 200 && status < 300) || [403, 404, 409, 422].includes(status);
+}
+
 /** As long as the broker takes it. */
 function short<T extends string | undefined>(text: T): T {
   return text?.slice(0, 256) as T;

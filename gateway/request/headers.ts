@@ -53,10 +53,8 @@ export function forwardedHeaders(headers: HeaderList, address: string): [string,
 }
 
 /** What goes back to the client. */
-export function returnedHeaders(raw: readonly string[]): [string, string][] {
-  return headerList(raw).flatMap(([name, value]): [string, string][] =>
-    HOP.has(name) || name === 'alt-svc' ? [] : [[name, value]],
-  );
+export function returnedHeaders(headers: HeaderList): HeaderList {
+  return headers.filter(([name]) => !HOP.has(name) && name !== 'alt-svc');
 }
 
 /** Several values of one name together, as Node.js takes them. */

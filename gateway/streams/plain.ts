@@ -11,13 +11,14 @@ import http2, {
 import { type AdmitParts, isRefusal, prepare } from '../admit.ts';
 import { LineScan } from '../frames/lines.ts';
 import type { Live } from '../live/live.ts';
-import type { Opened } from '../live/opened.ts';
+import { isLetIn, type Opened } from '../live/opened.ts';
 import type { Metrics } from '../metrics.ts';
 import { forwardedHeaders, grouped, type HeaderList, headerList, returnedHeaders } from '../request/headers.ts';
 import { Exchange } from '../upstream/exchange.ts';
 import type { Sessions } from '../upstream/sessions.ts';
 import { API_SERVER_AWAY, badRequest, type Refusal, statusOf } from '../words.ts';
 import type { Connections } from './connections.ts';
+import { Rest, WORDS_MS } from './rest.ts';
 
 export type Request = IncomingMessage | Http2ServerRequest;
 export type Response = ServerResponse | Http2ServerResponse;
@@ -31,15 +32,9 @@ export interface PlainParts extends AdmitParts {
   readonly authority_name: string;
 }
 
-/** Milliseconds for the rest of an event that is half sent. */
-const REST_MS = 250;
-/** Milliseconds for a reader to take its last words. */
-const WORDS_MS = 1_000;
 /** Milliseconds from the reason to the end of a connection: client-go shows what came last. */
 const GOAWAY_MS = 50;
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_CANCEL } = http2.constants;
-/** What shows that the API server has let a request in: 400, 429 and 503 may come before it knows whose it is. */
-const ACCEPTED = (status: number): boolean => (status >= 200 && status < 300) || [403, 404, 409, 422].includes(status);
 
 export async function answer(parts: PlainParts, request: Request, response: Response): Promise<void> {
   const { metrics } = parts;
@@ -90,8 +85,8 @@ class Passing {
   #lines: LineScan | undefined;
   #head = false;
   #is_stream = false;
-  /** What is done once the event that is half sent is whole. */
-  #at_whole: (() => void) | undefined;
+  /** Of the event that is half sent. */
+  readonly #rest = new Rest();
   #over = false;
 
   constructor(
@@ -135,11 +130,10 @@ class Passing {
     if (this.#opened.refusal) return;
     this.#head = true;
     this.#parts.metrics.request('passed');
-    const raw = back.flat();
-    write(this.#response, status, returnedHeaders(raw));
+    write(this.#response, status, returnedHeaders(back));
     // Whoever watches hears that it has begun before the first event comes.
     if (!('stream' in this.#response)) this.#response.flushHeaders();
-    if (ACCEPTED(status)) this.#opened.accepted(this.#is_stream && status < 300);
+    if (isLetIn(status)) this.#opened.accepted(this.#is_stream && status < 300);
     const type = back.find(([name]) => name === 'content-type')?.[1] ?? '';
     const encoded = back.some(([name]) => name === 'content-encoding');
     if (this.#opened.kind === 'watch' && /^application\/json\b/.test(type) && !encoded) this.#lines = new LineScan();
@@ -147,11 +141,10 @@ class Passing {
 
   #onData(bytes: Buffer): boolean {
     const { refusal } = this.#opened;
-    if (refusal && !this.#at_whole) return true;
-    if (this.#at_whole) {
-      const rest = bytes.subarray(0, this.#lines?.finish(bytes) ?? 0);
-      this.#write(rest);
-      if (this.#lines?.whole) this.#at_whole();
+    if (refusal && !this.#rest.awaited) return true;
+    if (this.#rest.awaited) {
+      this.#write(bytes.subarray(0, this.#lines?.finish(bytes) ?? 0));
+      if (this.#lines?.whole) this.#rest.over();
       return true;
     }
     this.#lines?.push(bytes);
@@ -167,19 +160,13 @@ class Passing {
   }
 
   #onEnd(): void {
-    if (this.#at_whole) {
-      this.#at_whole();
-      return;
-    }
+    this.#rest.over();
     if (this.#opened.refusal) return;
     (this.#response as ServerResponse).end();
   }
 
   #onFailure(how: 'away' | 'broken' | 'too_large' | 'headers'): void {
-    if (this.#at_whole) {
-      this.#at_whole();
-      return;
-    }
+    this.#rest.over();
     if (this.#opened.refusal) return;
     const { metrics } = this.#parts;
     if (how === 'broken') {
@@ -194,7 +181,7 @@ class Passing {
   /** The client has gone, or all of it was sent. */
   #gone(): void {
     this.#over = true;
-    this.#at_whole = undefined;
+    this.#rest.drop();
     this.#exchange.abort();
     this.#parts.connections.remove(this.#session, this.#opened);
     this.#opened.close();
@@ -210,13 +197,10 @@ class Passing {
       return;
     }
     if (this.#lines && !this.#lines.whole && !stalled) {
-      const timer = setTimeout(() => this.#at_whole?.(), REST_MS);
-      this.#at_whole = () => {
-        clearTimeout(timer);
-        this.#at_whole = undefined;
+      this.#rest.wait(() => {
         this.#exchange.abort();
         this.#say(refusal);
-      };
+      });
       return;
     }
     this.#exchange.abort();

@@ -5,11 +5,8 @@ import type { Duplex } from 'node:stream';
 import type { Opened } from '../live/opened.ts';
 import type { Refusal } from '../words.ts';
 import { type Form, formOf, type Upgraded } from './form.ts';
+import { Rest, WORDS_MS } from './rest.ts';
 
-/** Milliseconds for the rest of a frame that is half sent. */
-const REST_MS = 250;
-/** Milliseconds for a reader to take its last words. */
-const WORDS_MS = 1_000;
 /** Milliseconds between the end of one side and that of the other. */
 const HALF_MS = 2_000;
 
@@ -18,8 +15,8 @@ export class Tunnel {
   readonly #upstream: Duplex;
   readonly #opened: Opened;
   readonly #form: Form;
-  /** What is done once the frame that is half sent is whole. */
-  #at_whole: (() => void) | undefined;
+  /** Of the frame that is half sent. */
+  readonly #rest = new Rest();
   #cutting = false;
 
   constructor(client: Duplex, upstream: Duplex, opened: Opened, upgraded: Upgraded) {
@@ -39,7 +36,7 @@ export class Tunnel {
     upstream.on('data', (bytes: Buffer) => this.#fromUpstream(bytes));
     client.on('data', (bytes: Buffer) => this.#fromClient(bytes));
     upstream.once('end', () => {
-      if (this.#cutting) return this.#at_whole?.();
+      if (this.#cutting) return this.#rest.over();
       client.end();
       closeLater(client, HALF_MS);
     });
@@ -49,7 +46,7 @@ export class Tunnel {
       closeLater(upstream, HALF_MS);
     });
     upstream.once('close', () => {
-      if (this.#cutting) return this.#at_whole?.();
+      if (this.#cutting) return this.#rest.over();
       if (!client.writableEnded) client.end();
       closeLater(client, HALF_MS);
     });
@@ -75,12 +72,7 @@ export class Tunnel {
       this.#say(refusal);
       return;
     }
-    const timer = setTimeout(() => this.#at_whole?.(), REST_MS);
-    this.#at_whole = () => {
-      clearTimeout(timer);
-      this.#at_whole = undefined;
-      this.#say(refusal);
-    };
+    this.#rest.wait(() => this.#say(refusal));
     upstream.resume();
   }
 
@@ -93,9 +85,9 @@ export class Tunnel {
 
   #fromUpstream(bytes: Buffer): void {
     if (this.#cutting) {
-      if (!this.#at_whole) return;
+      if (!this.#rest.awaited) return;
       this.#client.write(bytes.subarray(0, this.#form.down.finish(bytes)));
-      if (this.#form.down.whole) this.#at_whole();
+      if (this.#form.down.whole) this.#rest.over();
       return;
     }
     this.#form.down.push(bytes);

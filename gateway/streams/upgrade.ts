@@ -7,12 +7,13 @@ import https from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type AdmitParts, isRefusal, prepare } from '../admit.ts';
 import type { Live } from '../live/live.ts';
-import type { Opened } from '../live/opened.ts';
+import { isLetIn, type Opened } from '../live/opened.ts';
 import type { Metrics } from '../metrics.ts';
 import { forwardedHeaders, type HeaderList, headerList, returnedHeaders, valuesOf } from '../request/headers.ts';
 import { isUpgradable } from '../request/target.ts';
 import type { TlsOptions } from '../upstream/sessions.ts';
 import { API_SERVER_AWAY, badRequest, type Refusal, statusOf } from '../words.ts';
+import { WORDS_MS } from './rest.ts';
 import { Tunnel } from './tunnel.ts';
 
 export interface UpgradeParts extends AdmitParts {
@@ -24,8 +25,6 @@ export interface UpgradeParts extends AdmitParts {
 
 /** Milliseconds for the API server to answer: it asks a kubelet first. */
 const ANSWER_MS = 60_000;
-/** Milliseconds for a refusal to be read. */
-const WORDS_MS = 1_000;
 /** Of an answer that is no upgrade: a Status is far smaller. */
 const LARGEST_ANSWER_BYTES = 256 * 1024;
 const PROTOCOLS: ReadonlySet<string> = new Set(['websocket', 'spdy/3.1']);
@@ -167,7 +166,7 @@ class Upgrading {
     }
     this.#answered = true;
     this.#parts.metrics.request('passed');
-    const back = returnedHeaders(answer.rawHeaders);
+    const back = returnedHeaders(headerList(answer.rawHeaders));
     this.#socket.write(head(101, [...back, ['connection', 'Upgrade'], ['upgrade', upgraded]]));
     const [subprotocol = ''] = valuesOf(back, 'sec-websocket-protocol');
     this.#tunnel = new Tunnel(this.#socket, upstream, this.#opened, {
@@ -201,8 +200,8 @@ class Upgrading {
     if (this.#answered || this.#socket.destroyed) return;
     this.#answered = true;
     this.#parts.metrics.request('passed');
-    if ([403, 404, 409, 422].includes(status)) this.#opened.accepted(false);
-    const back = returnedHeaders(answer.rawHeaders).filter(([name]) => name !== 'content-length');
+    if (isLetIn(status)) this.#opened.accepted(false);
+    const back = returnedHeaders(headerList(answer.rawHeaders)).filter(([name]) => name !== 'content-length');
     endWith(this.#socket, status, back, Buffer.concat(chunks));
     this.#asked.destroy();
     this.#opened.close();

@@ -3,8 +3,7 @@
 
 import http2 from 'node:http2';
 import type { Readable } from 'node:stream';
-import type { HeaderList } from '../request/headers.ts';
-import { grouped } from '../request/headers.ts';
+import { grouped, type HeaderList, headerList } from '../request/headers.ts';
 import type { Sessions } from './sessions.ts';
 
 /** Of a body, so that it can be sent again. */
@@ -65,10 +64,6 @@ export class Exchange {
     this.#done = true;
     this.#stream?.close(NGHTTP2_CANCEL);
     this.#to_send.body?.resume();
-  }
-
-  pause(): void {
-    this.#stream?.pause();
   }
 
   resume(): void {
@@ -166,11 +161,7 @@ function codeOf(error: Error | undefined): string {
 
 /** In their order, each by itself, where Node.js tells them so. */
 function listOf(head: http2.IncomingHttpHeaders, raw: unknown): HeaderList {
-  if (Array.isArray(raw)) {
-    const list: [string, string][] = [];
-    for (let i = 0; i + 1 < raw.length; i += 2) list.push([String(raw[i]), String(raw[i + 1])]);
-    return list.filter(([name]) => !name.startsWith(':'));
-  }
+  if (Array.isArray(raw)) return headerList(raw.map(String));
   return Object.entries(head).flatMap(([name, value]): [string, string][] => {
     if (name.startsWith(':') || value === undefined) return [];
     return (Array.isArray(value) ? value : [String(value)]).map((one) => [name, one]);

@@ -4,6 +4,7 @@
 export const FLOORS = {
   gateway: [
     'words.ts',
+    'forget_oldest.ts',
     'config',
     'metrics.ts',
     'frames',
