@@ -59,7 +59,11 @@ export class Authority {
     this.events = new Events({ broker, elapsed, instance });
     this.swaps = new Swaps({ broker, keys: this.keys, clock: this.clock });
     this.#slept = parts.wall() - elapsed();
-    this.#feed = new Feed({ broker, elapsed, log, onLine: (line) => this.#take(line) });
+    this.#feed = new Feed({
+      ...{ broker, elapsed, log },
+      onBegin: () => this.#askAnew(),
+      onLine: (line) => this.#take(line),
+    });
     const said = this.#sayNowAndThen();
     this.#rounds = [
       every(REPORT_MS, () => this.#report(), said),
@@ -101,8 +105,7 @@ export class Authority {
         { ms: Math.round(slept - this.#slept) },
         'the clock ran ahead, or the machine slept: all leases are void',
       );
-      this.leases.voidAll();
-      this.reportSoon();
+      this.#askAnew();
     }
     this.#slept = slept;
   }
@@ -158,15 +161,18 @@ export class Authority {
       case 'reset':
       case undefined:
         this.#reset_at = this.#parts.elapsed();
-        this.leases.voidAll();
-        this.reportSoon();
+        this.#askAnew();
         return;
       case 'reload':
       case 'unknown':
-        this.leases.voidAll();
-        this.reportSoon();
+        this.#askAnew();
         return;
     }
+  }
+
+  #askAnew(): void {
+    this.leases.voidAll();
+    this.reportSoon();
   }
 
   #sayNowAndThen(): (error: unknown) => void {

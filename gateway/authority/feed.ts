@@ -18,6 +18,8 @@ export interface FeedParts {
   readonly broker: Pick<Broker, 'open'>;
   /** Milliseconds, by a clock that is never set. */
   readonly elapsed: () => number;
+  /** A feed that was asked for without a place speaks: ends from before it are not told. */
+  readonly onBegin: () => void;
   /** Acts on a line. @param line `undefined` where what came is no line of the feed */
   readonly onLine: (line: FeedLine | undefined) => void;
   readonly log: Pick<BaseLogger, 'info' | 'warn'>;
@@ -27,6 +29,8 @@ export class Feed {
   readonly #parts: FeedParts;
   #place: string | undefined;
   #last_line_at: number;
+  /** That the broker took the question is no line: it only counts as patience with what was opened just now. */
+  #opened_at: number;
   #stopped = false;
   #response: IncomingMessage | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -35,7 +39,8 @@ export class Feed {
 
   constructor(parts: FeedParts) {
     this.#parts = parts;
-    this.#last_line_at = parts.elapsed() - SILENT_MS;
+    this.#opened_at = parts.elapsed();
+    this.#last_line_at = this.#opened_at - SILENT_MS;
     this.#watch = setInterval(() => this.#breakSilence(), 500).unref();
     void this.#run();
   }
@@ -54,7 +59,8 @@ export class Feed {
 
   /** A connection that stands still looks alive: another is tried. */
   #breakSilence(): void {
-    if (this.age > SILENT_MS) this.#response?.destroy();
+    const heard_at = Math.max(this.#opened_at, this.#last_line_at);
+    if (this.#parts.elapsed() - heard_at > SILENT_MS) this.#response?.destroy();
   }
 
   async #run(): Promise<void> {
@@ -83,12 +89,15 @@ export class Feed {
       throw new CurfewError('broker_unreachable', `the broker answered ${response.statusCode} to a question for ends`);
     }
     this.#response = response;
-    this.#last_line_at = this.#parts.elapsed();
+    this.#opened_at = this.#parts.elapsed();
+    let begins = after === '';
     let rest = '';
     for await (const chunk of response.setEncoding('utf8')) {
       const lines = (rest + String(chunk)).split('\n');
       rest = lines.pop() ?? '';
       if (rest.length > LONGEST_LINE) throw new CurfewError('broker_unreachable', 'what the broker sends is no feed');
+      if (begins && lines.length > 0) this.#parts.onBegin();
+      begins &&= lines.length === 0;
       for (const line of lines) this.#take(line);
     }
   }
