@@ -1,10 +1,11 @@
 // curfew-broker: the commands. Clock, environment and streams are made here and passed on.
 
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { pino } from 'pino';
 import { digestOf } from '../serving/files/digest.ts';
 import { watchFiles } from '../serving/files/watch.ts';
-import { CurfewError, EXIT, meaning } from '../shared/errors.ts';
+import { endingSignal, runProgram } from '../serving/program.ts';
+import { CurfewError } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
 import { printRows } from './audit_log/printed.ts';
@@ -12,7 +13,6 @@ import { type AcceptCommand, accept } from './commands/administration_commands.t
 import { exportAuditLog, tailAuditLog } from './commands/audit_commands.ts';
 import { verifyAuditLog } from './commands/audit_verify.ts';
 import { check } from './commands/check.ts';
-import { asFailure } from './commands/failure.ts';
 import { freeNames } from './commands/name_commands.ts';
 import { operator } from './commands/operator.ts';
 import { type AuthzOptions, type FreeOptions, several } from './commands/options.ts';
@@ -79,18 +79,9 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   );
   onHangup = reload;
   if (wanted) reload();
-  const signal = await firstOf('SIGTERM', 'SIGINT');
-  // A second signal is a person who cannot wait.
-  for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(EXIT.software));
-  log.info({ signal }, 'signal received');
+  log.info({ signal: await endingSignal() }, 'signal received');
   stopWatching();
   await service.stop();
-}
-
-function firstOf(...signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of signals) process.once(signal, () => resolve(signal));
-  });
 }
 
 async function checkConfig({ config: file }: { config: string }): Promise<void> {
@@ -281,18 +272,7 @@ function printLine(line: string): Promise<boolean> {
   return new Promise((resolve) => void stdout.write(`${line}\n`, (error) => resolve(!error)));
 }
 
-function fail(error: unknown): void {
-  const failure = asFailure(error);
-  stderr.write(`curfew: error: ${failure.message}\ncurfew: hint: ${failure.hint}\n`);
-  process.exitCode = meaning(failure.code).exit;
-}
-
 // A reader of the audit log that went away must not take the service with it: the store has every row.
 stdout.on('error', () => undefined);
 
-program()
-  .parseAsync()
-  .catch((error: unknown) => {
-    if (error instanceof CommanderError && error.exitCode === 0) return;
-    fail(error);
-  });
+void runProgram(program());

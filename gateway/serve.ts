@@ -1,17 +1,15 @@
 // `curfew-gateway serve`: starts the gateway, and stops it: not ready first, then what is open has its time, then it is cut with words.
 
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import type { AddressInfo, Server } from 'node:net';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { readTlsPair, watchTls } from '../serving/config/tls.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
-import { CurfewError } from '../shared/errors.ts';
+import { listen, urlOf } from '../serving/net/listen.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
-import type { Place, Settings } from './config/settings.ts';
+import type { Settings } from './config/settings.ts';
 import { Verifier } from './credentials/verify.ts';
 import { createFront } from './front.ts';
 import { createHealthServer } from './health.ts';
@@ -107,8 +105,8 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
     throw error;
   }
   const watcher = watchTls(front.server, settings.listen.tls, tls, { log });
-  const health_url = health && urlOf('http', health);
-  const own_url = urlOf('https', front.server);
+  const health_url = health && urlOf(health);
+  const own_url = urlOf(front.server);
   log.info({ cluster, url: own_url, ...(health_url !== undefined && { metrics: health_url }) }, 'listening');
   return {
     url: own_url,
@@ -132,20 +130,4 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
       log.info('stopped');
     },
   };
-}
-
-/** @throws CurfewError `configuration` */
-async function listen(server: Server, setting: string, { address, port }: Place): Promise<void> {
-  const failed = once(server, 'error').then(([cause]) => {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : 'unknown error';
-    throw new CurfewError('configuration', `${setting}: cannot listen at ${address}:${port} (${code})`, { cause });
-  });
-  server.listen(port, address);
-  await Promise.race([once(server, 'listening'), failed]);
-  failed.catch(() => undefined);
-}
-
-function urlOf(scheme: string, server: Server): string {
-  const { address, family, port } = server.address() as AddressInfo;
-  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }

@@ -78,7 +78,7 @@ export type Lease = Asked & {
 
 export interface LeasedLimits extends ResolvedLimits {
   /**
-   * A stream of such a kind is not cut for idleness by the target's own limit while something arrives on it. That is no use, of nothing
+   * A stream of such a kind is not cut for idleness by the target's own limit while something arrives on it. That is not a use, of nothing
    * else, and puts off no end of the session.
    */
   readonly output_counts?: readonly StreamKind[] | undefined;

@@ -1,4 +1,4 @@
-// Who asks at our own API: the active session that a handle names, and whether it is an administrator's. Asking is no use of
+// Who asks at our own API: the active session that a handle names, and whether it is an administrator's. Asking is not a use of
 // the session: it moves no clock.
 
 import { decide } from '../../shared/decide.ts';

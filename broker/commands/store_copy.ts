@@ -1,6 +1,6 @@
 // `curfew-broker store copy`: moves a store from a file of SQLite to a database of PostgreSQL. At most one of the two is in use at any time:
 // what was copied is not used until the file says that it is left, and that is said before the copy is taken into use. So whatever
-// interrupts it, the same command goes on from there.
+// interrupts it, the same command resumes there.
 
 import { randomBytes } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
@@ -10,7 +10,7 @@ import type { AuditReader } from '../audit_log/reader.ts';
 import { verifyLanes } from '../audit_log/verify_lanes.ts';
 import type { Config, PostgresPlace, SqlitePlace, StorePlaces } from '../config/settings.ts';
 import { openCopied } from '../open_store.ts';
-import { CopyTarget } from '../postgres/copy_target.ts';
+import { CopyTarget, inUse } from '../postgres/copy_target.ts';
 import { ACCEPT, bearWitness } from '../store/bear_witness.ts';
 import { CopySource } from '../store/copy_source.ts';
 import { finishCopy, type Moved, movedAway } from '../store/moved.ts';
@@ -107,8 +107,8 @@ async function fill(parts: Parts): Promise<Filled> {
   const { source, target, tell, to, sealer } = parts;
   tell.step('checked');
   const found = await target.found();
-  if (found && !found.unfinished) throw notEmpty('it holds a store that is in use');
-  if (found && found.database_id !== source.database_id) throw notEmpty('it holds an unfinished copy of another store');
+  if (found && !found.unfinished) throw inUse('it holds a store that is in use');
+  if (found && found.database_id !== source.database_id) throw inUse('it holds an unfinished copy of another store');
   await recordBegin(parts);
   tell.step('begun');
   const copy_id = randomBytes(16).toString('base64url');
@@ -191,12 +191,6 @@ async function requireWhole(log: AuditReader, what: string, sealer: Sealer): Pro
   if (faults.length === 0) return;
   throw new CurfewError('store', `${what} is not as it was written: ${faults[0]}`, {
     hint: 'run: curfew-broker audit verify; nothing was moved',
-  });
-}
-
-function notEmpty(why: string): CurfewError {
-  return new CurfewError('configuration', `store.postgres: the database is not empty: ${why}`, {
-    hint: 'give an empty database; nothing was moved',
   });
 }
 

@@ -21,7 +21,7 @@ export interface ReplicaParts extends FollowParts {
 export interface Replicas {
   readonly feed: Pick<FollowedFeed, 'tail' | 'age' | 'behind' | 'fault'>;
   readonly policies: Pick<Policies, 'inStep' | 'fault'>;
-  /** Another configuration is in force here, because somebody wants it: a start is no such wish. */
+  /** Another configuration is in force here, because somebody wants it: a start is not such a request. */
   reloaded(): void;
   stop(): Promise<void>;
 }

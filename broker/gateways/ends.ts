@@ -23,7 +23,7 @@ export interface Telling {
   /**
    * What there is to tell since the last time: all of it, or so much that there may be more. Empty where there is nothing.
    *
-   * @returns `undefined` where no more is to be told: the gateway's token is no longer good, or the store cannot be relied on
+   * @returns `undefined` where there is nothing more to tell: the gateway's token is no longer good, or the store cannot be relied on
    * @throws CurfewError `store`
    */
   next(): Promise<readonly FeedLine[] | undefined>;

@@ -66,7 +66,7 @@ export async function renew(broker: RenewalParts, caller: Caller, request: Renew
 }
 
 /**
- * The plain case, which needs no transaction to be decided: the session goes on, a token of the broker is minted, and nothing else is
+ * The plain case, which needs no transaction to be decided: the session continues, a token of the broker is minted, and nothing else is
  * changed by it. Decides on what was committed; all that it returns is written only while that is still so.
  *
  * @returns `undefined` for whatever is to be refused, ended, or done in a cluster: a transaction decides that

@@ -1,4 +1,4 @@
-// Token exchange (RFC 8693) by a gateway: a token that is for it alone in, one for the API server out, after a new decision. It is no use:
+// Token exchange (RFC 8693) by a gateway: a token that is for it alone in, one for the API server out, after a new decision. It is not a use:
 // the request that it is for is.
 
 import { decide } from '../../shared/decide.ts';

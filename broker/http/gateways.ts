@@ -1,23 +1,18 @@
 // What gateways ask: who it is is known by their token before a byte of the question is read.
 
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CurfewError } from '../../shared/errors.ts';
 import { isEventsReport } from '../../shared/gateway_events.ts';
 import { GATEWAY_PATHS, isLeaseRequest, LARGEST_REPORT_BYTES } from '../../shared/gateway_wire.ts';
-import { parseJson } from '../../shared/json.ts';
 import type { Broker } from '../broker.ts';
 import { clusterOfGateway, type GatewayCluster } from '../gateways/caller.ts';
 import { type EndsParts, tellEnds } from '../gateways/ends.ts';
 import { type EventParts, StreamEvents } from '../gateways/events.ts';
 import { type LeaseParts, lease } from '../gateways/leases.ts';
 import { GATEWAY_REQUESTS, type GatewayRequest } from '../metrics/gateways.ts';
-import { recordStranger } from '../outcome/refused.ts';
-import { Rarely } from '../refusals/rarely.ts';
-import { sendError } from './answer.ts';
 import { GatewayFeeds } from './gateway_feeds.ts';
-import { faultOfRequest } from './refused.ts';
+import { machineCallers } from './machines.ts';
 
-const NO_GATEWAY_TOKEN = 'the bearer token is not that of a gateway of this broker';
 /** Requests of the gateways of one cluster that are answered at a time: what is more comes again. */
 const MOST_AT_ONCE = 16;
 
@@ -25,32 +20,14 @@ const MOST_AT_ONCE = 16;
 export type GatewayParts = LeaseParts & EndsParts & EventParts & Pick<Broker, 'refusals' | 'metrics' | 'log'>;
 
 export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void {
-  const callers = new WeakMap<FastifyRequest, GatewayCluster>();
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser(
-    'application/json',
-    { parseAs: 'string', bodyLimit: LARGEST_REPORT_BYTES },
-    async (_request: FastifyRequest, body: string) => parseJson(body),
-  );
-  const said = new Rarely();
-  const sayRefused = (request: FastifyRequest, reason: string) => {
-    const cluster = callers.get(request)?.name;
-    const unsaid = said.note([request.routeOptions.url, cluster, reason].join('\n'), broker.now());
-    if (unsaid === undefined) return;
-    const facts = { cluster, address: request.address, reason, ...(unsaid > 0 && { repeated: unsaid }) };
-    broker.log.warn(facts, 'a request of a gateway was refused');
-  };
-  app.addHook('onError', async (request, _reply, error) => {
-    const reason = faultOfRequest(error, 'request', LARGEST_REPORT_BYTES);
-    if (reason !== undefined) sayRefused(request, reason);
-  });
-  app.addHook('onRequest', async (request, reply) => {
-    const cluster = clusterOfGateway(broker.config, request.headers.authorization);
-    if (cluster) callers.set(request, cluster);
-    else {
-      sayRefused(request, NO_GATEWAY_TOKEN);
-      return refuseCaller(broker, request, reply);
-    }
+  const { callerOf } = machineCallers(app, broker, {
+    ...{ body: 'request', largest_bytes: LARGEST_REPORT_BYTES },
+    callerOf: (authorization) => clusterOfGateway(broker.config, authorization),
+    what: () => 'a request of a gateway',
+    stranger: {
+      ...{ code: 'gateway_token', message: 'the bearer token is not that of a gateway of this broker' },
+      grant: () => 'gateway',
+    },
   });
   app.addHook('onResponse', (request, { statusCode, elapsedTime }, done) => {
     const asked = requestOf(request);
@@ -58,11 +35,6 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
     if (asked !== undefined) broker.metrics.gateway(asked, outcome, elapsedTime / 1000);
     done();
   });
-  const callerOf = (request: FastifyRequest): GatewayCluster => {
-    const cluster = callers.get(request);
-    if (!cluster) throw new TypeError('a gateway without its cluster');
-    return cluster;
-  };
   const feeds = new GatewayFeeds();
   app.addHook('preClose', (done) => {
     feeds.close();
@@ -128,13 +100,4 @@ function placeIn(after: unknown): string | undefined {
 
 function requestOf({ routeOptions }: FastifyRequest): GatewayRequest | undefined {
   return GATEWAY_REQUESTS.find((asked) => routeOptions.url?.endsWith(GATEWAY_PATHS[asked]));
-}
-
-async function refuseCaller(
-  broker: Pick<Broker, 'store' | 'refusals' | 'now'>,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<FastifyReply> {
-  await recordStranger(broker, 'gateway', 'gateway_token', request.address);
-  return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError('gateway_token', NO_GATEWAY_TOKEN));
 }

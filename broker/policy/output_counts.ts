@@ -1,4 +1,4 @@
-// Which streams may put off their own idle cut by what arrives. It counts for that very stream alone: what arrives is no use of a session.
+// Which streams may put off their own idle cut by what arrives. It counts for that very stream alone: what arrives is not a use of a session.
 
 import { STREAM_KINDS, type StreamKind } from '../../shared/gateway_events.ts';
 import { matches, type Target } from '../../shared/policy.ts';

@@ -195,7 +195,8 @@ async function tablesOf(client: Client): Promise<readonly string[]> {
   return rows.map(({ name }) => name).filter((name) => !name.startsWith('kysely_'));
 }
 
-function inUse(why: string): CurfewError {
+/** Nothing is copied into what somebody may need. */
+export function inUse(why: string): CurfewError {
   return new CurfewError('configuration', `store.postgres: the database is not empty: ${why}`, {
     hint: 'give an empty database; nothing was moved',
   });

@@ -18,7 +18,7 @@ export interface EndChange {
   readonly replaced_by?: string | undefined;
 }
 
-/** Less may be allowed to a session than before, and it goes on. */
+/** Less may be allowed to a session than before; it continues. */
 export interface LoweredChange {
   readonly kind: 'lowered';
   readonly at: Seconds;

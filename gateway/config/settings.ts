@@ -2,6 +2,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import type { TlsFiles } from '../../serving/config/tls.ts';
+import type { Place } from '../../serving/net/listen.ts';
 import type { Seconds } from '../../shared/time.ts';
 
 export interface Settings {
@@ -31,11 +32,6 @@ export interface Settings {
   /** How long a stop waits for streams. */
   readonly drain: Seconds;
   readonly metrics?: Place | undefined;
-}
-
-export interface Place {
-  readonly address: string;
-  readonly port: number;
 }
 
 /** A public key (RFC 7517), as far as a signature is verified with it. */

@@ -7,7 +7,7 @@ const NEWLINE = 0x0a;
 export class LineScan implements FrameScan {
   whole = true;
 
-  /** What comes from the API server is no use. */
+  /** What comes from the API server is not a use. */
   push(bytes: Uint8Array): boolean {
     if (bytes.length > 0) this.whole = bytes[bytes.length - 1] === NEWLINE;
     return false;

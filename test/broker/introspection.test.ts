@@ -93,7 +93,7 @@ describe('introspection by the holder of the key', () => {
     assert.deepEqual(await asHolder(holder, token), { active: true, token_type: 'N_A', ...claims });
   });
 
-  test('S1 is active until one second before the end, for handle and token alike, and is no use (S7)', async () => {
+  test('S1 is active until one second before the end, for handle and token alike, and is not a use (S7)', async () => {
     const { holder, handle, token, sid } = await open();
     const opened = service.now;
     service.advance(299);

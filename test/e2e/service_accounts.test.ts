@@ -401,7 +401,7 @@ describe('a Secret goes whatever happens meanwhile', () => {
     await until(async () => (await secretOf('jane')) === undefined, 'the Secret is still there');
   });
 
-  test('the broker is killed between the Secret and its row: the session goes on with that one, and ends with it', async () => {
+  test('the broker is killed between the Secret and its row: the session continues with that one, and ends with it', async () => {
     world.idp.setUser('kate', { email: 'kate@example.com', email_verified: true, groups: ['dev'] });
     const client = holder();
     const { nonce } = client;

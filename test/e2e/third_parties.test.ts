@@ -118,7 +118,7 @@ describe('a person who may ask about others, and act as them', () => {
     const token = await tokenOf(alice);
     const { sid, jti } = claimsOf(token) as { sid: string; jti: string };
     assert.equal((await alice.kubectl(['get', 'configmaps'])).code, 0);
-    await until(() => Number(row(sid).last_used) > Number(row(sid).auth_time), 'her own request is no use');
+    await until(() => Number(row(sid).last_used) > Number(row(sid).auth_time), 'her own request is not a use');
     const [random = '', exp = '', mac = ''] = jti.split('.');
     const forged = [
       undefined,

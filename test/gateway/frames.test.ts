@@ -175,7 +175,7 @@ describe('WebSocket', () => {
     assert.equal(scan.push(webSocketFrame(2, true, Buffer.from('\0x', 'latin1'), undefined)), true);
   });
 
-  test('G3 a ping of SPDY within WebSocket data is no use, wherever its header is split; data is', () => {
+  test('G3 a ping of SPDY within WebSocket data is not a use, wherever its header is split; data is', () => {
     const mask = Buffer.from([1, 2, 3, 4]);
     fc.assert(
       fc.property(spdyFrames, lengths, lengths, (frames, messages, pieces) => {

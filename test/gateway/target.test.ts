@@ -79,7 +79,7 @@ describe('what goes on for hours has a name', () => {
   }
 });
 
-test('what kubectl asks before the request that is meant is no use; all else is', () => {
+test('what kubectl asks before the request that is meant is not a use; all else is', () => {
   const isUse = (url: string, method = 'GET') => targetOf(method, url, false).is_use;
   for (const path of ['/api', '/apis', '/apis/apps/v1', '/openapi/v3', '/version?timeout=32s', '/livez', '/readyz'])
     assert.equal(isUse(path), false, path);

@@ -280,7 +280,7 @@ test('S2 polling every 10 s for a day: max_age still ends the session to the sec
   );
 });
 
-test('S2 polling every 10 s in a segment: its max_age denies it to the second, and the session goes on', () => {
+test('S2 polling every 10 s in a segment: its max_age denies it to the second, and the session continues', () => {
   const wide: WholeLimits = { max_age: seconds(43_200), inactivity_timeout: seconds(1800), token_ttl: seconds(300) };
   const policy: Policy = {
     limits: wide,

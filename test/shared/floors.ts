@@ -21,7 +21,7 @@ export const FLOORS = {
     'check.ts',
     'main.ts',
   ],
-  serving: ['background.ts', 'files', 'net', 'jws', 'config'],
+  serving: ['background.ts', 'files', 'net', 'jws', 'config', 'program.ts'],
   broker: [
     'text',
     'net',

@@ -132,7 +132,7 @@ describe('a renewal with a store in PostgreSQL', () => {
     assert.equal((await holder.renew(handle, 'dev')).status, 200);
   });
 
-  test('R3 with a proof that another broker has taken is refused, and is no use of the session', async () => {
+  test('R3 with a proof that another broker has taken is refused, and is not a use of the session', async () => {
     second ??= await service.replica();
     const place = { issuer: second.issuer, url: service.url };
     const moving = new Holder(place, () => service.now);

@@ -85,7 +85,7 @@ describe('where a gateway is required', () => {
     assert.equal((await holder.renew(handle, 'dev/gateway')).refused.reason, 'invalid_target');
   });
 
-  test('G4 such a token is nothing to the API server: not by TokenReview, not by introspection, and its id is no use', async () => {
+  test('G4 such a token is nothing to the API server: not by TokenReview, not by introspection, and its id is not a use', async () => {
     const before = stored();
     service.advance(60);
     assert.equal(await authenticated(token), false);

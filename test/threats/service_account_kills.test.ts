@@ -149,7 +149,7 @@ describe('S17 the broker is killed while a cluster is asked for a token', () => 
     const place = `${when} ${asked}`;
     const made = !(when === 'before' && asked === 'create');
 
-    test(`S17 ${place}: the session goes on after the start, with one Secret, which goes with it`, async () => {
+    test(`S17 ${place}: the session continues after the start, with one Secret, which goes with it`, async () => {
       const who = await open();
       const { holder, handle } = who;
       await killed(when, asked, who, () => holder.renew(handle, 'managed'));
@@ -198,7 +198,7 @@ describe('S17 the broker is killed while a cluster is asked for a token', () => 
       await assertNothingLeft(place);
     });
 
-    test(`S17 ${place}, and the row is lost with the machine: what there is in the cluster goes, the session goes on`, async () => {
+    test(`S17 ${place}, and the row is lost with the machine: what there is in the cluster goes, the session continues`, async () => {
       const who = await open();
       const { holder, handle } = who;
       await killed(when, asked, who, () => holder.renew(handle, 'managed'));

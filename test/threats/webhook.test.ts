@@ -145,7 +145,7 @@ describe('an opinion', () => {
     assert.equal((await ask('prod-eu', { namespace: 'payments', resource: 'namespaces' })).denied, true);
   });
 
-  test('what everybody may read to find out what the API server can do is not denied, and is no use; other paths are', async () => {
+  test('what everybody may read to find out what the API server can do is not denied, and is not a use; other paths are', async () => {
     const token = service.webhook_tokens.dev ?? '';
     const path = (path: string) =>
       askAuthorization(service.url, token, { user: USER, sid, jti: service.tokenId(sid), path });
@@ -203,7 +203,7 @@ describe('an opinion', () => {
     ];
     for (const { denied: is, reason } of await Promise.all(open)) assert.equal(is, false, reason);
     assert.ok(denials().some((row) => row.event === 'denial' && row.reason === 'impersonation'));
-    assert.equal((await ask('dev')).denied, false, 'the session goes on');
+    assert.equal((await ask('dev')).denied, false, 'the session continues');
   });
 
   test('a login that is too weak for a namespace is told which acr is wanted', async () => {
