@@ -391,34 +391,37 @@ describe("another person's home", () => {
     });
   });
 
-  it('P17 nothing is made in a folder of theirs', { skip: !ROOT && 'only root can give files away' }, () => {
-    const theirs = temporaryFolder('theirs');
-    chownSync(theirs, 12345, 12345);
-    const host = testHost();
-    assert.match(makePrivateDirectory(`${theirs}/.cache/curfew`, host) ?? '', /another user \(uid 12345\)/);
-    assert.deepEqual(readdirSync(theirs), []);
-  });
+  // Nobody else can give files away.
+  if (ROOT) {
+    it('P17 nothing is made in a folder of theirs', () => {
+      const theirs = temporaryFolder('theirs');
+      chownSync(theirs, 12345, 12345);
+      const host = testHost();
+      assert.match(makePrivateDirectory(`${theirs}/.cache/curfew`, host) ?? '', /another user \(uid 12345\)/);
+      assert.deepEqual(readdirSync(theirs), []);
+    });
 
-  it('P17 as root with it: their settings stay, nothing there is root', { skip: !ROOT && 'needs root' }, async () => {
-    const { cli } = await buildBundles();
-    const theirs = temporaryFolder('theirs');
-    put(`${theirs}/.config/curfew/config.json`, { brokers: { [URL_HERE]: {} }, default: URL_HERE });
-    put(`${theirs}/.kube/config`, { apiVersion: 'v1', kind: 'Config' });
-    const { code: given } = await run('chown', ['-R', '12345:12345', theirs]);
-    assert.equal(given, 0);
-    const all = () => readdirSync(theirs, { recursive: true }).map(String).sort();
-    const before = [all(), readFileSync(`${theirs}/.config/curfew/config.json`, 'utf8')];
-    const env = { PATH: process.env.PATH, HOME: theirs };
-    const setup = await run(process.execPath, [cli, 'setup', '--broker', URL_HERE], { env });
-    assert.equal(setup.code, 78, setup.stderr);
-    assert.match(refusalOf(setup).hint, /^run it without sudo/);
-    const words = ['get-token', '--broker', URL_HERE, '--cluster', 'dev'];
-    const token = await run(process.execPath, [cli, ...words], { env: { ...env, ...BY_KUBECTL } });
-    assert.equal(token.code, 77, token.stderr);
-    assert.match(refusalOf(token).hint, /^run kubectl without sudo/);
-    assert.deepEqual([all(), readFileSync(`${theirs}/.config/curfew/config.json`, 'utf8')], before);
-    for (const name of all()) assert.equal(lstatSync(`${theirs}/${name}`).uid, 12345, name);
-  });
+    it('P17 as root with it: their settings stay, nothing there is root', async () => {
+      const { cli } = await buildBundles();
+      const theirs = temporaryFolder('theirs');
+      put(`${theirs}/.config/curfew/config.json`, { brokers: { [URL_HERE]: {} }, default: URL_HERE });
+      put(`${theirs}/.kube/config`, { apiVersion: 'v1', kind: 'Config' });
+      const { code: given } = await run('chown', ['-R', '12345:12345', theirs]);
+      assert.equal(given, 0);
+      const all = () => readdirSync(theirs, { recursive: true }).map(String).sort();
+      const before = [all(), readFileSync(`${theirs}/.config/curfew/config.json`, 'utf8')];
+      const env = { PATH: process.env.PATH, HOME: theirs };
+      const setup = await run(process.execPath, [cli, 'setup', '--broker', URL_HERE], { env });
+      assert.equal(setup.code, 78, setup.stderr);
+      assert.match(refusalOf(setup).hint, /^run it without sudo/);
+      const words = ['get-token', '--broker', URL_HERE, '--cluster', 'dev'];
+      const token = await run(process.execPath, [cli, ...words], { env: { ...env, ...BY_KUBECTL } });
+      assert.equal(token.code, 77, token.stderr);
+      assert.match(refusalOf(token).hint, /^run kubectl without sudo/);
+      assert.deepEqual([all(), readFileSync(`${theirs}/.config/curfew/config.json`, 'utf8')], before);
+      for (const name of all()) assert.equal(lstatSync(`${theirs}/${name}`).uid, 12345, name);
+    });
+  }
 });
 
 for (const via of ['native', 'Node.js'] as const)

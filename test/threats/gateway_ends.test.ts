@@ -9,11 +9,10 @@ import { createClusterApis } from '../../broker/api_servers/apis.ts';
 import { accept } from '../../broker/commands/administration_commands.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { askLeases, type Feed, GATEWAY_CLUSTERS, leaseIn, openFeed } from '../support/gateway.ts';
-import { Holder } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
 import { scrape } from '../support/scrape.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
-import { isPostgres, openStoreDatabase } from '../support/store_database.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const ON_CALL = { name: 'on-call', when: '"on-call" in user.groups', limits: { inactivity_timeout: '20m' } };
 const [DEV, PROD] = GATEWAY_CLUSTERS;
@@ -31,8 +30,8 @@ afterEach(async () => {
   await Promise.all(feeds.splice(0).map((feed) => feed.close()));
 });
 
-async function open(cluster = 'dev', after?: string, url = service.url): Promise<Feed> {
-  const feed = await openFeed(url, service.gateway_tokens[cluster], after);
+async function open(cluster = 'dev', after?: string): Promise<Feed> {
+  const feed = await openFeed(service.url, service.gateway_tokens[cluster], after);
   feeds.push(feed);
   return feed;
 }
@@ -306,22 +305,6 @@ describe('the feed', () => {
     const again = await open('dev', feed.place);
     assert.deepEqual(again.of('reset'), []);
   });
-});
-
-test('R1 an end at one broker is told by another, and a place of one is good at the other', async (t) => {
-  if (!isPostgres(service.storeFile)) return t.skip('needs a database that two brokers share');
-  const second = await service.replica();
-  const [here, there] = [await open(), await open('dev', undefined, second.url)];
-  const { holder, handle, sid } = await login();
-  await holder.revoke(handle);
-  await Promise.all([tells(here, sid), tells(there, sid)]);
-  await there.close();
-  const elsewhere = new Holder(second, () => service.now);
-  const next = await login({}, elsewhere);
-  await elsewhere.revoke(next.handle);
-  const again = await open('dev', there.place);
-  await tells(again, next.sid);
-  assert.deepEqual([again.of('reset'), told(again)], [[], [next.sid]]);
 });
 
 for (const [what, extra] of [

@@ -10,7 +10,7 @@ import { GATEWAY_CLUSTERS, tellEvents } from '../support/gateway.ts';
 import { post } from '../support/review.ts';
 import { scrape } from '../support/scrape.ts';
 import { startTestService, type TestService } from '../support/service.ts';
-import { isPostgres, openStoreDatabase } from '../support/store_database.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const [DEV, PROD] = GATEWAY_CLUSTERS;
 const METRICS = { address: '127.0.0.1', port: 0 };
@@ -31,8 +31,8 @@ beforeEach(async () => {
   instance = `gateway-${instances}`;
 });
 
-const tell = (first: number, events: readonly object[], more: { url?: string; cluster?: string } = {}) =>
-  tellEvents(more.url ?? service.url, service.gateway_tokens[more.cluster ?? 'dev'], { instance, first, events });
+const tell = (first: number, events: readonly object[], more: { cluster?: string } = {}) =>
+  tellEvents(service.url, service.gateway_tokens[more.cluster ?? 'dev'], { instance, first, events });
 const stream = (n: number, more: object = {}) => ({
   ...{ type: 'opened', age_ms: 0, stream: `s-${n}`, sid, kind: 'exec' },
   ...{ namespace: 'shop', resource: 'pods/exec', name: 'web-0', ...more },
@@ -115,14 +115,6 @@ describe('events of streams', () => {
       ['s-1', 's-2', 's-3', 's-4', 's-5', 's-6'],
     );
     assert.ok((await verifyAuditLog(await loadConfig(service.configFile, { env: process.env }))).exit === 0);
-  });
-
-  test('R3 told to two brokers at once are recorded once', async (t) => {
-    if (!isPostgres(service.storeFile)) return t.skip('needs a database that two brokers share');
-    const { url } = await service.replica();
-    const all = Array.from({ length: 50 }, (_, i) => stream(i + 1));
-    assert.deepEqual(await Promise.all([tell(1, all), tell(1, all, { url })]), [50, 50]);
-    assert.equal(rows().length, 50);
   });
 
   test('of each process of a gateway, and of each cluster, are counted apart', async () => {

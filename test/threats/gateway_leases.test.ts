@@ -8,7 +8,7 @@ import { askLeases, denialIn, GATEWAY_CLUSTERS, type LeaseQuestion, leaseIn } fr
 import type { Holder } from '../support/holder.ts';
 import { askAuthorization, post } from '../support/review.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
-import { isPostgres, openStoreDatabase } from '../support/store_database.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 
 const CLUSTERS = [
   { ...GATEWAY_CLUSTERS[0], webhook: { token_file: 'dev-hook', on_failure: 'deny' } },
@@ -230,32 +230,6 @@ describe('a use', () => {
     await use(5_000);
     assert.equal((await lease()).facts.last_used, service.now);
   });
-});
-
-test('R1 a use that is told to one broker moves no session that was ended at another', async (t) => {
-  if (!isPostgres(service.storeFile)) return t.skip('needs a database that two brokers share');
-  const { url } = await service.replica();
-  const tell = (of: string) => askLeases(url, service.gateway_tokens.dev, { uses: [{ sid: of, age_ms: 0 }] });
-  for (let i = 0; i < 10; i++) {
-    const own = service.holder();
-    const who = { sub: `r1-${i}`, email: `r1-${i}@example.com` };
-    const { session, refresh_token = '' } = (await service.login(own, who)).granted;
-    service.advance(2);
-    const before = stored(session.sid).last_used;
-    let ended = false;
-    const ending = own.revoke(refresh_token).then(() => {
-      ended = true;
-    });
-    const telling = Array.from({ length: 4 }, () => tell(session.sid));
-    await Promise.all([ending, ...telling]);
-    const { last_used } = stored(session.sid);
-    assert.ok(ended && [before, service.now].includes(last_used as never));
-    service.advance(1);
-    await Promise.all([tell(session.sid), tell(session.sid)]);
-    assert.deepEqual(stored(session.sid), { last_used, ended: true });
-    const reply = await askLeases(url, service.gateway_tokens.dev, { asks: [{ sid: session.sid, targets: [] }] });
-    assert.equal(leaseIn(reply).facts.ended?.reason, 'logout', 'which is known there from the answer on');
-  }
 });
 
 describe('the caller', () => {
