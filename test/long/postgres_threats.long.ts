@@ -7,9 +7,19 @@ import { test } from 'node:test';
 import { run } from '../../scripts/run.ts';
 
 const NAMES = [
-  ...['administration', 'all_over', 'claims', 'clock', 'failed_logins', 'http', 'identity_size', 'idle_history'],
-  ...['idle_segments', 'logout_tokens', 'renamed', 'requests', 'security_events', 'service_account_ends'],
+  ...['administration', 'all_over', 'claims', 'clock', 'failed_logins', 'gateway_ends', 'gateway_events'],
+  ...[
+    'gateway_leases',
+    'gateway_required',
+    'gateway_secrets',
+    'http',
+    'identity_size',
+    'idle_history',
+    'idle_segments',
+  ],
+  ...['logout_tokens', 'renamed', 'requests', 'security_events', 'service_account_ends'],
   ...['service_account_names', 'sessions', 'signals_heard', 'third_parties', 'token_kinds', 'tokens', 'webhook'],
+  '../broker/reload',
 ];
 
 test('the threats to sessions are met on PostgreSQL too', async (context) => {
