@@ -43,7 +43,8 @@ export function isUpgradable({ kind }: Asked): boolean {
  * @param impersonates whether it is to be done in somebody else's name: then it reaches everything, as a webhook judges it too
  */
 export function targetOf(method: string, url: string, impersonates: boolean): Asked {
-  const end = url.search(/[?#]/);
+  // An API server reads `#` as any other character: no path ends there.
+  const end = url.indexOf('?');
   const [path, query] = end < 0 ? [url, ''] : [url.slice(0, end), url.slice(end + 1)];
   const asked = readPath(method, path, new URLSearchParams(query));
   return impersonates ? { ...asked, within: EVERYTHING } : asked;
