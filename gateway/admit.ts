@@ -26,7 +26,7 @@ export interface Received {
 
 export interface AdmitParts {
   readonly authority: Authority;
-  readonly verifier: Verifier;
+  readonly verifier: Pick<Verifier, 'verify'>;
   readonly other_credentials: 'refuse' | 'pass';
 }
 
@@ -54,6 +54,7 @@ export async function prepare(parts: AdmitParts, { method, url, headers }: Recei
   const asked = targetOf(method, url, impersonates(headers));
   const verified = token === undefined ? ({ kind: 'other' } as const) : await verifier.verify(token);
   if (verified.kind === 'invalid') return UNAUTHORIZED;
+  if (verified.kind === 'revoked') return KEY_REVOKED;
   if (verified.kind === 'other') {
     if (other_credentials === 'refuse') return OTHER_CREDENTIALS;
     return { asked, headers: token === undefined ? rest : withToken(rest, token), decide: () => ({}) };

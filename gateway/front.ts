@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type TlsPair, tlsOptions } from '../serving/config/tls.ts';
 import { answer, type PlainParts, refuse } from './streams/plain.ts';
-import { type UpgradeParts, upgrade } from './streams/upgrade.ts';
+import { refuseUpgrade, type UpgradeParts, upgrade } from './streams/upgrade.ts';
 import { STOPPING } from './words.ts';
 
 /** Milliseconds. */
@@ -86,7 +86,8 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
     answer(parts, request, response).catch(() => response.destroy());
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, early: Buffer) => {
-    if (parts.isStopping()) return void socket.destroy();
+    socket.on('error', () => socket.destroy());
+    if (parts.isStopping()) return refuseUpgrade(socket, STOPPING, parts.metrics);
     upgrade(parts, request, socket, early).catch(() => socket.destroy());
   });
   // Neither a proxy nor a tunnel to elsewhere.

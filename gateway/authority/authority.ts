@@ -84,6 +84,7 @@ export class Authority {
 
   /** Why nothing can be relied on, and since when in milliseconds; `undefined` while all is well. */
   lost(): { readonly why: Loss; readonly since: number } | undefined {
+    this.#checkSleep();
     const now = this.#parts.elapsed();
     const answered_at = now - this.leases.age;
     const losses: { readonly why: Loss; readonly since: number }[] = [];
@@ -94,20 +95,6 @@ export class Authority {
       losses.push({ why: 'leases', since: answered_at + LEASE_SECONDS * 1000 });
     if (answered_at < this.#reset_at) losses.push({ why: 'reset', since: this.#reset_at });
     return losses.sort((one, other) => one.since - other.since)[0];
-  }
-
-  /** A machine that slept, or whose clock was put ahead: what is known may be of long ago. */
-  checkSleep(): void {
-    const { wall, elapsed, log } = this.#parts;
-    const slept = wall() - elapsed();
-    if (slept - this.#slept > SLEPT_MS) {
-      log.warn(
-        { ms: Math.round(slept - this.#slept) },
-        'the clock ran ahead, or the machine slept: all leases are void',
-      );
-      this.#askAnew();
-    }
-    this.#slept = slept;
   }
 
   reportSoon(): void {
@@ -122,13 +109,30 @@ export class Authority {
     await Promise.all(this.#rounds.map((round) => round.stop()));
   }
 
+  /** A machine that slept, or whose clock was put ahead: what is known may be of long ago. */
+  #checkSleep(): void {
+    const { wall, elapsed, log } = this.#parts;
+    const slept = wall() - elapsed();
+    if (slept - this.#slept > SLEPT_MS) {
+      log.warn(
+        { ms: Math.round(slept - this.#slept) },
+        'the clock ran ahead, or the machine slept: all leases are void',
+      );
+      this.#askAnew();
+    }
+    this.#slept = slept;
+  }
+
   async #report(): Promise<void> {
-    const { uses, putBack } = this.uses.take();
-    try {
-      await this.leases.report(uses);
-    } catch (error) {
-      putBack();
-      throw error;
+    for (let more = true; more; ) {
+      const { uses, putBack, left } = this.uses.take();
+      try {
+        await this.leases.report(uses);
+      } catch (error) {
+        putBack();
+        throw error;
+      }
+      more = left;
     }
     if (!this.#reported) this.#parts.log.info('the broker answers');
     this.#reported = true;
@@ -143,6 +147,7 @@ export class Authority {
       case 'end':
         if (line.replaced_by === undefined) {
           this.leases.end(line.sid, line.reason, line.since);
+          this.uses.forget(line.sid);
           onEnd(line.sid);
           return;
         }

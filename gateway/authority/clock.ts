@@ -2,8 +2,8 @@
 
 import { type Seconds, seconds } from '../../shared/time.ts';
 
-/** Milliseconds that a broker's clock may go back before it is believed rather than what was known: answers are rounded to seconds. */
-const BACK_MS = 1_500;
+/** Milliseconds that a broker's clock may go back before it is believed rather than what was known: those of replicas differ. */
+const BACK_MS = 500;
 
 export class BrokerClock {
   /** Milliseconds, by a clock that is never set. */
@@ -15,12 +15,16 @@ export class BrokerClock {
     this.#elapsed = elapsed;
   }
 
-  /** @param broker_time of an answer that came just now: it is rounded down, and some time has passed since */
-  learn(broker_time: Seconds): void {
-    const ahead = broker_time * 1000 - this.#elapsed();
-    // The latest that is certain: each answer says that it is no earlier than this.
+  /**
+   * @param broker_time of an answer that came just now: it is rounded down, and some time has passed since
+   * @param sent_at when it was asked for, by `elapsed`
+   */
+  learn(broker_time: Seconds, sent_at: number): void {
+    // It is no earlier than this, however long the answer took; and no later than as if it had taken no time.
+    const earliest = broker_time * 1000 - this.#elapsed();
+    const latest = broker_time * 1000 + 1000 - sent_at;
     const before = this.#ahead;
-    this.#ahead = before === undefined || before - ahead > BACK_MS ? ahead : Math.max(before, ahead);
+    this.#ahead = before === undefined || before > latest + BACK_MS ? earliest : Math.max(before, earliest);
   }
 
   /** @returns `undefined` before the first answer */

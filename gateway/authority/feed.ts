@@ -8,6 +8,8 @@ import type { Broker } from './ask.ts';
 
 /** Milliseconds without a line after which the broker counts as lost. */
 export const SILENT_MS = 3_000;
+/** Milliseconds between two looks at whether it is silent, and by how much later than that this process stood still. */
+const [LOOK_MS, LATE_MS] = [500, 1_000];
 /** Milliseconds between two tries. */
 const PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 2_000;
@@ -31,6 +33,7 @@ export class Feed {
   #last_line_at: number;
   /** That the broker took the question is no line: it only counts as patience with what was opened just now. */
   #opened_at: number;
+  #looked_at: number;
   #stopped = false;
   #response: IncomingMessage | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -41,7 +44,8 @@ export class Feed {
     this.#parts = parts;
     this.#opened_at = parts.elapsed();
     this.#last_line_at = this.#opened_at - SILENT_MS;
-    this.#watch = setInterval(() => this.#breakSilence(), 500).unref();
+    this.#looked_at = this.#opened_at;
+    this.#watch = setInterval(() => this.#breakSilence(), LOOK_MS).unref();
     void this.#run();
   }
 
@@ -59,8 +63,11 @@ export class Feed {
 
   /** A connection that stands still looks alive: another is tried. */
   #breakSilence(): void {
-    const heard_at = Math.max(this.#opened_at, this.#last_line_at);
-    if (this.#parts.elapsed() - heard_at > SILENT_MS) this.#response?.destroy();
+    const now = this.#parts.elapsed();
+    const late = now - this.#looked_at > LOOK_MS + LATE_MS;
+    this.#looked_at = now;
+    // What came while this process stood still is read first.
+    if (!late && now - Math.max(this.#opened_at, this.#last_line_at) > SILENT_MS) this.#response?.destroy();
   }
 
   async #run(): Promise<void> {

@@ -3,6 +3,7 @@
 import {
   type Asked,
   type GatewayTarget,
+  LARGEST_REPORT_BYTES,
   type Lease,
   type LeasedLimits,
   MOST_ASKS,
@@ -32,19 +33,32 @@ export function keyOfTarget({ namespace, resource }: GatewayTarget): string {
   return JSON.stringify([namespace, resource]);
 }
 
-/** As many as a question may hold, in each. */
-export function batches(entries: readonly Entry[]): Entry[][] {
+/** Of a question, in bytes: uses go with some, and take less than the rest. */
+const MOST_BYTES = LARGEST_REPORT_BYTES * 0.75;
+
+/** As many as a question may hold, in each; in their order. */
+export function batches(entries: Iterable<Entry>): Entry[][] {
   const all: Entry[][] = [];
-  let targets = Number.POSITIVE_INFINITY;
+  let [targets, bytes] = [0, 0];
   for (const entry of entries) {
+    const size = bytesOf(entry);
     const last = all.at(-1);
-    if (last && last.length < MOST_ASKS && targets + entry.targets.size <= MOST_TARGETS_IN_ALL) {
+    const fits = targets + entry.targets.size <= MOST_TARGETS_IN_ALL && bytes + size <= MOST_BYTES;
+    if (last && last.length < MOST_ASKS && fits) {
       last.push(entry);
       targets += entry.targets.size;
+      bytes += size;
     } else {
       all.push([entry]);
-      targets = entry.targets.size;
+      [targets, bytes] = [entry.targets.size, size];
     }
   }
   return all;
+}
+
+/** At least: its names are plain, and members have short ones. */
+function bytesOf({ asked, targets }: Entry): number {
+  let bytes = keyOf(asked).length + 64;
+  for (const key of targets.keys()) bytes += key.length + 32;
+  return bytes;
 }

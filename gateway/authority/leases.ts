@@ -25,6 +25,7 @@ import { ANOTHER_USER, denialOf, noLease, type Refusal } from '../words.ts';
 import type { Broker } from './ask.ts';
 import type { BrokerClock } from './clock.ts';
 import { batches, type Entry, keyOf, keyOfTarget } from './lease_entries.ts';
+import { Questions } from './questions.ts';
 
 const LEASE_MS = LEASE_SECONDS * 1000;
 /** How old a lease may be before it is asked for again, in milliseconds. */
@@ -54,6 +55,12 @@ export type Judgement =
   /** Nothing is known that could be relied on. */
   | { readonly kind: 'unknown' };
 
+/** As the feed told it. */
+interface End {
+  readonly reason: string;
+  readonly since: Seconds;
+}
+
 export interface LeaseParts {
   readonly broker: Pick<Broker, 'post'>;
   readonly cluster: string;
@@ -65,12 +72,11 @@ export interface LeaseParts {
 export class Leases {
   readonly #parts: LeaseParts;
   readonly #entries = new Map<string, Entry>();
-  readonly #ends = new Map<string, { readonly reason: string; readonly since: Seconds }>();
+  readonly #ends = new Map<string, End>();
   /** When the last report was sent that was answered. */
   #answered_at: number;
   #record: readonly StreamKind[] = [];
-  #wanted = new Set<Entry>();
-  #asking: Promise<void> | undefined;
+  readonly #questions = new Questions((entries) => this.#askUnknown(entries));
 
   constructor(parts: LeaseParts) {
     this.#parts = parts;
@@ -96,8 +102,11 @@ export class Leases {
     if (lease.denied !== undefined) return { kind: 'denied', refusal: noLease(lease.denied, lease.message) };
     if ((lease.acts_as ?? lease.username) !== user) return { kind: 'denied', refusal: ANOTHER_USER };
     const limits = entry.targets.get(keyOfTarget(target))?.limits;
-    if (!limits) return { kind: 'unknown' };
-    return this.#decide(lease, limits, factsOf(entry, lease), now);
+    if (limits) return this.#decide(lease, limits, factsOf(entry, lease), now);
+    // What is over is over everywhere, whatever the limits are there.
+    const { ended } = lease.facts;
+    const end = this.#ends.get(lease.judged_sid) ?? (ended && { reason: ended.reason, since: ended.at });
+    return end ? { kind: 'denied', refusal: this.#refusalOf(end) } : { kind: 'unknown' };
   }
 
   /**
@@ -141,8 +150,7 @@ export class Leases {
   async obtain(asked: Asked, target: GatewayTarget): Promise<void> {
     const entry = this.want(asked, target);
     if (this.#isFresh(entry) && entry.targets.get(keyOfTarget(target))?.limits) return;
-    this.#wanted.add(entry);
-    await this.#askSoon();
+    await this.#questions.ask(entry);
   }
 
   want(asked: Asked, target: GatewayTarget): Entry {
@@ -164,18 +172,18 @@ export class Leases {
     return entry;
   }
 
-  /** Asks for what is wanted, and for all that grows old; tells the uses. @throws CurfewError `broker_unreachable` */
+  /** Asks for all that grows old or is void, one question after the other; tells the uses. @throws CurfewError `broker_unreachable` */
   async report(uses: readonly Use[]): Promise<void> {
     const now = this.#parts.elapsed();
+    const due: Entry[] = [];
     for (const [key, entry] of this.#entries) {
       if (now - entry.wanted_at > IDLE_MS) this.#entries.delete(key);
-      else if (now - entry.asked_at >= RENEW_MS || !this.#isFresh(entry)) this.#wanted.add(entry);
+      else if (this.#questions.has(entry)) continue;
+      else if (now - entry.asked_at >= RENEW_MS || !this.#isFresh(entry)) due.push(entry);
     }
-    const wanted = [...this.#wanted];
-    this.#wanted.clear();
-    const [first = [], ...rest] = batches(wanted);
+    const [first = [], ...rest] = batches(due);
     await this.#ask(first, uses);
-    await Promise.all(rest.map((batch) => this.#ask(batch, [])));
+    for (const batch of rest) await this.#ask(batch, []);
   }
 
   /** Something was missed, or may have been: nothing that was known before counts. */
@@ -196,7 +204,6 @@ export class Leases {
 
   #void(entry: Entry): void {
     entry.void_since = this.#parts.elapsed();
-    this.#wanted.add(entry);
   }
 
   #ofSession(sid: string): Entry[] {
@@ -211,21 +218,21 @@ export class Leases {
 
   #decide({ judged_sid }: Lease, limits: LeasedLimits, facts: SessionFacts, now: Seconds): Judgement {
     const end = this.#ends.get(judged_sid);
-    const verdict = end ? endOf(end) : decide(limits, facts, now);
+    if (end) return { kind: 'denied', refusal: this.#refusalOf(end), denied: endOf(end), limits };
+    const verdict = decide(limits, facts, now);
     if (verdict.allow) return { kind: 'allowed', session_end: verdict.session_end, limits };
-    const refusal = denialOf(verdict, this.#parts.cluster, limits.segment);
-    return { kind: 'denied', refusal: end ? { ...refusal, code: end.reason } : refusal, denied: verdict, limits };
+    return { kind: 'denied', refusal: denialOf(verdict, this.#parts.cluster, limits.segment), denied: verdict, limits };
   }
 
-  /** All that is wanted in this turn of the loop goes in one question. */
-  #askSoon(): Promise<void> {
-    this.#asking ??= new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
-      this.#asking = undefined;
-      const wanted = [...this.#wanted];
-      this.#wanted.clear();
-      await Promise.all(batches(wanted).map((batch) => this.#ask(batch, [])));
-    });
-    return this.#asking;
+  #refusalOf(end: End): Refusal {
+    return { ...denialOf(endOf(end), this.#parts.cluster, undefined), code: end.reason };
+  }
+
+  /** What another question has not answered meanwhile. */
+  async #askUnknown(entries: readonly Entry[]): Promise<void> {
+    const isKnown = (entry: Entry) => this.#isFresh(entry) && [...entry.targets.values()].every(({ limits }) => limits);
+    const unknown = entries.filter((entry) => !isKnown(entry));
+    if (unknown.length > 0) await this.#ask(unknown, []);
   }
 
   async #ask(entries: readonly Entry[], uses: readonly Use[]): Promise<void> {
@@ -238,7 +245,7 @@ export class Leases {
     const { status, body } = await broker.post(GATEWAY_PATHS.sessions, { asks, uses });
     if (status !== 200 || !isLeaseReply(body) || body.sessions.length !== asks.length)
       throw new CurfewError('broker_unreachable', `the broker answered ${status} to a question for leases`);
-    clock.learn(body.broker_time);
+    clock.learn(body.broker_time, sent_at);
     this.#answered_at = Math.max(this.#answered_at, sent_at);
     this.#record = body.record;
     this.#take(entries, asks, body, sent_at);
@@ -261,7 +268,7 @@ export class Leases {
 }
 
 /** As it was told, be it for a reason of a later version. */
-function endOf({ reason, since }: { readonly reason: string; readonly since: Seconds }): Denied {
+function endOf({ reason, since }: End): Denied {
   return { allow: false, reason: 'session_ended', since, ...(isEndReason(reason) && { end_reason: reason }) };
 }
 

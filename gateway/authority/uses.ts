@@ -16,8 +16,13 @@ export class Uses {
     this.#noted.set(sid, this.#elapsed());
   }
 
-  /** What is to be told, taken out: as much as one report may hold. */
-  take(): { readonly uses: readonly Use[]; readonly putBack: () => void } {
+  /** Its session is over: nothing moves it any more. */
+  forget(sid: string): void {
+    this.#noted.delete(sid);
+  }
+
+  /** What is to be told, taken out: as much as one report may hold, and whether there is more. */
+  take(): { readonly uses: readonly Use[]; readonly putBack: () => void; readonly left: boolean } {
     const now = this.#elapsed();
     const taken = [...this.#noted].slice(0, MOST_USES);
     for (const [sid] of taken) this.#noted.delete(sid);
@@ -29,6 +34,6 @@ export class Uses {
     const putBack = () => {
       for (const [sid, at] of taken) if ((this.#noted.get(sid) ?? 0) < at) this.#noted.set(sid, at);
     };
-    return { uses, putBack };
+    return { uses, putBack, left: this.#noted.size > 0 };
   }
 }

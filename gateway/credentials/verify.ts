@@ -26,10 +26,16 @@ export interface SessionToken {
   readonly for_gateway: boolean;
 }
 
-export type Verified = SessionToken | { readonly kind: 'other' } | { readonly kind: 'invalid' };
+export type Verified =
+  | SessionToken
+  | { readonly kind: 'other' }
+  | { readonly kind: 'invalid' }
+  | { readonly kind: 'revoked' };
 
 const OTHER: Verified = { kind: 'other' };
 const INVALID: Verified = { kind: 'invalid' };
+/** It names a key that is not believed any more: whether that has signed it is no question then. */
+const REVOKED: Verified = { kind: 'revoked' };
 const MOST_TOKENS = 10_000;
 
 export interface VerifierParts {
@@ -83,7 +89,8 @@ export class Verifier {
     if (alg !== 'ES256' || crit !== undefined || typeof kid !== 'string') return INVALID;
     const { issuer, cluster, keys } = this.#parts;
     const key = await keys.find(kid);
-    if (!key || keys.isRevoked(kid) || !verifyEs256(signed, key, signature)) return INVALID;
+    if (keys.isRevoked(kid)) return REVOKED;
+    if (!key || !verifyEs256(signed, key, signature)) return INVALID;
     const for_gateway = typ === GATEWAY_TOKEN_TYP;
     if (!for_gateway && typ !== TOKEN_TYP) return INVALID;
     if (payload.iss !== issuer || payload.aud !== (for_gateway ? gatewayAudience(cluster) : keys.audience))

@@ -84,8 +84,7 @@ export class Live {
   }
 
   #round(): void {
-    const { authority, elapsed } = this.#parts;
-    authority.checkSleep();
+    const { elapsed } = this.#parts;
     // What the broker told meanwhile has the better words: it is read first.
     if (elapsed() - this.#due > LATE_MS) {
       this.#due = elapsed();

@@ -1,9 +1,10 @@
 // What a request is for, from the bytes of its path as they are forwarded: as kube-apiserver reads them (RequestInfoFactory of
 // k8s.io/apiserver). Whatever two parsers could read differently is judged as reaching everything.
 
-import type { StreamKind } from '../../shared/gateway_events.ts';
+import { isId, type StreamKind } from '../../shared/gateway_events.ts';
 import { EVERY } from '../../shared/policy.ts';
 import { isDiscovery, type Reach, reachOfPath, reachOfResource } from '../../shared/reach.ts';
+import { optional } from '../../shared/wire.ts';
 
 /** A request as far as its path, query and method say. */
 export interface Asked {
@@ -87,6 +88,8 @@ function readParts(method: string, group: string, all: readonly string[], query:
   if (verb === 'get' && name === '') verb = isWatch(query) ? 'watch' : 'list';
   if (verb === 'delete' && name === '') verb = 'deletecollection';
   const within = reachOfResource({ verb, group, resource, subresource, namespace, name });
+  // No resource has such a name, and the broker takes no question about it.
+  if (!optional(within.resource, isId)) return undefined;
   return {
     within,
     is_use: true,

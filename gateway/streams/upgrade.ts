@@ -36,7 +36,7 @@ const NOT_UPGRADED: Refusal = {
   message: 'curfew: the API server did not upgrade the connection as it was asked to',
 };
 
-/** @param early what came after the head, before anything was answered */
+/** @param socket whose errors are looked after @param early what came after the head, before anything was answered */
 export async function upgrade(
   parts: UpgradeParts,
   request: IncomingMessage,
@@ -44,16 +44,15 @@ export async function upgrade(
   early: Buffer,
 ): Promise<void> {
   const { metrics } = parts;
-  socket.on('error', () => socket.destroy());
   const headers = headerList(request.rawHeaders);
   const { method = '', url = '' } = request;
   const fault = faultOf(method, headers);
   const prepared = fault ?? (await prepare(parts, { method, url, headers }));
   if (socket.destroyed) return;
-  if (isRefusal(prepared)) return refuse(socket, prepared, metrics);
-  if (!isUpgradable(prepared.asked)) return refuse(socket, badRequest('nothing there can be upgraded'), metrics);
+  if (isRefusal(prepared)) return refuseUpgrade(socket, prepared, metrics);
+  if (!isUpgradable(prepared.asked)) return refuseUpgrade(socket, badRequest('nothing there can be upgraded'), metrics);
   const decided = prepared.decide();
-  if (isRefusal(decided)) return refuse(socket, decided, metrics);
+  if (isRefusal(decided)) return refuseUpgrade(socket, decided, metrics);
   const { asked, speaker, kid } = prepared;
   new Upgrading(parts, request, socket, early, prepared.headers, (cut, warn) =>
     parts.live.add({ asked, speaker, kid, segment: decided.segment, cut, warn }),
@@ -72,7 +71,7 @@ function faultOf(method: string, headers: HeaderList): Refusal | undefined {
 }
 
 /** A Status, and the end of the connection. */
-function refuse(socket: Duplex, refusal: Refusal, metrics: Metrics): void {
+export function refuseUpgrade(socket: Duplex, refusal: Refusal, metrics: Metrics): void {
   metrics.request('refused', refusal.code);
   const { retry_after } = refusal;
   const headers: HeaderList = retry_after === undefined ? [] : [['retry-after', String(retry_after)]];
@@ -212,7 +211,7 @@ class Upgrading {
     if (this.#answered) return;
     this.#answered = true;
     this.#parts.metrics.upstreamError(refusal === API_SERVER_AWAY ? 'connect' : 'upgrade');
-    if (!this.#socket.destroyed) refuse(this.#socket, refusal, this.#parts.metrics);
+    if (!this.#socket.destroyed) refuseUpgrade(this.#socket, refusal, this.#parts.metrics);
     this.#opened.close();
   }
 
@@ -223,7 +222,7 @@ class Upgrading {
     }
     this.#answered = true;
     this.#asked.destroy();
-    refuse(this.#socket, refusal, this.#parts.metrics);
+    refuseUpgrade(this.#socket, refusal, this.#parts.metrics);
   }
 
   #gone(): void {

@@ -51,8 +51,10 @@ describe('G5 a path that two parsers could read differently reaches everything, 
     '/api/v1/watch',
     '/metrics',
     '/logs/',
+    `/api/v1/namespaces/dev/${'a'.repeat(257)}`,
+    `/api/v1/namespaces/dev/${'a'.repeat(128)}/x/${'b'.repeat(128)}`,
   ]) {
-    test(path, () => {
+    test(path.slice(0, 80), () => {
       const asked = targetOf('GET', path, false);
       assert.deepEqual(asked.within, EVERYTHING);
       assert.equal(isUpgradable(asked), false);
