@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type ApiServer, startApiServer } from './api_server.ts';
 import { emptyAuthenticationConfig, replaceAuthenticationConfig } from './authentication_config.ts';
 import { ensureBinaries } from './build.ts';
+import { startKubelet } from './kubelet.ts';
 import { type KwokOptions, startKwok } from './kwok.ts';
 import { superviseProcesses } from './processes.ts';
 
@@ -69,8 +70,9 @@ export async function startControlPlane(settings: ControlPlaneSettings = {}): Pr
     const apiServer = await startApiServer(binaries, processes, files);
     const adminKubeconfig = await writeAdminKubeconfig(settings.dir ?? folder, apiServer);
     if (settings.kwok) {
-      const more = settings.kwok === true ? undefined : settings.kwok.more;
-      await startKwok(binaries, processes, apiServer, { folder, admin_kubeconfig: adminKubeconfig, more });
+      const { more, kubelet }: KwokOptions = settings.kwok === true ? {} : settings.kwok;
+      const node_port = kubelet && (await startKubelet(processes, apiServer, { folder, ...kubelet }));
+      await startKwok(binaries, processes, apiServer, { folder, admin_kubeconfig: adminKubeconfig, more, node_port });
     }
     processes.letTestExit();
     const env = { HOME: folder, KUBECONFIG: adminKubeconfig, KUBERC: 'off' };

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiServer, logTail } from './api_server.ts';
 import type { Binaries } from './build.ts';
+import type { KubeletOptions } from './kubelet.ts';
 import { freePort } from './ports.ts';
 import type { Processes } from './processes.ts';
 
@@ -11,6 +12,8 @@ const LISTENS_WITHIN_MS = 90_000;
 export interface KwokOptions {
   /** A file of further objects (YAML), such as what `kubectl logs` shows. */
   readonly more?: string | undefined;
+  /** Whether a kubelet of the tests runs what is in the pods; kwok only says that they live. */
+  readonly kubelet?: KubeletOptions | undefined;
 }
 
 /** Starts kwok for all nodes of the API server, and resolves when it answers as their kubelet. */
@@ -18,8 +21,14 @@ export async function startKwok(
   binaries: Binaries,
   processes: Processes,
   apiServer: ApiServer,
-  { folder, admin_kubeconfig, more }: KwokOptions & { readonly folder: string; readonly admin_kubeconfig: string },
+  options: Pick<KwokOptions, 'more'> & {
+    readonly folder: string;
+    readonly admin_kubeconfig: string;
+    /** Where the kubelet of its nodes is; itself, unless given. */
+    readonly node_port?: number | undefined;
+  },
 ): Promise<void> {
+  const { folder, admin_kubeconfig, more, node_port } = options;
   const log_file = join(folder, 'kwok.log');
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePort();
@@ -31,7 +40,7 @@ export async function startKwok(
         ...(more === undefined ? [] : [`--config=${more}`]),
         '--manage-all-nodes=true',
         '--node-ip=127.0.0.1',
-        `--node-port=${port}`,
+        `--node-port=${node_port ?? port}`,
         `--server-address=127.0.0.1:${port}`,
         `--tls-cert-file=${apiServer.cert_file}`,
         `--tls-private-key-file=${apiServer.key_file}`,

@@ -1,6 +1,6 @@
 // The parts of the tests' control plane and their exact versions. The one place where a version stands is the go.mod
 // of each part in modules/: this file reads it, so that what is named here is what gets built.
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** One Go module of modules/: what it requires, and the programs built from it. */
@@ -9,7 +9,7 @@ export type GoModule = {
   readonly folder: string;
   /** Version of the required module, without `v`: `1.37.2`. */
   readonly version: string;
-  /** Contents of go.mod and go.sum: what decides, with the toolchain, which program comes out. */
+  /** Contents of go.mod, go.sum and sources of its own: what decides, with the toolchain, which program comes out. */
   readonly pins: string;
 };
 
@@ -38,6 +38,12 @@ export const programs = {
   kwok: { name: 'kwok', module: kwok, package: 'sigs.k8s.io/kwok/cmd/kwok', variables: [], usual_seconds: 110 },
 } as const satisfies Record<string, Program>;
 
+/** Of our own, around Kubernetes' streaming: a second, once its modules are there. */
+export const kubelet: Program = {
+  ...{ name: 'kubelet', module: goModule('kubelet', 'k8s.io/cri-streaming'), package: 'curfew.internal/test/kubelet' },
+  ...{ variables: [], usual_seconds: 20 },
+};
+
 /** For a long form alone: what the other tests need is built without it. 12 minutes of processor. */
 export const k9s: Program = {
   ...{ name: 'k9s', module: goModule('k9s', 'github.com/derailed/k9s'), package: 'github.com/derailed/k9s' },
@@ -58,7 +64,9 @@ function goModule(name: string, requires: string): GoModule {
     .map((line) => /^(?:require)?\s*(\S+) v(\S+)/.exec(line))
     .find((line) => line?.[1] === requires)?.[2];
   if (version === undefined) throw new TypeError(`${folder}/go.mod does not require ${requires}`);
-  return { name, folder, version, pins: `${go_mod}\n${go_sum}` };
+  const sources = globSync('*.go', { cwd: folder }).toSorted();
+  const pins = [go_mod, go_sum, ...sources.map((file) => readFileSync(join(folder, file), 'utf8'))].join('\n');
+  return { name, folder, version, pins };
 }
 
 function kubernetesProgram(module: GoModule, name: string, usual_seconds: number): Program {

@@ -1,7 +1,7 @@
 // A world with a gateway before each of its clusters, all of it real; people reach the API server through it alone.
 
 import { randomBytes } from 'node:crypto';
-import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { freePort } from '../cluster/ports.ts';
@@ -13,6 +13,8 @@ import { type PlaneOptions, startWorld, type World, type WorldOptions } from './
 export interface GatewayWorld extends World {
   /** The gateway before `dev`. */
   readonly gateway: GatewayProcess;
+  /** Where the containers of a kubelet have their files. */
+  readonly containers: string;
   /** Says a line in the logs of every container, and to whoever is attached. */
   log(text: string): Promise<void>;
   /** Starts it again, where it was ended, with these sections of its configuration otherwise. */
@@ -25,6 +27,8 @@ export interface GatewayWorldOptions extends Omit<WorldOptions, 'planes' | 'dir'
   readonly gateway?: Readonly<Record<string, unknown>>;
   /** Sections of the gateway's configuration. */
   readonly more?: Readonly<Record<string, unknown>>;
+  /** Whether a kubelet of the tests runs what is in the pods, with stdin and terminals, instead of kwok. */
+  readonly kubelet?: boolean;
 }
 
 /** A pod that kwok runs, in two namespaces. */
@@ -66,7 +70,7 @@ spec: {forwards: [{command: [cat]}]}
 const logLine = (text: string) => `${new Date().toISOString()} stdout F ${text}\n`;
 
 export async function startGatewayWorld(options: GatewayWorldOptions = {}): Promise<GatewayWorld> {
-  const { plane, gateway: settings, more, ...rest } = options;
+  const { plane, gateway: settings, more, kubelet, ...rest } = options;
   const dir = await mkdtemp(path.join(tmpdir(), 'curfew-gateway-'));
   const token_file = path.join(dir, 'gateway-token');
   await writeFile(token_file, randomBytes(32).toString('base64'), { mode: 0o600 });
@@ -77,7 +81,12 @@ export async function startGatewayWorld(options: GatewayWorldOptions = {}): Prom
   };
   const logs_file = path.join(dir, 'logs');
   await writeFile(logs_file, logLine('begun'));
-  const kwok = { more: path.join(dir, 'kwok.yaml') };
+  const containers = path.join(dir, 'containers');
+  await mkdir(containers);
+  const kwok = {
+    more: path.join(dir, 'kwok.yaml'),
+    ...(kubelet && { kubelet: { containers, logs: logs_file } }),
+  };
   await writeFile(kwok.more, kwokObjects(logs_file));
   const planes = [{ name: 'dev', kwok, ...plane, cluster: { gateway, ...plane?.cluster } }];
   const world = await startWorld({ ...rest, dir, planes }).catch(async (error: unknown) => {
@@ -116,6 +125,7 @@ export async function startGatewayWorld(options: GatewayWorldOptions = {}): Prom
   return Object.defineProperties(Object.create(world) as GatewayWorld, {
     gateway: { get: () => running },
     startGateway: { value: start },
+    containers: { value: containers },
     log: { value: (text: string) => appendFile(logs_file, logLine(text)) },
     stop: { value: stop },
   });
