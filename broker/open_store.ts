@@ -8,7 +8,7 @@ import { newestFirst } from './postgres/newest_first.ts';
 import { PostgresStore } from './postgres/store.ts';
 import { openAuditLog } from './store/audit_log.ts';
 import { ACCEPT, bearWitness, UNREADABLE_WITNESS } from './store/bear_witness.ts';
-import { FileGuard, refuseLostStore } from './store/file_guard.ts';
+import { FileGuard, refuseLostStore, refuseWrongStore } from './store/file_guard.ts';
 import type { StoreGuard, StoreOptions } from './store/options.ts';
 import { openSqlite } from './store/sqlite.ts';
 import { SqliteStore } from './store/sqlite_store.ts';
@@ -91,6 +91,7 @@ async function openFile(places: FilePlace, options: StoreOptions): Promise<Opene
   const { file } = places.sqlite;
   refuseLostStore(places);
   try {
+    await refuseWrongStore(places, options.sealer);
     const store = await SqliteStore.open(openSqlite(file), options);
     return await withGuard(store, () => FileGuard.open(store, places, options.sealer));
   } catch (cause) {

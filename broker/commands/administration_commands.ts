@@ -12,6 +12,7 @@ import { settleStore } from '../open_store.ts';
 import { declareAllOver } from '../sessions/all_over.ts';
 import { countOverdue } from '../sessions/bound_secrets.ts';
 import { Touches } from '../sessions/touches.ts';
+import { Witness } from '../store/witness.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { administer } from './administration.ts';
 
@@ -46,7 +47,8 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
     async (store) => {
       const { newest } = await store.standing();
       if (command === 'store accept' && now() < newest) refuseClock();
-      const declaration = { command, by, now: now(), encryption_key: config.encryption_key };
+      const known_epoch = knownEpoch(config);
+      const declaration = { command, by, now: now(), encryption_key: config.encryption_key, known_epoch };
       const sessions = await store.transaction((transaction) => declareAllOver(transaction, declaration));
       const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
       const unseen = await deletions.sweep();
@@ -74,6 +76,13 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
     },
     { make: command === 'store accept' },
   );
+}
+
+/** Of its witness, where there is one that can be read. */
+function knownEpoch({ store: { witness_file }, encryption_key }: Config): number {
+  const witness = witness_file === undefined ? undefined : new Witness(witness_file, createSealer(encryption_key));
+  const known = witness?.there ? witness.read() : [];
+  return Math.max(0, ...known.map(({ server }) => server?.epoch ?? 0));
 }
 
 function refuseClock(): never {

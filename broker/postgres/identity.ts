@@ -5,6 +5,7 @@ import type { Client } from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
 import { latest, type Seconds } from '../../shared/time.ts';
 import type { Link } from '../audit_log/chain.ts';
+import type { Standing } from '../store/audit_head.ts';
 import { ACCEPT, ANOTHER_STORE, putBack } from '../store/bear_witness.ts';
 import { finishCopy } from '../store/moved.ts';
 import type { Known, ServerState } from '../store/witness.ts';
@@ -18,7 +19,8 @@ interface Found extends ServerState {
   readonly home_timeline: number | null;
 }
 
-const LOOK = `select database_id, epoch,
+// Before it is brought to this version: what came later than the oldest one is null where it is not there.
+const LOOK = `select database_id, epoch, to_jsonb(store_state) ->> 'epoch_id' as epoch_id,
     greatest(newest, (select max(newest) from audit_lane)) as newest, system_id as home_system_id, timeline as home_timeline,
     (select system_identifier::text from pg_control_system()) as system_id,
     ${TIMELINE} as timeline
@@ -74,9 +76,9 @@ export class Identity {
     if (!found) throw new WrongDatabase('does not say which store is in it');
     const fault = this.#unchecked ? undefined : await faultOf(found, known ?? {}, links, client);
     if (fault !== undefined) throw new WrongDatabase(fault);
-    const { database_id, system_id, timeline, epoch, newest } = found;
+    const { database_id, system_id, timeline, epoch, epoch_id, newest } = found;
     await client.query(SETTLE, [system_id, timeline]);
-    const seen = { database_id, server: { system_id, timeline, epoch, newest } };
+    const seen = { database_id, server: { system_id, timeline, epoch, epoch_id, newest } };
     if (epoch > (this.#known?.server?.epoch ?? epoch)) this.#links.clear();
     this.#known = this.#known && epoch === this.#known.server?.epoch ? merged(this.#known, seen) : seen;
     return timeline;
@@ -97,10 +99,10 @@ export class Identity {
   }
 
   /** All was declared over: from here on it is as it is. */
-  accepted(epoch: number, newest: Seconds): void {
+  accepted({ epoch, epoch_id, newest }: Pick<Standing, 'epoch' | 'epoch_id' | 'newest'>): void {
     const { server } = this.#known ?? {};
     if (!this.#known || !server || epoch <= server.epoch) return;
-    this.#known = { ...this.#known, server: { ...server, epoch, newest } };
+    this.#known = { ...this.#known, server: { ...server, epoch, epoch_id, newest } };
   }
 
   /** From here on the store is at home where this connection leads. */
@@ -111,6 +113,9 @@ export class Identity {
   }
 }
 
+/** Its number alone says nothing: of two copies of a store each may have been accepted as often. */
+const ACCEPTED_APART =
+  'was put back, or is a copy, and was accepted as it is: it is not the one that was accepted here';
 const OLD_PRIMARY = 'is an old primary: another one has been promoted since';
 
 async function faultOf(
@@ -126,6 +131,8 @@ async function faultOf(
     if (server.system_id !== found.system_id) return 'is in another database cluster than it was';
     if (found.timeline < server.timeline) return OLD_PRIMARY;
     if (found.epoch < server.epoch || found.newest < server.newest) return 'was put back to an earlier state';
+    // What was remembered before declarations had a name says nothing.
+    if (server.epoch_id !== undefined && found.epoch_id !== server.epoch_id) return ACCEPTED_APART;
   }
   const { rows } = await client.query<Link>(MISSING, [
     links.map(({ lane = 0 }) => lane),
@@ -143,10 +150,11 @@ function faultOfHome({ home_system_id, home_timeline, system_id, timeline }: Fou
 
 function merged(a: Omit<Known, 'link'>, b: Omit<Known, 'link'>): Omit<Known, 'link'> {
   if (!a.server || !b.server) return { ...a, ...b };
+  const { epoch, epoch_id } = a.server.epoch > b.server.epoch ? a.server : b.server;
   const server = {
     system_id: b.server.system_id,
     timeline: Math.max(a.server.timeline, b.server.timeline),
-    epoch: Math.max(a.server.epoch, b.server.epoch),
+    ...{ epoch, epoch_id },
     newest: latest(a.server.newest, b.server.newest),
   };
   return { database_id: b.database_id, server };

@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import type { Client } from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
+import { NO_STORE } from '../store/bear_witness.ts';
 import { requireInUse } from '../store/moved.ts';
 import { judgeVersion, migrationsDone } from '../store/version.ts';
 import { type ConnectOptions, connect, kyselyOn } from './client.ts';
@@ -77,7 +78,7 @@ async function connectTo(database: ConnectOptions, identity: Identity): Promise<
       await judgeVersion(db, done, Object.keys(POSTGRES_MIGRATIONS));
       return identity.see(client);
     }
-    if (identity.expects) throw new WrongDatabase('has no store in it, and a witness knows of one');
+    if (identity.expects) throw new WrongDatabase(NO_STORE);
     return 0;
   });
   return client;

@@ -92,6 +92,7 @@ create index bound_secret_uid on bound_secret (uid) where uid is not null;
 `;
 
 const MOVED = 'alter table store_state add column moved text';
+const EPOCHS = 'alter table store_state add column epoch_id text';
 
 /** By the database itself: a name changes at a login, and by an administrator's command. */
 const KEEP_PAST_NAMES = `
@@ -123,4 +124,5 @@ export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0006_gateways': declared('0006_gateways', (db) => run(db, statements(GATEWAYS))),
   '0007_renewals': declared('0007_renewals', (db) => run(db, [RENEW_COMMIT])),
   '0008_moved': declared('0008_moved', (db) => run(db, statements(MOVED))),
+  '0009_epochs': declared('0009_epochs', (db) => run(db, statements(EPOCHS))),
 };

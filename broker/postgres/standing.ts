@@ -8,7 +8,7 @@ import { LOCK } from './locks.ts';
 
 /** Shared by all transactions but the one that declares everything over: that waits for those that run, and those after it see it. */
 const BEGIN = `begin; select pg_advisory_xact_lock_shared(${LOCK.store}, 0);
-  select epoch, over_before, oldest_reader, greatest(newest, (select max(newest) from audit_lane)) as newest
+  select epoch, epoch_id, over_before, oldest_reader, greatest(newest, (select max(newest) from audit_lane)) as newest
   from store_state where id = 1`;
 const RESET_STORE = 'update store_state set newest = $1 where id = 1';
 const RESET_LANES = 'update audit_lane set newest = $1';

@@ -181,7 +181,7 @@ export class PostgresStore extends ServedStore implements Store {
         }
         if (tries < MOST_TRIES && (error instanceof LaneMoved || REPEATABLE.has(codeOf(error)))) continue;
         if (error instanceof NewEpoch) {
-          this.#identity.accepted(error.standing.epoch, error.standing.newest);
+          this.#identity.accepted(error.standing);
           // What they know of the newest instant is of before.
           this.#lanes.retire(() => true);
           await this.follow(error.standing);

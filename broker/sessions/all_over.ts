@@ -5,9 +5,10 @@ import type { KeyObject } from 'node:crypto';
 import { sql } from 'kysely';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { AdministrationCommand } from '../audit_log/events.ts';
-import { earlier } from '../store/sql.ts';
+import { earlier, later } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
 import { replaceKeys } from '../tokens/keys.ts';
+import { randomId } from '../tokens/random.ts';
 import { endSession } from './ending.ts';
 import { active, read } from './find.ts';
 
@@ -24,6 +25,8 @@ export interface Declaration {
   /** By the clock that holds from now on, however far behind the newest instant of the store it may be. */
   readonly now: Seconds;
   readonly encryption_key: KeyObject;
+  /** The highest epoch that is known outside the store, which was put back to before it: nobody goes back. */
+  readonly known_epoch: number;
 }
 
 /**
@@ -34,7 +37,7 @@ export interface Declaration {
  */
 export async function declareAllOver(transaction: Transaction, declaration: Declaration): Promise<number> {
   const { db } = transaction;
-  const { command, by, now, encryption_key } = declaration;
+  const { command, by, now, encryption_key, known_epoch } = declaration;
   await transaction.holdAll();
   const sessions = await read(active(db));
   for (const session of sessions)
@@ -42,7 +45,11 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
   const over_before = plus(now, seconds(1));
   await db
     .updateTable('store_state')
-    .set((eb) => ({ epoch: eb('epoch', '+', 1), over_before }))
+    .set((eb) => ({
+      epoch: eb(later(eb.ref('epoch'), eb.val(known_epoch)), '+', 1),
+      epoch_id: randomId(),
+      over_before,
+    }))
     .execute();
   await transaction.resetNewest(now);
   // That instant says more than any of these.

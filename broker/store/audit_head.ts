@@ -9,7 +9,7 @@ import type { Schema, StoreStateTable } from './tables.ts';
 
 // Each commit runs these: as text they are not built again each time, which would cost more than running them.
 const SELECT_HEAD = `select head.seq, head.hash, head.seal, coalesce((select max(seq) from audit), 0) as newest,
-    state.epoch, state.over_before, state.newest as newest_instant, state.oldest_reader
+    state.epoch, state.epoch_id, state.over_before, state.newest as newest_instant, state.oldest_reader
   from store_state as state left join audit_head as head on head.id = 1 where state.id = 1`;
 const UPDATE_NEWEST = 'update store_state set newest = ? where id = 1';
 const UPSERT_HEAD = `insert into audit_head (id, seq, hash, seal) values (1, ?, ?, ?)
@@ -22,13 +22,17 @@ interface Found {
   /** Of the rows that are there. */
   readonly newest: number;
   readonly epoch: number;
+  readonly epoch_id: string | null;
   readonly over_before: Seconds;
   readonly newest_instant: Seconds;
   readonly oldest_reader: number;
 }
 
 /** What holds for all of the store, as of a commit. */
-export type Standing = Pick<Selectable<StoreStateTable>, 'epoch' | 'over_before' | 'newest' | 'oldest_reader'>;
+export type Standing = Pick<
+  Selectable<StoreStateTable>,
+  'epoch' | 'epoch_id' | 'over_before' | 'newest' | 'oldest_reader'
+>;
 
 export interface Head {
   /** What the next row follows. */
@@ -46,11 +50,11 @@ export interface Head {
 export async function headOf(db: Kysely<Schema>, sealer: Sealer, known: Link | undefined): Promise<Head> {
   const { rows } = await db.executeQuery<Found>(CompiledQuery.raw(SELECT_HEAD));
   if (!rows[0]) throw new CurfewError('store', 'the store does not say which it is');
-  const { newest, epoch, over_before, newest_instant, oldest_reader, ...found } = rows[0];
+  const { newest, epoch, epoch_id, over_before, newest_instant, oldest_reader, ...found } = rows[0];
   const sealed = sealedLink(found, sealer, known);
   const link = sealed ?? known ?? NOTHING;
   const sound = sealed !== undefined && sealed.seq === newest;
-  const standing = { epoch, over_before, newest: newest_instant, oldest_reader };
+  const standing = { epoch, epoch_id, over_before, newest: newest_instant, oldest_reader };
   return { link: sound ? link : { seq: Math.max(link.seq, newest), hash: link.hash }, sound, standing };
 }
 

@@ -9,6 +9,8 @@ import { sayStoreFault } from './words.ts';
 export const ACCEPT = 'put the right store back, or say that this one may be used: curfew-broker store accept';
 export const NO_WITNESS = 'had a witness, which is not there';
 export const UNREADABLE_WITNESS = 'has a witness that cannot be read, or that was written with another encryption key';
+export const NO_STORE = 'has no store in it, and a witness knows of one';
+export const BEFORE_WITNESSES = 'is of a version that had no witness, and a witness knows of a later one';
 export const ANOTHER_STORE = 'is another one than its witness knows';
 
 export function putBack({ lane, seq }: Link): string {

@@ -2,24 +2,53 @@
 // not sure is not acknowledged.
 
 import { existsSync } from 'node:fs';
+import { Kysely, type Selectable } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Link, Sealer } from '../audit_log/chain.ts';
 import type { SqlitePlace, StorePlaces } from '../config/settings.ts';
-import { ACCEPT, ANOTHER_STORE, bearWitness, NO_WITNESS, putBack, UNREADABLE_WITNESS } from './bear_witness.ts';
+import {
+  ACCEPT,
+  ANOTHER_STORE,
+  BEFORE_WITNESSES,
+  bearWitness,
+  NO_STORE,
+  NO_WITNESS,
+  putBack,
+  UNREADABLE_WITNESS,
+} from './bear_witness.ts';
 import { notTheOneOpened } from './failure.ts';
 import { StoreFiles } from './files.ts';
+import { requireInUse } from './moved.ts';
 import type { StoreGuard } from './options.ts';
+import { openSqliteToRead } from './sqlite.ts';
 import type { Store } from './store.ts';
+import type { Schema, StoreStateTable } from './tables.ts';
+import { judgeVersion, migrationsDone } from './version.ts';
 import { Witness } from './witness.ts';
 import { sayStoreFault } from './words.ts';
 
 type Place = Extract<StorePlaces, SqlitePlace>;
-type Compared = Pick<Store, 'standing' | 'read'>;
+type Compared = Pick<Store, 'read'> & {
+  standing(): Promise<Pick<Selectable<StoreStateTable>, 'database_id' | 'witnessed'>>;
+};
 
 /** Before a store is made: where a witness knows one, it is not to be begun again. @throws CurfewError `store` */
 export function refuseLostStore({ sqlite: { file }, witness_file }: Place): void {
   if (witness_file === undefined || existsSync(file) || !existsSync(witness_file)) return;
   throw new CurfewError('store', `the store ${file} is gone: ${witness_file} knows of it`, { hint: ACCEPT });
+}
+
+/** Before a store that is there is brought to this version, which nothing brings back. @throws CurfewError `store` likewise */
+export async function refuseWrongStore(places: Place, sealer: Sealer): Promise<void> {
+  const { file } = places.sqlite;
+  if (places.witness_file === undefined || !existsSync(file)) return;
+  const db = new Kysely<Schema>({ dialect: openSqliteToRead(file) });
+  try {
+    const fault = await faultOfFile(db, new Witness(places.witness_file, sealer));
+    if (fault !== undefined) throw refusal(places, fault);
+  } finally {
+    await db.destroy();
+  }
 }
 
 export class FileGuard implements StoreGuard {
@@ -44,11 +73,7 @@ export class FileGuard implements StoreGuard {
     const witness = places.witness_file === undefined ? undefined : new Witness(places.witness_file, sealer);
     if (witness) {
       const fault = await faultOfStore(store, witness);
-      if (fault !== undefined) {
-        throw new CurfewError('store', `the store ${places.sqlite.file} ${fault} (${places.witness_file})`, {
-          hint: ACCEPT,
-        });
-      }
+      if (fault !== undefined) throw refusal(places, fault);
       await bearWitness(store, witness);
     }
     const { database_id } = await store.standing();
@@ -107,6 +132,24 @@ export class FileGuard implements StoreGuard {
     this.#fault = fault;
     if (fault !== undefined) throw notTheOneOpened();
   }
+}
+
+function refusal({ sqlite: { file }, witness_file }: Place, fault: string): CurfewError {
+  return new CurfewError('store', `the store ${file} ${fault} (${witness_file})`, { hint: ACCEPT });
+}
+
+/** Whatever version it is of. @throws CurfewError where it is not in use, or is of a version that this one cannot read */
+async function faultOfFile(db: Kysely<Schema>, witness: Witness): Promise<string | undefined> {
+  const done = await migrationsDone(db);
+  await requireInUse(db, done);
+  await judgeVersion(db, done);
+  if (!done.includes('0004_sound')) {
+    if (!witness.there) return undefined;
+    return done.length === 0 ? NO_STORE : BEFORE_WITNESSES;
+  }
+  const standing = () =>
+    db.selectFrom('store_state').select(['database_id', 'witnessed']).where('id', '=', 1).executeTakeFirstOrThrow();
+  return faultOfStore({ standing, read: (work) => work(db) }, witness);
 }
 
 /** @returns what speaks against this store, in words */

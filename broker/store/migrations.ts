@@ -167,6 +167,11 @@ async function moved(db: Kysely<unknown>): Promise<void> {
   await sql`alter table store_state add column moved text`.execute(db);
 }
 
+/** Which declaration that all is over an epoch began with. */
+async function epochs(db: Kysely<unknown>): Promise<void> {
+  await sql`alter table store_state add column epoch_id text`.execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -204,6 +209,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     // A function of PostgreSQL alone.
     '0007_renewals': declared('0007_renewals', async () => {}),
     '0008_moved': declared('0008_moved', moved),
+    '0009_epochs': declared('0009_epochs', epochs),
   };
 }
 
@@ -216,6 +222,7 @@ const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (type
   '0006_gateways': 5,
   '0007_renewals': 5,
   '0008_moved': 5,
+  '0009_epochs': 5,
 };
 
 /** From before versions ran side by side. */
@@ -241,4 +248,5 @@ export const MIGRATIONS = [
   '0006_gateways',
   '0007_renewals',
   '0008_moved',
+  '0009_epochs',
 ] as const;

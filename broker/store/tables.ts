@@ -219,6 +219,8 @@ export interface StoreStateTable {
   witnessed: 0 | 1;
   /** Raised when all that there is was declared over: signing keys are others from then on. */
   epoch: number;
+  /** 128 random bits for each: of two stores that come from one, each may have been declared over. Null before the first. */
+  epoch_id: Generated<string | null>;
   /** A login, and an ID token, from before opens no session: `login_after` for everybody. */
   over_before: Seconds;
   /** The newest instant that was committed at: the clock is never believed to be before it. */

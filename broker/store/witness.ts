@@ -32,7 +32,9 @@ export interface ServerState {
   readonly system_id: string;
   /** Raised with each failover and each recovery. */
   readonly timeline: number;
+  /** How often all was declared over, and which of those declarations was the last. */
   readonly epoch: number;
+  readonly epoch_id?: string | null | undefined;
   /** The newest instant that was committed at. */
   readonly newest: Seconds;
 }
@@ -128,14 +130,17 @@ export class Witness {
   }
 }
 
-function serverOf({ system_id, timeline, epoch, newest }: Readonly<Record<string, unknown>>): ServerState | undefined {
+function serverOf(record: Readonly<Record<string, unknown>>): ServerState | undefined {
+  const { system_id, timeline, epoch, epoch_id, newest } = record;
   if (typeof system_id !== 'string' || !isSeconds(timeline) || !isSeconds(epoch) || !isSeconds(newest))
     return undefined;
-  return { system_id, timeline, epoch, newest };
+  return { system_id, timeline, epoch, ...(typeof epoch_id === 'string' && { epoch_id }), newest };
 }
 
 /** Never the text of a head of a chain, whose hash is hex alone. */
 function sealed({ database_id, link: { hash, ...place }, server }: Known): Link {
-  const state = server ? `.${server.system_id}.${server.timeline}.${server.epoch}.${server.newest}` : '';
-  return { ...place, hash: `witness.${database_id}.${hash}${state}` };
+  if (!server) return { ...place, hash: `witness.${database_id}.${hash}` };
+  const { system_id, timeline, epoch, epoch_id, newest } = server;
+  const state = [system_id, timeline, epoch, newest, ...(epoch_id ? [epoch_id] : [])];
+  return { ...place, hash: `witness.${database_id}.${hash}.${state.join('.')}` };
 }

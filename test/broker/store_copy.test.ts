@@ -2,24 +2,17 @@
 // both places.
 
 import assert from 'node:assert/strict';
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { parse, stringify } from 'yaml';
-import { createSealer } from '../../broker/audit_log/chain.ts';
+import { createClusterApis } from '../../broker/api_servers/apis.ts';
+import { accept } from '../../broker/commands/administration_commands.ts';
 import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
-import { copyStore, STEPS } from '../../broker/commands/store_copy.ts';
-import { placesOf } from '../../broker/commands/store_copy_command.ts';
-import { loadConfig } from '../../broker/config/load.ts';
-import { type Opened, openForCommand, openStore } from '../../broker/open_store.ts';
-import { run } from '../../scripts/run.ts';
-import { CurfewError } from '../../shared/errors.ts';
+import { STEPS } from '../../broker/commands/store_copy.ts';
+import { openForCommand, openStore } from '../../broker/open_store.ts';
+import { type MovingStore, startMovingStore } from '../support/moving_store.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
-import { startTestService } from '../support/service.ts';
 import { openStoreDatabase } from '../support/store_database.ts';
-
-const COPYING = path.join(import.meta.dirname, '../support/store_copying.ts');
-const SILENT = { step: () => undefined, rows: () => undefined };
 
 let server: Postgres;
 before(async () => {
@@ -27,60 +20,10 @@ before(async () => {
 });
 after(() => server?.stop());
 
-/** A service on SQLite, and a configuration of its own that has an empty database beside it. */
-async function somewhere(changes: Readonly<Record<string, unknown>> = {}) {
-  const service = await startTestService({ store: { sqlite: { file: 'curfew.db' } }, ...changes });
-  const folder = path.dirname(service.configFile);
-  const url = await server.createDatabase();
-  writeFileSync(path.join(folder, 'database'), url, { mode: 0o600 });
-  const both = path.join(folder, 'both.yaml');
-  const config = parse(readFileSync(service.configFile, 'utf8'));
-  const postgres = { url_file: 'database' };
-  writeFileSync(both, stringify({ ...config, store: { ...config.store, postgres } }));
-  const load = async (store: 'sqlite' | 'postgres') => loadConfig(both, { env: process.env, store });
-  const options = async () => ({
-    sealer: createSealer((await load('sqlite')).encryption_key),
-    onAudit: () => undefined,
-    onBroken: () => undefined,
-  });
-  return {
-    ...{ service, folder, both, url },
-    name: new URL(url).pathname.slice(1),
-    /** What is in the file may be changed while nothing runs on it. */
-    file: path.join(folder, 'curfew.db'),
-    load,
-    async copy() {
-      const places = await placesOf({ config: both, from: 'sqlite', to: 'postgres' }, { env: process.env });
-      return copyStore(places, { now: () => service.now, by: 'test', tell: SILENT });
-    },
-    /** In a process of its own. */
-    copying: (dying: string) => run(process.execPath, [COPYING, both, dying]),
-    /** Whether a broker could start there, and would find the keys of before. */
-    async usable(store: 'sqlite' | 'postgres'): Promise<boolean> {
-      let opened: Opened | undefined;
-      try {
-        opened = await openStore((await load(store)).store, await options());
-        return await opened.store.transaction(
-          async ({ db }) => (await db.selectFrom('signing_key').selectAll().execute()).length === 1,
-        );
-      } catch (error) {
-        assert.ok(error instanceof CurfewError, String(error));
-        return false;
-      } finally {
-        await opened?.store.close();
-        opened?.guard.close();
-      }
-    },
-    options,
-    toPostgres: () => service.restart({ store: { postgres } }),
-  };
-}
-type Somewhere = Awaited<ReturnType<typeof somewhere>>;
-
 describe('store copy', () => {
-  let place: Somewhere;
+  let place: MovingStore;
   beforeEach(async () => {
-    place = await somewhere();
+    place = await startMovingStore(server);
   });
   afterEach(() => place.service.stop());
 
@@ -216,7 +159,7 @@ describe('store copy', () => {
 
     test('where the database is not empty: a store in use, an unfinished copy of another, tables of a stranger', async () => {
       await place.service.halt();
-      const other = await somewhere();
+      const other = await startMovingStore(server);
       await other.service.halt();
       await other.copying('filled');
       const unfinished = other.url;
@@ -240,7 +183,7 @@ describe('store copy', () => {
       await place.service.halt();
       inFile(`insert into kysely_migration (name, timestamp) values ('9999_later', 'later')`);
       await refused('configuration', /is of a later version/);
-      inFile(`delete from kysely_migration where name in ('9999_later', '0008_moved')`);
+      inFile(`delete from kysely_migration where name in ('9999_later', '0009_epochs')`);
       await refused('configuration', /is of an earlier version/);
     });
 
@@ -272,6 +215,26 @@ describe('store copy', () => {
         assert.equal((await holder.renew(handle, 'dev')).status, 200);
       });
     }
+  });
+
+  test('that is not finished is taken into use by store accept, where the file is lost', async () => {
+    const { holder, handle } = await login('before');
+    await place.service.halt();
+    await place.copying('left');
+    for (const part of ['', '-wal', '-shm']) rmSync(place.file + part, { force: true });
+    assert.deepEqual([await place.usable('sqlite'), await place.usable('postgres')], [false, false]);
+    place.service.advance(2);
+    const around = { now: () => place.service.now, by: 'test', apis: createClusterApis(), log: console };
+    const { exit, lines } = await accept('store accept', await place.load('postgres'), around);
+    assert.equal(exit, 0, lines.join('\n'));
+    assert.deepEqual([await place.usable('sqlite'), await place.usable('postgres')], [false, true]);
+    await place.toPostgres();
+    assert.notEqual((await holder.renew(handle, 'dev')).status, 200, 'everything of before is over');
+    place.service.advance(2);
+    const fresh = await login('after');
+    assert.equal((await fresh.holder.renew(fresh.handle, 'dev')).status, 200);
+    const verified = await verifyAuditLog(await place.load('postgres'));
+    assert.equal(verified.exit, 0, verified.lines.join('\n'));
   });
 
   describe('that is killed', () => {

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createClusterApis } from '../../broker/api_servers/apis.ts';
 import { accept } from '../../broker/commands/administration_commands.ts';
+import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { until } from '../support/patience.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
@@ -16,12 +17,15 @@ describe('R4 a database', () => {
   let server: Postgres;
   let service: TestService;
   const folder = mkdtempSync(path.join(tmpdir(), 'curfew-put-back-'));
+  const [url_file, witness, elsewhere] = ['url', 'witness/curfew', 'elsewhere/curfew'].map((file) =>
+    path.join(folder, file),
+  ) as [string, string, string];
+  const place = { postgres: { url_file } };
+  const name = 'put_back';
   before(async () => {
     server = await startPostgres();
-    const url_file = path.join(folder, 'url');
-    writeFileSync(url_file, await server.createDatabase(), { mode: 0o600 });
-    const store = { postgres: { url_file }, witness_file: path.join(folder, 'witness/curfew') };
-    service = await startTestService({ store });
+    writeFileSync(url_file, await server.createDatabase(name), { mode: 0o600 });
+    service = await startTestService({ store: { ...place, witness_file: witness } });
   });
   after(async () => {
     await service?.stop().catch(() => undefined);
@@ -40,6 +44,14 @@ describe('R4 a database', () => {
   };
   const works = async ({ holder, handle }: Awaited<ReturnType<typeof login>>) =>
     (await holder.renew(handle, 'dev')).status === 200;
+
+  const accepted = async () => {
+    const around = { now: () => service.now, by: 'test', apis: createClusterApis(), log: console };
+    const config = await loadConfig(service.configFile, { env: process.env });
+    const { exit, lines } = await accept('store accept', config, around);
+    assert.equal(exit, 0, lines.join('\n'));
+    service.advance(2);
+  };
 
   test('that is killed and started again: 503 with Retry-After meanwhile, not ready, and it heals by itself', async () => {
     const one = await login('killed');
@@ -82,15 +94,55 @@ describe('R4 a database', () => {
     await service.halt();
     await assert.rejects(service.restart(), { code: 'store', message: /was put back to an earlier state/ });
 
-    const around = { now: () => service.now, by: 'test', apis: createClusterApis(), log: console };
-    const config = await loadConfig(service.configFile, { env: process.env });
-    const { exit, lines } = await accept('store accept', config, around);
-    assert.equal(exit, 0, lines.join('\n'));
+    await accepted();
     await service.restart();
     assert.equal((await ready()).status, 200);
     assert.equal(await works(ended), false);
     assert.equal(await works(kept), false, 'everything of before is over');
-    service.advance(2);
     assert.ok(await works(await login('kept')));
+  });
+
+  test('that was put back to before it was accepted is accepted once, for witnesses elsewhere too', async () => {
+    await server.end('SIGINT');
+    const putBack = server.keep();
+    await server.start();
+    await until(async () => (await ready()).status === 200, 'it does not heal');
+    for (let n = 0; n < 2; n++) await accepted();
+    for (const witness_file of [elsewhere, witness]) await service.restart({ store: { ...place, witness_file } });
+    await service.halt();
+    await server.end('SIGINT');
+    putBack();
+    await server.start();
+    await assert.rejects(service.restart(), { code: 'store', message: /was put back to an earlier state/ });
+    await accepted();
+    for (const witness_file of [elsewhere, witness]) {
+      await service.restart({ store: { ...place, witness_file } });
+      assert.ok(await works(await login('accepted')));
+    }
+  });
+
+  test('whose witness cannot be read is used by nobody until an administrator says so', async () => {
+    const before = await login('unreadable');
+    await service.halt();
+    writeFileSync(witness, 'x'.repeat(1_024));
+    await assert.rejects(service.restart(), { code: 'store', message: /has a witness that cannot be read/ });
+    await accepted();
+    await service.restart();
+    assert.equal(await works(before), false, 'everything of before is over');
+    assert.ok(await works(await login('unreadable')));
+  });
+
+  test('that is lost is not begun again in an empty one until an administrator says so', async () => {
+    const before = await login('lost');
+    await service.halt();
+    await server.query(`drop database ${name}`);
+    await server.createDatabase(name);
+    await assert.rejects(service.restart(), { code: 'store', message: /has no store in it/ });
+    await accepted();
+    await service.restart();
+    assert.equal(await works(before), false);
+    assert.ok(await works(await login('lost')));
+    const { exit, lines } = await verifyAuditLog(await loadConfig(service.configFile, { env: process.env }));
+    assert.equal(exit, 0, lines.join('\n'));
   });
 });
