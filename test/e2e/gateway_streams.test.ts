@@ -1,156 +1,131 @@
 // What is open closes when its session is over: real kubectl, kube-apiserver and kwok, the gateway, broker and plugin as shipped. Nobody's
-// clock is bent: logins are aged by the identity provider, limits are short.
+// clock is bent: logins are aged by the identity provider, limits are short. The long form has every cause on every kind of store and
+// gateway, with kubectl of two versions.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type GatewayWorld, startGatewayWorld } from '../support/gateway_world.ts';
+import { isLong } from '../counts.ts';
+import { CAUSES } from '../support/gateway_causes.ts';
+import { POLICY, type Scene, startScene } from '../support/gateway_scene.ts';
 import { type OpenStreams, openStreams } from '../support/open_streams.ts';
-import type { Person } from '../support/person.ts';
-import { USERS } from '../support/world.ts';
+import { ensureOtherClients } from '../support/other_clients.ts';
 
-const IDLE = 20;
-const LIMITS = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '5m' };
-const SEGMENTS = [{ name: 'prod', match: { namespaces: ['prod'] }, limits: { max_age: '15m' } }];
-const RULES = [
-  { name: 'short-idle', when: 'user.name == "ivan@example.com"', limits: { inactivity_timeout: `${IDLE}s` } },
-];
-const POLICY = { limits: LIMITS, segments: SEGMENTS, rules: RULES };
-
-const NAMES = ['dora', 'emil', 'fred', 'gina', 'hugo', 'ivan', 'jane', 'kate', 'lena', 'mona'];
-const people = Object.fromEntries(
-  NAMES.map((name) => [
-    name,
-    { password: `${name}-pw`, email: `${name}@example.com`, email_verified: true, groups: ['dev', 'sre'] },
-  ]),
-);
-
-let world: GatewayWorld;
-/** Somebody else, whose streams go on whatever happens. */
-let theirs: OpenStreams;
-
-before(async () => {
-  world = await startGatewayWorld({
-    policy: POLICY,
-    users: { ...USERS, ...people },
-    sections: { admins: { groups: ['security'], limits: { max_age: '1h' } } },
-    backchannel: true,
-    // So that nobody walks around it: what the API server gets is swapped for what kubectl has.
-    gateway: { required: true },
-  });
-  theirs = await openStreams(world, await loggedIn('jane'), 'dev');
-});
-after(async () => {
-  await theirs?.kill();
-  await world?.stop();
-});
-
-/** Somebody with a kubeconfig, who logged in that many seconds ago by the identity provider's word. */
-async function loggedIn(name: string, age = 0): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  world.idp.setAuthTimeOffset(name, age);
-  const { code, stderr } = await person.curfew(['login']);
-  world.idp.setAuthTimeOffset(name, 0);
-  assert.equal(code, 0, stderr);
-  return person;
+interface Variant {
+  readonly store?: 'postgres';
+  readonly required: boolean;
+  /** Version of kubectl, where it is not the cluster's. */
+  readonly kubectl?: '1.35';
+  readonly causes: readonly string[];
 }
 
-function sidOf(name: string): string {
-  const rows = world.broker.audit();
-  return String(
-    rows.findLast(({ event, username }) => event === 'login' && username === `curfew:${name}@example.com`)?.sid,
-  );
-}
+const ALL = Object.keys(CAUSES);
+const VARIANTS: readonly Variant[] = isLong
+  ? [
+      { required: true, causes: ALL },
+      { required: false, kubectl: '1.35', causes: ALL },
+      { store: 'postgres', required: true, kubectl: '1.35', causes: ALL },
+      { store: 'postgres', required: false, causes: ALL },
+    ]
+  : [
+      { required: true, causes: ['logout', 'owner', 'ended', 'idle', 'old', 'gone', 'revoked', 'hugo'] },
+      { store: 'postgres', required: false, kubectl: '1.35', causes: ['logout', 'disabled', 'tightened'] },
+    ];
 
-/** Each cause: whose streams they are, what ends them, and with which words. */
-const CAUSES: Readonly<
-  Record<string, { name: string; age?: number; words: string; end: (person: Person) => Promise<unknown> }>
-> = {
-  'the person logs out': {
-    ...{ name: 'dora', words: 'curfew: session is over: logged out; run: kubectl curfew login' },
-    end: (person) => person.curfew(['logout']),
-  },
-  'an administrator ends the session': {
-    ...{ name: 'emil', words: 'curfew: session is over: ended by an administrator; run: kubectl curfew login' },
-    async end() {
-      const carol = await loggedIn('carol');
-      const { code, stderr } = await carol.curfew(['sessions', 'end', sidOf('emil')]);
-      assert.equal(code, 0, stderr);
-    },
-  },
-  'the login is too old': {
-    ...{
-      name: 'fred',
-      age: 3_580,
-      words: 'curfew: login is too old: last login 1h ago, limit 1h; run: kubectl curfew login',
-    },
-    end: async () => undefined,
-  },
-  'it was not used for too long, whatever it pings': {
-    ...{
-      name: 'ivan',
-      words: `curfew: session is idle for too long: not used for ${IDLE}s, limit ${IDLE}s; run: kubectl curfew login`,
-    },
-    end: async () => undefined,
-  },
-  'the identity provider logs the person out': {
-    ...{
-      name: 'gina',
-      words: 'curfew: session is over: logged out at the identity provider; run: kubectl curfew login',
-    },
-    end: () => world.idp.logOut('gina'),
-  },
-  'another person logs in with the same key': {
-    ...{ name: 'hugo', words: 'curfew: session is over: replaced by a newer login; run: kubectl curfew login' },
-    async end(person) {
-      const kate = await world.person('kate');
-      const { code, stderr } = await person.curfew(['login'], { env: { BROWSER: kate.browser.command } });
-      assert.equal(code, 0, stderr);
-    },
-  },
-};
+const BY_TIME: ReadonlySet<string> = new Set(['idle', 'old']);
+const OTHERS = ['jane', 'kate', 'lena', 'mona', 'nora'];
 
-describe('G1 where only a segment denies', () => {
-  test('what is open there is cut, and what is open elsewhere in the same session goes on', async () => {
-    const person = await loggedIn('lena', 870);
-    const elsewhere = await openStreams(world, person, 'dev');
-    const there = await openStreams(world, person, 'prod');
-    try {
-      await there.assertCut('limit 15m (segment prod); run: kubectl curfew login --cluster dev');
-      await elsewhere.check();
-    } finally {
-      await there.kill();
-      await elsewhere.kill();
-    }
-  });
+describe('what is open', { concurrency: !isLong }, () => {
+  for (const { store, required, kubectl: version, causes } of VARIANTS) {
+    const where = store === undefined ? 'SQLite' : 'PostgreSQL with two replicas';
+    describe(`on ${where}, gateway ${required ? 'required' : 'not required'}, kubectl ${version ?? '1.37'}`, {
+      concurrency: 1,
+    }, () => {
+      let scene: Scene;
+      /** Somebody else, whose streams go on whatever happens. */
+      let theirs: OpenStreams;
+      let kubectl: string | undefined;
+      const open = (person: Parameters<typeof openStreams>[1], namespace: string) =>
+        openStreams(scene.world, person, namespace, { kubectl });
 
-  test('a policy that is tightened reaches what is open', async () => {
-    const person = await loggedIn('mona', 600);
-    const streams = await openStreams(world, person, 'dev');
-    try {
-      const tight = { name: 'tight', match: { namespaces: ['dev'] }, limits: { max_age: '9m' } };
-      await world.rewriteConfig({ policy: { ...POLICY, segments: [...SEGMENTS, tight] } });
-      await streams.assertCut('limit 9m (segment tight); run: kubectl curfew login --cluster dev');
-      await theirs.check();
-    } finally {
-      await streams.kill();
-      await world.rewriteConfig({ policy: POLICY });
-    }
-  });
-});
+      const cutWhen = (name: string) => {
+        const { when, words, age, end } = CAUSES[name] ?? assert.fail(name);
+        test(`all that is open is cut when ${when}`, async (t) => {
+          const person = await scene.loggedIn(name, age);
+          const streams = await open(person, 'dev');
+          try {
+            await end(scene, person);
+            for (const row of await streams.assertCut(words)) t.diagnostic(row);
+            await theirs.check();
+          } finally {
+            await streams.kill();
+          }
+        });
+      };
 
-describe('G1 all that is open is cut, with the reason, and what is open for others goes on', () => {
-  for (const [cause, { name, age, words, end }] of Object.entries(CAUSES)) {
-    test(`when ${cause}`, async (t) => {
-      const person = await loggedIn(name, age);
-      const streams = await openStreams(world, person, 'dev');
-      try {
-        await end(person);
-        for (const row of await streams.assertCut(words)) t.diagnostic(row);
-        await theirs.check();
-      } finally {
-        await streams.kill();
-      }
+      before(async () => {
+        if (version !== undefined) ({ kubectl } = await ensureOtherClients());
+        scene = await startScene({ names: [...causes, ...OTHERS], required, ...(store && { store }) });
+        theirs = await open(await scene.loggedIn('jane'), 'dev');
+      });
+      after(async () => {
+        await theirs?.kill();
+        await scene?.stop();
+      });
+
+      // All three wait: side by side.
+      describe('G1 ends that come by time', { concurrency: true }, () => {
+        test('where only a segment denies, what is open there is cut, and what is open elsewhere in the same session goes on', async () => {
+          const person = await scene.loggedIn('lena', 870);
+          const elsewhere = await open(person, 'dev');
+          const there = await open(person, 'prod');
+          try {
+            await there.assertCut('limit 15m (segment prod); run: kubectl curfew login --cluster dev');
+            await elsewhere.check();
+          } finally {
+            await there.kill();
+            await elsewhere.kill();
+          }
+        });
+
+        for (const name of causes.filter((one) => BY_TIME.has(one))) cutWhen(name);
+      });
+
+      test('G1 a policy that is tightened for a segment reaches what is open there', async () => {
+        const person = await scene.loggedIn('mona', 600);
+        const streams = await open(person, 'dev');
+        try {
+          const tight = { name: 'tight', match: { namespaces: ['dev'] }, limits: { max_age: '9m' } };
+          await scene.world.rewriteConfig({ policy: { ...POLICY, segments: [...POLICY.segments, tight] } });
+          await streams.assertCut('limit 9m (segment tight); run: kubectl curfew login --cluster dev');
+          await theirs.check();
+        } finally {
+          await streams.kill();
+          await scene.world.rewriteConfig({});
+        }
+      });
+
+      test('G1 a new login of the same person goes on with what is open', async () => {
+        const person = await scene.loggedIn('nora');
+        const streams = await open(person, 'dev');
+        try {
+          const before = scene.sidOf('nora');
+          const { code, stderr } = await person.curfew(['login']);
+          assert.equal(code, 0, stderr);
+          assert.notEqual(scene.sidOf('nora'), before);
+          await streams.check();
+          assert.equal((await person.curfew(['logout'])).code, 0);
+          await streams.assertCut('curfew: session is over: logged out; run: kubectl curfew login');
+        } finally {
+          await streams.kill();
+        }
+      });
+
+      describe('G1 ends that are made: with the reason, and what is open for others goes on', {
+        concurrency: 1,
+      }, () => {
+        for (const name of causes.filter((one) => !BY_TIME.has(one))) cutWhen(name);
+        after(() => scene?.world.rewriteConfig({}));
+      });
     });
   }
 });

@@ -63,9 +63,9 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   'get -w': { args: ['get', 'pods', '-w'], begins: listed, says: somewhere, exit: 0 },
   'get -w -o json': { args: ['get', 'pods', '-w', '-o', 'json'], begins: listed, says: somewhere, exit: 0 },
   wait: {
-    args: ['wait', '--for=condition=Never', 'pod/shell', '--timeout=300s'],
-    // It says nothing until it ends: its watch is seen at the gateway.
-    ...{ begins: async () => undefined, says: somewhere },
+    // It says nothing of itself until it ends.
+    args: ['wait', '-v=6', '--for=condition=Never', 'pod/shell', '--timeout=300s'],
+    ...{ begins: (running) => running.says(/watch=true.*200 OK/), says: somewhere },
   },
 };
 
@@ -92,29 +92,36 @@ export interface OpenStreams {
   kill(): Promise<void>;
 }
 
-/** @param kinds of `KINDS`; all of them, unless told */
+export interface OpenOptions {
+  /** Of `KINDS`; all of them, unless told. */
+  readonly kinds?: readonly string[] | undefined;
+  /** Another than the cluster's. */
+  readonly kubectl?: string | undefined;
+  /** For each call of kubectl. */
+  readonly args?: readonly string[] | undefined;
+}
+
 export async function openStreams(
   world: GatewayWorld,
   person: Person,
   namespace: string,
-  kinds: readonly string[] = Object.keys(KINDS),
+  { kinds = Object.keys(KINDS), kubectl = world.plane.kubectlPath, args: more = [] }: OpenOptions = {},
 ): Promise<OpenStreams> {
   const running = new Map<string, Running>();
   for (const name of kinds) {
     const kind = KINDS[name];
     assert.ok(kind, name);
-    const args = ['-n', namespace, ...kind.args];
-    running.set(name, startRunning(world.plane.kubectlPath, args, { ...person.env, ...kind.env }));
+    const args = ['-n', namespace, ...more, ...kind.args];
+    running.set(name, startRunning(kubectl, args, { ...person.env, ...kind.env }));
   }
-  const begin = async () => {
-    for (const [name, one] of running) await KINDS[name]?.begins(one, world);
+  const kill = async () => {
+    for (const one of running.values()) await one.kill();
   };
-  await begin();
-  if (running.has('wait')) {
-    const watches = async () =>
-      Number(/^curfew_gateway_streams\{kind="watch"[^}]*\} (\d+)/m.exec(await world.gateway.metrics())?.[1]);
-    const wanted = kinds.filter((name) => name.startsWith('get -w') || name === 'wait').length;
-    await until(async () => (await watches()) >= wanted, 'the watch of kubectl wait is not open');
+  try {
+    for (const [name, one] of running) await KINDS[name]?.begins(one, world);
+  } catch (error) {
+    await kill();
+    throw error;
   }
   return {
     running,
@@ -140,8 +147,6 @@ export async function openStreams(
       }
       return rows;
     },
-    async kill() {
-      for (const one of running.values()) await one.kill();
-    },
+    kill,
   };
 }

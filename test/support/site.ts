@@ -46,21 +46,17 @@ export interface Site {
 }
 
 export async function startSite(options: SiteOptions, clusters: readonly Settings[]): Promise<Site> {
-  const { dir, authority, idp, issuer, address = '127.0.0.1', policy, identityProvider, sections } = options;
+  const { dir, authority, issuer, address = '127.0.0.1', sections } = options;
   const { hostname, port } = new URL(issuer);
   const tls = await authority.issue({ name: 'broker', hosts: [...new Set([hostname, '127.0.0.1', 'localhost'])] });
   const keyFile = path.join(dir, 'encryption-key');
   if (!existsSync(keyFile)) await writeFile(keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
   const configFile = path.join(dir, 'curfew-broker.yaml');
   const settings = {
-    issuer,
-    issuer_ca_file: authority.caFile,
+    ...settingsOf(options, keyFile),
     listen: { address, port: Number(port), tls: { cert_file: tls.certFile, key_file: tls.keyFile } },
-    keys: { encryption_key_file: keyFile },
-    identity_provider: { ...identityProviderOf(idp), ...identityProvider },
     clusters,
     store: { sqlite: { file: 'curfew.db' } },
-    policy,
     ...sections,
   };
   const local = `https://127.0.0.1:${port}`;
@@ -81,10 +77,28 @@ export async function startSite(options: SiteOptions, clusters: readonly Setting
       broker = await start(changes);
     },
     rewrite,
+    ...runCommand(configFile),
+    stop: () => broker.kill(),
+  };
+}
+
+/** What every broker of the tests has, wherever its store is. */
+export function settingsOf(
+  { authority, idp, issuer, policy, identityProvider }: SiteOptions,
+  encryption_key_file: string,
+): Settings {
+  return {
+    ...{ issuer, issuer_ca_file: authority.caFile, keys: { encryption_key_file }, policy },
+    identity_provider: { ...identityProviderOf(idp), ...identityProvider },
+  };
+}
+
+/** Commands of the broker with that configuration. */
+export function runCommand(configFile: string): Pick<Site, 'command' | 'authenticationConfig' | 'print'> {
+  return {
     command: (...words) => command(configFile, words),
     authenticationConfig: (cluster) => print(configFile, 'authn-config', cluster),
     print: (what, cluster, ...more) => print(configFile, what, cluster, ...more),
-    stop: () => broker.kill(),
   };
 }
 

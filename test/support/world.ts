@@ -15,6 +15,7 @@ import type { BrowserSettings } from './browser.ts';
 import { type CertificateAuthority, createCertificateAuthority } from './certificates.ts';
 import { type Idp, type IdpOptions, startIdp } from './idp.ts';
 import { makePerson, type Person, type PersonOptions } from './person.ts';
+import { startReplicatedSite } from './replicated_site.ts';
 import { type Settings, type Site, startSite } from './site.ts';
 
 export type { Person };
@@ -47,8 +48,10 @@ export interface WorldOptions {
   readonly kwok?: boolean;
   /** Instead of the one for `dev`; the first is `plane`. */
   readonly planes?: readonly PlaneOptions[];
-  /** Further sections of the broker's configuration. */
-  readonly sections?: Settings;
+  /** Further sections of the broker's configuration, also such as name the IdP. */
+  readonly sections?: Settings | ((idp: Idp) => Settings);
+  /** In SQLite with one broker, unless it is PostgreSQL with two replicas: gateways ask the second. */
+  readonly store?: 'postgres' | undefined;
   readonly users?: IdpOptions['users'];
   /** Where all files go; a temporary folder that `stop` removes, unless given. */
   readonly dir?: string;
@@ -131,8 +134,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     ];
     // kube-apiserver asks a new issuer at once only if it is there when it starts: the broker comes first.
     const unknown = await clusters(() => ({ server: 'https://127.0.0.1:6443', ca_file: authority.caFile }));
-    const { sections } = options;
-    const site = await startSite({ dir, authority, idp, issuer, policy, identityProvider, sections }, unknown);
+    const sections = typeof options.sections === 'function' ? options.sections(idp) : options.sections;
+    const start = options.store === 'postgres' ? startReplicatedSite : startSite;
+    const site = await start({ dir, authority, idp, issuer, policy, identityProvider, sections }, unknown);
     stops.push(() => site.stop());
     const started = await Promise.allSettled(
       wanted.map(async (plane) => {
