@@ -19,7 +19,7 @@ export interface Opening {
   readonly segment?: string | undefined;
   /** Closes it with words, where it can show any. Called once. */
   readonly cut: (refusal: Refusal) => void;
-  /** @returns whether the warning could be shown */
+  /** @returns whether there is anything yet that could show it */
   readonly warn?: ((text: string) => boolean) | undefined;
 }
 

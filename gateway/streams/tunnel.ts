@@ -7,19 +7,22 @@ import type { Refusal } from '../words.ts';
 import { type Form, formOf, type Upgraded } from './form.ts';
 import { Rest, WORDS_MS } from './rest.ts';
 
+const NOTHING = Buffer.alloc(0);
 /** Milliseconds between the end of one side and that of the other. */
 const HALF_MS = 2_000;
 
 export class Tunnel {
   readonly #client: Duplex;
   readonly #upstream: Duplex;
-  readonly #opened: Opened;
+  readonly #opened: Pick<Opened, 'sent' | 'received'>;
   readonly #form: Form;
   /** Of the frame that is half sent. */
   readonly #rest = new Rest();
+  /** That waits for a place. */
+  #warning: Buffer | undefined;
   #cutting = false;
 
-  constructor(client: Duplex, upstream: Duplex, opened: Opened, upgraded: Upgraded) {
+  constructor(client: Duplex, upstream: Duplex, opened: Pick<Opened, 'sent' | 'received'>, upgraded: Upgraded) {
     this.#client = client;
     this.#upstream = upstream;
     this.#opened = opened;
@@ -53,12 +56,11 @@ export class Tunnel {
     client.once('close', () => upstream.destroy());
   }
 
-  /** @returns whether there was a place for it: where nothing is half sent, and kubectl shows it */
-  warn(text: string): boolean {
-    const bytes = this.#cutting || !this.#form.down.whole ? undefined : this.#form.warning(text);
-    if (bytes === undefined) return this.#form.down.whole;
-    this.#client.write(bytes);
-    return true;
+  /** Where nothing is half sent: at once, or after the rest of the frame. Nothing is said where kubectl would not show it. */
+  warn(text: string): void {
+    if (this.#cutting || this.#client.writableEnded) return;
+    this.#warning = this.#form.warning(text);
+    this.#warnWithin(NOTHING);
   }
 
   cut(refusal: Refusal): void {
@@ -90,9 +92,21 @@ export class Tunnel {
       if (this.#form.down.whole) this.#rest.over();
       return;
     }
-    this.#form.down.push(bytes);
     this.#opened.received(bytes.length);
-    pass(bytes, this.#upstream, this.#client);
+    const rest = bytes.subarray(this.#warnWithin(bytes));
+    this.#form.down.push(rest);
+    pass(rest, this.#upstream, this.#client);
+  }
+
+  /** Passes on what belongs to the frame that is half sent, and then says the warning that waits for its end. @returns how many bytes that were */
+  #warnWithin(bytes: Buffer): number {
+    if (this.#warning === undefined) return 0;
+    const end = this.#form.down.finish(bytes);
+    this.#client.write(bytes.subarray(0, end));
+    if (!this.#form.down.whole) return end;
+    this.#client.write(this.#warning);
+    this.#warning = undefined;
+    return end;
   }
 
   #fromClient(bytes: Buffer): void {

@@ -117,7 +117,10 @@ class Upgrading {
     this.#socket = socket;
     this.#opened = open(
       (refusal) => this.#cut(refusal),
-      (text) => this.#tunnel?.warn(text) ?? false,
+      (text) => {
+        this.#tunnel?.warn(text);
+        return this.#tunnel !== undefined;
+      },
     );
     socket.once('close', () => this.#gone());
     const [protocol = ''] = valuesOf(headers, 'upgrade');
