@@ -85,6 +85,16 @@ describe('npm run bench', () => {
       'set_to_denial.p99_ms': '<= 300',
       'end_to_denial.p50_ms': null,
       'end_to_denial.p99_ms': '<= 200',
+      'gateway.kubectl_get.vs_direct': '<= 1.05',
+      'gateway.small.cpu_us': '<= 250',
+      'gateway.exec.vs_direct': null,
+      'gateway.exec.mib_per_s': '>= 110',
+      'gateway.list50mb.vs_direct': '>= 0.8',
+      'gateway.end_to_cut.p50_ms': null,
+      'gateway.end_to_cut.p99_ms': '<= 50',
+      'gateway.watch.kib': '<= 64',
+      'gateway.exec.kib': '<= 128',
+      'gateway.small_beside_bulk.p99_ms': '<= 25',
     };
     for (const [name, aim] of Object.entries(promised)) assert.equal(aims.get(name), aim, name);
   });
@@ -129,6 +139,17 @@ describe('npm run bench', () => {
       names,
     );
     assert.ok(lines.every(({ value, aim }) => value > 0 && aim === null));
+  });
+
+  test('the gateway is measured between a broker and what stands for the API server', async () => {
+    const { code, stdout, stderr } = await bench('--json', '--quick', 'gateway.exec.mib_per_s', 'gateway.small');
+    assert.equal(code, 0, stderr);
+    const lines = linesOf(stdout);
+    assert.deepEqual(
+      lines.map(({ name }) => name),
+      ['gateway.small.cpu_us', 'gateway.exec.mib_per_s'],
+    );
+    assert.ok(lines.every(({ value }) => value > 0));
   });
 });
 

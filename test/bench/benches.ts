@@ -3,6 +3,15 @@
 import { endToDenial } from './end_to_denial.ts';
 import { endToKnown } from './end_to_known.ts';
 import type { Bench } from './figure.ts';
+import {
+  gatewayBesideBulk,
+  gatewayEndToCut,
+  gatewayExec,
+  gatewayExecMemory,
+  gatewaySmall,
+  gatewayWatchMemory,
+} from './gateway.ts';
+import { gatewayKubectl, gatewayList } from './gateway_kubectl.ts';
 import { getTokenWarm } from './get_token.ts';
 import { kubectlWarm } from './kubectl.ts';
 import { kubectlWebhook } from './kubectl_webhook.ts';
@@ -41,4 +50,12 @@ export const BENCHES: readonly Bench[] = [
   serviceAccounts,
   signals,
   setToDenial,
+  gatewayKubectl,
+  gatewaySmall,
+  gatewayExec,
+  gatewayList,
+  gatewayBesideBulk,
+  gatewayEndToCut,
+  gatewayWatchMemory,
+  gatewayExecMemory,
 ];

@@ -9,6 +9,7 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import type { Bench, Settings } from './figure.ts';
 import { type Command, compare } from './pairs.ts';
 import { inPluginWorld, type PluginWorld } from './plugin_world.ts';
+import { writeStaticKubeconfig } from './static_kubeconfig.ts';
 
 const PAIRS = 60;
 const CROWDS = 15;
@@ -79,16 +80,5 @@ async function nodeKubeconfig({ person }: PluginWorld): Promise<string> {
 
 async function staticKubeconfig({ world, person, token }: PluginWorld): Promise<string> {
   const { server, caFile } = world.plane;
-  const kubeconfig = {
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name: 'dev', cluster: { server, 'certificate-authority': caFile } }],
-    users: [{ name: 'static', user: { token: await token() } }],
-    contexts: [{ name: 'static', context: { cluster: 'dev', user: 'static' } }],
-    'current-context': 'static',
-  };
-  const file = path.join(person.dir, 'static.kubeconfig');
-  // JSON is YAML; kubectl reads it as such.
-  await writeFile(file, JSON.stringify(kubeconfig), { mode: 0o600 });
-  return file;
+  return writeStaticKubeconfig(path.join(person.dir, 'static.kubeconfig'), { server, caFile, token: await token() });
 }

@@ -1,11 +1,12 @@
 // What the authorization webhook costs a whole kubectl call: the same call with the same kind of token at two API servers, of
 // which one asks the broker about each request.
 
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import path from 'node:path';
 import { type Person, startWorld, type World } from '../support/world.ts';
 import type { Bench } from './figure.ts';
 import { type Command, compare } from './pairs.ts';
+import { writeStaticKubeconfig } from './static_kubeconfig.ts';
 
 const PAIRS = 61;
 /** Long enough that no token is over while commands are timed. */
@@ -53,16 +54,6 @@ async function staticKubeconfig({ planes, brokerUrl, authority }: World, person:
   const { code, stdout, stderr } = await person.curfew(words, { env: { KUBERNETES_EXEC_INFO: JSON.stringify(info) } });
   if (code !== 0) throw new Error(`get-token ended with ${code}: ${stderr}`);
   const { token } = (JSON.parse(stdout) as { status: { token: string } }).status;
-  const file = path.join(person.dir, `${cluster}.kubeconfig`);
-  const kubeconfig = {
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name: cluster, cluster: { server: plane.server, 'certificate-authority': plane.caFile } }],
-    users: [{ name: 'static', user: { token } }],
-    contexts: [{ name: 'static', context: { cluster, user: 'static' } }],
-    'current-context': 'static',
-  };
-  // JSON is YAML; kubectl reads it as such.
-  await writeFile(file, JSON.stringify(kubeconfig), { mode: 0o600 });
-  return file;
+  const { server, caFile } = plane;
+  return writeStaticKubeconfig(path.join(person.dir, `${cluster}.kubeconfig`), { server, caFile, token });
 }

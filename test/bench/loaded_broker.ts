@@ -1,18 +1,19 @@
 // A broker from its bundle, with sessions in its store and a load client that holds them.
 
 import { createSecretKey, randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { seconds } from '../../shared/time.ts';
 import { freePort } from '../cluster/ports.ts';
-import { type BrokerProcess, startBroker } from '../support/broker_process.ts';
+import { startBroker } from '../support/broker_process.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { ISSUER, identityProvider } from '../support/service.ts';
 import { startStaticIssuer } from '../support/static_issuer.ts';
 import type { Settings } from './figure.ts';
 import type { Load, LoadClient, OpenLoad } from './load.ts';
+import { processorTime, residentMemory } from './process.ts';
 import { median, quantile } from './statistics.ts';
 import { fillStore } from './store.ts';
 
@@ -152,19 +153,4 @@ async function certificateIn(folder: string) {
   const authority = await createCertificateAuthority(path.join(folder, 'ca'));
   const { certFile, keyFile } = await authority.issue({ name: 'broker', hosts: ['127.0.0.1'] });
   return { ca: authority.caPem, files: { cert_file: certFile, key_file: keyFile } };
-}
-
-/** Seconds of processor that the process has used; the kernel counts hundredths. */
-async function processorTime({ pid }: BrokerProcess): Promise<number> {
-  const [, fields = ''] = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ');
-  const [user, system] = fields.split(' ').slice(11, 13).map(Number);
-  if (user === undefined || system === undefined) throw new Error('the kernel does not tell processor times');
-  return (user + system) / 100;
-}
-
-async function residentMemory({ pid }: BrokerProcess): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
-  if (kib === undefined) throw new Error('the kernel does not tell VmRSS');
-  return Number(kib) / 1024;
 }

@@ -31,7 +31,7 @@ function help(): string {
     '',
     '  --json            one object a line',
     '  --quick           few and short runs: shows that all works, the figures mean nothing',
-    '  --profile FOLDER  profile the broker where renewals are measured with 1,000 sessions; a name for each',
+    '  --profile FOLDER  profile the broker where renewals are measured with 1,000 sessions, and the gateway; a name for each',
     '',
   ].join('\n');
 }

@@ -20,6 +20,7 @@ export interface GatewaySettings {
   readonly port: number;
   /** Further sections, or others. */
   readonly more?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface GatewayProcess extends Running {
@@ -32,7 +33,7 @@ export interface GatewayProcess extends Running {
 
 /** Resolves when it is ready. @throws Error with what it wrote, when it ends instead */
 export async function startGatewayProcess(settings: GatewaySettings): Promise<GatewayProcess> {
-  const { dir, authority, broker, api_server, cluster = 'dev', port, more } = settings;
+  const { dir, authority, broker, api_server, cluster = 'dev', port, more, env } = settings;
   const tls = await authority.issue({ name: 'gateway', hosts: ['127.0.0.1', 'localhost'] });
   const health_port = await freePort();
   const config = path.join(dir, 'curfew-gateway.yaml');
@@ -46,7 +47,7 @@ export async function startGatewayProcess(settings: GatewaySettings): Promise<Ga
   await writeFile(config, stringify(object));
   const { gateway } = await buildBundles();
   const running = startRunning(process.execPath, [gateway, 'serve', '--config', config], {
-    ...{ PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...compileCache() },
+    ...{ PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...compileCache(), ...env },
   });
   const health = `http://127.0.0.1:${health_port}`;
   const read = async (at: string) => (await fetch(health + at)).text();

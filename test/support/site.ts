@@ -16,7 +16,7 @@ export type Settings = Readonly<Record<string, unknown>>;
 export interface SiteOptions {
   readonly dir: string;
   readonly authority: CertificateAuthority;
-  readonly idp: Idp;
+  readonly idp: Pick<Idp, 'issuer' | 'clientId'>;
   /** Its origin as kube-apiserver reaches it: `https://host:port`. */
   readonly issuer: string;
   /** Where it listens; a loopback address unless kube-apiserver is elsewhere. */
@@ -113,7 +113,7 @@ async function print(configFile: string, what: string, cluster: string, ...more:
   return stdout;
 }
 
-function identityProviderOf({ issuer, clientId }: Idp): Settings {
+function identityProviderOf({ issuer, clientId }: SiteOptions['idp']): Settings {
   return {
     ...{ issuer, client_id: clientId, scopes: ['openid', 'email', 'groups'] },
     ...{ username_claim: 'email', groups_claim: 'groups', username_prefix: 'curfew:', groups_prefix: 'curfew:' },
