@@ -13,6 +13,7 @@ import { type AcceptCommand, accept } from './commands/administration_commands.t
 import { exportAuditLog, tailAuditLog } from './commands/audit_commands.ts';
 import { verifyAuditLog } from './commands/audit_verify.ts';
 import { check } from './commands/check.ts';
+import { addKeys } from './commands/keys_command.ts';
 import { freeNames } from './commands/name_commands.ts';
 import { operator } from './commands/operator.ts';
 import { type AuthzOptions, type FreeOptions, several } from './commands/options.ts';
@@ -169,6 +170,13 @@ function program(): Command {
       .requiredOption('--config <file>', 'the configuration')
       .action(({ config }: { config: string }) => acceptAll(`${name} accept`, config));
   }
+  addKeys(root, {
+    ...{ env, now, elapsed: () => performance.now(), print: printLines },
+    say: (line) => void stderr.write(`${line}\n`),
+    exit: (status) => {
+      process.exitCode = status;
+    },
+  });
   root
     .command('names')
     .description('whose usernames are')

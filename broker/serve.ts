@@ -39,7 +39,8 @@ import type { Standing } from './store/audit_head.ts';
 import type { StoreOptions } from './store/options.ts';
 import { watchStore } from './store/watch.ts';
 import { startSweeper, sweep } from './sweeper.ts';
-import { loadKeys, readKeys } from './tokens/keys.ts';
+import { keysOf } from './tokens/key_rotation.ts';
+import { loadKeys, noteLongest, readKeys } from './tokens/keys.ts';
 import { oldTokenIds } from './tokens/old_token_ids.ts';
 import { createTokenIds } from './tokens/token_id.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
@@ -109,14 +110,14 @@ export async function startService(config: Config, around: Surroundings): Promis
   await clock.ask();
   const { head: place } = await store.feed.after(0, 0);
   // The first that is written: not with another encryption key, nor by a clock that is not the database's.
-  let keys = await loadKeys(store, config.encryption_key, now()).catch(async (error: unknown) => {
+  let keys = await loadKeys(store, keysOf(config), now).catch(async (error: unknown) => {
     clock.stop();
     await store.close();
     guard.close();
     throw error;
   });
   const keysAgain = async () => {
-    keys = await store.read((db) => readKeys(db, config.encryption_key));
+    keys = await store.read((db) => readKeys(db, config.encryption_key, now));
   };
   const onEpoch = async ({ newest }: Standing) => {
     await keysAgain();
@@ -202,6 +203,8 @@ export async function startService(config: Config, around: Surroundings): Promis
       // First the row, then the policy: none is in force that the audit log does not know.
       await recordOutcome(broker, outcome);
       if (outcome.outcome === 'reloaded') {
+        const { longest_token } = keysOf(outcome.config);
+        await store.transaction((transaction) => noteLongest(transaction, longest_token));
         live.take(outcome.config);
         replicas.reloaded();
         replicas.feed.tail.wake();

@@ -15,6 +15,7 @@ import { forgetLoginAfter } from './sessions/login_after.ts';
 import { forgetEnded } from './sessions/opened.ts';
 import { forgetRestingNames } from './sessions/usernames.ts';
 import { forgetChanges } from './store/feed.ts';
+import { keepKeys, keysOf } from './tokens/key_rotation.ts';
 import { forgetProofs } from './tokens/proof_use.ts';
 
 const EVERY_MS = 10_000;
@@ -66,6 +67,7 @@ async function sweepStore(broker: SweepParts): Promise<number> {
     await forgetEnded(transaction, (now() - KEEP_ENDED_SECONDS) as Seconds, now());
     await forgetGateways(transaction, (now() - KEEP_ENDED_SECONDS) as Seconds);
   });
+  await keepKeys(broker, keysOf(config));
   const before = (now() - KEEP_CHANGES_SECONDS) as Seconds;
   while (await store.transaction(({ db }) => forgetChanges(db, before)));
   return count;

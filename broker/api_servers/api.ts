@@ -10,6 +10,7 @@ import { parseJson } from '../../shared/json.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Cluster } from '../config/settings.ts';
+import { sayFailure } from './failure.ts';
 import type { AdmissionObject, Bindings, Right } from './objects.ts';
 
 /** A Secret by name; the `uid` tells it from any other of that name. */
@@ -268,13 +269,4 @@ function kindOf(path: string): string {
 function parse(text: string): Readonly<Record<string, unknown>> {
   const value = parseJson(text);
   return isObject(value) ? value : {};
-}
-
-/** Only codes are taken from the error: texts of others may carry more. */
-function sayFailure(error: unknown): string {
-  if (error instanceof Error && ['TimeoutError', 'AbortError'].includes(error.name)) return 'did not answer in time';
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
-  return /CERT|SELF_SIGNED|ISSUER|ERR_TLS|SIGNATURE/.test(code)
-    ? `has a certificate that is not trusted (${code}): see ca_file`
-    : `cannot be reached (${code})`;
 }

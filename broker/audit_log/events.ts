@@ -5,21 +5,11 @@ import type { StreamKind } from '../../shared/gateway_events.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
 import type { EndReason } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
+import type { Common } from './common.ts';
 import type { Action } from './signals.ts';
+import type { AnchorEvent, KeysEvent, LaneOpenedEvent, StoreCopyEvent } from './store_events.ts';
 
-interface Who {
-  readonly iss?: string | undefined;
-  readonly sub?: string | undefined;
-  readonly username?: string | undefined;
-}
-
-interface Common extends Who {
-  readonly at: Seconds;
-  readonly sid?: string | undefined;
-  /** The socket's address, or the client's where a trusted proxy tells it. */
-  readonly address?: string | undefined;
-  readonly jkt?: string | undefined;
-}
+export type { AnchorEvent, KeysEvent, LaneOpenedEvent, NamedHead, StoreCopyEvent } from './store_events.ts';
 
 export interface LoginEvent extends Common {
   readonly event: 'login';
@@ -222,35 +212,6 @@ export interface StreamsLostEvent extends Common {
   readonly count: number;
 }
 
-/** The store is copied to another database by `store copy`: recorded in the one as it begins, and in the other when that is the one in use. */
-export interface StoreCopyEvent extends Common {
-  readonly event: 'store_copy';
-  readonly step: 'begun' | 'done';
-  /** Who ran it: their name at the operating system. */
-  readonly by: string;
-  readonly from: string;
-  readonly to: string;
-  /** How many rows were copied. */
-  readonly rows?: number | undefined;
-}
-
-/** Where a chain of the audit log was: its newest row. */
-export type NamedHead = readonly [lane: number, seq: number, hash: string];
-
-/** A connection began to write a chain of the audit log, where there are several: its first row there. */
-export interface LaneOpenedEvent extends Common {
-  readonly event: 'lane_opened';
-  /** Of all others, as of then. */
-  readonly heads: readonly NamedHead[];
-}
-
-/** Where chains of the audit log are, written down in one of them: none of those can be taken back alone. */
-export interface AnchorEvent extends Common {
-  readonly event: 'anchor';
-  /** Of those that have moved since the anchor before. */
-  readonly heads: readonly NamedHead[];
-}
-
 /** As they are typed. */
 export const ADMINISTRATION_COMMANDS = ['store accept', 'clock accept', 'names free'] as const;
 export type AdministrationCommand = (typeof ADMINISTRATION_COMMANDS)[number];
@@ -271,6 +232,7 @@ export type AuditEvent =
   | StreamEvent
   | StreamsLostEvent
   | StoreCopyEvent
+  | KeysEvent
   | LaneOpenedEvent
   | AnchorEvent;
 

@@ -14,6 +14,7 @@ import { countOverdue } from '../sessions/bound_secrets.ts';
 import { Touches } from '../sessions/touches.ts';
 import { Witness } from '../store/witness.ts';
 import { formatTime } from '../text/rfc3339.ts';
+import { keysOf } from '../tokens/key_rotation.ts';
 import { administer } from './administration.ts';
 
 export interface Around {
@@ -48,7 +49,7 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
       const { newest } = await store.standing();
       if (command === 'store accept' && now() < newest) refuseClock();
       const known_epoch = knownEpoch(config);
-      const declaration = { command, by, now: now(), encryption_key: config.encryption_key, known_epoch };
+      const declaration = { command, by, now: now(), keys: keysOf(config), known_epoch };
       const sessions = await store.transaction((transaction) => declareAllOver(transaction, declaration));
       const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
       const unseen = await deletions.sweep();

@@ -16,7 +16,7 @@ import { CopySource } from '../store/copy_source.ts';
 import { finishCopy, type Moved, movedAway } from '../store/moved.ts';
 import type { StoreOptions } from '../store/options.ts';
 import { Witness } from '../store/witness.ts';
-import { readKeys } from '../tokens/keys.ts';
+import { requireReadableKeys } from '../tokens/keys.ts';
 import { reading } from './audit_reader.ts';
 
 type Places<P> = Extract<StorePlaces, P>;
@@ -88,8 +88,7 @@ async function move(parts: Parts): Promise<readonly string[]> {
 /** Whether a broker could start on it, and every row of its audit log is as it was written. */
 async function requireSound(source: CopySource, { from, encryption_key }: StoreCopy, sealer: Sealer): Promise<void> {
   await source.read(async (db) => {
-    const key = await db.selectFrom('signing_key').select('kid').executeTakeFirst();
-    if (key) await readKeys(db, encryption_key);
+    await requireReadableKeys(db, encryption_key);
   });
   const fault = await source.faultBy(from, { sealer });
   if (fault !== undefined) throw new CurfewError('store', `the store ${source.file} ${fault}`, { hint: ACCEPT });

@@ -56,7 +56,7 @@ export function groupsTighten({ policy, clusters }: Pick<Config, 'policy' | 'clu
 }
 
 /** kube-apiserver goes on taking a token that it took, for as long as this: the cache of its authenticators. */
-const AUTHENTICATOR_CACHE = seconds(10);
+export const AUTHENTICATOR_CACHE = seconds(10);
 /** By default; `--authentication-token-webhook-cache-ttl` of kube-apiserver may say less. */
 const TOKEN_REVIEW_CACHE = seconds(120);
 /** For the deletion of a session's Secret. */

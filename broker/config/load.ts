@@ -6,6 +6,7 @@ import { refused } from '../../serving/config/faults.ts';
 import { parseYaml } from '../../serving/config/yaml.ts';
 import { type FileReader, readRegularFile } from '../../serving/files/regular_file.ts';
 import { CurfewError } from '../../shared/errors.ts';
+import { type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { faultsOf } from './consistency.ts';
 import { readAll } from './files.ts';
@@ -89,6 +90,7 @@ function assemble(
     listen: { address: listen.address, port: listen.port, tls: read.tls },
     trusted_proxies: sections.trusted_proxies ?? [],
     encryption_key: read.encryption_key,
+    rotate_keys_every: rotateEvery(sections.keys?.rotate_every),
     identity_provider: { ...idp, ca: read.identity_provider_ca },
     clusters: clusters.map((cluster, i) => assembleCluster(cluster, i, read)),
     admins: sections.admins,
@@ -99,6 +101,11 @@ function assemble(
     policy,
     ...digests,
   });
+}
+
+/** A quarter of a year where nothing is said. */
+function rotateEvery(given: Seconds | 'off' | undefined): Seconds | undefined {
+  return given === 'off' ? undefined : (given ?? seconds(90 * 86_400));
 }
 
 function assembleCluster({ ca_file: _, ...cluster }: Sections['clusters'][number], i: number, read: Read): Cluster {

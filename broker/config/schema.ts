@@ -95,6 +95,7 @@ const cluster = z.strictObject({
     .transform((credential) => credential ?? 'token'),
   service_accounts: z.array(service_account).min(1, { error: 'expected at least one' }).optional(),
   broker_token_file: value.filePath.optional(),
+  api_servers: value.servers.optional(),
 });
 
 const store = z
@@ -199,6 +200,7 @@ const SECTIONS = {
   keys: z.strictObject({
     encryption_key_file: value.filePath.optional(),
     encryption_key_env: value.variable.optional(),
+    rotate_every: value.durationOrOff('90d').optional(),
   }),
   identity_provider,
   clusters: z.array(cluster).min(1, { error: 'expected at least one cluster' }),

@@ -23,6 +23,8 @@ export interface Config {
   readonly trusted_proxies: readonly string[];
   /** 256 bits, for what the store holds encrypted. Prints as nothing. */
   readonly encryption_key: KeyObject;
+  /** After so many seconds a signing key is replaced; absent where that is only done by hand. */
+  readonly rotate_keys_every?: Seconds | undefined;
   readonly identity_provider: IdentityProviderSettings;
   readonly clusters: readonly Cluster[];
   /** Without them nobody is an administrator. */
@@ -153,6 +155,8 @@ export interface Cluster {
   readonly service_accounts?: readonly ServiceAccountMapping[] | undefined;
   /** With `service-account`: the file of the bearer token with which the broker asks that API server. Absolute; read at each use. */
   readonly broker_token_file?: string | undefined;
+  /** Each of its API servers by itself, as URLs; absent where `server` is all. */
+  readonly api_servers?: readonly string[] | undefined;
 }
 
 export interface ServiceAccountMapping {

@@ -14,6 +14,7 @@ import { type Condition, parseCondition } from '../rules/condition.ts';
 export {
   address,
   duration,
+  durationOrOff,
   filePath,
   issuer,
   listenPort,
@@ -143,6 +144,12 @@ export const connections = leaf<number>('a whole number from 2 to 100', (value) 
 export const issuers = listOf(
   'a list of issuers, each an https URL (http only on loopback) without user, query and fragment',
   (value): value is string => typeof value === 'string' && faultOfUrl(value) === undefined,
+);
+
+export const servers = listOf(
+  'a list of https URLs without user, query and fragment',
+  (value): value is string =>
+    typeof value === 'string' && faultOfUrl(value) === undefined && value.startsWith('https://'),
 );
 
 export const hookUrl = textThat(

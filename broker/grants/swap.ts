@@ -63,9 +63,10 @@ export async function swap(
   });
   if ('refused' in outcome) return outcome;
   requireRecent(broker, decided);
-  if (broker.keys.signing.kid !== kid) throw keyRevoked();
+  const signing = broker.keys.signer(kid);
+  if (!signing) throw keyRevoked();
   return {
-    access_token: signToken(broker.keys, outcome, TOKEN_TYP),
+    access_token: signToken({ signing }, outcome, TOKEN_TYP),
     issued_token_type: TOKEN_TYPE.jwt,
     token_type: 'N_A',
     expires_in: (outcome.exp - outcome.iat) as Seconds,

@@ -6,16 +6,17 @@ import { GRANT, type Metadata, type MetadataCluster } from '../../shared/wire.ts
 import type { Broker } from '../broker.ts';
 import { clusterLimits, endWithin, entranceOf, revalidates, strictestLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
+import { JWKS_MAX_AGE } from '../tokens/key_rotation.ts';
 
 /** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
-const JWKS_MAX_AGE = 'public, max-age=60';
+const CACHED = `public, max-age=${JWKS_MAX_AGE}`;
 
 export function metadataRoutes(app: FastifyInstance, broker: Pick<Broker, 'config' | 'keys'>): void {
   const discovery = discoveryOf(broker.config);
   app.get('/.well-known/openid-configuration', async (_request, reply) =>
-    reply.header('Cache-Control', JWKS_MAX_AGE).send(discovery),
+    reply.header('Cache-Control', CACHED).send(discovery),
   );
-  app.get('/jwks', async (_request, reply) => reply.header('Cache-Control', JWKS_MAX_AGE).send(broker.keys.jwks));
+  app.get('/jwks', async (_request, reply) => reply.header('Cache-Control', CACHED).send(broker.keys.jwks));
   app.get('/.well-known/curfew', async (_request, reply) =>
     reply.header('Cache-Control', 'no-cache').send(metadataOf(broker.config)),
   );

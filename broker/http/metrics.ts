@@ -35,13 +35,12 @@ async function lookUp({ store, config, keys, identityProvider, clock, replicas, 
   // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
   const active = await store.read(countActive).catch(() => undefined);
   const secrets_overdue = await store.read((db) => countOverdue(db, now())).catch(() => undefined);
-  const { signing_since } = keys;
   return {
     now: now(),
     config,
     living: active,
     secrets_overdue,
-    signing_since,
+    signing_since: keys.signing.sign_from,
     clock_fault: clock.fault(),
     clock_ahead: clock.ahead(),
     store_fault: store.fault,

@@ -25,7 +25,7 @@ export interface ToSign {
     readonly session: WireSession;
     /** The session handle, after a login. */
     readonly handle?: string | undefined;
-    /** Of the key that was in force in the transaction: no other signs. */
+    /** Of the key that signed as it was decided: no other does. */
     readonly kid: string;
   } & Pick<TokenReply, 'not_admitted'>;
 }
@@ -75,14 +75,15 @@ export async function recordMint(transaction: Transaction, kid: string, { claims
 /**
  * The reply that carries a Kubernetes token. Signs: only to be called after all that allows it is on disk.
  *
- * @throws CurfewError `busy` where another key is in force than when it was decided
+ * @throws CurfewError `busy` where the key that signed when it was decided was revoked since
  */
 export function signReply(keys: Keys, { to_sign }: ToSign): Granted {
   const { claims, typ, session, handle, kid, not_admitted } = to_sign;
-  if (keys.signing.kid !== kid) throw keyRevoked();
+  const signing = keys.signer(kid);
+  if (!signing) throw keyRevoked();
   return {
     reply: {
-      access_token: signToken(keys, claims, typ),
+      access_token: signToken({ signing }, claims, typ),
       issued_token_type: TOKEN_TYPE.jwt,
       token_type: 'N_A',
       expires_in: (claims.exp - claims.iat) as Seconds,

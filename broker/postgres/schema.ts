@@ -2,7 +2,7 @@
 
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import { declared } from '../store/migrations.ts';
+import { declared, KEY_TIMES } from '../store/migrations.ts';
 import { RENEW_COMMIT } from './renew_commit.ts';
 
 const TABLES = `
@@ -125,4 +125,5 @@ export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0007_renewals': declared('0007_renewals', (db) => run(db, [RENEW_COMMIT])),
   '0008_moved': declared('0008_moved', (db) => run(db, statements(MOVED))),
   '0009_epochs': declared('0009_epochs', (db) => run(db, statements(EPOCHS))),
+  '0010_key_times': declared('0010_key_times', (db) => run(db, KEY_TIMES)),
 };

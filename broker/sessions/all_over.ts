@@ -1,13 +1,12 @@
 // Everything before now is over, for everybody: what an administrator says after a store was put back, or when the time that it has
 // seen was wrong. Nobody can tell then which session, token or use of before still counts; so none does.
 
-import type { KeyObject } from 'node:crypto';
 import { sql } from 'kysely';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { AdministrationCommand } from '../audit_log/events.ts';
 import { earlier, later } from '../store/sql.ts';
 import type { Transaction } from '../store/store.ts';
-import { replaceKeys } from '../tokens/keys.ts';
+import { type KeysParts, replaceKeys } from '../tokens/keys.ts';
 import { randomId } from '../tokens/random.ts';
 import { endSession } from './ending.ts';
 import { active, read } from './find.ts';
@@ -24,7 +23,7 @@ export interface Declaration {
   readonly by: string;
   /** By the clock that holds from now on, however far behind the newest instant of the store it may be. */
   readonly now: Seconds;
-  readonly encryption_key: KeyObject;
+  readonly keys: KeysParts;
   /** The highest epoch that is known outside the store, which was put back to before it: nobody goes back. */
   readonly known_epoch: number;
 }
@@ -37,7 +36,7 @@ export interface Declaration {
  */
 export async function declareAllOver(transaction: Transaction, declaration: Declaration): Promise<number> {
   const { db } = transaction;
-  const { command, by, now, encryption_key, known_epoch } = declaration;
+  const { command, by, now, keys, known_epoch } = declaration;
   await transaction.holdAll();
   const sessions = await read(active(db));
   for (const session of sessions)
@@ -56,7 +55,7 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
   await db.deleteFrom('login_after').execute();
   await db.deleteFrom('idle_gap').execute();
   await db.deleteFrom('failed_login').execute();
-  await replaceKeys(transaction, encryption_key, now);
+  await replaceKeys(transaction, keys, now);
   await db.updateTable('bound_secret').set({ doomed: 1, over_at: now, next_at: now, attempts: 0 }).execute();
   await bringBack(transaction, now);
   transaction.publish({ kind: 'all_over', at: now });

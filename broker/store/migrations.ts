@@ -172,6 +172,16 @@ async function epochs(db: Kysely<unknown>): Promise<void> {
   await sql`alter table store_state add column epoch_id text`.execute(db);
 }
 
+/** Keys of before sign at once, and tokens of a day are longer than any that is out. */
+export const KEY_TIMES = [
+  'alter table signing_key add column sign_from bigint not null default 0',
+  'alter table signing_key add column longest_token bigint not null default 86400',
+] as const;
+
+async function keyTimes(db: Kysely<unknown>): Promise<void> {
+  for (const statement of KEY_TIMES) await sql.raw(statement.replace('bigint', 'integer')).execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -210,6 +220,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     '0007_renewals': declared('0007_renewals', async () => {}),
     '0008_moved': declared('0008_moved', moved),
     '0009_epochs': declared('0009_epochs', epochs),
+    '0010_key_times': declared('0010_key_times', keyTimes),
   };
 }
 
@@ -223,6 +234,7 @@ const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (type
   '0007_renewals': 5,
   '0008_moved': 5,
   '0009_epochs': 5,
+  '0010_key_times': 5,
 };
 
 /** From before versions ran side by side. */
@@ -249,4 +261,5 @@ export const MIGRATIONS = [
   '0007_renewals',
   '0008_moved',
   '0009_epochs',
+  '0010_key_times',
 ] as const;

@@ -125,9 +125,13 @@ export interface SigningKeyTable {
   kid: string;
   /** JSON of the public JWK. */
   public_jwk: string;
-  /** The private JWK, AES-256-GCM under the configured key. */
+  /** The private key, AES-256-GCM under the configured key. */
   sealed: Uint8Array;
   created_at: Seconds;
+  /** When it begins to sign: published before that. */
+  sign_from: Seconds;
+  /** Seconds for which what it signs can be taken, at most. */
+  longest_token: Seconds;
 }
 
 export interface AuditTable {

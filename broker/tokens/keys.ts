@@ -1,51 +1,73 @@
-// The broker's signing keys: made at first start, kept in the store sealed under the configured key, published as JWKS.
+// The broker's signing keys: the first is made at the first start, further ones by rotation; kept in the store, published as JWKS. Of those
+// that are published, the one that was made last signs, from the moment on when everybody may know it.
 
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  createPrivateKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Seconds } from '../../shared/time.ts';
+import { type Clock, over, type Seconds } from '../../shared/time.ts';
 import type { Store, Transaction } from '../store/store.ts';
+import { makeSealedKey, type PublicJwk, unseal } from './sealed_key.ts';
 
-export interface PublicJwk {
-  readonly kty: 'EC';
-  readonly crv: 'P-256';
-  readonly x: string;
-  readonly y: string;
+export interface SigningKey {
   readonly kid: string;
-  readonly alg: 'ES256';
-  readonly use: 'sig';
+  readonly key: KeyObject;
+  /** Since when it signs. */
+  readonly sign_from: Seconds;
 }
 
 export interface Keys {
   /** What signs now. */
-  readonly signing: { readonly kid: string; readonly key: KeyObject };
-  /** When the key that signs was made. */
-  readonly signing_since: Seconds;
+  readonly signing: SigningKey;
+  /** One that is still published: what was decided while it signed is signed with it. */
+  signer(kid: string): SigningKey | undefined;
   /** What is published (RFC 7517 5). */
   readonly jwks: { readonly keys: readonly PublicJwk[] };
+}
+
+export interface KeysParts {
+  /** 256 bits. */
+  readonly encryption_key: KeyObject;
+  /** Seconds for which a token can be taken, at most, by the configuration in force. */
+  readonly longest_token: Seconds;
 }
 
 /**
  * Loads the keys, making the first one in the same transaction when there is none: of two brokers that start at once, one makes it.
  *
- * @param encryptionKey 256 bits
  * @throws CurfewError `configuration` when a key was sealed under another encryption key
  */
-export async function loadKeys(store: Store, encryptionKey: KeyObject, now: Seconds): Promise<Keys> {
-  return store.transaction(async ({ db, hold }) => {
-    await hold(['signing keys']);
+export async function loadKeys(store: Store, parts: KeysParts, now: Clock): Promise<Keys> {
+  return store.transaction(async (transaction) => {
+    const { db, hold } = transaction;
+    await hold([SIGNING_KEYS]);
     const found = await db.selectFrom('signing_key').select('kid').executeTakeFirst();
-    if (!found) await db.insertInto('signing_key').values(makeKey(encryptionKey, now)).execute();
-    return readKeys(db, encryptionKey);
+    if (!found) await insertKey(transaction, parts, now(), now());
+    else await noteLongest(transaction, parts.longest_token);
+    return readKeys(db, parts.encryption_key, now);
   });
+}
+
+/** What whoever changes them holds. */
+export const SIGNING_KEYS = 'signing keys';
+
+/** @param sign_from no earlier than everybody may know it, unless there is no other @returns its id */
+export async function insertKey(
+  { db }: Pick<Transaction, 'db'>,
+  { encryption_key, longest_token }: KeysParts,
+  now: Seconds,
+  sign_from: Seconds,
+): Promise<string> {
+  const made = makeSealedKey(encryption_key);
+  await db
+    .insertInto('signing_key')
+    .values({ ...made, created_at: now, sign_from, longest_token })
+    .execute();
+  return made.kid;
+}
+
+/** Before a token that can be taken for so long is minted: its key stays published until then. */
+export async function noteLongest({ db }: Pick<Transaction, 'db'>, longest_token: Seconds): Promise<void> {
+  await db.updateTable('signing_key').set({ longest_token }).where('longest_token', '<', longest_token).execute();
 }
 
 /**
@@ -64,59 +86,55 @@ export function keyRevoked(): CurfewError {
   return new CurfewError('busy', 'the signing key was replaced just now', { retry_after: 1 });
 }
 
-/** Revokes all keys and makes another: what they signed is not accepted any more, and they are not published. */
-export async function replaceKeys(transaction: Transaction, encryptionKey: KeyObject, now: Seconds): Promise<void> {
-  const { db } = transaction;
-  const gone = await db.deleteFrom('signing_key').returning('kid').execute();
-  await db.insertInto('signing_key').values(makeKey(encryptionKey, now)).execute();
-  transaction.publish({ kind: 'keys', at: now, revoked: gone.map(({ kid }) => kid) });
+/**
+ * Revokes keys and makes another, which signs at once: what they signed is not accepted any more, and they are not published. To be
+ * called where no other transaction runs (`holdAll`).
+ *
+ * @param which all, where none are named
+ */
+export async function replaceKeys(
+  transaction: Transaction,
+  parts: KeysParts,
+  now: Seconds,
+  which?: readonly string[],
+): Promise<Replaced> {
+  const gone = transaction.db.deleteFrom('signing_key').returning('kid');
+  const revoked = await (which ? gone.where('kid', 'in', which) : gone).execute();
+  const kids = revoked.map(({ kid }) => kid);
+  const made = await insertKey(transaction, parts, now, now);
+  transaction.publish({ kind: 'keys', at: now, revoked: kids });
+  return { revoked: kids, made };
+}
+
+/** Ids of keys. */
+export interface Replaced {
+  readonly revoked: readonly string[];
+  readonly made: string;
+}
+
+/** Whether this is the encryption key of the store. @throws CurfewError `configuration` where it is not */
+export async function requireReadableKeys(db: Transaction['db'], encryption_key: KeyObject): Promise<void> {
+  for (const row of await db.selectFrom('signing_key').select(['kid', 'sealed']).execute()) unseal(row, encryption_key);
 }
 
 /** @throws CurfewError `configuration` likewise */
-export async function readKeys(db: Transaction['db'], encryptionKey: KeyObject): Promise<Keys> {
-  const rows = await db.selectFrom('signing_key').selectAll().orderBy('created_at', 'desc').execute();
-  const [newest] = rows;
-  if (!newest) throw new TypeError('no signing key after making one');
+export async function readKeys(db: Transaction['db'], encryption_key: KeyObject, now: Clock): Promise<Keys> {
+  const rows = await db
+    .selectFrom('signing_key')
+    .selectAll()
+    .orderBy('sign_from', 'desc')
+    .orderBy('created_at', 'desc')
+    .orderBy('kid')
+    .execute();
+  const all = rows.map(({ sign_from, ...row }) => ({ kid: row.kid, key: unseal(row, encryption_key), sign_from }));
+  const oldest = all.at(-1);
+  if (!oldest) throw new TypeError('no signing key after making one');
   return {
-    signing: { kid: newest.kid, key: unseal(newest.sealed, newest.kid, encryptionKey) },
-    signing_since: newest.created_at,
+    get signing() {
+      const at = now();
+      return all.find(({ sign_from }) => over(sign_from, at)) ?? oldest;
+    },
+    signer: (kid) => all.find((one) => one.kid === kid),
     jwks: { keys: rows.map((row) => JSON.parse(row.public_jwk) as PublicJwk) },
   };
-}
-
-function makeKey(encryptionKey: KeyObject, now: Seconds) {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
-  const kid = createHash('sha256')
-    .update(JSON.stringify({ crv: 'P-256', kty: 'EC', x, y }))
-    .digest('base64url');
-  const jwk: PublicJwk = { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' };
-  const sealed = seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, encryptionKey);
-  return { kid, public_jwk: JSON.stringify(jwk), sealed, created_at: now };
-}
-
-/** nonce (12) | tag (16) | ciphertext, bound to the `kid`. */
-function seal(plain: Uint8Array, kid: string, key: KeyObject): Uint8Array {
-  const nonce = randomBytes(12);
-  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(kid));
-  const body = Buffer.concat([cipher.update(plain), cipher.final()]);
-  return Buffer.concat([nonce, cipher.getAuthTag(), body]);
-}
-
-function unseal(sealed: Uint8Array, kid: string, key: KeyObject): KeyObject {
-  try {
-    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12), { authTagLength: 16 });
-    decipher.setAAD(Buffer.from(kid)).setAuthTag(sealed.subarray(12, 28));
-    const plain = Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()]);
-    return createPrivateKey({ key: plain, format: 'der', type: 'pkcs8' });
-  } catch (cause) {
-    throw new CurfewError(
-      'configuration',
-      'keys: the signing key in the store was encrypted with another encryption key',
-      {
-        cause,
-        hint: 'give back the encryption key that this store was made with',
-      },
-    );
-  }
 }

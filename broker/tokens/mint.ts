@@ -4,7 +4,12 @@ import { signEs256 } from '../../serving/jws/es256.ts';
 import { LONGEST_JWS } from '../../serving/jws/jws.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
-import type { Keys } from './keys.ts';
+import type { SigningKey } from './keys.ts';
+
+/** What signs. */
+export interface Signer {
+  readonly signing: Pick<SigningKey, 'kid' | 'key'>;
+}
 
 export interface TokenClaims {
   readonly iss: string;
@@ -21,7 +26,7 @@ export interface TokenClaims {
   readonly acr?: string;
 }
 
-export function signToken({ signing }: Pick<Keys, 'signing'>, claims: TokenClaims, typ: TokenTyp = TOKEN_TYP): string {
+export function signToken({ signing }: Signer, claims: TokenClaims, typ: TokenTyp = TOKEN_TYP): string {
   const input = signingInput(claims, signing.kid, typ);
   return `${input}.${signEs256(input, signing.key).toString('base64url')}`;
 }

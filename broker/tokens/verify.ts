@@ -9,12 +9,13 @@ import { GATEWAY_TOKEN_TYP, TOKEN_TYP, type TokenTyp } from '../../shared/token_
 import { isObject } from '../../shared/wire.ts';
 import { gatewayAudienceOf } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
-import type { Keys, PublicJwk } from './keys.ts';
+import type { Keys } from './keys.ts';
 import type { TokenClaims } from './mint.ts';
+import type { PublicJwk } from './sealed_key.ts';
 
 interface Parts {
   readonly config: Pick<Config, 'issuer' | 'clusters'>;
-  readonly keys: Keys;
+  readonly keys: Pick<Keys, 'jwks'>;
 }
 
 /**

@@ -18,9 +18,7 @@ import type { JsonWebKey, Settings } from './settings.ts';
 /** Longer would leave streams open that nobody judges. */
 const LONGEST_CUT_AFTER = seconds(30);
 
-const warning = value.leaf<Seconds | 'off'>('a duration such as "60s", or "off"', (given) =>
-  given === 'off' ? 'off' : parseDuration(given),
-);
+const warning = value.durationOrOff('60s');
 const cutAfter = value.leaf<Seconds>('a duration of at most "30s"', (given) => {
   const length = parseDuration(given);
   return length !== undefined && length <= LONGEST_CUT_AFTER ? length : undefined;

@@ -51,6 +51,12 @@ const LABEL = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/;
 
 export const duration = leaf<Seconds>('a duration such as "15m"', parseDuration);
 
+/** @param example of a duration */
+export const durationOrOff = (example: string) =>
+  leaf<Seconds | 'off'>(`a duration such as "${example}", or "off"`, (given) =>
+    given === 'off' ? 'off' : parseDuration(given),
+  );
+
 export const text = textThat('a text', (value) => PRINTABLE.test(value));
 
 export const filePath = textThat('the path of a file', (value) => value.length > 0 && !value.includes('\0'));

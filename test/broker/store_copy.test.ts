@@ -183,7 +183,7 @@ describe('store copy', () => {
       await place.service.halt();
       inFile(`insert into kysely_migration (name, timestamp) values ('9999_later', 'later')`);
       await refused('configuration', /is of a later version/);
-      inFile(`delete from kysely_migration where name in ('9999_later', '0009_epochs')`);
+      inFile(`delete from kysely_migration where name >= '0009'`);
       await refused('configuration', /is of an earlier version/);
     });
 

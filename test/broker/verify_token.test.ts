@@ -19,12 +19,11 @@ const CLAIMS: TokenClaims = {
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-function makeKeys(kid: string): Keys {
+function makeKeys(kid: string): Pick<Keys, 'signing' | 'jwks'> {
   const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
   return {
-    signing: { kid, key },
-    signing_since: NOW,
+    signing: { kid, key, sign_from: NOW },
     jwks: { keys: [{ kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' }] },
   };
 }

@@ -1,0 +1,66 @@
+// One signing key as the store has it: the private part sealed under the configured key, so that the store alone signs nothing.
+
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
+import { CurfewError } from '../../shared/errors.ts';
+
+/** RFC 7517, with the thumbprint of RFC 7638 as its id. */
+export interface PublicJwk {
+  readonly kty: 'EC';
+  readonly crv: 'P-256';
+  readonly x: string;
+  readonly y: string;
+  readonly kid: string;
+  readonly alg: 'ES256';
+  readonly use: 'sig';
+}
+
+export interface SealedKey {
+  readonly kid: string;
+  /** JSON of the public JWK. */
+  readonly public_jwk: string;
+  /** nonce (12) | tag (16) | ciphertext of the PKCS #8, AES-256-GCM, bound to the `kid`. */
+  readonly sealed: Uint8Array;
+}
+
+/** @param encryptionKey 256 bits */
+export function makeSealedKey(encryptionKey: KeyObject): SealedKey {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
+  const kid = createHash('sha256')
+    .update(JSON.stringify({ crv: 'P-256', kty: 'EC', x, y }))
+    .digest('base64url');
+  const jwk: PublicJwk = { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' };
+  const sealed = seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, encryptionKey);
+  return { kid, public_jwk: JSON.stringify(jwk), sealed };
+}
+
+function seal(plain: Uint8Array, kid: string, key: KeyObject): Uint8Array {
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(kid));
+  const body = Buffer.concat([cipher.update(plain), cipher.final()]);
+  return Buffer.concat([nonce, cipher.getAuthTag(), body]);
+}
+
+/** @throws CurfewError `configuration`, naming the key, where it was sealed under another encryption key */
+export function unseal({ sealed, kid }: Pick<SealedKey, 'sealed' | 'kid'>, key: KeyObject): KeyObject {
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12), { authTagLength: 16 });
+    decipher.setAAD(Buffer.from(kid)).setAuthTag(sealed.subarray(12, 28));
+    const plain = Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()]);
+    return createPrivateKey({ key: plain, format: 'der', type: 'pkcs8' });
+  } catch (cause) {
+    throw new CurfewError(
+      'configuration',
+      `keys: the signing key ${kid} in the store was encrypted with another encryption key`,
+      { cause, hint: 'give back the encryption key that this store was made with' },
+    );
+  }
+}
