@@ -1,12 +1,13 @@
 // The listener that people reach: HTTP/2 and HTTP/1.1 over TLS on one port, with bounds on whoever has not shown anything yet.
 
-import { type IncomingMessage, ServerResponse } from 'node:http';
+import { type Server as HttpServer, type IncomingMessage, ServerResponse } from 'node:http';
 import http2, { type Http2SecureServer, type ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type TlsPair, tlsOptions } from '../serving/config/tls.ts';
-import { answer, type PlainParts, refuse } from './streams/plain.ts';
+import { answer, type PlainParts, type Response, refuse } from './streams/plain.ts';
+import { WORDS_MS } from './streams/rest.ts';
 import { refuseUpgrade, type UpgradeParts, upgrade } from './streams/upgrade.ts';
 import { STOPPING } from './words.ts';
 
@@ -52,8 +53,12 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
       ...{ maxHeaderListSize: LARGEST_HEAD_BYTES, enableConnectProtocol: false },
     },
     maxSessionMemory: SESSION_MEMORY,
+    // As they came from the API server.
+    strictSingleValueFields: false,
   } as http2.SecureServerOptions);
   server.maxConnections = most;
+  // Else Node.js drops those beyond a thousand without a word; all of them together are bounded.
+  (server as unknown as HttpServer).maxHeadersCount = 0;
   const sessions = new Set<ServerHttp2Session>();
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
@@ -62,9 +67,12 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
   });
   // Without this a handshake that stands still is told of, and not ended.
   server.on('tlsClientError', (_error, socket: TLSSocket) => socket.destroy());
+  const answering = new WeakMap<Duplex, Response>();
   server.on('clientError', (_error: Error, socket: Duplex) => {
-    if (!socket.writable) socket.destroy();
-    else socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+    if (!socket.writable || answering.get(socket)?.headersSent) return void socket.destroy();
+    socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+    // Whoever keeps it open on their side is not waited for.
+    setTimeout(() => socket.destroy(), WORDS_MS).unref();
   });
   server.on('sessionError', () => undefined);
   server.on('session', (session) => {
@@ -78,6 +86,9 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
     session.setTimeout(QUIET_MS, () => session.destroy());
   });
   server.on('request', (request, response) => {
+    const { socket } = request;
+    answering.set(socket, response);
+    response.once('close', () => answering.delete(socket));
     if (parts.isStopping()) {
       if (response instanceof ServerResponse) response.setHeader('connection', 'close');
       refuse(response, STOPPING, parts.metrics);

@@ -59,7 +59,8 @@ export function returnedHeaders(headers: HeaderList): HeaderList {
 
 /** Several values of one name together, as Node.js takes them. */
 export function grouped(headers: HeaderList): Record<string, string | string[]> {
-  const all: Record<string, string | string[]> = {};
+  // Without a prototype: `constructor` is a name like any other.
+  const all: Record<string, string | string[]> = Object.create(null);
   for (const [name, value] of headers) {
     const before = all[name];
     if (before === undefined) all[name] = value;

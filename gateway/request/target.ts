@@ -62,9 +62,10 @@ function readPath(method: string, path: string, query: URLSearchParams): Asked {
   }
   if (!path.startsWith('/') || path.startsWith('//')) return strange;
   const group = prefix === 'apis' ? (rest[0] ?? '') : '';
-  const parts = rest.slice(prefix === 'apis' ? 2 : 1);
+  const [version = '', ...parts] = rest.slice(prefix === 'apis' ? 1 : 0);
   // All that says what it is must be plain; what follows `proxy` is another server's, but may lead nowhere else.
-  if (![group, ...parts.slice(0, 5)].every((part, i) => (i === 0 && part === '') || PLAIN.test(part))) return strange;
+  const telling = [version, ...parts.slice(0, SPECIAL.has(parts[0] ?? '') ? 6 : 5)];
+  if (!(group === '' || PLAIN.test(group)) || !telling.every((part) => PLAIN.test(part))) return strange;
   if (parts.some((part) => /^(\.|%2e)+$|%2f|%5c|\\/i.test(part))) return strange;
   return readParts(method, group, parts, query) ?? strange;
 }

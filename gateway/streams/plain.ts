@@ -13,7 +13,14 @@ import { LineScan } from '../frames/lines.ts';
 import type { Live } from '../live/live.ts';
 import { isLetIn, type Opened } from '../live/opened.ts';
 import type { Metrics } from '../metrics.ts';
-import { forwardedHeaders, grouped, type HeaderList, headerList, returnedHeaders } from '../request/headers.ts';
+import {
+  forwardedHeaders,
+  grouped,
+  type HeaderList,
+  headerList,
+  returnedHeaders,
+  valuesOf,
+} from '../request/headers.ts';
 import { Exchange } from '../upstream/exchange.ts';
 import type { Sessions } from '../upstream/sessions.ts';
 import { API_SERVER_AWAY, badRequest, type Refusal, statusOf } from '../words.ts';
@@ -34,6 +41,10 @@ export interface PlainParts extends AdmitParts {
 
 /** Milliseconds from the reason to the end of a connection: client-go shows what came last. */
 const GOAWAY_MS = 50;
+/** Milliseconds for the rest of a body that nobody reads. */
+const UNREAD_MS = 5_000;
+/** RFC 9110 15: the rest is no status. */
+const LARGEST_STATUS = 599;
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_CANCEL } = http2.constants;
 
 export async function answer(parts: PlainParts, request: Request, response: Response): Promise<void> {
@@ -43,7 +54,8 @@ export async function answer(parts: PlainParts, request: Request, response: Resp
   request.on('error', () => undefined);
   const headers = headerList(request.rawHeaders);
   const method = request.method ?? '';
-  const prepared = await prepare(parts, { method, url: request.url ?? '', headers });
+  const fault = faultOf(headers);
+  const prepared = fault ?? (await prepare(parts, { method, url: request.url ?? '', headers }));
   if (isRefusal(prepared)) return refuse(response, prepared, metrics);
   if (response.destroyed || request.destroyed) return;
   const decided = prepared.decide();
@@ -52,6 +64,14 @@ export async function answer(parts: PlainParts, request: Request, response: Resp
   new Passing(parts, request, response, prepared.headers, (cut) =>
     parts.live.add({ asked, speaker, kid, segment: decided.segment, cut }),
   );
+}
+
+/** Bodies go on without their encoding, so it must be one that is undone here. */
+function faultOf(headers: HeaderList): Refusal | undefined {
+  const encodings = valuesOf(headers, 'transfer-encoding');
+  return encodings.every((encoding) => encoding.trim().toLowerCase() === 'chunked')
+    ? undefined
+    : badRequest('Transfer-Encoding: expected chunked');
 }
 
 /** A Status, where nothing was answered yet. */
@@ -67,6 +87,18 @@ export function refuse(response: Response, refusal: Refusal, metrics: Metrics): 
     ...(refusal.status === 401 ? [['www-authenticate', 'Bearer'] as const] : []),
   ]);
   (response as ServerResponse).end(body);
+  dropBody(response);
+}
+
+/** What is still sent is read for a moment, so that the answer arrives. */
+function dropBody({ req }: Response): void {
+  if (req.complete) return;
+  req.resume();
+  setTimeout(() => {
+    if (req.complete) return;
+    if ('stream' in req) req.stream.close(NGHTTP2_NO_ERROR);
+    else req.socket.destroy();
+  }, UNREAD_MS).unref();
 }
 
 function write(response: Response, status: number, headers: HeaderList): void {
@@ -128,6 +160,12 @@ class Passing {
 
   #onHead(status: number, back: HeaderList): void {
     if (this.#opened.refusal) return;
+    // API servers pass on what others answer, and not all of that can be said in HTTP/2.
+    if (status > LARGEST_STATUS) {
+      this.#exchange.abort();
+      this.#onFailure('broken');
+      return;
+    }
     this.#head = true;
     this.#parts.metrics.request('passed');
     write(this.#response, status, returnedHeaders(back));
@@ -169,13 +207,10 @@ class Passing {
     this.#rest.over();
     if (this.#opened.refusal) return;
     const { metrics } = this.#parts;
-    if (how === 'broken') {
-      metrics.upstreamError('broken');
-      this.#break(NGHTTP2_INTERNAL_ERROR);
-      return;
-    }
+    if (how === 'broken') metrics.upstreamError('broken');
     if (how === 'away') metrics.upstreamError('connect');
-    refuse(this.#response, FAILURES[how], metrics);
+    if (this.#head) this.#break(NGHTTP2_INTERNAL_ERROR);
+    else refuse(this.#response, FAILURES[how], metrics);
   }
 
   /** The client has gone, or all of it was sent. */
@@ -183,6 +218,7 @@ class Passing {
     this.#over = true;
     this.#rest.drop();
     this.#exchange.abort();
+    dropBody(this.#response);
     this.#parts.connections.remove(this.#session, this.#opened);
     this.#opened.close();
   }
@@ -247,8 +283,9 @@ function hasBody(request: Request): boolean {
   return encoding !== undefined || Number(length) !== 0;
 }
 
-const FAILURES: Readonly<Record<'away' | 'too_large' | 'headers', Refusal>> = {
+const FAILURES: Readonly<Record<'away' | 'broken' | 'too_large' | 'headers', Refusal>> = {
   away: API_SERVER_AWAY,
+  broken: { status: 502, code: 'api_server', message: 'curfew: the answer of the API server cannot be passed on' },
   too_large: {
     status: 503,
     code: 'api_server',

@@ -56,8 +56,8 @@ export class Sessions {
     held.streams += 1;
     stream.once('close', () => {
       held.streams -= 1;
-      // Whatever was refused with it, and all that come now, are for another.
-      if (stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM) held.leaving = true;
+      // Whatever was refused with it, and all that come now, are for another; it goes when nothing is on it any more.
+      if (stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM && !held.session.closed) held.session.close();
     });
     return stream;
   }
@@ -76,12 +76,15 @@ export class Sessions {
   }
 
   #connect(): Held {
-    const session = http2.connect(this.#url, {
+    const options = {
       ...this.#tls,
       ALPNProtocols: ['h2'],
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
       maxSessionMemory: 64,
-    });
+      // What may be there once is for those who read it: they are sent it as it came.
+      strictSingleValueFields: false,
+    };
+    const session = http2.connect(this.#url, options);
     const held: Held = { session, streams: 0, leaving: this.#closed };
     this.#held.add(held);
     const connecting = setTimeout(() => session.destroy(new Error('no connection in time')), CONNECT_MS);
