@@ -15,6 +15,8 @@ const COUNTS = {
   failovers: [1, 10],
   /** Sessions that are ended at one of several replicas, for each number of replicas. */
   replica_ends: [30, 1_000],
+  /** Sessions that are ended with ten streams each at a gateway under load. */
+  gateway_ends: [10, 100],
   /** Calls of a client that nobody sits at, by the program that answers. */
   refused_calls: [100, 500],
   /** kubectls at once through the native program, and through Node.js. */

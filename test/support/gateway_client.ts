@@ -67,8 +67,8 @@ export class GatewayClient {
     return this.#keep(state, { send: () => undefined, close: () => stream.close(http2.constants.NGHTTP2_CANCEL) });
   }
 
-  /** Resolves when it is answered. */
-  async exec(pod: string, namespace = 'dev'): Promise<ClientStream> {
+  /** Resolves when it is answered. @param onData is called whenever something of the stream came */
+  async exec(pod: string, onData: (stream: ClientStream) => void = () => undefined): Promise<ClientStream> {
     const { hostname, port, host } = this.#url;
     const socket = connect({ host: hostname, port: Number(port), ca: this.#ca, ALPNProtocols: ['http/1.1'] });
     socket.on('error', () => socket.destroy());
@@ -76,7 +76,7 @@ export class GatewayClient {
     const over = once(socket, 'close').then(() => {
       [state.closed, state.closed_at] = [true, performance.now()];
     });
-    const path = `/api/v1/namespaces/${namespace}/pods/${pod}/exec?command=cat&stdin=true&stdout=true&stderr=true`;
+    const path = `/api/v1/namespaces/dev/pods/${pod}/exec?command=cat&stdin=true&stdout=true&stderr=true`;
     const head = [
       ...[`GET ${path} HTTP/1.1`, `host: ${host}`, `authorization: Bearer ${this.token}`],
       ...['connection: Upgrade', 'upgrade: websocket', 'sec-websocket-version: 13'],
@@ -85,10 +85,12 @@ export class GatewayClient {
     socket.write(`${head.join('\r\n')}\r\n\r\n`);
     await Promise.race([headOf(socket, state), over]);
     socket.on('end', () => socket.end());
-    return this.#keep(state, {
-      send: (text) => void socket.write(maskedMessage(`\x00${text}`)),
+    const stream = this.#keep(state, {
+      send: (text) => void (socket.writable && socket.write(maskedMessage(`\x00${text}`))),
       close: () => socket.destroy(),
     });
+    socket.on('data', () => onData(stream));
+    return stream;
   }
 
   close(): void {
