@@ -4,13 +4,28 @@ import type { FrameScan } from './scan.ts';
 
 const NEWLINE = 0x0a;
 
+/** How an event begins that only says how far the watch has come: the API server sends one each minute. */
+const BOOKMARK = '{"type":"BOOKMARK"';
+
 export class LineScan implements FrameScan {
   whole = true;
+  /** Of the line that is under way. */
+  #beginning = '';
 
-  /** What comes from the API server is not a use. */
+  /** @returns whether some of it is an event, and not a bookmark */
   push(bytes: Uint8Array): boolean {
-    if (bytes.length > 0) this.whole = bytes[bytes.length - 1] === NEWLINE;
-    return false;
+    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    let is_output = false;
+    for (let at = 0; at < all.length; ) {
+      if (this.whole) this.#beginning = '';
+      const end = all.indexOf(NEWLINE, at) + 1 || all.length;
+      const missing = BOOKMARK.length - this.#beginning.length;
+      this.#beginning += all.toString('latin1', at, Math.min(end, at + missing));
+      if (!BOOKMARK.startsWith(this.#beginning)) is_output = true;
+      this.whole = all[end - 1] === NEWLINE;
+      at = end;
+    }
+    return is_output;
   }
 
   finish(bytes: Uint8Array): number {

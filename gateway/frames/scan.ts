@@ -2,7 +2,7 @@
 
 /** Follows one direction of a connection. */
 export interface FrameScan {
-  /** Takes what passes. @returns whether some of it is use: data, and no ping, resize or empty frame */
+  /** Takes what passes. @returns whether some of it is use, or output: data, and no ping, resize or empty frame */
   push(bytes: Uint8Array): boolean;
   /** Takes no more than the rest of what has begun. @returns how many bytes that were */
   finish(bytes: Uint8Array): number;

@@ -102,10 +102,11 @@ export class Opened {
     if (is_use) this.#use();
   }
 
-  received(bytes: number): void {
+  /** @param is_output whether something of it is output: no ping, and no frame that only moves the stream on */
+  received(bytes: number, is_output: boolean): void {
     this.#received += bytes;
     this.#parts.metrics.bytes('received', bytes);
-    this.output_at = this.#parts.authority.clock.now();
+    if (is_output) this.output_at = this.#parts.authority.clock.now();
   }
 
   warn(text: string): void {

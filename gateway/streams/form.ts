@@ -2,7 +2,7 @@
 
 import type { FrameScan } from '../frames/scan.ts';
 import { SpdyScan, spdyData } from '../frames/spdy.ts';
-import { type Content, WebSocketScan, webSocketClose, webSocketMessage } from '../frames/websocket.ts';
+import { WebSocketScan, webSocketClose, webSocketMessage } from '../frames/websocket.ts';
 import { type Refusal, statusOf } from '../words.ts';
 
 export interface Upgraded {
@@ -13,7 +13,7 @@ export interface Upgraded {
 }
 
 export interface Form {
-  /** From the client, and to it. */
+  /** From the client, and to it: there what is counted is output. */
   readonly up: FrameScan;
   readonly down: FrameScan;
   /** The last bytes to the client: what it can show of why, where nothing is half sent. */
@@ -59,10 +59,11 @@ function channels({ url, subprotocol }: Upgraded): Form {
     digits
       ? webSocketMessage(Buffer.from(`${channel}${bytes.toString('base64')}`), true)
       : webSocketMessage(Buffer.concat([Buffer.from([channel]), bytes]));
-  const content: Content = { kind: 'channels', counts: (channel) => channel === CHANNEL.stdin, digits };
-  const down = new WebSocketScan(content);
+  const scanOf = (...counted: readonly number[]) =>
+    new WebSocketScan({ kind: 'channels', counts: (channel) => counted.includes(channel), digits });
+  const down = scanOf(CHANNEL.stdout, CHANNEL.stderr);
   return {
-    up: new WebSocketScan(content),
+    up: scanOf(CHANNEL.stdin),
     down,
     words: (refusal) => {
       const status = message(CHANNEL.error, Buffer.from(JSON.stringify(statusOf(refusal))));
@@ -86,9 +87,11 @@ function spdyCommand({ url }: Upgraded): Form {
     ...(stderr && !tty ? ['stderr'] : []),
   ];
   const idOf = (name: string) => 2 * order.indexOf(name) + 1;
-  const down = new SpdyScan();
+  const scanOf = (...counted: readonly string[]) =>
+    new SpdyScan((stream) => counted.some((name) => order.includes(name) && stream === idOf(name)));
+  const down = scanOf('stdout', 'stderr');
   return {
-    up: new SpdyScan((stream) => stdin && stream === idOf('stdin')),
+    up: scanOf('stdin'),
     down,
     words: (refusal) =>
       down.whole ? spdyData(idOf('error'), true, Buffer.from(JSON.stringify(statusOf(refusal)))) : NOTHING,

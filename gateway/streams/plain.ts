@@ -185,8 +185,7 @@ class Passing {
       if (this.#lines?.whole) this.#rest.over();
       return true;
     }
-    this.#lines?.push(bytes);
-    this.#opened.received(bytes.length);
+    this.#opened.received(bytes.length, this.#lines?.push(bytes) ?? true);
     if (this.#write(bytes)) return true;
     (this.#response as ServerResponse).once('drain', () => this.#exchange.resume());
     return false;

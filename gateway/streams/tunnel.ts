@@ -92,9 +92,8 @@ export class Tunnel {
       if (this.#form.down.whole) this.#rest.over();
       return;
     }
-    this.#opened.received(bytes.length);
     const rest = bytes.subarray(this.#warnWithin(bytes));
-    this.#form.down.push(rest);
+    this.#opened.received(bytes.length, this.#form.down.push(rest));
     pass(rest, this.#upstream, this.#client);
   }
 

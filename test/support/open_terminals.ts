@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import type { GatewayWorld } from './gateway_world.ts';
+import { until } from './patience.ts';
 import type { Person } from './person.ts';
 import { type Pty, runInPty } from './pty.ts';
 import { type Running, startRunning } from './running.ts';
@@ -121,6 +122,7 @@ export async function openPipes(
     check: { value: check },
     assertCut: {
       async value(said: string) {
+        await until(() => running.ended, `${name} goes on`);
         assert.equal(await running.exit, 1, `${name}: ${running.stderr()}`);
         const last = running.stderr().trimEnd().split('\n').at(-1) ?? '';
         assert.ok(last.startsWith('error: ') && last.endsWith(said), `${name}: ${running.stderr()}`);
