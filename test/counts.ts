@@ -9,6 +9,8 @@ const COUNTS = {
   broker_kills: [25, 1_000],
   /** Kills of the database server under load. */
   database_kills: [3, 60],
+  /** Of `store copy`, at any moment. */
+  copy_kills: [8, 200],
   /** Power cuts of the machine under load, on each database. */
   power_cuts: [4, 100],
   /** Of the database server to its standby, which then gets one of its own. */

@@ -239,7 +239,7 @@ describe('store copy', () => {
 
   describe('that is killed', () => {
     for (const step of ['rows of audit', 'rows of session', ...STEPS]) {
-      test(`at "${step}": never both are in use, and the same command resumes there`, async () => {
+      test(`F12 at "${step}": never both are in use, and the same command resumes there`, async () => {
         const { holder, handle } = await login('kept');
         await place.service.halt();
         const { signal } = await place.copying(step);
