@@ -1,10 +1,14 @@
 // What came of a configuration that was read: a row of the audit log, a change that all replicas hear of, a line of the log.
 
 import type { Logger } from 'pino';
+import { CurfewError } from '../shared/errors.ts';
 import type { PolicyEvent } from './audit_log/events.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './commands/check.ts';
 import type { ReloadOutcome } from './config/live.ts';
+import { encryptionOf } from './encryption.ts';
+import type { Store } from './store/store.ts';
+import { requireReadableKeys } from './tokens/keys.ts';
 
 type RecordParts = Pick<Broker, 'store' | 'now'>;
 
@@ -27,6 +31,19 @@ export async function recordOutcome(broker: RecordParts, outcome: ReloadOutcome)
       return recordPolicy(broker, { outcome: 'reloaded', digest: outcome.config.digest });
     case 'refused':
       return recordPolicy(broker, { outcome: 'refused', digest: outcome.digest, faults: outcome.faults });
+  }
+}
+
+/** What the store holds must be readable by the keys that are to hold. */
+export async function judgeKeys(store: Pick<Store, 'read'>, outcome: ReloadOutcome): Promise<ReloadOutcome> {
+  if (outcome.outcome !== 'reloaded') return outcome;
+  const { config } = outcome;
+  try {
+    await store.read((db) => requireReadableKeys(db, encryptionOf(config)));
+    return outcome;
+  } catch (error) {
+    if (!(error instanceof CurfewError) || error.code !== 'configuration') throw error;
+    return { outcome: 'refused', digest: config.digest, faults: [error.message] };
   }
 }
 

@@ -14,6 +14,7 @@ import { watchedClock } from './clock/watch.ts';
 import { longestTaken } from './config/clusters.ts';
 import { createLiveConfig, type ReloadOutcome } from './config/live.ts';
 import type { Config } from './config/settings.ts';
+import { type Encryption, encryptionOf } from './encryption.ts';
 import { FailingAddresses } from './failed_logins/failed_logins.ts';
 import { joinReplicas } from './feed/replicas.ts';
 import { startDeliveries } from './hooks/delivery.ts';
@@ -28,7 +29,7 @@ import { openStore } from './open_store.ts';
 import program from './package.json' with { type: 'json' };
 import { KnownRefusals } from './refusals/known_refusals.ts';
 import { Repeated } from './refusals/repeated.ts';
-import { recordOutcome, recordPolicy, sayOutcome } from './reload.ts';
+import { judgeKeys, recordOutcome, recordPolicy, sayOutcome } from './reload.ts';
 import { Holders } from './sessions/holders.ts';
 import { JudgedSessions } from './sessions/judged.ts';
 import { mintedSince } from './sessions/minted.ts';
@@ -102,7 +103,9 @@ export async function startService(config: Config, around: Surroundings): Promis
     if (entry.event.event === 'end' || entry.event.event === 'revalidation') deletions?.wake();
   };
   const known_refusals = new KnownRefusals();
-  const options = storeOptions(config, { metrics, known_refusals, log, stopwatch, exact }, onRow);
+  let encryptionNow = encryptionOf(config);
+  const encryption = () => encryptionNow();
+  const options = storeOptions(encryption, { metrics, known_refusals, log, stopwatch, exact }, onRow);
   const { store, guard } = await openStore(config.store, options);
   const standing = await store.standing();
   const clock = watchedClock({ wall, monotonic, newest: standing.newest, identityProvider, log });
@@ -117,7 +120,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     throw error;
   });
   const keysAgain = async () => {
-    keys = await store.read((db) => readKeys(db, config.encryption_key, now));
+    keys = await store.read((db) => readKeys(db, encryption, now));
   };
   const onEpoch = async ({ newest }: Standing) => {
     await keysAgain();
@@ -150,7 +153,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     store,
     touches,
     judged: new JudgedSessions(store, config.store.postgres !== undefined),
-    tokenIds: createTokenIds([config.encryption_key]),
+    tokenIds: createTokenIds(encryption),
     oldTokenIds: await oldTokenIds(store, longestTaken(config), now()),
     denials,
     unproven,
@@ -199,9 +202,15 @@ export async function startService(config: Config, around: Surroundings): Promis
     metrics_url: measured?.url,
     sweep: () => sweep(broker),
     async reload(load) {
-      const outcome = await live.judge(load);
+      const outcome = await judgeKeys(store, await live.judge(load));
+      const before = encryptionNow;
+      // What is written from here on, the row of this too, is sealed by the key that is to seal.
+      if (outcome.outcome === 'reloaded') encryptionNow = encryptionOf(outcome.config);
       // First the row, then the policy: none is in force that the audit log does not know.
-      await recordOutcome(broker, outcome);
+      await recordOutcome(broker, outcome).catch((error: unknown) => {
+        encryptionNow = before;
+        throw error;
+      });
       if (outcome.outcome === 'reloaded') {
         const { longest_token } = keysOf(outcome.config);
         await store.transaction((transaction) => noteLongest(transaction, longest_token));
@@ -261,12 +270,12 @@ async function startMetrics(broker: Shown, limits: ConnectionLimits) {
 type Timed = Pick<Surroundings, 'stopwatch' | 'exact'>;
 
 function storeOptions(
-  { encryption_key }: Pick<Config, 'encryption_key'>,
+  encryption: Encryption,
   { metrics, known_refusals, log, stopwatch, exact }: Pick<Broker, 'metrics' | 'known_refusals' | 'log'> & Timed,
   onAudit: (entry: AuditEntry) => void,
 ): StoreOptions {
   return {
-    sealer: createSealer(encryption_key),
+    sealer: createSealer(encryption),
     observer: metrics.store,
     stopwatch,
     wall: exact,

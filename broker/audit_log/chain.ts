@@ -2,6 +2,7 @@
 // encryption key, shows when rows were cut off at the end or the whole chain was made again. Pure.
 
 import { createHash, createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { type ConfiguredKeys, derivedKeys, type Encryption, encryptionOf } from '../encryption.ts';
 
 /** What stands before the first row. */
 export const GENESIS: Link = { seq: 0, hash: '0'.repeat(64) };
@@ -35,17 +36,24 @@ export interface Sealer {
   isSealed(link: Link, seal: string): boolean;
 }
 
-export function createSealer(encryptionKey: KeyObject): Sealer {
-  const key = createSecretKey(createHmac('sha256', encryptionKey).update('audit-seal').digest());
-  const seal = ({ lane, seq, hash }: Link) =>
+export function sealerOf(config: ConfiguredKeys): Sealer {
+  return createSealer(encryptionOf(config));
+}
+
+export function createSealer(encryption: Encryption): Sealer {
+  const keys = derivedKeys(encryption, (key) =>
+    createSecretKey(createHmac('sha256', key).update('audit-seal').digest()),
+  );
+  const sealBy = (key: KeyObject, { lane, seq, hash }: Link) =>
     createHmac('sha256', key)
       .update(`${lane ? `${lane}.` : ''}${seq}.${hash}`)
       .digest('hex');
   return {
-    seal,
-    isSealed(link, given) {
-      const [a, b] = [Buffer.from(seal(link)), Buffer.from(given)];
-      return a.length === b.length && timingSafeEqual(a, b);
-    },
+    seal: (link) => sealBy(keys()[0], link),
+    isSealed: (link, given) =>
+      keys().some((key) => {
+        const [a, b] = [Buffer.from(sealBy(key, link)), Buffer.from(given)];
+        return a.length === b.length && timingSafeEqual(a, b);
+      }),
   };
 }

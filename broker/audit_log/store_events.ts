@@ -32,7 +32,7 @@ export interface AnchorEvent extends Common {
   readonly heads: readonly NamedHead[];
 }
 
-/** Signing keys were made, retired after their last token, or revoked. */
+/** Signing keys were made, retired after their last token, revoked, or sealed by another encryption key. */
 export interface KeysEvent extends Common {
   readonly event: 'keys';
   readonly change: KeysStep;
@@ -45,5 +45,5 @@ export interface KeysEvent extends Common {
   readonly note?: string | undefined;
 }
 
-export const KEYS_STEPS = ['added', 'retired', 'revoked'] as const;
+export const KEYS_STEPS = ['added', 'retired', 'revoked', 'sealed'] as const;
 export type KeysStep = (typeof KEYS_STEPS)[number];

@@ -2,12 +2,12 @@
 // other, and is in the audit log like any other.
 
 import { CurfewError } from '../../shared/errors.ts';
-import { createSealer } from '../audit_log/chain.ts';
+import { sealerOf } from '../audit_log/chain.ts';
 import type { Config } from '../config/settings.ts';
 import { openForCommand } from '../open_store.ts';
 import type { Store } from '../store/store.ts';
 
-export type Administered = Pick<Config, 'store' | 'encryption_key'>;
+export type Administered = Pick<Config, 'store' | 'encryption_key' | 'other_encryption_key'>;
 
 /**
  * Opens the store that is there, for one command. A broker may run beside it, and sees the change with its next transaction.
@@ -17,19 +17,19 @@ export type Administered = Pick<Config, 'store' | 'encryption_key'>;
  * @throws CurfewError `configuration` when there is no store of this version, `store` when it fails: then nothing was done
  */
 export async function administer<T>(
-  { store: places, encryption_key }: Administered,
+  config: Administered,
   story: (store: Store) => Promise<T>,
   { make = false }: { readonly make?: boolean } = {},
 ): Promise<T> {
   let sound = true;
   const options = {
-    sealer: createSealer(encryption_key),
+    sealer: sealerOf(config),
     onAudit: () => undefined,
     onBroken: () => {
       sound = false;
     },
   };
-  const store = await openForCommand(places, options, make);
+  const store = await openForCommand(config.store, options, make);
   try {
     const result = await story(store);
     if (sound) return result;

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
 import type { Clock } from '../../shared/time.ts';
 import type { ClusterApis } from '../api_servers/apis.ts';
-import { createSealer } from '../audit_log/chain.ts';
+import { sealerOf } from '../audit_log/chain.ts';
 import type { AdministrationCommand } from '../audit_log/events.ts';
 import { startDeletions } from '../bound_tokens/deletions.ts';
 import type { Config } from '../config/settings.ts';
@@ -54,7 +54,7 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
       const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
       const unseen = await deletions.sweep();
       await deletions.stop();
-      await settleStore(store, config.store, createSealer(config.encryption_key));
+      await settleStore(store, config.store, sealerOf(config));
       const overdue = await store.read((db) => countOverdue(db, now()));
       const left = [
         ...[...overdue].map(
@@ -80,8 +80,9 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
 }
 
 /** Of its witness, where there is one that can be read. */
-function knownEpoch({ store: { witness_file }, encryption_key }: Config): number {
-  const witness = witness_file === undefined ? undefined : new Witness(witness_file, createSealer(encryption_key));
+function knownEpoch(config: Config): number {
+  const { witness_file } = config.store;
+  const witness = witness_file === undefined ? undefined : new Witness(witness_file, sealerOf(config));
   const known = witness?.there ? witness.read() : [];
   return Math.max(0, ...known.map(({ server }) => server?.epoch ?? 0));
 }

@@ -1,9 +1,9 @@
 // `curfew-broker audit verify`: what it reads and says. It only reads, also while the broker runs.
 
 import { CurfewError, EXIT } from '../../shared/errors.ts';
-import { createSealer, type Link } from '../audit_log/chain.ts';
+import { type Link, sealerOf } from '../audit_log/chain.ts';
 import { type Findings, verifyLanes } from '../audit_log/verify_lanes.ts';
-import type { Config } from '../config/settings.ts';
+import type { ConfiguredKeys } from '../encryption.ts';
 import { type Places, reading } from './audit_reader.ts';
 
 /**
@@ -11,11 +11,11 @@ import { type Places, reading } from './audit_reader.ts';
  * @throws CurfewError `usage` for what is no anchor, `configuration` when there is no store to read, `store` when it cannot be read
  */
 export async function verifyAuditLog(
-  { store, encryption_key }: { readonly store: Places } & Pick<Config, 'encryption_key'>,
+  { store, ...keys }: { readonly store: Places } & ConfiguredKeys,
   anchorTexts: readonly string[] = [],
 ): Promise<{ readonly lines: readonly string[]; readonly exit: number }> {
   const anchors = anchorTexts.flatMap((text) => text.split(',')).map(parseAnchor);
-  const sealer = createSealer(encryption_key);
+  const sealer = sealerOf(keys);
   return reading(store, async (log) => {
     const { several } = log;
     const findings = await log.moment((moment) => verifyLanes(moment, { sealer, anchors, several }));

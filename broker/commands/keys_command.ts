@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Clock } from '../../shared/time.ts';
 import { type ConfigSources, loadConfig } from '../config/load.ts';
-import { listKeys, revokeKeys, rotateKeys } from './keys_commands.ts';
+import { listKeys, revokeKeys, rotateEncryption, rotateKeys } from './keys_commands.ts';
 import { operator } from './operator.ts';
 
 export interface Terminal extends Pick<ConfigSources, 'env'> {
@@ -39,6 +39,14 @@ export function addKeys(root: Command, { env, now, elapsed, say, print, exit }: 
     .requiredOption(...CONFIG)
     .option(...REASON)
     .action(async (typed: Typed) => print(await rotateKeys(await loadConfig(typed.config, { env }), around(typed))));
+  keys
+    .command('rotate-encryption')
+    .description('seal by keys.encryption_key_file what was sealed by keys.other_encryption_key_file')
+    .requiredOption(...CONFIG)
+    .option(...REASON)
+    .action(async (typed: Typed) =>
+      print(await rotateEncryption(await loadConfig(typed.config, { env }), around(typed))),
+    );
   keys
     .command('revoke')
     .description('take keys back at once, and wait until no API server takes what they signed')

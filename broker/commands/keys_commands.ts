@@ -3,13 +3,15 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
-import { type Clock, type Seconds, seconds } from '../../shared/time.ts';
+import { type Clock, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { type Taken, takesToken } from '../api_servers/probe.ts';
+import { sealerOf } from '../audit_log/chain.ts';
 import { AUTHENTICATOR_CACHE } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
+import { sealLanesAgain } from '../store/sealed_lanes.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { addKey, type KeyState, keyStates, keysOf } from '../tokens/key_rotation.ts';
-import { readKeys, replaceKeys, type SigningKey } from '../tokens/keys.ts';
+import { readKeys, replaceKeys, type SigningKey, sealKeysAgain } from '../tokens/keys.ts';
 import { probeToken } from '../tokens/probe_token.ts';
 import { administer } from './administration.ts';
 
@@ -59,6 +61,41 @@ export async function rotateKeys(config: Config, { now, by, note }: Around): Pro
   ];
 }
 
+/**
+ * Seals by the encryption key what the store holds sealed by the other one, which is not needed then but for tokens that are out.
+ *
+ * @throws CurfewError `usage` where no other one is given
+ */
+export async function rotateEncryption(config: Config, { now, by, note }: Around): Promise<readonly string[]> {
+  if (!config.other_encryption_key)
+    throw new CurfewError(
+      'usage',
+      'keys.other_encryption_key_file: required, as there is nothing to replace without it',
+      {
+        hint: 'see docs/commands.md, curfew-broker keys rotate-encryption',
+      },
+    );
+  const { encryption, longest_token } = keysOf(config);
+  const count = await administer(config, async (store) => {
+    requireTime(now(), (await store.standing()).newest);
+    return store.transaction(async (transaction) => {
+      await transaction.holdAll();
+      const at = now();
+      const sealed = await sealKeysAgain(transaction, encryption);
+      await sealLanesAgain(transaction, sealerOf(config));
+      const rows = await keyStates(transaction.db, at);
+      const kids = rows.map(({ kid }) => kid);
+      await transaction.audit({ event: 'keys', at, change: 'sealed', kids, by, note });
+      return sealed;
+    });
+  });
+  const over = plus(now(), longest_token);
+  return [
+    `ok: ${count} signing ${count === 1 ? 'key' : 'keys'} sealed by the encryption key, and the audit log`,
+    `ok: tokens that bear the mark of the other one are over at ${formatTime(over)}: take it out of the configuration then`,
+  ];
+}
+
 /** Which keys, by their ids, or all. */
 export type Which = { readonly kids: readonly string[] } | { readonly all: true };
 
@@ -93,14 +130,14 @@ export async function revokeKeys(config: Config, which: Which, parts: RevokePart
     return store.transaction(async (transaction) => {
       await transaction.holdAll();
       const at = now();
-      const before = await readKeys(transaction.db, config.encryption_key, now);
+      const before = await readKeys(transaction.db, keys.encryption, now);
       const published = before.jwks.keys.map(({ kid }) => kid);
       const kids = 'all' in which ? published : which.kids;
       requireKnown(kids, published);
       const replaced = await replaceKeys(transaction, keys, at, kids);
       await transaction.audit({ event: 'keys', at, change: 'revoked', kids, by, note });
       await transaction.audit({ event: 'keys', at, change: 'added', kids: [replaced.made], sign_from: at, by, note });
-      const after = await readKeys(transaction.db, config.encryption_key, now);
+      const after = await readKeys(transaction.db, keys.encryption, now);
       const gone = kids.map((kid) => before.signer(kid)).filter((key) => key !== undefined);
       return { signing: after.signing, made: replaced.made, revoked: gone };
     });

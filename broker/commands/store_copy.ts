@@ -5,10 +5,11 @@
 import { randomBytes } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
 import { type Clock, latest } from '../../shared/time.ts';
-import { createSealer, GENESIS, type Sealer } from '../audit_log/chain.ts';
+import { GENESIS, type Sealer, sealerOf } from '../audit_log/chain.ts';
 import type { AuditReader } from '../audit_log/reader.ts';
 import { verifyLanes } from '../audit_log/verify_lanes.ts';
-import type { Config, PostgresPlace, SqlitePlace, StorePlaces } from '../config/settings.ts';
+import type { PostgresPlace, SqlitePlace, StorePlaces } from '../config/settings.ts';
+import { type ConfiguredKeys, encryptionOf } from '../encryption.ts';
 import { openCopied } from '../open_store.ts';
 import { CopyTarget, inUse } from '../postgres/copy_target.ts';
 import { ACCEPT, bearWitness } from '../store/bear_witness.ts';
@@ -21,10 +22,9 @@ import { reading } from './audit_reader.ts';
 
 type Places<P> = Extract<StorePlaces, P>;
 
-export interface StoreCopy {
+export interface StoreCopy extends ConfiguredKeys {
   readonly from: Places<SqlitePlace>;
   readonly to: Places<PostgresPlace>;
-  readonly encryption_key: Config['encryption_key'];
 }
 
 /** How far it has come, each after what it names. */
@@ -55,7 +55,7 @@ interface Parts extends StoreCopy, Around {
  *   holds what cannot be moved
  */
 export async function copyStore(copy: StoreCopy, around: Around): Promise<readonly string[]> {
-  const sealer = createSealer(copy.encryption_key);
+  const sealer = sealerOf(copy);
   const source = await CopySource.open(copy.from.sqlite.file);
   try {
     if (!source.moved) await requireSound(source, copy, sealer);
@@ -86,11 +86,11 @@ async function move(parts: Parts): Promise<readonly string[]> {
 }
 
 /** Whether a broker could start on it, and every row of its audit log is as it was written. */
-async function requireSound(source: CopySource, { from, encryption_key }: StoreCopy, sealer: Sealer): Promise<void> {
+async function requireSound(source: CopySource, copy: StoreCopy, sealer: Sealer): Promise<void> {
   await source.read(async (db) => {
-    await requireReadableKeys(db, encryption_key);
+    await requireReadableKeys(db, encryptionOf(copy));
   });
-  const fault = await source.faultBy(from, { sealer });
+  const fault = await source.faultBy(copy.from, { sealer });
   if (fault !== undefined) throw new CurfewError('store', `the store ${source.file} ${fault}`, { hint: ACCEPT });
   await requireWhole(source.auditLog(), `the audit log of ${source.file}`, sealer);
 }

@@ -64,7 +64,8 @@ export async function placesOf(
   const { store } = await loadConfig(file, { env, store: to });
   // Each was loaded without the other.
   if (!old.store.sqlite || !store.postgres) throw new TypeError('a configuration with another store');
-  return { from: old.store, to: store, encryption_key: old.encryption_key };
+  const { encryption_key, other_encryption_key } = old;
+  return { from: old.store, to: store, encryption_key, other_encryption_key };
 }
 
 function telling({ stopwatch, say }: Terminal): Around['tell'] {

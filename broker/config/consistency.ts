@@ -29,6 +29,11 @@ const oneKey: Rule = ({ keys }) =>
     ? ['keys: expected either encryption_key_file or encryption_key_env']
     : [];
 
+const oneOtherKey: Rule = ({ keys }) =>
+  keys?.other_encryption_key_file !== undefined && keys.other_encryption_key_env !== undefined
+    ? ['keys: expected other_encryption_key_file or other_encryption_key_env, and not both']
+    : [];
+
 /** A name such as `system:masters` is a right in itself: no prefix may produce it. */
 const prefixesNotReserved: Rule = ({ identity_provider }) =>
   (['username_prefix', 'groups_prefix'] as const)
@@ -233,6 +238,7 @@ function mayMean({ match }: { readonly match?: Match | undefined }, cluster: str
 const RULES: readonly Rule[] = [
   tlsUnlessLoopback,
   oneKey,
+  oneOtherKey,
   prefixesNotReserved,
   openidAsked,
   uniqueClusters,

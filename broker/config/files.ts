@@ -28,6 +28,7 @@ export interface ReadFiles {
   readonly tls?: TlsFiles | undefined;
   readonly store?: StorePlaces | undefined;
   readonly encryption_key?: KeyObject | undefined;
+  readonly other_encryption_key?: KeyObject | undefined;
   /** By the cluster's index. */
   readonly webhook_tokens: readonly (KeyObject | undefined)[];
   /** By the cluster's index. */
@@ -57,7 +58,8 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     cluster_cas: await Promise.all(clusters.map(({ ca_file }, i) => ca(['clusters', i, 'ca_file'], ca_file))),
     tls,
     store: store && (await readStore(store, around, faults)),
-    encryption_key: keys && (await readKey(keys, around, faults)),
+    encryption_key: keys && (await readKey(keys, '', around, faults)),
+    other_encryption_key: keys && (await readKey(keys, 'other_', around, faults)),
     ...tokens,
     gateway_cas: await Promise.all(
       clusters.map(({ gateway }, i) => ca(['clusters', i, 'gateway', 'ca_file'], gateway?.ca_file)),
@@ -218,11 +220,17 @@ async function readPair(tls: TlsFiles, around: Surroundings, faults: string[]): 
   if (fault) faults.push(`listen.tls: ${fault}`);
 }
 
-async function readKey(keys: Sections['keys'], around: Surroundings, faults: string[]): Promise<KeyObject | undefined> {
-  const { encryption_key_file: file, encryption_key_env: variable } = keys;
-  if (file !== undefined && variable === undefined) return readSecret('keys.encryption_key_file', file, around, faults);
+async function readKey(
+  keys: Sections['keys'],
+  which: '' | 'other_',
+  around: Surroundings,
+  faults: string[],
+): Promise<KeyObject | undefined> {
+  const { [`${which}encryption_key_file` as const]: file, [`${which}encryption_key_env` as const]: variable } = keys;
+  if (file !== undefined && variable === undefined)
+    return readSecret(`keys.${which}encryption_key_file`, file, around, faults);
   if (variable === undefined || file !== undefined) return undefined;
-  const setting = 'keys.encryption_key_env';
+  const setting = `keys.${which}encryption_key_env`;
   const text = around.variable(variable);
   if (text === undefined || text === '') {
     faults.push(`${setting}: the environment variable ${variable} is not set`);

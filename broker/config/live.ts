@@ -54,7 +54,7 @@ export function createLiveConfig(first: Config): LiveConfig {
 function needsRestart(a: Config, b: Config): string[] {
   const fixed = ['issuer', 'issuer_ca', 'listen', 'trusted_proxies', 'metrics', 'store'] as const;
   const names = fixed.filter((key) => !isDeepStrictEqual(a[key], b[key])).map(asWritten);
-  if (!a.encryption_key.equals(b.encryption_key)) names.push('keys');
+  if (!sharesKey(a, b)) names.push('keys');
   for (const key of Object.keys({ ...a.identity_provider, ...b.identity_provider })) {
     const setting = key as keyof Config['identity_provider'];
     if (setting === 'allowed_groups') continue;
@@ -63,6 +63,14 @@ function needsRestart(a: Config, b: Config): string[] {
     }
   }
   return names;
+}
+
+/** What one of them seals the other understands: brokers that have not reloaded yet, and this one, go on with each other's. */
+function sharesKey(a: Config, b: Config): boolean {
+  const understood = [b.encryption_key, b.other_encryption_key];
+  return understood.some(
+    (key) => key !== undefined && [a.encryption_key, a.other_encryption_key].some((own) => own?.equals(key)),
+  );
 }
 
 /** A certificate's content stands here where the setting names its file. */

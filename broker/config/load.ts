@@ -90,6 +90,7 @@ function assemble(
     listen: { address: listen.address, port: listen.port, tls: read.tls },
     trusted_proxies: sections.trusted_proxies ?? [],
     encryption_key: read.encryption_key,
+    other_encryption_key: read.other_encryption_key,
     rotate_keys_every: rotateEvery(sections.keys?.rotate_every),
     identity_provider: { ...idp, ca: read.identity_provider_ca },
     clusters: clusters.map((cluster, i) => assembleCluster(cluster, i, read)),

@@ -200,6 +200,8 @@ const SECTIONS = {
   keys: z.strictObject({
     encryption_key_file: value.filePath.optional(),
     encryption_key_env: value.variable.optional(),
+    other_encryption_key_file: value.filePath.optional(),
+    other_encryption_key_env: value.variable.optional(),
     rotate_every: value.durationOrOff('90d').optional(),
   }),
   identity_provider,

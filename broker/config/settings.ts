@@ -23,6 +23,8 @@ export interface Config {
   readonly trusted_proxies: readonly string[];
   /** 256 bits, for what the store holds encrypted. Prints as nothing. */
   readonly encryption_key: KeyObject;
+  /** What was, or is to be, in its place: it is understood as well. */
+  readonly other_encryption_key?: KeyObject | undefined;
   /** After so many seconds a signing key is replaced; absent where that is only done by hand. */
   readonly rotate_keys_every?: Seconds | undefined;
   readonly identity_provider: IdentityProviderSettings;

@@ -4,6 +4,7 @@
 import type { FeedLine } from '../../shared/gateway_wire.ts';
 import type { Broker } from '../broker.ts';
 import type { Config } from '../config/settings.ts';
+import { encryptionOf } from '../encryption.ts';
 import { mayUse } from '../policy/admission.ts';
 import { findAll } from '../sessions/find.ts';
 import type { Change } from '../store/changes.ts';
@@ -171,8 +172,8 @@ class EndsTelling implements Telling {
   }
 
   async #readPlaces(): Promise<void> {
-    const { store, config } = this.#broker;
-    this.#places = placesOf(config.encryption_key, await store.standing());
+    const { store } = this.#broker;
+    this.#places = placesOf(() => encryptionOf(this.#broker.config)(), await store.standing());
   }
 
   #placesNow(): Places {

@@ -2,6 +2,7 @@
 // the store was put back, and is not somebody's way to stop the broker.
 
 import { createHmac, createSecretKey, hash, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { derivedKeys, type Encryption } from '../encryption.ts';
 import type { StoreStateTable } from '../store/tables.ts';
 
 /** `SEQ.DIGEST.MAC` */
@@ -24,25 +25,27 @@ export interface Places {
 
 /** Of the store as it is now. @param encryptionKey of 256 bits */
 export function placesOf(
-  encryptionKey: KeyObject,
+  encryption: Encryption,
   { database_id, epoch }: Pick<StoreStateTable, 'database_id' | 'epoch'>,
 ): Places {
-  const key = createSecretKey(Buffer.from(hkdfSync('sha256', encryptionKey, '', PURPOSE, 32)));
-  const macOf = ({ seq, digest }: Place) =>
+  const keys = derivedKeys(encryption, (key) => createSecretKey(Buffer.from(hkdfSync('sha256', key, '', PURPOSE, 32))));
+  const macBy = (key: KeyObject, { seq, digest }: Place) =>
     createHmac('sha256', key)
       .update(JSON.stringify([database_id, epoch, seq, digest]))
       .digest()
       .subarray(0, 16);
-  const textOf = (place: Place) => `${place.seq}.${place.digest}.${macOf(place).toString('base64url')}`;
+  const textBy = (key: KeyObject, place: Place) =>
+    `${place.seq}.${place.digest}.${macBy(key, place).toString('base64url')}`;
   return {
-    textOf,
+    textOf: (place) => textBy(keys()[0], place),
     parse(text) {
       const [, digits, digest = ''] = PLACE.exec(text) ?? [];
       if (digits === undefined) return undefined;
       const place = { seq: Number(digits), digest };
       // One spelling for each: `07` is not 7, and the last character of a MAC has bits to spare.
-      const [own, given] = [Buffer.from(textOf(place)), Buffer.from(text)];
-      return own.length === given.length && timingSafeEqual(own, given) ? place : undefined;
+      const given = Buffer.from(text);
+      const isOurs = (own: Buffer) => own.length === given.length && timingSafeEqual(own, given);
+      return keys().some((key) => isOurs(Buffer.from(textBy(key, place)))) ? place : undefined;
     },
   };
 }

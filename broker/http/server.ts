@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { type TlsPair, tlsOptions } from '../../serving/config/tls.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
+import { encryptionOf } from '../encryption.ts';
 import { Rarely } from '../refusals/rarely.ts';
 import { createProofVerifier } from '../tokens/dpop.ts';
 import { sendError } from './answer.ts';
@@ -118,7 +119,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
       .send({ error: 'invalid_request', error_description: 'there is nothing here', reason: 'request_invalid' }),
   );
 
-  const proofs = createProofVerifier(config.encryption_key, broker.now);
+  const proofs = createProofVerifier(() => encryptionOf(broker.config)(), broker.now);
   const prefix = new URL(config.issuer).pathname.replace(/\/$/, '');
   app.register(
     async (scope) => {

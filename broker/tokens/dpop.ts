@@ -14,6 +14,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { memo } from '../../shared/memo.ts';
 import { between, type Clock, isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
+import { derivedKeys, type Encryption } from '../encryption.ts';
 
 /** How far a proof's `iat`, or the age of its nonce, may be from now, in seconds. */
 export const PROOF_WINDOW_SECONDS = 60;
@@ -43,23 +44,25 @@ export interface ProofVerifier {
   nonce(): string;
 }
 
-export function createProofVerifier(secret: KeyObject, now: Clock): ProofVerifier {
+export function createProofVerifier(encryption: Encryption, now: Clock): ProofVerifier {
   const importKey = memo(MOST_KEYS, ({ jwk }: { jkt: string; jwk: EcJwk }) => importPublic(jwk), {
     keyOf: ({ jkt }) => jkt,
   });
-  const nonceSecret = createSecretKey(createHmac('sha256', secret).update('dpop-nonce').digest());
-
-  const mac = (time: string) => createHmac('sha256', nonceSecret).update(time).digest().subarray(0, 16);
+  const secrets = derivedKeys(encryption, (key) =>
+    createSecretKey(createHmac('sha256', key).update('dpop-nonce').digest()),
+  );
+  const macBy = (secret: KeyObject, time: string) => createHmac('sha256', secret).update(time).digest().subarray(0, 16);
   const nonce = () => {
     const time = now().toString(36);
-    return `${time}.${mac(time).toString('base64url')}`;
+    return `${time}.${macBy(secrets()[0], time).toString('base64url')}`;
   };
 
   /** The instant at which a nonce of ours was made. */
   const timeOfNonce = (text: unknown): Seconds | undefined => {
     const [, time = '', tag = ''] = typeof text === 'string' ? (NONCE.exec(text) ?? []) : [];
-    const [given, expected] = [Buffer.from(tag, 'base64url'), mac(time)];
-    if (given.toString('base64url') !== tag || given.length !== expected.length || !timingSafeEqual(given, expected))
+    const given = Buffer.from(tag, 'base64url');
+    const isOurs = (expected: Buffer) => given.length === expected.length && timingSafeEqual(given, expected);
+    if (given.toString('base64url') !== tag || !secrets().some((secret) => isOurs(macBy(secret, time))))
       return undefined;
     const instant = Number.parseInt(time, 36);
     return isSeconds(instant) ? instant : undefined;

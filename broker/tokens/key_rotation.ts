@@ -5,6 +5,7 @@ import { type Clock, over, plus, type Seconds, seconds } from '../../shared/time
 import type { KeysEvent } from '../audit_log/events.ts';
 import { longestTaken } from '../config/clusters.ts';
 import type { Config } from '../config/settings.ts';
+import { encryptionOf } from '../encryption.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import { insertKey, type KeysParts, SIGNING_KEYS } from './keys.ts';
 
@@ -21,10 +22,10 @@ export interface RotationParts extends KeysParts {
 
 /** As the configuration has it. */
 export function keysOf(
-  config: Pick<Config, 'encryption_key' | 'rotate_keys_every' | 'policy' | 'clusters'>,
+  config: Pick<Config, 'encryption_key' | 'other_encryption_key' | 'rotate_keys_every' | 'policy' | 'clusters'>,
 ): RotationParts {
-  const { encryption_key, rotate_keys_every: rotate_every } = config;
-  return { encryption_key, longest_token: longestTaken(config), rotate_every };
+  const { rotate_keys_every: rotate_every } = config;
+  return { encryption: encryptionOf(config), longest_token: longestTaken(config), rotate_every };
 }
 
 interface Row {

@@ -5,8 +5,9 @@ import type { KeyObject } from 'node:crypto';
 import { sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
 import { type Clock, over, type Seconds } from '../../shared/time.ts';
+import type { Encryption } from '../encryption.ts';
 import type { Store, Transaction } from '../store/store.ts';
-import { makeSealedKey, type PublicJwk, unseal } from './sealed_key.ts';
+import { makeSealedKey, type PublicJwk, sealedAgain, unseal } from './sealed_key.ts';
 
 export interface SigningKey {
   readonly kid: string;
@@ -25,8 +26,7 @@ export interface Keys {
 }
 
 export interface KeysParts {
-  /** 256 bits. */
-  readonly encryption_key: KeyObject;
+  readonly encryption: Encryption;
   /** Seconds for which a token can be taken, at most, by the configuration in force. */
   readonly longest_token: Seconds;
 }
@@ -43,7 +43,7 @@ export async function loadKeys(store: Store, parts: KeysParts, now: Clock): Prom
     const found = await db.selectFrom('signing_key').select('kid').executeTakeFirst();
     if (!found) await insertKey(transaction, parts, now(), now());
     else await noteLongest(transaction, parts.longest_token);
-    return readKeys(db, parts.encryption_key, now);
+    return readKeys(db, parts.encryption, now);
   });
 }
 
@@ -53,11 +53,11 @@ export const SIGNING_KEYS = 'signing keys';
 /** @param sign_from no earlier than everybody may know it, unless there is no other @returns its id */
 export async function insertKey(
   { db }: Pick<Transaction, 'db'>,
-  { encryption_key, longest_token }: KeysParts,
+  { encryption, longest_token }: KeysParts,
   now: Seconds,
   sign_from: Seconds,
 ): Promise<string> {
-  const made = makeSealedKey(encryption_key);
+  const made = makeSealedKey(encryption);
   await db
     .insertInto('signing_key')
     .values({ ...made, created_at: now, sign_from, longest_token })
@@ -113,12 +113,24 @@ export interface Replaced {
 }
 
 /** Whether this is the encryption key of the store. @throws CurfewError `configuration` where it is not */
-export async function requireReadableKeys(db: Transaction['db'], encryption_key: KeyObject): Promise<void> {
-  for (const row of await db.selectFrom('signing_key').select(['kid', 'sealed']).execute()) unseal(row, encryption_key);
+export async function requireReadableKeys(db: Transaction['db'], encryption: Encryption): Promise<void> {
+  for (const row of await db.selectFrom('signing_key').select(['kid', 'sealed']).execute()) unseal(row, encryption);
+}
+
+/** Seals every key by the encryption key that is to seal. @returns how many were sealed by another @throws CurfewError `configuration` likewise */
+export async function sealKeysAgain({ db }: Pick<Transaction, 'db'>, encryption: Encryption): Promise<number> {
+  let count = 0;
+  for (const row of await db.selectFrom('signing_key').select(['kid', 'sealed']).execute()) {
+    const sealed = sealedAgain(row, encryption);
+    if (!sealed) continue;
+    await db.updateTable('signing_key').set({ sealed }).where('kid', '=', row.kid).execute();
+    count += 1;
+  }
+  return count;
 }
 
 /** @throws CurfewError `configuration` likewise */
-export async function readKeys(db: Transaction['db'], encryption_key: KeyObject, now: Clock): Promise<Keys> {
+export async function readKeys(db: Transaction['db'], encryption: Encryption, now: Clock): Promise<Keys> {
   const rows = await db
     .selectFrom('signing_key')
     .selectAll()
@@ -126,7 +138,7 @@ export async function readKeys(db: Transaction['db'], encryption_key: KeyObject,
     .orderBy('created_at', 'desc')
     .orderBy('kid')
     .execute();
-  const all = rows.map(({ sign_from, ...row }) => ({ kid: row.kid, key: unseal(row, encryption_key), sign_from }));
+  const all = rows.map(({ sign_from, ...row }) => ({ kid: row.kid, key: unseal(row, encryption), sign_from }));
   const oldest = all.at(-1);
   if (!oldest) throw new TypeError('no signing key after making one');
   return {

@@ -10,6 +10,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
+import { type Encryption, keysNow } from '../encryption.ts';
 
 /** RFC 7517, with the thumbprint of RFC 7638 as its id. */
 export interface PublicJwk {
@@ -30,15 +31,14 @@ export interface SealedKey {
   readonly sealed: Uint8Array;
 }
 
-/** @param encryptionKey 256 bits */
-export function makeSealedKey(encryptionKey: KeyObject): SealedKey {
+export function makeSealedKey(encryption: Encryption): SealedKey {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
   const kid = createHash('sha256')
     .update(JSON.stringify({ crv: 'P-256', kty: 'EC', x, y }))
     .digest('base64url');
   const jwk: PublicJwk = { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' };
-  const sealed = seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, encryptionKey);
+  const sealed = seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, keysNow(encryption)[0]);
   return { kid, public_jwk: JSON.stringify(jwk), sealed };
 }
 
@@ -49,18 +49,38 @@ function seal(plain: Uint8Array, kid: string, key: KeyObject): Uint8Array {
   return Buffer.concat([nonce, cipher.getAuthTag(), body]);
 }
 
-/** @throws CurfewError `configuration`, naming the key, where it was sealed under another encryption key */
-export function unseal({ sealed, kid }: Pick<SealedKey, 'sealed' | 'kid'>, key: KeyObject): KeyObject {
-  try {
-    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12), { authTagLength: 16 });
-    decipher.setAAD(Buffer.from(kid)).setAuthTag(sealed.subarray(12, 28));
-    const plain = Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()]);
-    return createPrivateKey({ key: plain, format: 'der', type: 'pkcs8' });
-  } catch (cause) {
-    throw new CurfewError(
-      'configuration',
-      `keys: the signing key ${kid} in the store was encrypted with another encryption key`,
-      { cause, hint: 'give back the encryption key that this store was made with' },
-    );
+type Sealed = Pick<SealedKey, 'sealed' | 'kid'>;
+
+/** @throws CurfewError `configuration`, naming the key, where it was sealed under another encryption key than these */
+export function unseal(row: Sealed, encryption: Encryption): KeyObject {
+  return createPrivateKey({ key: opened(row, encryption).plain, format: 'der', type: 'pkcs8' });
+}
+
+/** Sealed by the first of these. @returns `undefined` where it is @throws CurfewError `configuration` likewise */
+export function sealedAgain(row: Sealed, encryption: Encryption): Uint8Array | undefined {
+  const [own] = keysNow(encryption);
+  const { plain, by } = opened(row, encryption);
+  return by === own ? undefined : seal(plain, row.kid, own);
+}
+
+function opened(row: Sealed, encryption: Encryption): { readonly plain: Buffer; readonly by: KeyObject } {
+  let cause: unknown;
+  for (const by of keysNow(encryption)) {
+    try {
+      return { plain: openedBy(row, by), by };
+    } catch (error) {
+      cause = error;
+    }
   }
+  throw new CurfewError(
+    'configuration',
+    `keys: the signing key ${row.kid} in the store was encrypted with another encryption key`,
+    { cause, hint: 'give back the encryption key that this store was made with' },
+  );
+}
+
+function openedBy({ sealed, kid }: Sealed, key: KeyObject): Buffer {
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12), { authTagLength: 16 });
+  decipher.setAAD(Buffer.from(kid)).setAuthTag(sealed.subarray(12, 28));
+  return Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()]);
 }

@@ -5,6 +5,7 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { memo } from '../../shared/memo.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
+import { derivedKeys, type Encryption } from '../encryption.ts';
 import { randomId } from './random.ts';
 
 /** Whose token an id is for. */
@@ -37,12 +38,9 @@ const MOST_KNOWN = 10_000;
 /** HKDF's `info` (RFC 5869 3.2): no other use of the encryption key has this one. */
 const PURPOSE = 'curfew kubernetes token id v1';
 
-/**
- * @param encryptionKeys of 256 bits: the first makes ids, those after it (of before a rotation) are still known
- */
-export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject[]]): TokenIds {
-  const [own, ...earlier] = encryptionKeys;
-  const keys = [keyOf(own), ...earlier.map(keyOf)] as const;
+/** @param encryption the first of these makes ids; those of the others are known as well */
+export function createTokenIds(encryption: Encryption): TokenIds {
+  const keys = derivedKeys(encryption, keyOf);
   // A token comes with each of its requests: what was found to be ours is not computed again.
   const expOf = memo(
     MOST_KNOWN,
@@ -51,7 +49,7 @@ export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject
       const [exp, mac] = [Number(digits), Buffer.from(text, 'base64url')];
       // One spelling for each id: `01` is not 1, and the last character of the MAC has bits to spare.
       if (!isSeconds(exp) || String(exp) !== digits || mac.toString('base64url') !== text) return undefined;
-      return keys.some((key) => timingSafeEqual(macOf(key, of, random, exp), mac)) ? exp : undefined;
+      return keys().some((key) => timingSafeEqual(macOf(key, of, random, exp), mac)) ? exp : undefined;
     },
     // As JSON the parts cannot run into one another.
     { keyOf: ({ id, of: { sid, audience } }) => JSON.stringify([id, sid, audience]) },
@@ -59,7 +57,7 @@ export function createTokenIds(encryptionKeys: readonly [KeyObject, ...KeyObject
   return {
     make(of, exp) {
       const random = randomId();
-      return `${random}.${exp}.${macOf(keys[0], of, random, exp).toString('base64url')}`;
+      return `${random}.${exp}.${macOf(keys()[0], of, random, exp).toString('base64url')}`;
     },
     expOf: (id, of) => expOf({ id, of }),
   };

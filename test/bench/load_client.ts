@@ -147,7 +147,7 @@ async function measure({ url, ca, connections, seconds, send, look }: Requests) 
 }
 
 async function review({ set, token, key, audience, ...where }: ReviewOrder): Promise<Load> {
-  const ids = createTokenIds([createSecretKey(key, 'hex')]);
+  const ids = createTokenIds(createSecretKey(key, 'hex'));
   const exp = plus(fromMilliseconds(Date.now()), seconds(3600));
   const bodies = heldOf(set).map(({ session: { sid, username } }) =>
     JSON.stringify(reviewOf({ user: username, sid, jti: ids.make({ sid, audience }, exp) })),

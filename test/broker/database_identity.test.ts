@@ -102,7 +102,11 @@ describe('a database that a witness does not know', () => {
       const store = await openForCommand(at(url), options, true);
       const declaration = { command: 'store accept', by: 'test', now: seconds(1_800_000_000) } as const;
       await store.transaction((t) =>
-        declareAllOver(t, { ...declaration, keys: { encryption_key, longest_token: seconds(300) }, known_epoch: 0 }),
+        declareAllOver(t, {
+          ...declaration,
+          keys: { encryption: encryption_key, longest_token: seconds(300) },
+          known_epoch: 0,
+        }),
       );
       await settleStore(store, at(url), sealer);
       await store.close();

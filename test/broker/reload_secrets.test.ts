@@ -95,6 +95,14 @@ const CHANGES: Readonly<
   'listen.tls.key_file': () => ({ files: { 'tls.key': `${config.files['tls.key']}\n` } }),
   'keys.encryption_key_file': () => ({ files: { key: newSecret() } }),
   'keys.encryption_key_env': () => ({ before: { keys: { encryption_key_env: 'KEY' } }, env: { KEY: newSecret() } }),
+  'keys.other_encryption_key_file': () => ({
+    before: { keys: { encryption_key_file: 'key', other_encryption_key_file: 'hook' } },
+    files: { hook: newSecret() },
+  }),
+  'keys.other_encryption_key_env': () => ({
+    before: { keys: { encryption_key_file: 'key', other_encryption_key_env: 'KEY' } },
+    env: { KEY: newSecret() },
+  }),
   'identity_provider.ca_file': () => ({ files: { 'idp.ca': otherCa } }),
   'identity_provider.client_secret': () => ({
     settings: { identity_provider: { ...settings().identity_provider, client_secret: 'two' } },

@@ -29,7 +29,7 @@ async function signingKeys(): Promise<Keys> {
   const options = { onAudit: () => undefined, onBroken: () => undefined, sealer: createSealer(key) };
   const store = await SqliteStore.open(openSqlite(path.join(world.dir, 'curfew.db')), options);
   try {
-    return await loadKeys(store, { encryption_key: key, longest_token: seconds(0) }, () => seconds(0));
+    return await loadKeys(store, { encryption: key, longest_token: seconds(0) }, () => seconds(0));
   } finally {
     await store.close();
   }

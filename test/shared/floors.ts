@@ -24,6 +24,7 @@ export const FLOORS = {
   serving: ['background.ts', 'files', 'net', 'jws', 'config', 'program.ts'],
   broker: [
     'text',
+    'encryption.ts',
     'net',
     'audit_log',
     'rules',

@@ -99,7 +99,7 @@ export async function startTestService(
   const configFile = path.join(folder, 'config.yaml');
   const key = randomBytes(32);
   await writeFile(path.join(folder, 'key'), key.toString('base64'), { mode: 0o600 });
-  const ids = createTokenIds([createSecretKey(key)]);
+  const ids = createTokenIds(createSecretKey(key));
   const makeTokens = async (of: string) => {
     const tokens: Record<string, string> = {};
     for (const cluster of ['dev', 'prod-eu']) {

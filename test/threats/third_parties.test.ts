@@ -52,7 +52,7 @@ async function forgeries(): Promise<Readonly<Record<string, string | string[] | 
   const bob = await service.login(service.holder(), { sub: 'bob-sub', email: 'bob@example.com' }, { audience: 'dev' });
   const [random = '', exp = '', mac = ''] = jti.split('.');
   const of = { sid, audience: 'dev' };
-  const foreign = createTokenIds([createSecretKey(randomBytes(32))]);
+  const foreign = createTokenIds(createSecretKey(randomBytes(32)));
   return {
     none: undefined,
     empty: '',
