@@ -257,7 +257,7 @@ class Passing {
       return;
     }
     const last = 'stream' in this.#response ? (this.#response.stream.id ?? 0) : 0;
-    if (!session.closed && !session.destroyed) session.goaway(NGHTTP2_NO_ERROR, last, Buffer.from(refusal.message));
+    if (!session.destroyed) session.goaway(NGHTTP2_NO_ERROR, last, Buffer.from(refusal.message));
     setTimeout(() => session.destroy(), GOAWAY_MS);
   }
 

@@ -21,6 +21,8 @@ export type ApiServer = {
   /** Certificate for 127.0.0.1, also good for what else the control plane listens on. */
   readonly cert_file: string;
   readonly key_file: string;
+  /** Kills it, and resolves when another serves in its place. */
+  restart(): Promise<void>;
 };
 
 export type ApiServerSettings = {
@@ -45,14 +47,16 @@ export async function startApiServer(
   const log_file = join(folder, 'kube-apiserver.log');
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePort();
-    const running = await processes.start({
-      command: binaries.kubeApiserver,
-      args: apiServerArgs(settings, files, etcd, port),
-      cwd: folder,
-      env: {},
-      log_file,
-    });
-    const apiServer = { server: `https://127.0.0.1:${port}`, log_file, ...files };
+    const args = apiServerArgs(settings, files, etcd, port);
+    const start = () => processes.start({ command: binaries.kubeApiserver, args, cwd: folder, env: {}, log_file });
+    let running = await start();
+    const restart = async () => {
+      process.kill(running.pid, 'SIGKILL');
+      while (running.ended() === undefined) await sleep(POLL_MS);
+      running = await start();
+      if (!(await isReady(apiServer, running))) throw new Error(`kube-apiserver ended:\n${await logTail(log_file)}`);
+    };
+    const apiServer = { server: `https://127.0.0.1:${port}`, log_file, ...files, restart };
     if (await isReady(apiServer, running)) return apiServer;
     const said = await logTail(log_file);
     const portWasTaken = said.includes('address already in use');
@@ -120,7 +124,7 @@ async function startEtcd(binaries: Binaries, processes: Processes, folder: strin
   return socket;
 }
 
-type Files = Omit<ApiServer, 'server' | 'log_file'> & {
+type Files = Omit<ApiServer, 'server' | 'log_file' | 'restart'> & {
   readonly token_file: string;
   readonly service_account_key_file: string;
 };
@@ -175,7 +179,7 @@ function apiServerArgs(settings: ApiServerSettings, files: Files, etcdSocket: st
 }
 
 /** @returns false if it ended by itself. @throws Error if it is not ready in time */
-async function isReady(apiServer: ApiServer, running: Running): Promise<boolean> {
+async function isReady(apiServer: Omit<ApiServer, 'restart'>, running: Running): Promise<boolean> {
   const deadline = performance.now() + READY_WITHIN_MS;
   while (running.ended() === undefined) {
     const answer = await getAsAdmin(apiServer, '/readyz').catch(() => undefined);

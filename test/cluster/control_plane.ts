@@ -49,6 +49,8 @@ export type ControlPlane = {
    * only if every issuer in it answers.
    */
   setAuthenticationConfig(yaml: string): Promise<void>;
+  /** Kills kube-apiserver, and resolves when another serves in its place. */
+  restartApiServer(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -82,10 +84,13 @@ export async function startControlPlane(settings: ControlPlaneSettings = {}): Pr
       caPem: apiServer.ca_pem,
       adminKubeconfig,
       kubectlPath: binaries.kubectl,
-      pids: processes.pids(),
+      get pids() {
+        return processes.pids();
+      },
       logFile: apiServer.log_file,
       adminKubectl: (args, options = {}) => run(binaries.kubectl, args, env, options.input),
       setAuthenticationConfig: (yaml) => replaceAuthenticationConfig(apiServer, authentication_config_file, yaml),
+      restartApiServer: () => apiServer.restart(),
       stop: () => processes.end(),
     };
   } catch (error) {
