@@ -27,6 +27,9 @@ export interface Refusal {
   readonly retry_after?: number | undefined;
 }
 
+/** RFC 9110 15: what is larger is no status. */
+export const LARGEST_STATUS = 599;
+
 const REASONS: Readonly<Record<Refusal['status'], StatusReason>> = {
   400: 'BadRequest',
   401: 'Unauthorized',

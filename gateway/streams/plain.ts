@@ -23,7 +23,7 @@ import {
 } from '../request/headers.ts';
 import { Exchange } from '../upstream/exchange.ts';
 import type { Sessions } from '../upstream/sessions.ts';
-import { API_SERVER_AWAY, badRequest, type Refusal, statusOf } from '../words.ts';
+import { API_SERVER_AWAY, badRequest, LARGEST_STATUS, type Refusal, statusOf } from '../words.ts';
 import type { Connections } from './connections.ts';
 import { Rest, WORDS_MS } from './rest.ts';
 
@@ -43,8 +43,6 @@ export interface PlainParts extends AdmitParts {
 const GOAWAY_MS = 50;
 /** Milliseconds for the rest of a body that nobody reads. */
 const UNREAD_MS = 5_000;
-/** RFC 9110 15: the rest is no status. */
-const LARGEST_STATUS = 599;
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_CANCEL } = http2.constants;
 
 export async function answer(parts: PlainParts, request: Request, response: Response): Promise<void> {

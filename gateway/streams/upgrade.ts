@@ -12,7 +12,7 @@ import type { Metrics } from '../metrics.ts';
 import { forwardedHeaders, type HeaderList, headerList, returnedHeaders, valuesOf } from '../request/headers.ts';
 import { isUpgradable } from '../request/target.ts';
 import type { TlsOptions } from '../upstream/sessions.ts';
-import { API_SERVER_AWAY, badRequest, type Refusal, statusOf } from '../words.ts';
+import { API_SERVER_AWAY, badRequest, LARGEST_STATUS, type Refusal, statusOf } from '../words.ts';
 import { WORDS_MS } from './rest.ts';
 import { Tunnel } from './tunnel.ts';
 
@@ -183,10 +183,11 @@ class Upgrading {
   /** Passed on as it is, and then both sides are closed. */
   async #refused(answer: IncomingMessage): Promise<void> {
     const status = answer.statusCode ?? 502;
-    if (status < 400) {
+    if (status < 400 || status > LARGEST_STATUS) {
       answer.destroy();
-      if (status >= 300) this.#parts.metrics.upstreamError('redirect');
-      return this.#fail(status >= 300 ? REDIRECTED : NOT_UPGRADED);
+      const redirects = status >= 300 && status < 400;
+      if (redirects) this.#parts.metrics.upstreamError('redirect');
+      return this.#fail(redirects ? REDIRECTED : NOT_UPGRADED);
     }
     const chunks: Buffer[] = [];
     let size = 0;
