@@ -179,19 +179,20 @@ class Passing {
     const { refusal } = this.#opened;
     if (refusal && !this.#rest.awaited) return true;
     if (this.#rest.awaited) {
-      this.#write(bytes.subarray(0, this.#lines?.finish(bytes) ?? 0));
+      const more = this.#write(bytes.subarray(0, this.#lines?.finish(bytes) ?? 0));
       if (this.#lines?.whole) this.#rest.over();
-      return true;
+      return more;
     }
     this.#opened.received(bytes.length, this.#lines?.push(bytes) ?? true);
-    if (this.#write(bytes)) return true;
-    (this.#response as ServerResponse).once('drain', () => this.#exchange.resume());
-    return false;
+    return this.#write(bytes);
   }
 
+  /** @returns whether more may come; else that is asked for once it may */
   #write(bytes: Buffer): boolean {
-    if (this.#response.destroyed) return true;
-    return (this.#response as ServerResponse).write(bytes);
+    const response = this.#response as ServerResponse;
+    if (response.destroyed || response.write(bytes)) return true;
+    response.once('drain', () => this.#exchange.resume());
+    return false;
   }
 
   #onEnd(): void {
@@ -222,14 +223,13 @@ class Passing {
 
   #cut(refusal: Refusal): void {
     // From here on nothing goes to the API server, and nothing of it comes but the rest of an event.
-    const stalled = (this.#response as ServerResponse).writableNeedDrain;
     if (!this.#head) {
       this.#exchange.abort();
       refuse(this.#response, refusal, this.#parts.metrics);
       this.#after(WORDS_MS);
       return;
     }
-    if (this.#lines && !this.#lines.whole && !stalled) {
+    if (this.#lines && !this.#lines.whole) {
       this.#rest.wait(() => {
         this.#exchange.abort();
         this.#say(refusal);

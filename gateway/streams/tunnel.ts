@@ -69,13 +69,13 @@ export class Tunnel {
     // What it still sends goes nowhere.
     client.removeAllListeners('data');
     client.resume();
-    const stalled = client.writableNeedDrain;
-    if (stalled || upstream.destroyed || this.#form.down.whole) {
+    if (upstream.destroyed || this.#form.down.whole) {
       this.#say(refusal);
       return;
     }
+    // In a flood a client is behind most of the time: one that reads is in time for the rest, and one that does not is not waited for.
     this.#rest.wait(() => this.#say(refusal));
-    upstream.resume();
+    if (!client.writableNeedDrain) upstream.resume();
   }
 
   #say(refusal: Refusal): void {
@@ -88,7 +88,7 @@ export class Tunnel {
   #fromUpstream(bytes: Buffer): void {
     if (this.#cutting) {
       if (!this.#rest.awaited) return;
-      this.#client.write(bytes.subarray(0, this.#form.down.finish(bytes)));
+      pass(bytes.subarray(0, this.#form.down.finish(bytes)), this.#upstream, this.#client);
       if (this.#form.down.whole) this.#rest.over();
       return;
     }
