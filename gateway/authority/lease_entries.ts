@@ -10,11 +10,14 @@ import {
   MOST_TARGETS_IN_ALL,
   type NoLease,
 } from '../../shared/gateway_wire.ts';
-import type { Seconds } from '../../shared/time.ts';
+import type { SessionFacts } from '../../shared/session.ts';
+import { between, latest, plus, type Seconds } from '../../shared/time.ts';
 
 export interface Entry {
   readonly asked: Asked;
   lease: Lease | NoLease | undefined;
+  /** The last that said who it is: what is found by a Secret is unknown to the broker once that is gone, as with the end of its session. */
+  known: Lease | undefined;
   /** When that was asked for, in milliseconds; answers to what was asked for before `void_since` count for nothing. */
   asked_at: number;
   void_since: number;
@@ -61,4 +64,18 @@ function bytesOf({ asked, targets }: Entry): number {
   let bytes = keyOf(asked).length + 64;
   for (const key of targets.keys()) bytes += key.length + 32;
   return bytes;
+}
+
+/** With a use here that the broker may not have written yet. */
+export function factsOf({ use }: Entry, { facts }: Lease): SessionFacts {
+  if (use === undefined || use <= facts.last_used) return facts;
+  const gap = between(facts.last_used, use);
+  const { idle_end } = facts;
+  return {
+    ...facts,
+    last_used: use,
+    longest_idle: latest(facts.longest_idle ?? gap, gap),
+    // As far beyond the last use as it was, until the broker says otherwise.
+    ...(idle_end !== undefined && { idle_end: plus(idle_end, gap) }),
+  };
 }

@@ -18,13 +18,13 @@ import {
   type Use,
 } from '../../shared/gateway_wire.ts';
 import type { SessionFacts } from '../../shared/session.ts';
-import { between, latest, plus, type Seconds } from '../../shared/time.ts';
+import { between, latest, type Seconds } from '../../shared/time.ts';
 import { isEndReason } from '../../shared/wire.ts';
 import { forgetOldest } from '../forget_oldest.ts';
 import { ANOTHER_USER, denialOf, noLease, type Refusal } from '../words.ts';
 import type { Broker } from './ask.ts';
 import type { BrokerClock } from './clock.ts';
-import { batches, type Entry, keyOf, keyOfTarget } from './lease_entries.ts';
+import { batches, type Entry, factsOf, keyOf, keyOfTarget } from './lease_entries.ts';
 import { Questions } from './questions.ts';
 
 const LEASE_MS = LEASE_SECONDS * 1000;
@@ -32,6 +32,8 @@ const LEASE_MS = LEASE_SECONDS * 1000;
 const RENEW_MS = 2_000;
 /** For how long a lease is kept up that nobody asks for. */
 const IDLE_MS = 60_000;
+/** Seconds that the broker's clock, which is known to the second, may be further than ours. */
+const BEHIND_SECONDS = 2;
 /** Sessions that are kept; those that were wanted last. */
 const MOST_SESSIONS = 20_000;
 /** Ends that are remembered against answers that are under way. */
@@ -98,15 +100,12 @@ export class Leases {
     const entry = this.#entries.get(keyOf(asked));
     const now = this.#parts.clock.now();
     if (!entry?.lease || now === undefined || !(stale || this.#isFresh(entry))) return { kind: 'unknown' };
-    const { lease } = entry;
-    if (lease.denied !== undefined) return { kind: 'denied', refusal: noLease(lease.denied, lease.message) };
-    if ((lease.acts_as ?? lease.username) !== user) return { kind: 'denied', refusal: ANOTHER_USER };
-    const limits = entry.targets.get(keyOfTarget(target))?.limits;
-    if (limits) return this.#decide(lease, limits, factsOf(entry, lease), now);
-    // What is over is over everywhere, whatever the limits are there.
-    const { ended } = lease.facts;
-    const end = this.#ends.get(lease.judged_sid) ?? (ended && { reason: ended.reason, since: ended.at });
-    return end ? { kind: 'denied', refusal: this.#refusalOf(end) } : { kind: 'unknown' };
+    const { lease, known } = entry;
+    if (lease.denied === undefined) return this.#judgeBy(lease, entry, user, target, now);
+    const before =
+      lease.denied === 'unknown_session' ? known && this.#lastWord(known, entry, user, target, now) : undefined;
+    const refusal = before ?? noLease(lease.denied, lease.message);
+    return { kind: 'denied', refusal };
   }
 
   /**
@@ -123,10 +122,9 @@ export class Leases {
     return this.#decide(entry.lease, limits, { ...rest, last_used: latest(facts.last_used, output) }, now);
   }
 
-  /** The session that judges, by which uses and events are told; `undefined` where none is known. */
+  /** The session that judges, or judged last, by which uses and events are told; `undefined` where none is known. */
   sidOf(asked: Asked): string | undefined {
-    const lease = this.#entries.get(keyOf(asked))?.lease;
-    return lease === undefined || lease.denied !== undefined ? undefined : lease.judged_sid;
+    return this.#entries.get(keyOf(asked))?.known?.judged_sid;
   }
 
   /** For how long nothing has been known of a session that could be relied on, in milliseconds: 0 while something is. */
@@ -157,7 +155,7 @@ export class Leases {
     const at = this.#parts.elapsed();
     const key = keyOf(asked);
     const entry: Entry = this.#entries.get(key) ?? {
-      ...{ asked, lease: undefined, asked_at: -LEASE_MS, void_since: 0 },
+      ...{ asked, lease: undefined, known: undefined, asked_at: -LEASE_MS, void_since: 0 },
       ...{ wanted_at: at, targets: new Map(), use: undefined },
     };
     // The one that was wanted last is the last.
@@ -216,6 +214,24 @@ export class Leases {
     return lease !== undefined && asked_at >= void_since && this.#parts.elapsed() - asked_at < LEASE_MS;
   }
 
+  #judgeBy(lease: Lease, entry: Entry, user: string, target: GatewayTarget, now: Seconds): Judgement {
+    if ((lease.acts_as ?? lease.username) !== user) return { kind: 'denied', refusal: ANOTHER_USER };
+    const limits = entry.targets.get(keyOfTarget(target))?.limits;
+    if (limits) return this.#decide(lease, limits, factsOf(entry, lease), now);
+    // What is over is over everywhere, whatever the limits are there.
+    const { ended } = lease.facts;
+    const end = this.#ends.get(lease.judged_sid) ?? (ended && { reason: ended.reason, since: ended.at });
+    return end ? { kind: 'denied', refusal: this.#refusalOf(end) } : { kind: 'unknown' };
+  }
+
+  /** Why what the broker does not know any more was over: by what it told last, at the latest when that was to end. */
+  #lastWord(known: Lease, entry: Entry, user: string, target: GatewayTarget, now: Seconds): Refusal | undefined {
+    const judgement = this.#judgeBy(known, entry, user, target, now);
+    const is_near = judgement.kind === 'allowed' && between(now, judgement.session_end) <= BEHIND_SECONDS;
+    const last = is_near ? this.#judgeBy(known, entry, user, target, judgement.session_end) : judgement;
+    return last.kind === 'denied' ? last.refusal : undefined;
+  }
+
   #decide({ judged_sid }: Lease, limits: LeasedLimits, facts: SessionFacts, now: Seconds): Judgement {
     const end = this.#ends.get(judged_sid);
     if (end) return { kind: 'denied', refusal: this.#refusalOf(end), denied: endOf(end), limits };
@@ -258,6 +274,7 @@ export class Leases {
       entry.lease = lease;
       entry.asked_at = sent_at;
       if (lease.denied !== undefined) continue;
+      entry.known = lease;
       for (const [j, target] of (asks[i]?.targets ?? []).entries()) {
         const known = entry.targets.get(keyOfTarget(target));
         const limits = lease.limits[j];
@@ -270,18 +287,4 @@ export class Leases {
 /** As it was told, be it for a reason of a later version. */
 function endOf({ reason, since }: End): Denied {
   return { allow: false, reason: 'session_ended', since, ...(isEndReason(reason) && { end_reason: reason }) };
-}
-
-/** With a use here that the broker may not have written yet. */
-function factsOf({ use }: Entry, { facts }: Lease): SessionFacts {
-  if (use === undefined || use <= facts.last_used) return facts;
-  const gap = between(facts.last_used, use);
-  const { idle_end } = facts;
-  return {
-    ...facts,
-    last_used: use,
-    longest_idle: latest(facts.longest_idle ?? gap, gap),
-    // As far beyond the last use as it was, until the broker says otherwise.
-    ...(idle_end !== undefined && { idle_end: plus(idle_end, gap) }),
-  };
 }

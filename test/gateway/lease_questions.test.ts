@@ -107,7 +107,15 @@ describe('G18 what one person asks for', () => {
         ...{ target: { namespace: `n-${n}`.padEnd(63, 'x'), resource: `r-${n}`.padEnd(256, 'x') }, limits: undefined },
       }));
       return {
-        ...{ asked: { sid: `sid-${i}` }, lease: undefined, asked_at: 0, void_since: 0, wanted_at: 0, use: undefined },
+        ...{
+          asked: { sid: `sid-${i}` },
+          lease: undefined,
+          known: undefined,
+          asked_at: 0,
+          void_since: 0,
+          wanted_at: 0,
+          use: undefined,
+        },
         targets: new Map(targets.map((one) => [JSON.stringify(Object.values(one.target)), one])),
       };
     });

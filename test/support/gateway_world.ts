@@ -99,11 +99,13 @@ export async function startGatewayWorld(options: GatewayWorldOptions = {}): Prom
     await world.stop();
     await rm(dir, { recursive: true, force: true });
   };
+  const keys_file = path.join(dir, 'service-account-keys.json');
+  const service_account_keys_file = plane?.serviceAccounts && keys_file;
   const start = async (changes: Readonly<Record<string, unknown>> = {}) => {
     running = await startGatewayProcess({
       ...{ dir, authority: world.authority, port },
       broker: { url: world.brokerUrl, ca_file: world.authority.caFile, token_file },
-      api_server: { url: world.plane.server, ca_file: world.plane.caFile },
+      api_server: { url: world.plane.server, ca_file: world.plane.caFile, service_account_keys_file },
       more: { ...more, ...changes },
     });
     return running;
@@ -116,6 +118,9 @@ export async function startGatewayWorld(options: GatewayWorldOptions = {}): Prom
       const ready = await world.plane.adminKubectl(wait);
       if (ready.code !== 0) throw new Error(`kubectl wait: ${ready.stderr}`);
     }
+    // As docs/gateway.md has it.
+    const keys = await world.plane.adminKubectl(['get', '--raw', '/openid/v1/jwks']);
+    await writeFile(keys_file, keys.stdout);
     await start();
   } catch (error) {
     await stop();
