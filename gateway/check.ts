@@ -27,7 +27,10 @@ export async function check(settings: Settings, elapsed: () => number): Promise<
   return { lines: found.map(({ line }) => line), exit: worst };
 }
 
-async function askBroker({ broker: place, cluster }: Settings, elapsed: () => number): Promise<readonly Finding[]> {
+async function askBroker(
+  { broker: place, cluster, api_server }: Settings,
+  elapsed: () => number,
+): Promise<readonly Finding[]> {
   const broker = createBroker(place);
   try {
     const keys = new Keys({ broker, cluster, elapsed });
@@ -36,6 +39,10 @@ async function askBroker({ broker: place, cluster }: Settings, elapsed: () => nu
     if (status === 401)
       return [bad(`broker.token_file: the broker does not know it as that of the gateway of a cluster`)];
     if (status !== 200 || !isLeaseReply(body)) return [away(`the broker answered ${status} to a question for leases`)];
+    if (keys.credential === 'service-account' && !api_server.service_account_keys)
+      return [
+        bad(`api_server.service_account_keys_file: people have tokens of ${cluster} itself, none of which passes`),
+      ];
     return [good(`the broker answers: tokens for ${cluster} are for ${keys.audience}`)];
   } catch (error) {
     if (!(error instanceof CurfewError)) throw error;

@@ -10,17 +10,21 @@ import type { Config } from '../config/settings.ts';
  * @throws CurfewError `usage` when there is no such cluster, `configuration` when it has no gateway
  */
 export function printGatewayConfig(config: Config, clusterName: string): string {
-  const { name, server, ca, gateway } = clusterNamed(config, clusterName);
+  const { name, server, ca, gateway, credential } = clusterNamed(config, clusterName);
   if (!gateway) {
     throw new CurfewError('configuration', `the cluster ${name} has no gateway in ${config.file}`, {
       hint: 'give it gateway: {url: URL, token_file: FILE}',
     });
   }
   const { hostname, port } = new URL(gateway.url);
+  const keys_file = credential === 'service-account' ? 'service-account-keys.json' : undefined;
   const files = [
     ...(config.issuer_ca === undefined ? [] : ["# broker.crt: a copy of the broker's issuer_ca_file"]),
     "# gateway-token: a copy of the file that the broker has as this cluster's gateway.token_file; mode 0600",
     ...(ca === undefined ? [] : ["# api-server.crt: a copy of the broker's ca_file of this cluster"]),
+    ...(keys_file === undefined
+      ? []
+      : [`# ${keys_file}: what kubectl get --raw /openid/v1/jwks prints of the cluster`]),
     `# tls.crt, tls.key: a certificate for ${hostname}, and its key; mode 0600`,
   ];
   const object = {
@@ -35,7 +39,11 @@ export function printGatewayConfig(config: Config, clusterName: string): string 
       port: port === '' ? 443 : Number(port),
       tls: { cert_file: 'tls.crt', key_file: 'tls.key' },
     },
-    api_server: { url: server, ...(ca !== undefined && { ca_file: 'api-server.crt' }) },
+    api_server: {
+      url: server,
+      ...(ca !== undefined && { ca_file: 'api-server.crt' }),
+      ...(keys_file !== undefined && { service_account_keys_file: keys_file }),
+    },
     other_credentials: 'refuse',
     on_lost_broker: { cut_after: '10s' },
     warn: '60s',

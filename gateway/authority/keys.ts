@@ -1,9 +1,9 @@
-// The broker's public keys, and under which audience tokens for this cluster are minted. Read again each minute, and for a key that is not
+// The broker's public keys, under which audience tokens for this cluster are minted, and whose tokens people have there. Read again each minute, and for a key that is not
 // known; what was revoked is not believed again.
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
-import { isMetadata, isObject } from '../../shared/wire.ts';
+import { type Credential, isMetadata, isObject } from '../../shared/wire.ts';
 import type { Broker } from './ask.ts';
 
 /** Milliseconds. */
@@ -23,6 +23,7 @@ export class Keys {
   #keys = new Map<string, KeyObject>();
   readonly #revoked = new Set<string>();
   #audience: string | undefined;
+  #credential: Credential | undefined;
   #asked_at = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
 
@@ -33,6 +34,11 @@ export class Keys {
   /** What tokens for the cluster's API server name; `undefined` until it was read. */
   get audience(): string | undefined {
     return this.#audience;
+  }
+
+  /** What people present at the cluster; `undefined` until it was read. */
+  get credential(): Credential | undefined {
+    return this.#credential;
   }
 
   isRevoked(kid: string): boolean {
@@ -75,6 +81,7 @@ export class Keys {
     if (!found) throw new CurfewError('configuration', `cluster: the broker has no cluster ${cluster}`);
     const keys = isObject(jwks.body) && Array.isArray(jwks.body.keys) ? jwks.body.keys.slice(0, MOST_KEYS) : [];
     this.#audience = found.audience;
+    this.#credential = found.credential;
     this.#keys = new Map(keys.flatMap((key) => this.#importKey(key)));
   }
 

@@ -103,7 +103,9 @@ export class Verifier {
   /** One that is bound to a Secret may be a session's: the broker knows. */
   #verifyServiceAccount({ header, payload, signed, signature }: CompactJws): Verified {
     const uid = secretOf(payload);
-    if (uid === undefined || this.#service_account_keys.length === 0) return OTHER;
+    if (uid === undefined) return OTHER;
+    // Without keys: never somebody else's where it may be a session's, which would pass and not be cut.
+    if (this.#service_account_keys.length === 0) return this.#parts.keys.credential === 'token' ? OTHER : INVALID;
     const { sub, exp, nbf } = payload;
     if (typeof sub !== 'string' || !isSeconds(exp) || !isSeconds(nbf)) return INVALID;
     const keys = this.#service_account_keys.filter(({ kid }) => kid === undefined || kid === header.kid);

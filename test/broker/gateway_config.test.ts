@@ -37,6 +37,23 @@ describe('the gateway-config', () => {
       assert.match(text, new RegExp(`^# .*${file}`, 'm'), `${file} is explained`);
   });
 
+  test('names the keys of a cluster whose own tokens people have', async () => {
+    const service_accounts = [{ group: 'sre', namespace: 'people', name: 'editors' }];
+    const gateway = { url: 'https://gw.example.com', token_file: 'gateway' };
+    const credential = { credential: 'service-account', service_accounts, broker_token_file: 'broker-token' };
+    const clusters = [{ ...dev, ...credential, gateway }];
+    const loaded = await config.load(
+      { clusters, policy: { ...SETTINGS.policy, segments: [] } },
+      { gateway: TOKEN.toString('base64'), 'broker-token': 'token' },
+    );
+    const text = printGatewayConfig(loaded, 'dev');
+    assert.deepEqual(parse(text).api_server, {
+      ...{ url: 'https://10.0.1.1:6443', ca_file: 'api-server.crt' },
+      service_account_keys_file: 'service-account-keys.json',
+    });
+    assert.match(text, /^# service-account-keys\.json: .*kubectl get --raw \/openid\/v1\/jwks/m);
+  });
+
   test("listens where its address says, and trusts the system's roots where no authority is named", async () => {
     const clusters = [
       { ...prod, ca_file: undefined, gateway: { url: 'https://gw.example.com', token_file: 'gateway' } },

@@ -135,7 +135,22 @@ const ENDS: Readonly<
   },
 };
 
-describe('G1 at a cluster with credential: service-account', () => {
+describe('G1 at a cluster with credential: service-account', { concurrency: 2 }, () => {
+  test('what is typed is use there too, and without it the session ends', async () => {
+    const person = await loggedIn('gina');
+    const streams = await openStreams(world, person, 'dev', { kinds: ['exec over WebSocket', 'exec over SPDY'] });
+    try {
+      const end = performance.now() + (IDLE + 5) * 1000;
+      while (performance.now() < end) {
+        await streams.check();
+        await sleep(1_000);
+      }
+      await streams.assertCut(`session is idle for too long: not used for ${IDLE}s, limit ${IDLE}s; ${AGAIN}`);
+    } finally {
+      await streams.kill();
+    }
+  });
+
   for (const [when, { name, age, words, end }] of Object.entries(ENDS))
     test(`all that is open is cut when ${when}; others who act as the same ServiceAccount go on`, async (t) => {
       const person = await loggedIn(name, age);
@@ -159,21 +174,6 @@ describe('G1 at a cluster with credential: service-account', () => {
       }
     });
 
-  test('what is typed is use there too, and without it the session ends', async () => {
-    const person = await loggedIn('gina');
-    const streams = await openStreams(world, person, 'dev', { kinds: ['exec over WebSocket', 'exec over SPDY'] });
-    try {
-      const end = performance.now() + (IDLE + 5) * 1000;
-      while (performance.now() < end) {
-        await streams.check();
-        await sleep(1_000);
-      }
-      await streams.assertCut(`session is idle for too long: not used for ${IDLE}s, limit ${IDLE}s; ${AGAIN}`);
-    } finally {
-      await streams.kill();
-    }
-  });
-
   test('what is open is cut when the person acts as somebody else from then on', async () => {
     const person = await loggedIn('hugo');
     const streams = await openStreams(world, person, 'dev');
@@ -188,5 +188,61 @@ describe('G1 at a cluster with credential: service-account', () => {
       await streams.kill();
       await world.rewriteConfig({});
     }
+  });
+});
+
+/** A token of a ServiceAccount, as TokenRequest gives it. */
+async function tokenFor(account: string, ...bound: readonly string[]): Promise<string> {
+  const asked = ['create', 'token', account, '--namespace', NAMESPACE, ...bound];
+  const { code, stdout, stderr } = await world.plane.adminKubectl(asked);
+  assert.equal(code, 0, stderr);
+  return stdout.trim();
+}
+
+/** That of a session, with another's Secret in it. */
+function forged(token: string): string {
+  const [head, payload = '', signature] = token.split('.');
+  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+  claims['kubernetes.io'].secret.uid = '00000000-0000-4000-8000-000000000000';
+  return [head, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.');
+}
+
+describe('G4 at a cluster with credential: service-account', () => {
+  const OTHER = 'curfew: this gateway takes tokens of curfew sessions alone; run: kubectl curfew login';
+  const INVALID = 'curfew: not a token that is good here; run: kubectl curfew login';
+  const UNKNOWN = 'curfew: there is no such session';
+
+  test('tokens that are not of a session are other credentials, and what could be one of a session never is', async () => {
+    const own = await tokenOf(await loggedIn('ivan'));
+    const made = await world.plane.adminKubectl(['create', 'secret', 'generic', 'theirs', '--namespace', NAMESPACE]);
+    assert.equal(made.code, 0, made.stderr);
+    const unbound = await tokenFor('editors');
+    const bound = await tokenFor('editors', '--bound-object-kind', 'Secret', '--bound-object-name', 'theirs');
+    const answers = async () => Promise.all([own, unbound, bound, forged(own)].map(ask));
+    assert.deepEqual(await answers(), [
+      { status: 200, message: '' },
+      { status: 401, message: OTHER },
+      { status: 401, message: UNKNOWN },
+      { status: 401, message: INVALID },
+    ]);
+    await theirs.kill();
+    await world.gateway.kill();
+    await world.startGateway({ other_credentials: 'pass' });
+    assert.deepEqual(await answers(), [
+      { status: 200, message: '' },
+      { status: 200, message: '' },
+      { status: 401, message: UNKNOWN },
+      { status: 401, message: INVALID },
+    ]);
+    await world.gateway.kill();
+    // Without the cluster's keys nobody can say which of them are of sessions: what is bound to a Secret does not pass, uncut.
+    const { server: url, caFile: ca_file } = world.plane;
+    await world.startGateway({ other_credentials: 'pass', api_server: { url, ca_file } });
+    assert.deepEqual(await answers(), [
+      { status: 401, message: INVALID },
+      { status: 200, message: '' },
+      { status: 401, message: INVALID },
+      { status: 401, message: INVALID },
+    ]);
   });
 });

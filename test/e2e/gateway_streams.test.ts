@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { isLong } from '../counts.ts';
 import { CAUSES } from '../support/gateway_causes.ts';
-import { POLICY, type Scene, startScene } from '../support/gateway_scene.ts';
+import { AS_ROBOT, POLICY, type Scene, startScene } from '../support/gateway_scene.ts';
 import { type OpenStreams, openStreams } from '../support/open_streams.ts';
 import { ensureOtherClients } from '../support/other_clients.ts';
 
@@ -32,7 +32,7 @@ const VARIANTS: readonly Variant[] = isLong
     ];
 
 const BY_TIME: ReadonlySet<string> = new Set(['idle', 'old']);
-const OTHERS = ['jane', 'kate', 'lena', 'mona', 'nora'];
+const OTHERS = ['anna', 'jane', 'kate', 'lena', 'mona', 'nora'];
 
 describe('what is open', { concurrency: !isLong }, () => {
   for (const { store, required, kubectl: version, causes } of VARIANTS) {
@@ -84,6 +84,25 @@ describe('what is open', { concurrency: !isLong }, () => {
           } finally {
             await there.kill();
             await elsewhere.kill();
+          }
+        });
+
+        test('G5 what is done as somebody else reaches everything: every segment counts, and the session that it is done in', async () => {
+          const person = await scene.loggedIn('anna', 870);
+          const kinds = ['exec over WebSocket', 'exec over SPDY', 'port-forward over SPDY', 'get -w'];
+          const own = await open(person, 'dev');
+          const as_robot = await openStreams(scene.world, person, 'dev', { kubectl, kinds, args: AS_ROBOT });
+          try {
+            await as_robot.assertCut('limit 15m');
+            await own.check();
+            assert.equal((await person.curfew(['login'])).code, 0);
+            const again = await openStreams(scene.world, person, 'dev', { kubectl, kinds, args: AS_ROBOT });
+            assert.equal((await person.curfew(['logout'])).code, 0);
+            await again.assertCut('curfew: session is over: logged out; run: kubectl curfew login');
+            await own.assertCut('curfew: session is over: logged out; run: kubectl curfew login');
+          } finally {
+            await as_robot.kill();
+            await own.kill();
           }
         });
 

@@ -29,6 +29,28 @@ export const POLICY = {
 /** Who is in no group but `sre`. */
 export const OUTCAST = 'outcast';
 
+/** Whom people in `sre` may act as. */
+const ACT_AS = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: act-as}
+rules: [{apiGroups: [''], resources: [users, groups], verbs: [impersonate]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: act-as}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: act-as}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'curfew:sre'}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: robots}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: curfew-sre}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: robots}]
+`;
+/** For kubectl: to act as somebody else. */
+export const AS_ROBOT = ['--as', 'robot', '--as-group', 'robots'];
+
 export interface Scene {
   readonly world: GatewayWorld;
   readonly polled: Transmitter;
@@ -85,6 +107,8 @@ export async function startScene({ names, required, ...options }: SceneOptions):
     await end();
     throw error;
   });
+  const applied = await world.plane.adminKubectl(['apply', '-f', '-'], { input: ACT_AS });
+  assert.equal(applied.code, 0, applied.stderr);
   const subject = (name: string) => ({ format: 'iss_sub', iss: world.idp.issuer, sub: `sub-${name}` });
   return {
     ...{ world, polled, subject },
