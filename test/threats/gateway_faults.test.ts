@@ -135,7 +135,8 @@ describe('G14 no end is missed', () => {
     const on_at = performance.now();
     assert.notEqual(await answers(one.client), 200);
     await assertCut(over, /curfew: session is over: logged out/);
-    await assertCut(aged, /curfew: login is too old/);
+    // The broker may have found it over first.
+    await assertCut(aged, /curfew: (login is too old|session is over: the login reached its longest age)/);
     t.diagnostic(`cut ${Math.round(cutOf([...over, ...aged]) - on_at)} ms after it went on`);
     assertKept(cutOf([...over, ...aged]) - on_at, 1_000, 'the cut');
     await until(async () => (await answers(other.client)) === 200, 'requests of others do not pass again');
