@@ -265,15 +265,15 @@ describe('introspection by a cluster', () => {
   test('H6 with another bearer token, or a handle as one, is refused by 401, recorded, and tells nothing', async () => {
     const { holder, handle, token } = await open();
     const hook = service.webhook_tokens.dev ?? '';
+    const from = service.audit.length;
     const strangers = () =>
-      service.audit.filter(
-        (row) => row.event === 'refusal' && row.grant === 'introspection' && row.reason === 'webhook_token',
-      );
+      service.audit
+        .slice(from)
+        .filter((row) => row.event === 'refusal' && row.grant === 'introspection' && row.reason === 'webhook_token');
     for (const authorization of [
       `Bearer ${randomBytes(32).toString('base64url')}`,
       ...[`Bearer ${handle}`, `Basic ${hook}`, `Bearer ${hook}=`, 'Bearer', `DPoP ${handle}`],
     ]) {
-      const before = strangers().length;
       // A good proof beside it does not help.
       const headers = { authorization, dpop: holder.proof({ url: `${ISSUER}/introspect` }) };
       const response = await fetch(`${service.url}/introspect`, {
@@ -284,7 +284,8 @@ describe('introspection by a cluster', () => {
       assert.equal(response.status, 401);
       const body = (await response.json()) as Record<string, unknown>;
       assert.deepEqual([body.error, body.reason, 'active' in body], ['invalid_token', 'webhook_token', false]);
-      assert.equal(strangers().length, before + 1);
+      // Further ones alike are only counted.
+      assert.ok(strangers().length > 0);
     }
   });
 });
