@@ -2,6 +2,7 @@
 // is given up.
 
 import http2 from 'node:http2';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { trustedRoots } from '../../serving/net/roots.ts';
 
 /** API servers allow 100 and more at a time. */
@@ -19,14 +20,15 @@ export interface ApiServer {
 }
 
 export interface TlsOptions {
-  readonly ca: string[];
+  /** One for all connections: with the roots in it it takes more than a MiB. */
+  readonly secureContext: SecureContext;
   readonly rejectUnauthorized: true;
-  readonly minVersion: 'TLSv1.2';
 }
 
 /** Said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing. */
 export function tlsTo({ ca }: ApiServer): TlsOptions {
-  return { ca: trustedRoots(ca), rejectUnauthorized: true, minVersion: 'TLSv1.2' };
+  const secureContext = createSecureContext({ ca: trustedRoots(ca), minVersion: 'TLSv1.2' });
+  return { secureContext, rejectUnauthorized: true };
 }
 
 interface Held {

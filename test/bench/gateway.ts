@@ -2,23 +2,25 @@
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { heapOf } from '../support/heap.ts';
 import { Child } from './child.ts';
 import type { Bench } from './figure.ts';
 import type { GatewayOrder } from './gateway_client.ts';
-import { openExec, type Place } from './gateway_exec.ts';
+import { MIB, openExec, type Place } from './gateway_exec.ts';
 import { atGatewayStand, type Stand } from './gateway_stand.ts';
 import { processorTime, residentMemory } from './process.ts';
 import { median, quantile } from './statistics.ts';
 
 const COPY_MIB = 200;
 const COPIES = 7;
-const SMALL = 5_000;
+const SMALL = 8_000;
+const CONNECTIONS = 8;
 const ENDS = 200;
 /** A small request each 10 ms, while something large passes. */
 const EVERY_MS = 10;
 const BESIDE = 800;
 const [WATCHES, EXECS] = [1_000, 300];
-/** Milliseconds in which what opening something left behind is collected. */
+/** Milliseconds in which what was opened comes to rest. */
 const SETTLE_MS = 3_000;
 
 const client = () => new Child<GatewayOrder>('gateway_client.ts');
@@ -74,21 +76,29 @@ export const gatewaySmall: Bench = {
       name: 'gateway.small.cpu_us',
       unit: 'µs',
       aim: { at_most: 250 },
-      says: `processor time of the gateway for a small request, ${SMALL} one after the other over HTTP/2`,
+      says: `processor time of the gateway for a small request, of ${SMALL} over ${CONNECTIONS} connections (HTTP/2), one after the other on each`,
     },
   ],
   run: (settings) =>
-    atGatewayStand(settings, ({ direct, through, gateway }) =>
+    atGatewayStand(settings, (stand) =>
       withClient(async (asking) => {
-        const count = settings.quick ? 50 : SMALL;
-        const ask = (place: Place) => asking.ask<readonly number[]>({ order: 'small', place, count });
-        for (const place of [direct, through]) await ask(place);
-        const without = median(await ask(direct));
-        const before = await processorTime(gateway);
-        const by = median(await ask(through));
-        const processor_us = (((await processorTime(gateway)) - before) / count) * 1e6;
-        settings.log(`small requests: direct ${without.toFixed(2)} ms, gateway ${by.toFixed(2)} ms (medians)`);
-        return { 'gateway.small.cpu_us': processor_us };
+        const count = settings.quick ? 80 : SMALL;
+        const ask = (place: Place, connections: number) =>
+          asking.ask<readonly number[]>({ order: 'small', place, connections, count: count / connections });
+        const measured = async (connections: number) => {
+          const before = await processorTime(stand.gateway);
+          const by = median(await ask(stand.through, connections));
+          const processor_us = (((await processorTime(stand.gateway)) - before) / count) * 1e6;
+          const without = median(await ask(stand.direct, connections));
+          settings.log(
+            `small requests, ${connections} at a time: direct ${without.toFixed(2)} ms, gateway ${by.toFixed(2)} ms (medians), ` +
+              `${processor_us.toFixed(0)} µs of its processor each`,
+          );
+          return processor_us;
+        };
+        for (const place of [stand.direct, stand.through]) await ask(place, CONNECTIONS);
+        await measured(1);
+        return { 'gateway.small.cpu_us': await measured(CONNECTIONS) };
       }),
     ),
 };
@@ -108,8 +118,8 @@ export const gatewayBesideBulk: Bench = {
         withClient(async (asking) => {
           const { direct, through } = stand;
           const count = settings.quick ? 50 : BESIDE;
-          for (const place of [direct, through]) await asking.ask({ order: 'small', place, count });
-          const alone = await asking.ask<number[]>({ order: 'small', place: through, count, every_ms: EVERY_MS });
+          for (const place of [direct, through]) await asking.ask({ order: 'small', place, connections: 1, count });
+          const alone = await asking.ask<number[]>({ order: 'beat', place: through, count, every_ms: EVERY_MS });
           const without = await beside(bulk, asking, direct, count);
           const by = await beside(bulk, asking, through, count);
           const says = (times: readonly number[]) =>
@@ -128,7 +138,7 @@ async function beside(bulk: Child<GatewayOrder>, asking: Child<GatewayOrder>, pl
   const copying = (async () => {
     while (!is_over) await copyBy(bulk, place, 50);
   })();
-  const times = await asking.ask<number[]>({ order: 'small', place, count, every_ms: EVERY_MS });
+  const times = await asking.ask<number[]>({ order: 'beat', place, count, every_ms: EVERY_MS });
   is_over = true;
   await copying;
   return times;
@@ -175,24 +185,31 @@ const memoryBench = (kind: 'watch' | 'exec', most: number, aim: number): Bench =
       name: `gateway.${kind}.kib`,
       unit: 'KiB',
       aim: { at_most: aim },
-      says: `memory of the gateway for an open ${kind}, of ${most}, each over a connection of its own`,
+      says: `resident memory of the gateway for an open ${kind}, of ${most}, each over a connection of its own, once garbage is collected`,
     },
   ],
   run: (settings) =>
     atGatewayStand(settings, ({ through: place, gateway }) =>
       withClient(async (asking) => {
         const count = settings.quick ? 10 : most;
-        const settle = settings.quick ? 0 : SETTLE_MS;
         const hold = (count: number) => asking.ask({ order: 'hold', place, kind, count });
+        const collected = async () => {
+          const heap = await heapOf(gateway.pid);
+          return { heap: heap / MIB, all: await residentMemory(gateway) };
+        };
         // What the first ones bring about is there once.
         await hold(Math.ceil(count / 10));
-        await sleep(settle);
-        const before = await residentMemory(gateway);
+        const before = await collected();
         await hold(count);
-        await sleep(settle);
-        const after = await residentMemory(gateway);
-        settings.log(`${count} open: ${before.toFixed(0)} MiB before, ${after.toFixed(0)} MiB with them`);
-        return { [`gateway.${kind}.kib`]: ((after - before) / count) * 1024 };
+        await sleep(settings.quick ? 0 : SETTLE_MS);
+        const uncollected = await residentMemory(gateway);
+        const after = await collected();
+        const each = (mib: number) => (mib / count) * 1024;
+        settings.log(
+          `${count} open: ${before.all.toFixed(0)} MiB before, ${after.all.toFixed(0)} MiB with them (${uncollected.toFixed(0)} before garbage was collected), ` +
+            `${each(after.heap - before.heap).toFixed(0)} KiB of the heap each`,
+        );
+        return { [`gateway.${kind}.kib`]: each(after.all - before.all) };
       }),
     ),
 });

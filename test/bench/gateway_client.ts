@@ -8,8 +8,10 @@ import { copy, openExec, type Place } from './gateway_exec.ts';
 export type GatewayOrder =
   /** Milliseconds that an exec takes that says so much. */
   | { readonly order: 'copy'; readonly place: Place; readonly mib: number }
-  /** Small requests one after the other, or one each so many milliseconds: latencies of each in milliseconds, from when it was due. */
-  | { readonly order: 'small'; readonly place: Place; readonly count: number; readonly every_ms?: number }
+  /** Small requests over each of so many connections, one after the other: latencies of all in milliseconds. */
+  | { readonly order: 'small'; readonly place: Place; readonly connections: number; readonly count: number }
+  /** The same, one each so many milliseconds, over one connection: from when each was due. */
+  | { readonly order: 'beat'; readonly place: Place; readonly count: number; readonly every_ms: number }
   /** Milliseconds that a GET takes whose answer is at least so long. */
   | { readonly order: 'get'; readonly place: Place; readonly path: string; readonly bytes: number }
   /** Makes ConfigMaps of that length. */
@@ -78,24 +80,31 @@ async function fill(place: Place, path: string, count: number, bytes: number): P
   session.destroy();
 }
 
-async function small(place: Place, count: number, every_ms: number | undefined): Promise<readonly number[]> {
-  const session = await connect(place);
-  const one = async (due: number) => {
-    const stream = await ask(session, place, SMALL);
-    stream.resume();
-    await once(stream, 'end');
-    return performance.now() - due;
+async function small(session: http2.ClientHttp2Session, place: Place, due: number): Promise<number> {
+  const stream = await ask(session, place, SMALL);
+  await once(stream.resume(), 'end');
+  return performance.now() - due;
+}
+
+async function smallOnes(place: Place, connections: number, count: number): Promise<readonly number[]> {
+  const each = async () => {
+    const session = await connect(place);
+    const times: number[] = [];
+    for (let i = 0; i < count; i++) times.push(await small(session, place, performance.now()));
+    session.destroy();
+    return times;
   };
-  const times: (number | Promise<number>)[] = [];
+  return (await Promise.all(Array.from({ length: connections }, each))).flat();
+}
+
+async function beat(place: Place, count: number, every_ms: number): Promise<readonly number[]> {
+  const session = await connect(place);
+  const times: Promise<number>[] = [];
   const begin = performance.now();
   for (let i = 0; i < count; i++) {
-    if (every_ms === undefined) {
-      times.push(await one(performance.now()));
-      continue;
-    }
     const due = begin + i * every_ms;
     await sleep(Math.max(0, due - performance.now()));
-    times.push(one(due));
+    times.push(small(session, place, due));
   }
   const all = await Promise.all(times);
   session.destroy();
@@ -121,7 +130,9 @@ function follow(order: GatewayOrder): Promise<unknown> {
     case 'copy':
       return copy(order.place, order.mib);
     case 'small':
-      return small(order.place, order.count, order.every_ms);
+      return smallOnes(order.place, order.connections, order.count);
+    case 'beat':
+      return beat(order.place, order.count, order.every_ms);
     case 'get':
       return get(order.place, order.path, order.bytes);
     case 'fill':

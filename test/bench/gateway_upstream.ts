@@ -14,8 +14,10 @@ const [cert = '', key = ''] = process.argv.slice(2);
 const server = createSecureServer({ cert: readFileSync(cert), key: readFileSync(key), allowHTTP1: true });
 server.on('request', ({ url }, response) => {
   response.setHeader('content-type', 'application/json');
-  if (/[?&]watch=/.test(url)) response.write(EVENT);
-  else response.end(OBJECT);
+  if (/[?&]watch=/.test(url)) return void response.write(EVENT);
+  // As API servers do where all of it is there at once.
+  response.setHeader('content-length', OBJECT.length);
+  response.end(OBJECT);
 });
 server.on('upgrade', ({ url = '' }, socket) => void serveExec(socket, url));
 server.on('sessionError', () => undefined);
