@@ -114,6 +114,8 @@ class Passing {
   /** Of a watch whose events are lines. */
   #lines: LineScan | undefined;
   #head = false;
+  /** Bytes of the answer that are to come, where that was said. */
+  #left = Number.NaN;
   #is_stream = false;
   /** Of the event that is half sent. */
   readonly #rest = new Rest();
@@ -171,6 +173,7 @@ class Passing {
     if (!('stream' in this.#response)) this.#response.flushHeaders();
     if (isLetIn(status)) this.#opened.accepted(this.#is_stream && status < 300);
     const type = back.find(([name]) => name === 'content-type')?.[1] ?? '';
+    this.#left = Number(back.find(([name]) => name === 'content-length')?.[1]);
     const encoded = back.some(([name]) => name === 'content-encoding');
     if (this.#opened.kind === 'watch' && /^application\/json\b/.test(type) && !encoded) this.#lines = new LineScan();
   }
@@ -184,6 +187,12 @@ class Passing {
       return more;
     }
     this.#opened.received(bytes.length, this.#lines?.push(bytes) ?? true);
+    this.#left -= bytes.length;
+    // The end goes with what is last: by itself it takes a write of its own.
+    if (this.#left === 0) {
+      (this.#response as ServerResponse).end(bytes);
+      return true;
+    }
     return this.#write(bytes);
   }
 
