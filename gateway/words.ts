@@ -83,6 +83,13 @@ export const API_SERVER_AWAY: Refusal = {
   message: 'curfew: the API server cannot be reached',
 };
 
+export const API_SERVER_CLOSING: Refusal = {
+  status: 503,
+  code: 'api_server',
+  message: 'curfew: the API server was closing the connection; try again',
+  retry_after: 1,
+};
+
 export const STOPPING: Refusal = {
   status: 503,
   code: 'stopping',

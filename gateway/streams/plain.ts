@@ -23,7 +23,7 @@ import {
 } from '../request/headers.ts';
 import { Exchange } from '../upstream/exchange.ts';
 import type { Sessions } from '../upstream/sessions.ts';
-import { API_SERVER_AWAY, badRequest, LARGEST_STATUS, type Refusal, statusOf } from '../words.ts';
+import { API_SERVER_AWAY, API_SERVER_CLOSING, badRequest, LARGEST_STATUS, type Refusal, statusOf } from '../words.ts';
 import type { Connections } from './connections.ts';
 import { Rest, WORDS_MS } from './rest.ts';
 
@@ -292,11 +292,6 @@ function hasBody(request: Request): boolean {
 const FAILURES: Readonly<Record<'away' | 'broken' | 'too_large' | 'headers', Refusal>> = {
   away: API_SERVER_AWAY,
   broken: { status: 502, code: 'api_server', message: 'curfew: the answer of the API server cannot be passed on' },
-  too_large: {
-    status: 503,
-    code: 'api_server',
-    message: 'curfew: the API server was closing the connection; try again',
-    retry_after: 1,
-  },
+  too_large: API_SERVER_CLOSING,
   headers: badRequest('the headers cannot be passed on'),
 };

@@ -10,12 +10,16 @@ import { Rest, WORDS_MS } from './rest.ts';
 const NOTHING = Buffer.alloc(0);
 /** Milliseconds between the end of one side and that of the other. */
 const HALF_MS = 2_000;
+/** Of one direction, after which others have their turn. */
+const TURN_BYTES = 256 * 1024;
 
 export class Tunnel {
   readonly #client: Duplex;
   readonly #upstream: Duplex;
   readonly #opened: Pick<Opened, 'sent' | 'received'>;
   readonly #form: Form;
+  readonly #passUp: (bytes: Buffer) => void;
+  readonly #passDown: (bytes: Buffer) => void;
   /** Of the frame that is half sent. */
   readonly #rest = new Rest();
   /** That waits for a place. */
@@ -27,6 +31,8 @@ export class Tunnel {
     this.#upstream = upstream;
     this.#opened = opened;
     this.#form = formOf(upgraded);
+    this.#passUp = passing(client, upstream);
+    this.#passDown = passing(upstream, client);
   }
 
   /** @param early of the client, before it was answered @param rest of the API server, after its head */
@@ -88,13 +94,13 @@ export class Tunnel {
   #fromUpstream(bytes: Buffer): void {
     if (this.#cutting) {
       if (!this.#rest.awaited) return;
-      pass(bytes.subarray(0, this.#form.down.finish(bytes)), this.#upstream, this.#client);
+      this.#passDown(bytes.subarray(0, this.#form.down.finish(bytes)));
       if (this.#form.down.whole) this.#rest.over();
       return;
     }
     const rest = bytes.subarray(this.#warnWithin(bytes));
     this.#opened.received(bytes.length, this.#form.down.push(rest));
-    pass(rest, this.#upstream, this.#client);
+    this.#passDown(rest);
   }
 
   /** Passes on what belongs to the frame that is half sent, and then says the warning that waits for its end. @returns how many bytes that were */
@@ -110,15 +116,26 @@ export class Tunnel {
 
   #fromClient(bytes: Buffer): void {
     this.#opened.sent(bytes.length, this.#form.up.push(bytes));
-    pass(bytes, this.#client, this.#upstream);
+    this.#passUp(bytes);
   }
 }
 
-/** A side that does not read is waited for: nothing is kept for it. */
-function pass(bytes: Buffer, from: Duplex, to: Duplex): void {
-  if (to.destroyed || to.writableEnded || to.write(bytes)) return;
-  from.pause();
-  to.once('drain', () => from.resume());
+/** Passes on what comes from one side. A side that does not read is waited for: nothing is kept for it. */
+function passing(from: Duplex, to: Duplex): (bytes: Buffer) => void {
+  let passed = 0;
+  const goOn = () => {
+    passed = 0;
+    from.resume();
+  };
+  return (bytes) => {
+    if (to.destroyed || to.writableEnded) return;
+    passed += bytes.length;
+    const is_full = !to.write(bytes);
+    if (!is_full && passed < TURN_BYTES) return;
+    from.pause();
+    if (is_full) to.once('drain', goOn);
+    else setImmediate(goOn);
+  };
 }
 
 function closeLater(socket: Duplex, ms: number): void {

@@ -9,6 +9,7 @@ import {
   gatewayExec,
   gatewayExecMemory,
   gatewaySmall,
+  gatewayWatchAloneMemory,
   gatewayWatchMemory,
 } from './gateway.ts';
 import { gatewayKubectl, gatewayList } from './gateway_kubectl.ts';
@@ -57,5 +58,6 @@ export const BENCHES: readonly Bench[] = [
   gatewayBesideBulk,
   gatewayEndToCut,
   gatewayWatchMemory,
+  gatewayWatchAloneMemory,
   gatewayExecMemory,
 ];

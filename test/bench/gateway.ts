@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { heapOf } from '../support/heap.ts';
 import { Child } from './child.ts';
-import type { Bench } from './figure.ts';
+import type { Bench, Figure } from './figure.ts';
 import type { GatewayOrder } from './gateway_client.ts';
 import { MIB, openExec, type Place } from './gateway_exec.ts';
 import { atGatewayStand, type Stand } from './gateway_stand.ts';
@@ -178,21 +178,26 @@ async function endAll({ through, visitor }: Stand, count: number): Promise<numbe
   return times;
 }
 
-/** One stream of its own connection each. */
-const memoryBench = (kind: 'watch' | 'exec', most: number, aim: number): Bench => ({
+interface Held {
+  readonly name: string;
+  readonly kind: 'watch' | 'exec';
+  readonly most: number;
+  readonly each_connection: number;
+  readonly aim?: Figure['aim'];
+}
+
+const memoryBench = ({ name, kind, most, each_connection, aim }: Held): Bench => ({
   figures: [
     {
-      name: `gateway.${kind}.kib`,
-      unit: 'KiB',
-      aim: { at_most: aim },
-      says: `resident memory of the gateway for an open ${kind}, of ${most}, each over a connection of its own, once garbage is collected`,
+      ...{ name, unit: 'KiB', ...(aim && { aim }) },
+      says: `resident memory of the gateway for an open ${kind}, of ${most}, ${each_connection} over each connection, once garbage is collected`,
     },
   ],
   run: (settings) =>
     atGatewayStand(settings, ({ through: place, gateway }) =>
       withClient(async (asking) => {
         const count = settings.quick ? 10 : most;
-        const hold = (count: number) => asking.ask({ order: 'hold', place, kind, count });
+        const hold = (count: number) => asking.ask({ order: 'hold', place, kind, count, each_connection });
         const collected = async () => {
           const heap = await heapOf(gateway.pid);
           return { heap: heap / MIB, all: await residentMemory(gateway) };
@@ -209,10 +214,18 @@ const memoryBench = (kind: 'watch' | 'exec', most: number, aim: number): Bench =
           `${count} open: ${before.all.toFixed(0)} MiB before, ${after.all.toFixed(0)} MiB with them (${uncollected.toFixed(0)} before garbage was collected), ` +
             `${each(after.heap - before.heap).toFixed(0)} KiB of the heap each`,
         );
-        return { [`gateway.${kind}.kib`]: each(after.all - before.all) };
+        return { [name]: each(after.all - before.all) };
       }),
     ),
 });
 
-export const gatewayWatchMemory = memoryBench('watch', WATCHES, 64);
-export const gatewayExecMemory = memoryBench('exec', EXECS, 128);
+/** As clients of Kubernetes hold them: over one connection for each program. */
+export const gatewayWatchMemory = memoryBench({
+  ...{ name: 'gateway.watch.kib', kind: 'watch', most: WATCHES, each_connection: 10, aim: { at_most: 64 } },
+});
+export const gatewayWatchAloneMemory = memoryBench({
+  ...{ name: 'gateway.watch.alone.kib', kind: 'watch', most: WATCHES, each_connection: 1 },
+});
+export const gatewayExecMemory = memoryBench({
+  ...{ name: 'gateway.exec.kib', kind: 'exec', most: EXECS, each_connection: 1, aim: { at_most: 128 } },
+});

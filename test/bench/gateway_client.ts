@@ -22,8 +22,15 @@ export type GatewayOrder =
       readonly count: number;
       readonly bytes: number;
     }
-  /** Opens so many, each over a connection of its own, and keeps them. */
-  | { readonly order: 'hold'; readonly place: Place; readonly kind: 'watch' | 'exec'; readonly count: number };
+  /** Opens so many, and keeps them. */
+  | {
+      readonly order: 'hold';
+      readonly place: Place;
+      readonly kind: 'watch' | 'exec';
+      readonly count: number;
+      /** Of watches; an exec has one of its own. */
+      readonly each_connection: number;
+    };
 
 /** As client-go's. */
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
@@ -111,16 +118,19 @@ async function beat(place: Place, count: number, every_ms: number): Promise<read
   return all;
 }
 
-async function watch(place: Place): Promise<void> {
-  const stream = await ask(await connect(place), place, WATCH);
-  stream.on('error', () => undefined);
-  await once(stream, 'data');
+async function watches(place: Place, count: number): Promise<void> {
+  const session = await connect(place);
+  for (let i = 0; i < count; i++) {
+    const stream = await ask(session, place, WATCH);
+    stream.on('error', () => undefined);
+    await once(stream, 'data');
+  }
 }
 
-async function hold(place: Place, kind: 'watch' | 'exec', count: number): Promise<void> {
-  let left = count;
+async function hold(place: Place, kind: 'watch' | 'exec', connections: number, each: number): Promise<void> {
+  let left = connections;
   const open = async () => {
-    while (left-- > 0) await (kind === 'watch' ? watch(place) : openExec(place));
+    while (left-- > 0) await (kind === 'watch' ? watches(place, each) : openExec(place));
   };
   await Promise.all(Array.from({ length: OPENING }, open));
 }
@@ -138,7 +148,7 @@ function follow(order: GatewayOrder): Promise<unknown> {
     case 'fill':
       return fill(order.place, order.path, order.count, order.bytes);
     case 'hold':
-      return hold(order.place, order.kind, order.count);
+      return hold(order.place, order.kind, order.count / order.each_connection, order.each_connection);
   }
 }
 
