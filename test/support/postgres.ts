@@ -193,7 +193,7 @@ export function processesIn(data: string): readonly number[] {
     .map(Number);
 }
 
-export function makePlace({ bin, libraries }: PostgresPrograms): Place {
+export function makePlace({ bin, libraries, root }: PostgresPrograms): Place {
   const folder = mkdtempSync(path.join(tmpdir(), 'curfew-pg-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const env = {
@@ -206,9 +206,8 @@ export function makePlace({ bin, libraries }: PostgresPrograms): Place {
   const { uid, gid } = ownerOf();
   chmodSync(folder, 0o700);
   chownSync(folder, uid, gid);
-  if (libraries.length === 0) return { folder, bin, env, uid, gid };
   // The cache may lie where only root may go.
-  const root = path.join(bin, '../../../../..');
+  if (root === undefined) return { folder, bin, env, uid, gid };
   const copy = path.join(folder, 'root');
   mkdirSync(copy);
   cpSync(root, copy, { recursive: true, verbatimSymlinks: true });

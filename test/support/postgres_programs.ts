@@ -8,12 +8,21 @@ import path from 'node:path';
 import { cacheFolder } from '../../scripts/cache_folder.ts';
 import { withLock } from '../../scripts/lock.ts';
 import { run } from '../../scripts/run.ts';
+import { fetchLater, isLater } from './postgres_later.ts';
 
-export interface PostgresPrograms {
-  /** The folder of `initdb`, `postgres` and the others. */
+export interface Programs {
+  /** Their folder. */
   readonly bin: string;
   /** Where their libraries are, beside those of the machine. */
   readonly libraries: readonly string[];
+}
+
+/** `initdb`, `postgres` and what else a server needs. */
+export interface PostgresPrograms extends Programs {
+  /** The folder with all of it, where it was fetched into the cache. */
+  readonly root?: string;
+  /** `psql` and others that talk to a server. */
+  readonly clients: Programs;
 }
 
 /** The oldest that the broker supports. */
@@ -23,8 +32,11 @@ const toStderr: Log = (line) => void process.stderr.write(`test: ${line}\n`);
 
 /** @throws Error that says what is missing */
 export async function ensurePostgres(log: Log = toStderr): Promise<PostgresPrograms> {
+  const major = process.env.CURFEW_TEST_POSTGRES ?? '';
   const bin = installed();
-  found = bin === undefined ? await unpacked(log) : { bin, libraries: [] };
+  const ofDebian: Programs & { root?: string } = bin === undefined ? await unpacked(log) : { bin, libraries: [] };
+  const server = isLater(major) ? await fetchLater(major, log) : ofDebian;
+  found = { ...server, clients: { bin: ofDebian.bin, libraries: ofDebian.libraries } };
   return found;
 }
 
@@ -57,7 +69,7 @@ function versionOf(bin: string): number {
   return Number(/\(PostgreSQL\) (\d+)/.exec(said)?.[1] ?? 0);
 }
 
-async function unpacked(log: Log): Promise<PostgresPrograms> {
+async function unpacked(log: Log): Promise<Programs & { readonly root: string }> {
   const release = execFileSync('sh', ['-c', '. /etc/os-release; echo "$ID-$VERSION_ID"'], { encoding: 'utf8' }).trim();
   const folder = path.join(cacheFolder(), `postgresql-${release}-${process.arch}`);
   await mkdir(path.dirname(folder), { recursive: true });
@@ -75,7 +87,7 @@ async function unpacked(log: Log): Promise<PostgresPrograms> {
   const [bin] = globSync(path.join(root, 'usr/lib/postgresql/*/bin'));
   if (bin === undefined || versionOf(bin) < OLDEST)
     throw new Error(`${folder} has no PostgreSQL ${OLDEST} or later: remove it`);
-  return { bin, libraries: globSync(path.join(root, 'usr/lib/*-linux-gnu')) };
+  return { bin, root, libraries: globSync(path.join(root, 'usr/lib/*-linux-gnu')) };
 }
 
 /** By apt's own index, in a folder of its own: this needs no rights, and the machine's index may be old. */

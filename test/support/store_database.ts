@@ -88,7 +88,7 @@ export function storeText(place: string): string {
 }
 
 function program(name: string, words: readonly string[], encoding: BufferEncoding): string {
-  const { bin, libraries } = postgresPrograms();
+  const { bin, libraries } = postgresPrograms().clients;
   const env = { ...process.env, ...(libraries.length > 0 && { LD_LIBRARY_PATH: libraries.join(':') }) };
   return execFileSync(path.join(bin, name), words, { encoding, env, maxBuffer: 256 * 1024 * 1024 });
 }

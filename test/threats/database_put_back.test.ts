@@ -74,6 +74,8 @@ describe('R4 a database', () => {
     service.advance(2);
     assert.equal((await ended.holder.revoke(ended.handle)).status, 200);
 
+    // What is said once is said again only after it was well.
+    await until(async () => (await ready()).status === 200, 'it does not get ready');
     const before = service.log.length;
     const says = (what: RegExp) => service.log.slice(before).some((line) => what.test(line));
     await server.end('SIGINT');
