@@ -142,7 +142,7 @@ export class Live {
     const now = authority.clock.now();
     if (warn === 'off' || now === undefined) return;
     if (!over(session_end, plus(now, warn))) opened.far_from_end = true;
-    else if (opened.far_from_end) opened.warn(sayWarning(between(now, session_end)));
+    else if (opened.far_from_end) opened.warn(session_end, now, sayWarning(between(now, session_end)));
   }
 }
 

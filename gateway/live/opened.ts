@@ -1,7 +1,7 @@
 // One request or stream that is open: what is counted of it, told of it, and how it is cut.
 
 import { isStreamKind, type Stream } from '../../shared/gateway_events.ts';
-import { type Seconds, seconds } from '../../shared/time.ts';
+import { over, type Seconds, seconds } from '../../shared/time.ts';
 import type { Authority } from '../authority/authority.ts';
 import type { Speaker } from '../authority/leases.ts';
 import type { Metrics } from '../metrics.ts';
@@ -39,9 +39,10 @@ export class Opened {
   refusal: Refusal | undefined;
   /** When something arrived last, by the broker's clock. */
   output_at: Seconds | undefined;
-  /** Whether its end was once further away than a warning is due before. */
+  /** Whether its end was further away than a warning is due before, since it was warned. */
   far_from_end = false;
-  #warned = false;
+  /** Of which end it was warned. */
+  #warned_of: Seconds | undefined;
   #accepted = false;
   #told = false;
   #closed = false;
@@ -109,9 +110,12 @@ export class Opened {
     if (is_output) this.output_at = this.#parts.authority.clock.now();
   }
 
-  warn(text: string): void {
-    if (this.#warned || this.#closed || this.refusal) return;
-    this.#warned = this.#opening.warn?.(text) ?? true;
+  /** Once for each end. One that was put off is warned of again, but not before the one that was warned of has passed. */
+  warn(end: Seconds, now: Seconds, text: string): void {
+    if (this.#closed || this.refusal || (this.#warned_of !== undefined && !over(this.#warned_of, now))) return;
+    if (!(this.#opening.warn?.(text) ?? true)) return;
+    this.#warned_of = end;
+    this.far_from_end = false;
   }
 
   mark(refusal: Refusal): void {

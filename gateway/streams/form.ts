@@ -3,12 +3,15 @@
 import type { FrameScan } from '../frames/scan.ts';
 import { SpdyScan, spdyData } from '../frames/spdy.ts';
 import { WebSocketScan, webSocketClose, webSocketMessage } from '../frames/websocket.ts';
+import type { Asked } from '../request/target.ts';
 import { type Refusal, statusOf } from '../words.ts';
 
 export interface Upgraded {
   readonly protocol: 'websocket' | 'spdy';
   /** Of the WebSocket, as it was agreed on. */
   readonly subprotocol: string;
+  /** As it was judged: a path of a server behind `proxy` may be called anything. */
+  readonly kind: Asked['kind'];
   readonly url: string;
 }
 
@@ -30,9 +33,10 @@ const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, error: 3 } as const;
 const NOTHING = Buffer.alloc(0);
 
 export function formOf(upgraded: Upgraded): Form {
-  const is_command = /\/(exec|attach)$/.test(upgraded.url.split('?', 1)[0] ?? '');
-  if (upgraded.protocol === 'spdy') return is_command ? spdyCommand(upgraded) : spdyOther();
-  if (/^SPDY\//.test(upgraded.subprotocol)) return tunnelled();
+  const { protocol, subprotocol, kind } = upgraded;
+  const is_command = kind === 'exec' || kind === 'attach';
+  if (protocol === 'spdy') return is_command ? spdyCommand(upgraded) : spdyOther();
+  if (kind === 'portforward' && subprotocol.startsWith('SPDY/')) return tunnelled();
   return is_command ? channels(upgraded) : anyWebSocket();
 }
 

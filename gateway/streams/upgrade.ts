@@ -174,6 +174,7 @@ class Upgrading {
     this.#tunnel = new Tunnel(this.#socket, upstream, this.#opened, {
       protocol: protocol.toLowerCase() === 'websocket' ? 'websocket' : 'spdy',
       subprotocol,
+      kind: this.#opened.kind,
       url: request.url ?? '',
     });
     this.#opened.accepted(true);

@@ -18,20 +18,25 @@ const data = (stream: number) => spdyData(stream, false, Buffer.from('data'));
 
 describe('G3 output is', () => {
   test('what a command prints over WebSocket: no pong, and no status', () => {
-    const { down } = formOf({ protocol: 'websocket', subprotocol: 'v5.channel.k8s.io', url: EXEC });
+    const { down } = formOf({ protocol: 'websocket', subprotocol: 'v5.channel.k8s.io', kind: 'exec', url: EXEC });
     for (const quiet of [WEBSOCKET_PONG, on(1, ''), on(3, '{"status":"Success"}')])
       assert.equal(down.push(quiet), false);
     for (const channel of [1, 2]) assert.equal(down.push(on(channel, 'printed')), true);
   });
 
   test('what a command prints over SPDY: no ping, no window, no status', () => {
-    const { down } = formOf({ protocol: 'spdy', subprotocol: '', url: EXEC });
+    const { down } = formOf({ protocol: 'spdy', subprotocol: '', kind: 'exec', url: EXEC });
     for (const quiet of [SPDY_PING, SPDY_WINDOW_UPDATE, data(1)]) assert.equal(down.push(quiet), false);
     for (const stream of [5, 7]) assert.equal(down.push(data(stream)), true);
   });
 
   test('what comes through a port-forward: no ping of SPDY within WebSocket data', () => {
-    const { down } = formOf({ protocol: 'websocket', subprotocol: 'SPDY/3.1+portforward.k8s.io', url: FORWARD });
+    const { down } = formOf({
+      protocol: 'websocket',
+      subprotocol: 'SPDY/3.1+portforward.k8s.io',
+      kind: 'portforward',
+      url: FORWARD,
+    });
     for (const quiet of [WEBSOCKET_PONG, webSocketMessage(SPDY_PING)]) assert.equal(down.push(quiet), false);
     assert.equal(down.push(webSocketMessage(data(3))), true);
   });
@@ -51,4 +56,11 @@ describe('G3 output is', () => {
       }),
     );
   });
+});
+
+test('G3 what is sent to a server behind `proxy` is use, whatever its path is called', () => {
+  const url = '/api/v1/namespaces/dev/services/terminal:80/proxy/exec?stdin=true';
+  const { up } = formOf({ protocol: 'websocket', subprotocol: 'v5.channel.k8s.io', kind: 'proxy', url });
+  assert.equal(up.push(on(1, 'typed')), true);
+  assert.equal(up.push(WEBSOCKET_PONG), false);
 });

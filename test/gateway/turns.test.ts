@@ -46,7 +46,7 @@ describe('a copy that comes and is taken without end gives others their turn', (
         most = Math.max(most, since);
       });
       const [client, upstream] = from === 'client' ? [flood(), other] : [other, flood()];
-      const upgraded = { protocol: 'websocket', subprotocol: '', url: '/proxy' } as const;
+      const upgraded = { protocol: 'websocket', subprotocol: '', kind: 'proxy', url: '/proxy' } as const;
       new Tunnel(client, upstream, { sent: () => undefined, received: () => undefined }, upgraded).begin(
         NOTHING,
         NOTHING,

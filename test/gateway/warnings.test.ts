@@ -9,21 +9,25 @@ import { spdyData } from '../../gateway/frames/spdy.ts';
 import { webSocketMessage } from '../../gateway/frames/websocket.ts';
 import { formOf, type Upgraded } from '../../gateway/streams/form.ts';
 import { Tunnel } from '../../gateway/streams/tunnel.ts';
+import { between, plus, seconds } from '../../shared/time.ts';
+import { startLoneGateway } from '../support/lone_gateway.ts';
+import { until } from '../support/patience.ts';
+import { STAND_IN_LIMITS } from '../support/stand_in_broker.ts';
 
 const TEXT = 'curfew: this session ends in 60s';
 const URL = '/api/v1/namespaces/dev/pods/shell/exec?stdin=true&stdout=true';
 
 const KINDS: Readonly<Record<string, { upgraded: Upgraded; frame: (payload: Buffer) => Buffer }>> = {
   WebSocket: {
-    upgraded: { protocol: 'websocket', subprotocol: 'v5.channel.k8s.io', url: `${URL}&stderr=true` },
+    upgraded: { protocol: 'websocket', subprotocol: 'v5.channel.k8s.io', kind: 'exec', url: `${URL}&stderr=true` },
     frame: (payload) => webSocketMessage(Buffer.concat([Buffer.from([1]), payload])),
   },
   'WebSocket at a terminal': {
-    upgraded: { protocol: 'websocket', subprotocol: 'v5.channel.k8s.io', url: `${URL}&tty=true` },
+    upgraded: { protocol: 'websocket', subprotocol: 'v5.channel.k8s.io', kind: 'exec', url: `${URL}&tty=true` },
     frame: (payload) => webSocketMessage(Buffer.concat([Buffer.from([1]), payload])),
   },
   SPDY: {
-    upgraded: { protocol: 'spdy', subprotocol: '', url: `${URL}&stderr=true` },
+    upgraded: { protocol: 'spdy', subprotocol: '', kind: 'exec', url: `${URL}&stderr=true` },
     frame: (payload) => spdyData(5, false, payload),
   },
 };
@@ -79,3 +83,30 @@ async function passed(upgraded: Upgraded, all: Buffer, ends: readonly number[], 
   for (const side of [person, server, client, upstream]) side.destroy();
   return Buffer.concat(got);
 }
+
+test('an end that is put off is warned of again when it comes near again, and only then', async () => {
+  const lone = await startLoneGateway({ warn: seconds(60) });
+  try {
+    const { broker } = lone;
+    const exec = await lone.client('one').exec('shell');
+    const warnings = () => exec.text.split('this session ends in').length - 1;
+    /** When a login was that is too old so soon. */
+    const nearEnd = (left: number) => between(STAND_IN_LIMITS.max_age, plus(broker.now(), seconds(left)));
+    const leasesAgain = async () => {
+      const { length } = broker.asked;
+      await until(() => broker.asked.length > length + 2, 'no lease is asked for');
+    };
+    await leasesAgain();
+    broker.facts.set('one', { auth_time: nearEnd(8) });
+    await until(() => warnings() === 1, 'it is not warned');
+    broker.facts.delete('one');
+    await leasesAgain();
+    assert.equal(warnings(), 1, 'far from its end');
+    broker.facts.set('one', { auth_time: nearEnd(45) });
+    await until(() => warnings() === 2, 'it is not warned again');
+    await leasesAgain();
+    assert.equal(warnings(), 2, 'once for each end');
+  } finally {
+    await lone.stop();
+  }
+});

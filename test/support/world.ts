@@ -30,7 +30,7 @@ export interface PlaneOptions {
   readonly webhook?: { readonly on_failure: 'deny' | 'no_opinion'; readonly authentication?: boolean };
   /** Its API server where that is one before 1.34: the version that is printed for, and the program's path. */
   readonly earlier?: { readonly version: string; readonly kubeApiserver: string };
-  /** Further flags of its API server; they win over those that come with `webhook`. */
+  /** Further flags of its API server, where it takes any; they win over those that come with `webhook`. */
   readonly flags?: readonly string[];
   /** Its API server takes no flags: people act as these. */
   readonly serviceAccounts?: readonly { readonly group: string; readonly namespace: string; readonly name: string }[];
@@ -237,7 +237,7 @@ async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: Wor
     await admitBroker(site, dir, name, running);
     return running;
   }
-  if (!webhook) return startControlPlane({ authenticationConfig: await authnConfig(), ...common });
+  if (!webhook) return startControlPlane({ authenticationConfig: await authnConfig(), extraArgs: flags, ...common });
   const kubeconfig = path.join(dir, `${name}-webhook.kubeconfig`);
   await writeFile(kubeconfig, await site.print('webhook-kubeconfig', name), { mode: 0o600 });
   const authorizationConfig = await site.print('authz-config', name, '--kubeconfig', kubeconfig, ...version);
