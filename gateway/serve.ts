@@ -9,6 +9,7 @@ import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { listen, urlOf } from '../serving/net/listen.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
+import { watchKeys } from './config/service_account_keys.ts';
 import type { Settings } from './config/settings.ts';
 import { Verifier } from './credentials/verify.ts';
 import { createFront } from './front.ts';
@@ -71,7 +72,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
     around.of_process,
   );
   const { keys } = authority;
-  const { service_account_keys } = api_server;
+  const service_account_keys = api_server.service_account_keys?.keys;
   const verifier = new Verifier({ issuer: place.url, cluster, keys, service_account_keys });
   const cut_after_ms = settings.on_lost_broker.cut_after * 1000;
   const live: Live = new Live({ authority, metrics, elapsed, cut_after_ms, warn: settings.warn });
@@ -105,6 +106,8 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
     throw error;
   }
   const watcher = watchTls(front.server, settings.listen.tls, tls, { log });
+  const found = api_server.service_account_keys;
+  const stopWatching = found && watchKeys(found, (read) => verifier.useServiceAccountKeys(read), log);
   const health_url = health && urlOf(health);
   const own_url = urlOf(front.server);
   log.info({ cluster, url: own_url, ...(health_url !== undefined && { metrics: health_url }) }, 'listening');
@@ -126,6 +129,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
         await sleep(WORDS_MS);
       }
       watcher.close();
+      stopWatching?.();
       await close();
       log.info('stopped');
     },

@@ -10,10 +10,10 @@ import { parseYaml } from '../../serving/config/yaml.ts';
 import { type FileReader, readRegularFile } from '../../serving/files/regular_file.ts';
 import { parseDuration } from '../../shared/duration.ts';
 import { CurfewError } from '../../shared/errors.ts';
-import { parseJson } from '../../shared/json.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import type { JsonWebKey, Settings } from './settings.ts';
+import { parseKeys, type ServiceAccountKeys } from './service_account_keys.ts';
+import type { Settings } from './settings.ts';
 
 /** Longer would leave streams open that nobody judges. */
 const LONGEST_CUT_AFTER = seconds(30);
@@ -105,19 +105,17 @@ async function readPair(
   return { cert_file: at(tls.cert_file), key_file: at(tls.key_file) };
 }
 
-/** A JWKS (RFC 7517 5), as an API server gives it at `/openid/v1/jwks`. */
-async function readKeys(file: string | undefined, around: Surroundings, faults: string[]) {
+async function readKeys(
+  file: string | undefined,
+  around: Surroundings,
+  faults: string[],
+): Promise<ServiceAccountKeys | undefined> {
   if (file === undefined) return undefined;
   const setting = 'api_server.service_account_keys_file';
   const found = await readText(setting, file, around, faults);
-  const set = found && parseJson(found.text);
-  const keys = isObject(set) && Array.isArray(set.keys) ? set.keys.filter(isPublicKey) : [];
-  if (found && keys.length === 0)
+  if (!found) return undefined;
+  const keys = parseKeys(found.text);
+  if (keys.length === 0)
     faults.push(`${setting}: ${file}: expected keys, as "kubectl get --raw /openid/v1/jwks" prints them`);
-  return keys;
-}
-
-/** Members of private keys must not be there. */
-function isPublicKey(key: unknown): key is JsonWebKey {
-  return isObject(key) && (key.kty === 'RSA' || key.kty === 'EC') && key.d === undefined;
+  return { file: path.resolve(around.folder, file), text: found.text, keys };
 }

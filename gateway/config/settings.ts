@@ -4,6 +4,7 @@ import type { KeyObject } from 'node:crypto';
 import type { TlsFiles } from '../../serving/config/tls.ts';
 import type { Place } from '../../serving/net/listen.ts';
 import type { Seconds } from '../../shared/time.ts';
+import type { ServiceAccountKeys } from './service_account_keys.ts';
 
 export interface Settings {
   readonly broker: {
@@ -22,7 +23,7 @@ export interface Settings {
     /** PEM, beside the system's roots. */
     readonly ca?: string | undefined;
     /** Of the cluster's own tokens: where `credential: service-account` is used. */
-    readonly service_account_keys?: readonly JsonWebKey[] | undefined;
+    readonly service_account_keys?: ServiceAccountKeys | undefined;
   };
   /** What becomes of tokens that are not of curfew sessions, and of requests without one. */
   readonly other_credentials: 'refuse' | 'pass';
@@ -32,11 +33,4 @@ export interface Settings {
   /** How long a stop waits for streams. */
   readonly drain: Seconds;
   readonly metrics?: Place | undefined;
-}
-
-/** A public key (RFC 7517), as far as a signature is verified with it. */
-export interface JsonWebKey {
-  readonly kid?: string | undefined;
-  readonly kty: string;
-  readonly [member: string]: unknown;
 }

@@ -1,7 +1,7 @@
 // Whose a bearer token is: a session's of this broker, that of a ServiceAccount which acts for one, or somebody else's. What looks like
 // ours and is not is refused, in whatever spelling an API server might read it otherwise.
 
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { type KeyObject, verify } from 'node:crypto';
 import { verifyEs256 } from '../../serving/jws/es256.ts';
 import { type CompactJws, parseCompactJws } from '../../serving/jws/jws.ts';
 import type { Asked } from '../../shared/gateway_wire.ts';
@@ -9,7 +9,7 @@ import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { GATEWAY_TOKEN_TYP, gatewayAudience, TOKEN_TYP } from '../../shared/token_typ.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Keys } from '../authority/keys.ts';
-import type { JsonWebKey } from '../config/settings.ts';
+import type { ServiceAccountKey } from '../config/service_account_keys.ts';
 import { forgetOldest } from '../forget_oldest.ts';
 
 /** A token of a session, whose signature was verified. */
@@ -42,20 +42,23 @@ export interface VerifierParts {
   readonly issuer: string;
   readonly cluster: string;
   readonly keys: Keys;
-  readonly service_account_keys?: readonly JsonWebKey[] | undefined;
+  readonly service_account_keys?: readonly ServiceAccountKey[] | undefined;
 }
 
 export class Verifier {
   readonly #parts: VerifierParts;
   readonly #known = new Map<string, SessionToken>();
-  readonly #service_account_keys: readonly { readonly kid: unknown; readonly key: KeyObject }[];
+  #service_account_keys: readonly ServiceAccountKey[];
 
   constructor(parts: VerifierParts) {
     this.#parts = parts;
-    this.#service_account_keys = (parts.service_account_keys ?? []).map((jwk) => ({
-      kid: jwk.kid,
-      key: createPublicKey({ key: jwk, format: 'jwk' }),
-    }));
+    this.#service_account_keys = parts.service_account_keys ?? [];
+  }
+
+  /** These have signed the cluster's own tokens, and no others. */
+  useServiceAccountKeys(keys: readonly ServiceAccountKey[]): void {
+    this.#service_account_keys = keys;
+    for (const [token, { asked }] of this.#known) if (asked.secret_uid !== undefined) this.#known.delete(token);
   }
 
   /** Signature, kind and audience alone: times and the session are judged at each request. */

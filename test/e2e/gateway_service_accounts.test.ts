@@ -2,11 +2,16 @@
 // it ends, while the API server still believes them. Real kubectl, kube-apiserver and kwok; gateway, broker and plugin as shipped.
 
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { parse } from 'yaml';
+import { buildBundles } from '../../scripts/bundle.ts';
+import { type RunResult, run } from '../../scripts/run.ts';
 import type { AuditLine } from '../support/broker_process.ts';
 import { type GatewayWorld, startGatewayWorld } from '../support/gateway_world.ts';
 import { type OpenStreams, openStreams } from '../support/open_streams.ts';
@@ -22,7 +27,7 @@ const ACCOUNTS = [
   { group: 'sre', namespace: NAMESPACE, name: 'editors' },
   { group: 'dev', namespace: NAMESPACE, name: 'readers' },
 ];
-const NAMES = ['dora', 'emil', 'fred', 'gina', 'hugo', 'ivan', 'jane'];
+const NAMES = ['dora', 'emil', 'fred', 'gina', 'hugo', 'ivan', 'jane', 'kurt'];
 const people = Object.fromEntries(
   NAMES.map((name) => [
     name,
@@ -207,6 +212,12 @@ function forged(token: string): string {
   return [head, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.');
 }
 
+/** `curfew-gateway check` with the configuration that the gateway has. */
+async function check(): Promise<RunResult> {
+  const { gateway } = await buildBundles();
+  return run(process.execPath, [gateway, 'check', '--config', path.join(world.dir, 'curfew-gateway.yaml')]);
+}
+
 describe('G4 at a cluster with credential: service-account', () => {
   const OTHER = 'curfew: this gateway takes tokens of curfew sessions alone; run: kubectl curfew login';
   const INVALID = 'curfew: not a token that is good here; run: kubectl curfew login';
@@ -225,6 +236,7 @@ describe('G4 at a cluster with credential: service-account', () => {
       { status: 401, message: UNKNOWN },
       { status: 401, message: INVALID },
     ]);
+    assert.match((await check()).stdout, /^ok {5}the broker answers/m);
     await theirs.kill();
     await world.gateway.kill();
     await world.startGateway({ other_credentials: 'pass' });
@@ -244,5 +256,23 @@ describe('G4 at a cluster with credential: service-account', () => {
       { status: 401, message: INVALID },
       { status: 401, message: INVALID },
     ]);
+    const { code, stdout } = await check();
+    assert.deepEqual([code, /^error {2}api_server\.service_account_keys_file: /m.test(stdout)], [78, true], stdout);
+  });
+
+  test('the keys of the cluster are read again when they have changed', async () => {
+    const own = await tokenOf(await loggedIn('kurt'));
+    const file = path.join(world.dir, 'changed-keys.json');
+    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const before = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'before', alg: 'RS256', use: 'sig' }] };
+    await writeFile(file, JSON.stringify(before));
+    await world.gateway.kill();
+    const { server: url, caFile: ca_file } = world.plane;
+    await world.startGateway({ api_server: { url, ca_file, service_account_keys_file: file } });
+    assert.deepEqual(await ask(own), { status: 401, message: INVALID });
+    await writeFile(file, 'half a fil');
+    await until(() => /the old ones stay/.test(world.gateway.stdout() + world.gateway.stderr()), 'not looked at');
+    await writeFile(file, (await world.plane.adminKubectl(['get', '--raw', '/openid/v1/jwks'])).stdout);
+    await until(async () => (await ask(own)).status === 200, 'the new keys are not used');
   });
 });
