@@ -7,8 +7,11 @@ import { trustedRoots } from '../../serving/net/roots.ts';
 
 /** API servers allow 100 and more at a time. */
 const MOST_STREAMS = 90;
-const STREAM_WINDOW_BYTES = 1024 * 1024;
+/** What a client that does not read makes us keep of an answer, at most. */
+const STREAM_WINDOW_BYTES = 2 * 1024 * 1024;
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
+/** Of what is sent to us, at most. An API server writes each frame by itself: 16 KiB, as it is unless said otherwise, costs a large list more. */
+const FRAME_BYTES = 256 * 1024;
 /** Milliseconds between two pings, and until their answer. */
 const PING_MS = 15_000;
 const ANSWER_MS = 10_000;
@@ -81,7 +84,7 @@ export class Sessions {
     const options = {
       ...this.#tls,
       ALPNProtocols: ['h2'],
-      settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
+      settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES },
       maxSessionMemory: 64,
       // What may be there once is for those who read it: they are sent it as it came.
       strictSingleValueFields: false,

@@ -10,6 +10,8 @@ import { MIB, type Place } from './gateway_exec.ts';
 import { POLICY } from './gateway_stand.ts';
 import { EXEC_INFO } from './get_token.ts';
 import { type Command, compare } from './pairs.ts';
+import { processorTime } from './process.ts';
+import { profiling } from './profile.ts';
 import { writeStaticKubeconfig } from './static_kubeconfig.ts';
 import { median } from './statistics.ts';
 
@@ -26,8 +28,9 @@ interface Reached {
   readonly through: Place & { readonly caFile: string };
 }
 
-async function inGatewayWorld<T>({ log }: Settings, work: (reached: Reached) => Promise<T>): Promise<T> {
-  const world = await startGatewayWorld({ policy: POLICY, log });
+async function inGatewayWorld<T>(settings: Settings, work: (reached: Reached) => Promise<T>): Promise<T> {
+  const profile = profiling(settings, 'gateway');
+  const world = await startGatewayWorld({ policy: POLICY, log: settings.log, env: profile.env });
   try {
     const person = await world.person('alice');
     const { brokerUrl, authority, plane } = world;
@@ -41,7 +44,13 @@ async function inGatewayWorld<T>({ log }: Settings, work: (reached: Reached) => 
     const { token } = (JSON.parse(stdout) as { status: { token: string } }).status;
     const direct = { url: plane.server, ca: plane.caPem, caFile: plane.caFile, token };
     const through = { url: world.gateway.url, ca: authority.caPem, caFile: authority.caFile, token };
-    return await work({ world, token, direct, through });
+    const result = await work({ world, token, direct, through });
+    if (settings.profile !== undefined) {
+      world.gateway.signal('SIGTERM');
+      await world.gateway.exit;
+      await profile.report();
+    }
+    return result;
   } finally {
     await world.stop();
   }
@@ -91,12 +100,19 @@ export const gatewayList: Bench = {
           asking.ask<number>({ order: 'get', place, path: CONFIG_MAPS, bytes: objects * OBJECT_KIB * 1024 });
         for (const place of [direct, through]) await list(place);
         const [without, by]: [number[], number[]] = [[], []];
+        let processor = 0;
         for (let i = 0; i < lists; i++) {
           without.push(await list(direct));
+          const before = await processorTime(world.gateway);
           by.push(await list(through));
+          processor += (await processorTime(world.gateway)) - before;
         }
+        const all_mib = (lists * objects * OBJECT_KIB) / 1024;
         const rate = (ms: readonly number[]) => ((objects * OBJECT_KIB * 1024) / MIB / median(ms)) * 1000;
-        settings.log(`list: direct ${rate(without).toFixed(0)} MiB/s, gateway ${rate(by).toFixed(0)} MiB/s (medians)`);
+        settings.log(
+          `list: direct ${rate(without).toFixed(0)} MiB/s, gateway ${rate(by).toFixed(0)} MiB/s (medians), ` +
+            `${((processor / all_mib) * 1000).toFixed(2)} ms of its processor each MiB`,
+        );
         return { 'gateway.list50mb.vs_direct': rate(by) / rate(without) };
       } finally {
         await asking.stop();

@@ -29,6 +29,8 @@ export interface GatewayWorldOptions extends Omit<WorldOptions, 'planes' | 'dir'
   readonly more?: Readonly<Record<string, unknown>>;
   /** Whether a kubelet of the tests runs what is in the pods, with stdin and terminals, instead of kwok. */
   readonly kubelet?: boolean;
+  /** Of the gateway's process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A pod that kwok runs, in two namespaces. */
@@ -70,7 +72,7 @@ spec: {forwards: [{command: [cat]}]}
 const logLine = (text: string) => `${new Date().toISOString()} stdout F ${text}\n`;
 
 export async function startGatewayWorld(options: GatewayWorldOptions = {}): Promise<GatewayWorld> {
-  const { plane, gateway: settings, more, kubelet, ...rest } = options;
+  const { plane, gateway: settings, more, kubelet, env = {}, ...rest } = options;
   const dir = await mkdtemp(path.join(tmpdir(), 'curfew-gateway-'));
   const token_file = path.join(dir, 'gateway-token');
   await writeFile(token_file, randomBytes(32).toString('base64'), { mode: 0o600 });
@@ -103,7 +105,7 @@ export async function startGatewayWorld(options: GatewayWorldOptions = {}): Prom
   const service_account_keys_file = plane?.serviceAccounts && keys_file;
   const start = async (changes: Readonly<Record<string, unknown>> = {}) => {
     running = await startGatewayProcess({
-      ...{ dir, authority: world.authority, port },
+      ...{ dir, authority: world.authority, port, env },
       broker: { url: world.brokerUrl, ca_file: world.authority.caFile, token_file },
       api_server: { url: world.plane.server, ca_file: world.plane.caFile, service_account_keys_file },
       more: { ...more, ...changes },
