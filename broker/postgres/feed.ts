@@ -39,7 +39,7 @@ export async function publishOn(client: Client, changes: readonly Change[]): Pro
 }
 
 export class PostgresFeed implements Feed {
-  readonly #options: ConnectOptions;
+  readonly #database: () => Promise<ConnectOptions>;
   readonly #look: Look;
   readonly #wall: StoreOptions['wall'];
   readonly #told = new Set<() => void>();
@@ -52,11 +52,11 @@ export class PostgresFeed implements Feed {
   /** Seconds by which the machine's clock is at least ahead of the database's, and when that was asked. */
   #clocks = { ahead: 0, at: Number.NEGATIVE_INFINITY };
 
-  /** @param look whether what a connection leads to is the database that it was: an old primary has a feed too */
-  constructor(options: ConnectOptions, look: Look, wall?: StoreOptions['wall']) {
+  /** @param database before each connection @param look whether what a connection leads to is the database that it was: an old primary has a feed too */
+  constructor(database: () => Promise<ConnectOptions>, look: Look, wall?: StoreOptions['wall']) {
     this.#look = look;
     this.#wall = wall;
-    this.#options = { ...options, query_ms: ANSWER_MS };
+    this.#database = database;
   }
 
   async after(seq: number, most: number): Promise<FeedPage> {
@@ -126,7 +126,7 @@ export class PostgresFeed implements Feed {
   /** Listens before anything is read on it: what is committed in between wakes. */
   async #listen(): Promise<Client> {
     if (this.#closed) throw new CurfewError('store', 'the store is closed');
-    const { client } = await connect(this.#options, this.#look);
+    const { client } = await connect({ ...(await this.#database()), query_ms: ANSWER_MS }, this.#look);
     try {
       client.on('notification', () => {
         for (const told of this.#told) told();

@@ -1,7 +1,18 @@
-// Of several hosts more than one may take writes: after a failover, an old primary that was started again. Whoever has seen nothing of
-// the database yet, as any process that begins, asks all of them, and tries the one that was promoted last first.
+// Of several hosts more than one may take writes: after a failover, an old primary that was started again, or that nobody stopped. So
+// all of them are asked before a connection is opened, and the one that was promoted last is tried first.
 
 import { type ConnectOptions, connect, cut } from './client.ts';
+
+/** Before each of many connections: those that are opened at once ask together. */
+export function newestFirstEach<T extends ConnectOptions>(database: T): () => Promise<T> {
+  let asking: Promise<T> | undefined;
+  return () => {
+    asking ??= newestFirst(database).finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  };
+}
 
 /** The server's own: raised with each promotion. */
 export const TIMELINE = `('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint`;

@@ -29,6 +29,7 @@ import { type Committed, Lane, LaneMoved } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import { migrate, requireTables } from './migrate.ts';
 import { NewRows } from './new_rows.ts';
+import { newestFirstEach } from './newest_first.ts';
 import type { PostgresOptions } from './options.ts';
 import { PostgresRenewals } from './renewals.ts';
 import { begin, holdStore, resetNewest } from './standing.ts';
@@ -88,8 +89,9 @@ export class PostgresStore extends ServedStore implements Store {
   static async open(database: PostgresOptions, options: StoreOptions): Promise<PostgresStore> {
     const identity = new Identity(database.known ?? [], database);
     const look: Look = (client) => identity.see(client);
+    const newest = newestFirstEach(database);
     const open = async (): Promise<Lane> => {
-      const lane = await Lane.open(database, options.sealer, look);
+      const lane = await Lane.open(await newest(), options.sealer, look);
       // What still leads to an old primary is of no more use.
       lanes.retire(({ timeline }) => timeline < identity.timeline);
       return lane;
@@ -102,7 +104,7 @@ export class PostgresStore extends ServedStore implements Store {
       await lanes.close();
       throw asFailure(error, AGAIN);
     }
-    return new PostgresStore(lanes, identity, new PostgresFeed(database, look, options.wall), options);
+    return new PostgresStore(lanes, identity, new PostgresFeed(newest, look, options.wall), options);
   }
 
   standing(): Promise<Selectable<StoreStateTable>> {

@@ -30,7 +30,11 @@ const WITHOUT_NOTIFICATIONS = [
 
 /** Hears of ends as each replica does, on a connection of its own. */
 function listen(url: string) {
-  const feed = new PostgresFeed({ address: parseDatabaseAddress(url, 'url'), application: 'listener' }, async () => 0);
+  const database = { address: parseDatabaseAddress(url, 'url'), application: 'listener' };
+  const feed = new PostgresFeed(
+    async () => database,
+    async () => 0,
+  );
   const heard = new Map<string, number>();
   const faults: string[] = [];
   let woken = 0;
