@@ -87,19 +87,30 @@ export class Exchange {
       error = cause;
     });
     stream.on('drain', () => body?.resume());
+    // Node.js tells of the head in a turn of its own: what follows it may be told of before.
+    const early: (() => void)[] = [];
     stream.on('response', (head, _flags, raw) => {
       if (this.#done) return;
       this.#answered = true;
       this.#kept = undefined;
       this.#listener.onHead(Number(head[':status']), listOf(head, raw));
+      for (const take of early) take();
     });
-    stream.on('data', (bytes: Buffer) => {
+    const takeData = (bytes: Buffer) => {
       if (!this.#done && !this.#listener.onData(bytes)) stream.pause();
-    });
-    stream.on('end', () => {
-      if (this.#done || !this.#answered || stream.rstCode !== 0) return;
+    };
+    const takeEnd = () => {
+      if (this.#done || stream.rstCode !== 0) return;
       this.#done = true;
       this.#listener.onEnd();
+    };
+    stream.on('data', (bytes: Buffer) => {
+      if (this.#answered) takeData(bytes);
+      else early.push(() => takeData(bytes));
+    });
+    stream.on('end', () => {
+      if (this.#answered) takeEnd();
+      else early.push(takeEnd);
     });
     stream.once('close', () => this.#closed(stream, error));
     for (const bytes of this.#kept ?? []) stream.write(bytes);

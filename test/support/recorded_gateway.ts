@@ -35,7 +35,7 @@ export interface RecordedGateway {
 
 /** Ready, with short waits at its stop. */
 export async function startRecordedGateway(
-  changes: Partial<Omit<Settings, 'broker' | 'cluster' | 'listen' | 'api_server'>> = {},
+  changes: Partial<Omit<Settings, 'broker' | 'cluster' | 'listen'>> = {},
 ): Promise<RecordedGateway> {
   const dir = await mkdtemp(path.join(tmpdir(), 'curfew-recorded-gateway-'));
   const authority = await createCertificateAuthority(dir);

@@ -124,6 +124,10 @@ const FORMS = {
     ...{ headers: TUNNEL, path: `${POD}/portforward`, frame: (i: number) => webSocket(spdy(3, numbered(i))) },
     words: close(1008, WORDS),
   },
+  'a WebSocket behind proxy whose path ends as that of an exec': {
+    ...{ headers: CHANNELS, path: '/api/v1/namespaces/dev/services/web/proxy/exec' },
+    ...{ frame: (i: number) => webSocket(numbered(i)), words: close(1008, WORDS) },
+  },
 } as const;
 
 describe('G11 a flood that is cut', () => {
