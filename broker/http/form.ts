@@ -27,7 +27,9 @@ export function parseForm(body: Uint8Array | string): Form {
     typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1');
   if (!/^[!-~]*$/.test(text)) throw invalid('the form has a byte that is to be percent-encoded');
   const form = new Map<string, string>();
-  for (const pair of text.split('&', MOST_PAIRS)) {
+  const pairs = text.split('&', MOST_PAIRS + 1);
+  if (pairs.length > MOST_PAIRS) throw invalid('too many parameters');
+  for (const pair of pairs) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
     const name = decode(equals === -1 ? pair : pair.slice(0, equals));

@@ -146,9 +146,12 @@ function sameUrl(htu: unknown, url: string): boolean {
   return bare(htu) === bare(url);
 }
 
+/** Without query and fragment (RFC 9449 4.3); a name or a password in it makes it another URL. */
 function bare(text: string): string {
-  const { origin, pathname } = new URL(text);
-  return origin + pathname;
+  const url = new URL(text);
+  url.search = '';
+  url.hash = '';
+  return url.href;
 }
 
 function apart(a: Seconds, b: Seconds): number {

@@ -24,14 +24,14 @@ const EVERYTHING: Reach = { namespace: EVERY, resource: EVERY };
 const PLAIN = /^(?!\.+$)[A-Za-z0-9._:~-]+$/;
 const SPECIAL = new Set(['proxy', 'watch']);
 const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize']);
-const VERBS: Readonly<Record<string, string>> = {
-  POST: 'create',
-  GET: 'get',
-  HEAD: 'get',
-  PUT: 'update',
-  PATCH: 'patch',
-  DELETE: 'delete',
-};
+const VERBS: ReadonlyMap<string, string> = new Map([
+  ['POST', 'create'],
+  ['GET', 'get'],
+  ['HEAD', 'get'],
+  ['PUT', 'update'],
+  ['PATCH', 'patch'],
+  ['DELETE', 'delete'],
+]);
 const STREAMS: ReadonlySet<string> = new Set(['exec', 'attach', 'portforward', 'proxy']);
 
 /** Subresources of which connections may be upgraded. */
@@ -47,7 +47,8 @@ export function targetOf(method: string, url: string, impersonates: boolean): As
   // An API server reads `#` as any other character: no path ends there.
   const end = url.indexOf('?');
   const [path, query] = end < 0 ? [url, ''] : [url.slice(0, end), url.slice(end + 1)];
-  const asked = readPath(method, path, new URLSearchParams(query));
+  // URLSearchParams drops a question mark in front; an API server reads a second one as part of the first name.
+  const asked = readPath(method, path, new URLSearchParams(`?${query}`));
   return impersonates ? { ...asked, within: EVERYTHING } : asked;
 }
 
@@ -72,7 +73,7 @@ function readPath(method: string, path: string, query: URLSearchParams): Asked {
 
 function readParts(method: string, group: string, all: readonly string[], query: URLSearchParams): Asked | undefined {
   let parts = all;
-  let verb = VERBS[method] ?? '';
+  let verb = VERBS.get(method) ?? '';
   const special = SPECIAL.has(parts[0] ?? '') ? parts[0] : undefined;
   if (special !== undefined) {
     if (parts.length < 2) return undefined;

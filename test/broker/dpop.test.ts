@@ -166,3 +166,17 @@ describe('the identity of a proof', () => {
     }
   });
 });
+
+test('T6 a proof for a URL with a name or a password in it is for another URL; query and fragment do not count', () => {
+  const { holder } = holderWithJwk();
+  const to = (htu: string) => verify(holder, { claims: { htu } });
+  for (const htu of ['https://alice@curfew.example.com/token', 'https://:x@curfew.example.com/token'])
+    assert.equal(to(htu), 'proof_invalid', htu);
+  for (const htu of [
+    `${ISSUER}/token?x=y`,
+    `${ISSUER}/token#x`,
+    `${ISSUER}:443/token`,
+    'HTTPS://CURFEW.example.com/token',
+  ])
+    assert.equal(typeof to(htu), 'object', htu);
+});

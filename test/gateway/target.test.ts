@@ -99,3 +99,18 @@ test('what kubectl asks before the request that is meant is not a use; all else 
     assert.equal(isUse(path), true, path);
   assert.equal(isUse('/version', 'POST'), true);
 });
+
+test('G5 a query with two question marks is read as the API server reads it: the second belongs to the name', () => {
+  const kind = (query: string) => targetOf('GET', `/api/v1/namespaces/dev/pods?${query}`, false).kind;
+  assert.equal(kind('?watch=0&watch=1'), 'watch');
+  assert.equal(kind('?watch=1'), 'request');
+  assert.equal(targetOf('GET', '/api/v1/namespaces/dev/pods/shell/log??follow=1', false).kind, 'request');
+});
+
+test('G10 a method may have any name: also one that every object has', () => {
+  for (const method of ['constructor', '__proto__', 'toString', 'hasOwnProperty', 'OPTIONS']) {
+    assert.deepEqual(within('/api/v1/namespaces/dev/pods', method), { namespace: 'dev', resource: 'pods' });
+    assert.deepEqual(within('/api/v1/nodes', method), { namespace: '*', resource: 'nodes' });
+    assert.deepEqual(within('/version', method), EVERYTHING);
+  }
+});

@@ -93,6 +93,19 @@ describe('a form', () => {
     }
   }
 
+  test('H1 a form of more pairs than are read is refused: nothing of it is left out in silence', () => {
+    const empty = '&'.repeat(1022);
+    assert.deepEqual(
+      [...parseForm(`a=b${empty}&c=d`)],
+      [
+        ['a', 'b'],
+        ['c', 'd'],
+      ],
+    );
+    for (const text of [`a=b${empty}&&c=d`, `a=b${empty}&&a=c`, '&'.repeat(30_000)])
+      assert.throws(() => parseForm(text), { code: 'request_invalid' });
+  });
+
   test('H1 what a strict parser takes is what was written, and what it refuses no other byte helps', () => {
     const pairs = fc.uniqueArray(fc.tuple(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' })), {
       selector: ([name]) => name,
