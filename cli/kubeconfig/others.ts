@@ -12,7 +12,8 @@ function others(text: string, ours: ReadonlyMap<List, ReadonlySet<string>>): Fie
   const config = typeof value === 'object' && value !== null ? (value as Fields) : undefined;
   const written = config ?? { apiVersion: 'v1', kind: 'Config' };
   const lists = LISTS.map((list) => {
-    const entries = (written[list] ?? []) as readonly { readonly name?: unknown }[];
+    const entries: unknown = written[list] ?? [];
+    if (!Array.isArray(entries)) return [list, entries];
     return [list, entries.filter((entry) => !ours.get(list)?.has(String(entry?.name)))];
   });
   return { ...written, ...Object.fromEntries(lists) };

@@ -31,6 +31,7 @@ export class KubeconfigText {
   readonly #newline: '\n' | '\r\n';
   readonly #added = new Map<List, Fields[]>();
   readonly #replaced = new Map<YAMLMap, string>();
+  readonly #changed: { readonly list: List; readonly name: string; readonly values: Fields }[] = [];
   /** Names of what is ours, by list: all else must be the same afterwards. */
   readonly #ours = new Map<List, Set<string>>();
   #current: string | undefined;
@@ -134,13 +135,14 @@ export class KubeconfigText {
         `: ${list}: the entry ${JSON.stringify(name)} is written with anchors, so it cannot be changed alone`,
       );
     }
-    for (const [field, wanted] of Object.entries(values)) setFields(alone, item, [field], wanted as Fields);
+    setFields(alone, item, [], values);
     const was = this.#text.slice(start, end);
     const text =
       parseJson(this.#text) !== undefined
         ? JSON.stringify(item.toJS(alone), null, was.includes('\n') ? 2 : undefined)
         : alone.toString({ ...STYLE, flowCollectionPadding: /[{[] /.test(this.#text) });
     this.#replaced.set(entry, within(this.#newline, text, indent));
+    this.#changed.push({ list, name, values });
   }
 
   #splices(): Splice[] {
@@ -277,6 +279,8 @@ export class KubeconfigText {
         if (JSON.stringify(sorted(found)) !== JSON.stringify(sorted(entry))) throw new TextFault(UNSAFE);
       }
     }
+    for (const { list, name, values } of this.#changed)
+      if (!includes(text.find(list, name), values)) throw new TextFault(UNSAFE);
   }
 }
 

@@ -37,7 +37,17 @@ export function parse(text: string): Document.Parsed[] {
   if (!Array.isArray(documents)) return [];
   const [fault] = documents[0]?.errors ?? [];
   if (fault) throw new TextFault(`: ${fault.message.split('\n', 1)[0]}`);
+  mustHaveValue(documents[0]);
   return documents as Document.Parsed[];
+}
+
+/** An alias of nothing, or what cannot be merged, is only found out as values are asked for. @throws TextFault */
+function mustHaveValue(document: Document.Parsed | undefined): void {
+  try {
+    document?.toJS();
+  } catch (error) {
+    throw new TextFault(`: ${error instanceof Error ? error.message.split('\n', 1)[0] : 'has no value'}`);
+  }
 }
 
 export function stringify(value: unknown): string {

@@ -67,11 +67,14 @@ interface PlainLine {
   text: string;
 }
 
+/** White space other than spaces, which YAML takes for part of a value or refuses, and what it does not allow at all. */
+const ODD = /[^\S ]|[\p{Cc}\ufffd]/u;
+
 function linesOf(text: string): PlainLine[] {
   const lines: PlainLine[] = [];
   for (const line of text.replace(/^\ufeff/, '').split('\n')) {
     const plain = line.endsWith('\r') ? line.slice(0, -1) : line;
-    const content = plain.trimStart();
+    const content = plain.replace(/^ +/, '');
     if (content === '' || content.startsWith('#')) continue;
     if (/^(---|\.\.\.)/.test(plain)) {
       if (plain.trimEnd() === '---' && lines.length === 0) continue;
@@ -79,7 +82,7 @@ function linesOf(text: string): PlainLine[] {
       throw new Unusual();
     }
     const indent = plain.length - content.length;
-    if (plain.startsWith('%') || /[^ ]/.test(plain.slice(0, indent)) || /[\0\ufffd\t]/.test(plain)) throw new Unusual();
+    if (plain.startsWith('%') || ODD.test(plain)) throw new Unusual();
     lines.push({ indent, text: content });
   }
   return lines;
