@@ -72,8 +72,7 @@ const ODD = /[^\S ]|[\p{Cc}\ufffd]/u;
 
 function linesOf(text: string): PlainLine[] {
   const lines: PlainLine[] = [];
-  for (const line of text.replace(/^\ufeff/, '').split('\n')) {
-    const plain = line.endsWith('\r') ? line.slice(0, -1) : line;
+  for (const plain of text.replace(/^\ufeff/, '').split(/\r?\n/)) {
     const content = plain.replace(/^ +/, '');
     if (content === '' || content.startsWith('#')) continue;
     if (/^(---|\.\.\.)/.test(plain)) {

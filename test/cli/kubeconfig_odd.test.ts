@@ -36,5 +36,6 @@ test('white space that YAML does not have is left by the reader of the prompt to
     assert.equal(scanKubeconfig(`current-context: dev${odd}\n`), undefined, JSON.stringify(odd));
     assert.equal(scanKubeconfig(`current-context: dev\n${odd}\n`), undefined, JSON.stringify(odd));
   }
+  assert.equal(scanKubeconfig('current-context: dev\n\r'), undefined, 'a carriage return alone');
   assert.deepEqual(scanKubeconfig('current-context: dev  \r\n  \r\n'), { 'current-context': 'dev' });
 });
