@@ -9,6 +9,7 @@ import http2, {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { type AdmitParts, isRefusal, prepare } from '../admit.ts';
+import { breakOff } from '../break_off.ts';
 import { LineScan } from '../frames/lines.ts';
 import type { Live } from '../live/live.ts';
 import { isLetIn, type Opened } from '../live/opened.ts';
@@ -43,7 +44,7 @@ export interface PlainParts extends AdmitParts {
 const GOAWAY_MS = 50;
 /** Milliseconds for the rest of a body that nobody reads. */
 const UNREAD_MS = 5_000;
-const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_CANCEL } = http2.constants;
+const { NGHTTP2_NO_ERROR } = http2.constants;
 
 export async function answer(parts: PlainParts, request: Request, response: Response): Promise<void> {
   const { metrics } = parts;
@@ -216,7 +217,7 @@ class Passing {
     const { metrics } = this.#parts;
     if (how === 'broken') metrics.upstreamError('broken');
     if (how === 'away') metrics.upstreamError('connect');
-    if (this.#head) this.#break(NGHTTP2_INTERNAL_ERROR);
+    if (this.#head) this.#break();
     else refuse(this.#response, FAILURES[how], metrics);
   }
 
@@ -260,7 +261,7 @@ class Passing {
     const session = this.#session;
     // A reason can be given for a whole connection alone: where others are on it, theirs goes on.
     if (!session || this.#opened.kind === 'watch' || !this.#parts.connections.allRefused(session)) {
-      this.#break(NGHTTP2_CANCEL);
+      this.#break();
       return;
     }
     const last = 'stream' in this.#response ? (this.#response.stream.id ?? 0) : 0;
@@ -269,16 +270,16 @@ class Passing {
   }
 
   /** Never a clean end: what was cut must not look whole. */
-  #break(code: number): void {
+  #break(): void {
     const response = this.#response;
-    if ('stream' in response) response.stream.close(code);
+    if ('stream' in response) breakOff(response.stream);
     else response.destroy();
   }
 
   /** A reader that does not take its last words goes without. */
   #after(ms: number): void {
     setTimeout(() => {
-      if (!this.#over) this.#break(NGHTTP2_CANCEL);
+      if (!this.#over) this.#break();
     }, ms).unref();
   }
 }

@@ -3,13 +3,14 @@
 
 import http2 from 'node:http2';
 import type { Readable } from 'node:stream';
+import { breakOff } from '../break_off.ts';
 import { grouped, type HeaderList, headerList } from '../request/headers.ts';
 import type { Sessions } from './sessions.ts';
 
 /** Of a body, so that it can be sent again. */
 const KEPT_BYTES = 1024 * 1024;
 const MOST_TRIES = 5;
-const { NGHTTP2_REFUSED_STREAM, NGHTTP2_CANCEL } = http2.constants;
+const { NGHTTP2_REFUSED_STREAM } = http2.constants;
 
 export interface ToSend {
   readonly method: string;
@@ -17,7 +18,13 @@ export interface ToSend {
   readonly authority: string;
   readonly headers: HeaderList;
   /** Absent where there is none. */
-  readonly body?: Readable | undefined;
+  readonly body?: Body | undefined;
+}
+
+/** Of a request. */
+export interface Body extends Readable {
+  /** Whether its client has broken it off. */
+  readonly aborted: boolean;
 }
 
 export interface Listener {
@@ -51,10 +58,8 @@ export class Exchange {
     this.#listener = listener;
     const { body } = to_send;
     body?.on('data', (bytes: Buffer) => this.#forward(bytes));
-    body?.once('end', () => {
-      this.#body_ended = true;
-      this.#stream?.end();
-    });
+    // Node.js ends what was reset without an error, too, and says that a moment later: half a body must not look whole.
+    body?.once('end', () => setImmediate(() => this.#endBody(body)));
     this.#try();
   }
 
@@ -62,12 +67,22 @@ export class Exchange {
   abort(): void {
     if (this.#done) return;
     this.#done = true;
-    this.#stream?.close(NGHTTP2_CANCEL);
+    if (this.#stream) breakOff(this.#stream);
     this.#to_send.body?.resume();
   }
 
   resume(): void {
     this.#stream?.resume();
+  }
+
+  #endBody(body: Body): void {
+    if (this.#done) return;
+    if (body.aborted) {
+      this.abort();
+      return;
+    }
+    this.#body_ended = true;
+    this.#stream?.end();
   }
 
   #try(): void {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import http2, { type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
+import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { until } from '../support/patience.ts';
 import { type RecordedGateway, startRecordedGateway } from '../support/recorded_gateway.ts';
@@ -107,4 +107,47 @@ describe('G12 what an API server has not processed', () => {
     assert.equal((await ask('GET'))[':status'], 200);
     assert.equal(lone.upstream.requests.length, 2);
   });
+});
+
+describe('G12 a body that its client breaks off', () => {
+  const ways: Readonly<Record<string, (stream: ClientHttp2Stream) => void>> = {
+    'by a reset': (stream) => void stream.destroy(new Error('broken off')),
+    'with its connection': (stream) => void stream.session?.socket.destroy(),
+  };
+  for (const [name, breakOff] of Object.entries(ways)) {
+    test(`${name} never looks whole to the API server`, async () => {
+      const ends: string[] = [];
+      let size = 0;
+      lone.upstream.answer = ({ stream }) => {
+        stream.on('data', (bytes: Buffer) => {
+          size += bytes.length;
+        });
+        stream.once('end', () => ends.push('whole'));
+        stream.once('close', () => ends.push('closed'));
+      };
+      const authorization = `Bearer ${lone.broker.token('sid')}`;
+      const stream = session.request({ ':method': 'PATCH', ':path': PODS, authorization });
+      for (const one of [stream, session]) one.on('error', () => undefined);
+      stream.write('kind: Pod\n');
+      await until(() => size > 0, 'nothing arrives');
+      breakOff(stream);
+      await until(() => ends.includes('closed'), 'it is not closed');
+      assert.deepEqual(ends, ['closed']);
+    });
+  }
+});
+
+test('G12 an answer that the API server breaks off never looks whole to its client', async () => {
+  lone.upstream.answer = ({ stream }) => {
+    stream.respond({ ':status': 200 });
+    stream.write('half');
+    setTimeout(() => stream.destroy(new Error('broken off')), 50);
+  };
+  const authorization = `Bearer ${lone.broker.token('sid')}`;
+  const stream = session.request({ ':method': 'GET', ':path': PODS, authorization });
+  const ends: string[] = [];
+  stream.once('end', () => ends.push('whole')).once('error', () => ends.push('broken off'));
+  stream.resume();
+  await until(() => ends.length > 0, 'it does not end');
+  assert.deepEqual(ends, ['broken off']);
 });
