@@ -48,13 +48,13 @@ describe('what is open', { concurrency: !isLong }, () => {
         openStreams(scene.world, person, namespace, { kubectl });
 
       const cutWhen = (name: string) => {
-        const { when, words, age, end } = CAUSES[name] ?? assert.fail(name);
+        const { when, words, also, age, end } = CAUSES[name] ?? assert.fail(name);
         test(`all that is open is cut when ${when}`, async (t) => {
           const person = await scene.loggedIn(name, age);
           const streams = await open(person, 'dev');
           try {
             await end(scene, person);
-            for (const row of await streams.assertCut(words)) t.diagnostic(row);
+            for (const row of await streams.assertCut(words, also)) t.diagnostic(row);
             await theirs.check();
           } finally {
             await streams.kill();

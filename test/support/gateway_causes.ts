@@ -10,6 +10,8 @@ export interface Cause {
   readonly when: string;
   /** What people read of it, whatever else they do. */
   readonly words: string;
+  /** Where the broker has ended the session before the gateway saw that it is over. */
+  readonly also?: string | undefined;
   /** Seconds since the login, by the identity provider's word. */
   readonly age?: number;
   readonly end: (scene: Scene, person: Person) => Promise<unknown>;
@@ -23,6 +25,8 @@ async function curfew(person: Person, ...args: readonly string[]): Promise<void>
   const { code, stderr } = await person.curfew(args);
   assert.equal(code, 0, stderr);
 }
+
+const OLD = over('the login reached its longest age');
 
 /** By whom it is: a user of that name. */
 export const CAUSES: Readonly<Record<string, Cause>> = {
@@ -52,11 +56,13 @@ export const CAUSES: Readonly<Record<string, Cause>> = {
   idle: {
     when: 'it was not used for too long, whatever is pinged',
     words: `session is idle for too long: not used for ${IDLE}s, limit ${IDLE}s; ${AGAIN}`,
+    also: over('it was not used for too long'),
     end: nothing,
   },
   old: {
     ...{ when: 'the login is too old', age: 3_570 },
     words: `login is too old: last login 1h ago, limit 1h; ${AGAIN}`,
+    also: OLD,
     end: nothing,
   },
   gone: {
@@ -110,6 +116,7 @@ export const CAUSES: Readonly<Record<string, Cause>> = {
   tightened: {
     ...{ when: 'the policy is tightened for all', age: 1_800 },
     words: `, limit 20m; ${AGAIN}`,
+    also: OLD,
     end: ({ world }) => world.rewriteConfig({ policy: { ...POLICY, limits: { ...POLICY.limits, max_age: '20m' } } }),
   },
   [OUTCAST]: {
