@@ -29,6 +29,9 @@ async function loggedIn(): Promise<Person> {
   return person;
 }
 
+/** Where the broker sees it first. */
+const ENDED = 'session is over: the login reached its longest age; run: kubectl curfew login';
+
 /** A login is now too old in a moment, where it was far from it before. */
 async function endSoon(logged_in_at: number): Promise<string> {
   const max_age = `${Math.ceil((Date.now() - logged_in_at) / 1000) + LEFT}s`;
@@ -72,7 +75,7 @@ describe('before its end', () => {
       for (const { name, stderr } of pipes) await until(() => warningsIn(stderr()) > 0, `${name} is not warned`);
       // All still work, and nobody is warned again.
       for (const one of [...terminals, ...pipes]) await one.check();
-      for (const one of [...terminals, ...pipes]) await one.assertCut(words);
+      for (const one of [...terminals, ...pipes]) await one.assertCut(words, ENDED);
       for (const other of others) await other.exit;
       for (const { name, pty } of terminals) assert.equal(warningsIn(pty.output()), 1, name);
       for (const { name, stderr, stdout } of pipes)
@@ -91,7 +94,7 @@ describe('before its end', () => {
     const { terminals, pipes, kill } = await openAll(await loggedIn());
     try {
       const words = await endSoon(logged_in_at);
-      for (const one of [...terminals, ...pipes]) await one.assertCut(words);
+      for (const one of [...terminals, ...pipes]) await one.assertCut(words, ENDED);
       for (const { name, pty } of terminals) assert.equal(warningsIn(pty.output()), 0, name);
       for (const { name, stderr, stdout } of pipes) assert.equal(warningsIn(stderr() + stdout()), 0, name);
     } finally {

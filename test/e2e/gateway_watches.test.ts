@@ -154,7 +154,11 @@ describe('what is large', () => {
     const [through, direct] = [await alice.kubectl(list), await world.plane.adminKubectl(list)];
     assert.equal(through.code, 0, through.stderr);
     assert.ok(through.stdout.length > 20_000_000, String(through.stdout.length));
-    const hash = (text: string) => createHash('sha256').update(text).digest('hex');
+    // The version of the list is that of when it was asked for.
+    const hash = (text: string) =>
+      createHash('sha256')
+        .update(JSON.stringify(JSON.parse(text).items))
+        .digest('hex');
     assert.equal(hash(through.stdout), hash(direct.stdout));
   });
 });
