@@ -312,7 +312,8 @@ describe('the broker as a process', () => {
     const refused = await untilRow(3);
     assert.equal(refused.outcome, 'refused');
     assert.match(String(refused.faults), /line 1, column \d+/);
-    assert.match(lone.process.log(), /configuration not reloaded, the old one stays/);
+    // Said after the row is written.
+    await until(() => /configuration not reloaded, the old one stays/.test(lone.process.log()), 'nothing is said');
     assert.equal(await maxAge(), 3000);
 
     process.kill(lone.process.pid, 'SIGHUP');
