@@ -1,6 +1,6 @@
 // The encryption keys: one makes whatever is sealed or marked as ours, and all are understood, so that it can be replaced while brokers run.
 
-import type { KeyObject } from 'node:crypto';
+import { type KeyObject, timingSafeEqual } from 'node:crypto';
 
 /** Of 256 bits each; the first makes. */
 export type EncryptionKeys = readonly [KeyObject, ...KeyObject[]];
@@ -34,4 +34,12 @@ export function derivedKeys(given: Encryption, derive: (key: KeyObject) => KeyOb
     const [own, ...others] = keysNow(given);
     return [keyOf(own), ...others.map(keyOf)];
   };
+}
+
+/** Whether one of these has made a mark (a MAC, or a text with one in it). Takes as long whatever is wrong with it. */
+export function isMadeBy(keys: EncryptionKeys, given: Buffer, make: (key: KeyObject) => Buffer): boolean {
+  return keys.some((key) => {
+    const made = make(key);
+    return made.length === given.length && timingSafeEqual(made, given);
+  });
 }

@@ -6,18 +6,23 @@ import type { PolicyEvent } from './audit_log/events.ts';
 import type { Broker } from './broker.ts';
 import { exceeding } from './commands/check.ts';
 import type { ReloadOutcome } from './config/live.ts';
+import type { Config } from './config/settings.ts';
 import { encryptionOf } from './encryption.ts';
 import type { Store } from './store/store.ts';
-import { requireReadableKeys } from './tokens/keys.ts';
+import { keysOf } from './tokens/key_rotation.ts';
+import { noteLongest, requireReadableKeys } from './tokens/keys.ts';
 
 type RecordParts = Pick<Broker, 'store' | 'now'>;
 
+/** @param taken the configuration that comes into force with it */
 export async function recordPolicy(
   { store, now }: RecordParts,
   policy: Omit<PolicyEvent, 'event' | 'at'>,
+  taken?: Config,
 ): Promise<void> {
   await store.transaction(async (transaction) => {
     const at = now();
+    if (taken) await noteLongest(transaction, keysOf(taken).longest_token);
     await transaction.audit({ event: 'policy', at, ...policy });
     if (policy.outcome !== 'refused') transaction.publish({ kind: 'policy', at, digest: policy.digest });
   });
@@ -28,7 +33,7 @@ export async function recordOutcome(broker: RecordParts, outcome: ReloadOutcome)
     case 'same':
       return;
     case 'reloaded':
-      return recordPolicy(broker, { outcome: 'reloaded', digest: outcome.config.digest });
+      return recordPolicy(broker, { outcome: 'reloaded', digest: outcome.config.digest }, outcome.config);
     case 'refused':
       return recordPolicy(broker, { outcome: 'refused', digest: outcome.digest, faults: outcome.faults });
   }

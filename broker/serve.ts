@@ -41,7 +41,7 @@ import type { StoreOptions } from './store/options.ts';
 import { watchStore } from './store/watch.ts';
 import { startSweeper, sweep } from './sweeper.ts';
 import { keysOf } from './tokens/key_rotation.ts';
-import { loadKeys, noteLongest, readKeys } from './tokens/keys.ts';
+import { loadKeys, readKeys } from './tokens/keys.ts';
 import { oldTokenIds } from './tokens/old_token_ids.ts';
 import { createTokenIds } from './tokens/token_id.ts';
 import type { IdentityProvider } from './upstream/identity_provider.ts';
@@ -175,7 +175,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     now,
     stopwatch,
   };
-  await recordPolicy(broker, { outcome: 'loaded', digest: config.digest });
+  await recordPolicy(broker, { outcome: 'loaded', digest: config.digest }, config);
   const readiness: Readiness = {
     ...{ accepting: true, draining: false },
     storeFault: () => storeWatch.fault() ?? replicas.feed.fault,
@@ -212,8 +212,6 @@ export async function startService(config: Config, around: Surroundings): Promis
         throw error;
       });
       if (outcome.outcome === 'reloaded') {
-        const { longest_token } = keysOf(outcome.config);
-        await store.transaction((transaction) => noteLongest(transaction, longest_token));
         live.take(outcome.config);
         replicas.reloaded();
         replicas.feed.tail.wake();

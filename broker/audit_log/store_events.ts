@@ -35,7 +35,7 @@ export interface AnchorEvent extends Common {
 /** Signing keys were made, retired after their last token, revoked, or sealed by another encryption key. */
 export interface KeysEvent extends Common {
   readonly event: 'keys';
-  readonly change: KeysStep;
+  readonly change: 'added' | 'retired' | 'revoked' | 'sealed';
   readonly kids: readonly string[];
   /** Of one that was added: when it begins to sign. */
   readonly sign_from?: Seconds | undefined;
@@ -44,6 +44,3 @@ export interface KeysEvent extends Common {
   /** What they gave as their reason. */
   readonly note?: string | undefined;
 }
-
-export const KEYS_STEPS = ['added', 'retired', 'revoked', 'sealed'] as const;
-export type KeysStep = (typeof KEYS_STEPS)[number];

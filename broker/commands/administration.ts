@@ -2,6 +2,7 @@
 // other, and is in the audit log like any other.
 
 import { CurfewError } from '../../shared/errors.ts';
+import type { Seconds } from '../../shared/time.ts';
 import { sealerOf } from '../audit_log/chain.ts';
 import type { Config } from '../config/settings.ts';
 import { openForCommand } from '../open_store.ts';
@@ -40,3 +41,11 @@ export async function administer<T>(
     hint: 'run: curfew-broker audit verify',
   });
 }
+
+/** Nothing is written by a clock that is behind what the store has seen. @throws CurfewError `clock` */
+export async function requireTime(store: Pick<Store, 'standing'>, now: Seconds, hint = THEN_AGAIN): Promise<void> {
+  if (now >= (await store.standing()).newest) return;
+  throw new CurfewError('clock', 'the clock is behind the newest instant of the store', { hint });
+}
+
+const THEN_AGAIN = 'correct the clock, then run this again';

@@ -1,7 +1,7 @@
 // `curfew-broker store accept` and `clock accept`: what an administrator says about the store as it is, or about the clock as it is.
 
 import type { Logger } from 'pino';
-import { CurfewError, EXIT } from '../../shared/errors.ts';
+import { EXIT } from '../../shared/errors.ts';
 import type { Clock } from '../../shared/time.ts';
 import type { ClusterApis } from '../api_servers/apis.ts';
 import { sealerOf } from '../audit_log/chain.ts';
@@ -15,7 +15,7 @@ import { Touches } from '../sessions/touches.ts';
 import { Witness } from '../store/witness.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { keysOf } from '../tokens/key_rotation.ts';
-import { administer } from './administration.ts';
+import { administer, requireTime } from './administration.ts';
 
 export interface Around {
   /** The machine's: it is what is accepted. */
@@ -46,8 +46,7 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
   return administer(
     config,
     async (store) => {
-      const { newest } = await store.standing();
-      if (command === 'store accept' && now() < newest) refuseClock();
+      if (command === 'store accept') await requireTime(store, now(), OR_THE_STORE);
       const known_epoch = knownEpoch(config);
       const declaration = { command, by, now: now(), keys: keysOf(config), known_epoch };
       const sessions = await store.transaction((transaction) => declareAllOver(transaction, declaration));
@@ -87,8 +86,4 @@ function knownEpoch(config: Config): number {
   return Math.max(0, ...known.map(({ server }) => server?.epoch ?? 0));
 }
 
-function refuseClock(): never {
-  throw new CurfewError('clock', 'the clock is behind the newest instant of the store', {
-    hint: 'correct the clock; where it is the store that is wrong, run: curfew-broker clock accept',
-  });
-}
+const OR_THE_STORE = 'correct the clock; where it is the store that is wrong, run: curfew-broker clock accept';

@@ -4,8 +4,9 @@ import type { Command } from 'commander';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Clock } from '../../shared/time.ts';
 import { type ConfigSources, loadConfig } from '../config/load.ts';
-import { listKeys, revokeKeys, rotateEncryption, rotateKeys } from './keys_commands.ts';
+import { listKeys, rotateEncryption, rotateKeys } from './keys.ts';
 import { operator } from './operator.ts';
+import { revokeKeys } from './revoke_keys.ts';
 
 export interface Terminal extends Pick<ConfigSources, 'env'> {
   readonly now: Clock;

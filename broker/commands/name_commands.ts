@@ -9,7 +9,7 @@ import { endSession } from '../sessions/ending.ts';
 import { activeOfPerson } from '../sessions/find.ts';
 import { anyHolders, giveUpName, holderOf, type Named } from '../sessions/usernames.ts';
 import type { Store, Transaction } from '../store/store.ts';
-import { administer } from './administration.ts';
+import { administer, requireTime } from './administration.ts';
 
 /** Whose names: these, as Kubernetes sees them or as the IdP gives them, or everybody's. */
 export type Wish = ({ readonly names: readonly string[] } | { readonly all: true }) & {
@@ -33,12 +33,7 @@ const AT_ONCE = 200;
  */
 export async function freeNames(config: Config, wish: Wish, around: Around): Promise<readonly string[]> {
   return administer(config, async (store) => {
-    const { newest } = await store.standing();
-    if (around.now() < newest) {
-      throw new CurfewError('clock', 'the clock is behind the newest instant of the store', {
-        hint: 'correct the clock, then run this again',
-      });
-    }
+    await requireTime(store, around.now());
     if ('all' in wish) return freeAll(store, wish, around);
     return store.transaction(async (transaction) => {
       const holders = await Promise.all([...new Set(wish.names)].map((name) => holderNamed(transaction, config, name)));

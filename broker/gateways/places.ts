@@ -1,8 +1,8 @@
 // Places in the feed, as gateways hand them back: made so that nobody else can make one. So a place that the store does not have says that
 // the store was put back, and is not somebody's way to stop the broker.
 
-import { createHmac, createSecretKey, hash, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
-import { derivedKeys, type Encryption } from '../encryption.ts';
+import { createHmac, createSecretKey, hash, hkdfSync, type KeyObject } from 'node:crypto';
+import { derivedKeys, type Encryption, isMadeBy } from '../encryption.ts';
 import type { StoreStateTable } from '../store/tables.ts';
 
 /** `SEQ.DIGEST.MAC` */
@@ -23,7 +23,7 @@ export interface Places {
   parse(text: string): Place | undefined;
 }
 
-/** Of the store as it is now. @param encryptionKey of 256 bits */
+/** Of the store as it is now. */
 export function placesOf(
   encryption: Encryption,
   { database_id, epoch }: Pick<StoreStateTable, 'database_id' | 'epoch'>,
@@ -43,9 +43,7 @@ export function placesOf(
       if (digits === undefined) return undefined;
       const place = { seq: Number(digits), digest };
       // One spelling for each: `07` is not 7, and the last character of a MAC has bits to spare.
-      const given = Buffer.from(text);
-      const isOurs = (own: Buffer) => own.length === given.length && timingSafeEqual(own, given);
-      return keys().some((key) => isOurs(Buffer.from(textBy(key, place)))) ? place : undefined;
+      return isMadeBy(keys(), Buffer.from(text), (key) => Buffer.from(textBy(key, place))) ? place : undefined;
     },
   };
 }

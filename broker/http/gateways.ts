@@ -11,7 +11,7 @@ import { type EventParts, StreamEvents } from '../gateways/events.ts';
 import { type LeaseParts, lease } from '../gateways/leases.ts';
 import { GATEWAY_REQUESTS, type GatewayRequest } from '../metrics/gateways.ts';
 import { GatewayFeeds } from './gateway_feeds.ts';
-import { machineCallers } from './machines.ts';
+import { knownCallers } from './known_callers.ts';
 
 /** Requests of the gateways of one cluster that are answered at a time: what is more comes again. */
 const MOST_AT_ONCE = 16;
@@ -20,7 +20,7 @@ const MOST_AT_ONCE = 16;
 export type GatewayParts = LeaseParts & EndsParts & EventParts & Pick<Broker, 'refusals' | 'metrics' | 'log'>;
 
 export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void {
-  const { callerOf } = machineCallers(app, broker, {
+  const { callerOf } = knownCallers(app, broker, {
     ...{ body: 'request', largest_bytes: LARGEST_REPORT_BYTES },
     callerOf: (authorization) => clusterOfGateway(broker.config, authorization),
     what: () => 'a request of a gateway',

@@ -9,7 +9,7 @@ import { authorize, type ReviewParts } from '../webhooks/access_review.ts';
 import { clusterOfToken } from '../webhooks/caller.ts';
 import { parseAccessReview, parseTokenReview } from '../webhooks/review.ts';
 import { authenticate, type TokenReviewParts } from '../webhooks/token_review.ts';
-import { machineCallers } from './machines.ts';
+import { knownCallers } from './known_callers.ts';
 
 /** Larger than a review about a person with as many groups, and as long ones, as are taken. */
 const LARGEST_REVIEW_BYTES = 512 * 1024;
@@ -25,7 +25,7 @@ export type WebhookParts = ReviewParts & TokenReviewParts & Pick<Broker, 'refusa
 
 export function webhookRoutes(app: FastifyInstance, broker: WebhookParts): void {
   const outcomes = new WeakMap<FastifyRequest, WebhookOutcome>();
-  const { callerOf, sayRefused } = machineCallers(app, broker, {
+  const { callerOf, sayRefused } = knownCallers(app, broker, {
     ...{ body: 'review', largest_bytes: LARGEST_REVIEW_BYTES },
     callerOf: (authorization) => clusterOfToken(broker.config, authorization),
     // An administrator who sets a webhook up sees only `Unauthorized` at the API server: here is why.

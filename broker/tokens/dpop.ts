@@ -1,20 +1,13 @@
 // DPoP proofs (RFC 9449): that a request comes from the holder of a key. Checks all of 4.3; using a proof up is the store's.
 
-import {
-  createHmac,
-  createPublicKey,
-  createSecretKey,
-  hash as hashOf,
-  type KeyObject,
-  timingSafeEqual,
-} from 'node:crypto';
+import { createHmac, createPublicKey, createSecretKey, hash as hashOf, type KeyObject } from 'node:crypto';
 import { verifyEs256 } from '../../serving/jws/es256.ts';
 import { parseCompactJws } from '../../serving/jws/jws.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { memo } from '../../shared/memo.ts';
 import { between, type Clock, isSeconds, type Seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
-import { derivedKeys, type Encryption } from '../encryption.ts';
+import { derivedKeys, type Encryption, isMadeBy } from '../encryption.ts';
 
 /** How far a proof's `iat`, or the age of its nonce, may be from now, in seconds. */
 export const PROOF_WINDOW_SECONDS = 60;
@@ -61,8 +54,7 @@ export function createProofVerifier(encryption: Encryption, now: Clock): ProofVe
   const timeOfNonce = (text: unknown): Seconds | undefined => {
     const [, time = '', tag = ''] = typeof text === 'string' ? (NONCE.exec(text) ?? []) : [];
     const given = Buffer.from(tag, 'base64url');
-    const isOurs = (expected: Buffer) => given.length === expected.length && timingSafeEqual(given, expected);
-    if (given.toString('base64url') !== tag || !secrets().some((secret) => isOurs(macBy(secret, time))))
+    if (given.toString('base64url') !== tag || !isMadeBy(secrets(), given, (secret) => macBy(secret, time)))
       return undefined;
     const instant = Number.parseInt(time, 36);
     return isSeconds(instant) ? instant : undefined;

@@ -7,7 +7,7 @@ import { longestTaken } from '../config/clusters.ts';
 import type { Config } from '../config/settings.ts';
 import { encryptionOf } from '../encryption.ts';
 import type { Store, Transaction } from '../store/store.ts';
-import { insertKey, type KeysParts, SIGNING_KEYS } from './keys.ts';
+import { insertKey, type KeysParts, SIGNING_KEYS, type StoredKey, signingOf, storedKeys } from './keys.ts';
 
 /** Seconds for which a JWKS may be kept (`Cache-Control`), and a minute for whoever fetches it late. */
 export const JWKS_MAX_AGE = seconds(60);
@@ -28,15 +28,8 @@ export function keysOf(
   return { encryption: encryptionOf(config), longest_token: longestTaken(config), rotate_every };
 }
 
-interface Row {
-  readonly kid: string;
-  readonly created_at: Seconds;
-  readonly sign_from: Seconds;
-  readonly longest_token: Seconds;
-}
-
 /** Of the keys that are published, newest first: what each does as of now. */
-export interface KeyState extends Row {
+export interface KeyState extends StoredKey {
   readonly state: 'next' | 'signing' | 'retiring';
   /** When it is not published any more; absent while it signs. */
   readonly until?: Seconds | undefined;
@@ -60,7 +53,7 @@ export async function addKey(
   asked: Pick<KeysEvent, 'by' | 'note'> = {},
 ): Promise<Added | undefined> {
   await transaction.hold([SIGNING_KEYS]);
-  const [newest] = await rowsOf(transaction);
+  const [newest] = await storedKeys(transaction.db);
   if (newest && !over(newest.sign_from, now)) return undefined;
   const sign_from = plus(now, PUBLISHED_BEFORE);
   const kid = await insertKey(transaction, parts, now, sign_from);
@@ -74,12 +67,12 @@ export async function keepKeys(
   { store, now }: { readonly store: Pick<Store, 'read' | 'transaction'>; readonly now: Clock },
   parts: RotationParts,
 ): Promise<void> {
-  const seen = await store.read(async (db) => dueOf(await rowsOf({ db }), parts, now()));
+  const seen = await store.read(async (db) => dueOf(await storedKeys(db), parts, now()));
   if (!seen.add && seen.retired.length === 0) return;
   await store.transaction(async (transaction) => {
     await transaction.hold([SIGNING_KEYS]);
     const at = now();
-    const { add, retired } = dueOf(await rowsOf(transaction), parts, at);
+    const { add, retired } = dueOf(await storedKeys(transaction.db), parts, at);
     if (retired.length > 0) {
       await transaction.db.deleteFrom('signing_key').where('kid', 'in', retired).execute();
       transaction.publish({ kind: 'keys', at });
@@ -89,7 +82,7 @@ export async function keepKeys(
   });
 }
 
-function dueOf(rows: readonly Row[], { rotate_every }: RotationParts, now: Seconds) {
+function dueOf(rows: readonly StoredKey[], { rotate_every }: RotationParts, now: Seconds) {
   const states = statesOf(rows, now);
   const [newest] = states;
   return {
@@ -100,27 +93,16 @@ function dueOf(rows: readonly Row[], { rotate_every }: RotationParts, now: Secon
 
 /** @returns newest first */
 export async function keyStates(db: Transaction['db'], now: Seconds): Promise<readonly KeyState[]> {
-  return statesOf(await rowsOf({ db }), now);
+  return statesOf(await storedKeys(db), now);
 }
 
-function statesOf(rows: readonly Row[], now: Seconds): readonly KeyState[] {
-  const signing = rows.find(({ sign_from }) => over(sign_from, now)) ?? rows.at(-1);
-  const at = signing ? rows.indexOf(signing) : 0;
+function statesOf(rows: readonly StoredKey[], now: Seconds): readonly KeyState[] {
+  if (rows.length === 0) return [];
+  const at = rows.indexOf(signingOf(rows, now));
   return rows.map((row, i) => {
     if (i < at) return { ...row, state: 'next' };
     const successor = rows[i - 1];
-    if (row === signing || !successor) return { ...row, state: 'signing' };
+    if (i === at || !successor) return { ...row, state: 'signing' };
     return { ...row, state: 'retiring', until: plus(successor.sign_from, plus(row.longest_token, LATE)) };
   });
-}
-
-/** In the order in which they sign, the last one first. */
-function rowsOf({ db }: Pick<Transaction, 'db'>): Promise<Row[]> {
-  return db
-    .selectFrom('signing_key')
-    .select(['kid', 'created_at', 'sign_from', 'longest_token'])
-    .orderBy('sign_from', 'desc')
-    .orderBy('created_at', 'desc')
-    .orderBy('kid')
-    .execute();
 }

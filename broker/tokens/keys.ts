@@ -4,16 +4,25 @@
 import type { KeyObject } from 'node:crypto';
 import { sql } from 'kysely';
 import { CurfewError } from '../../shared/errors.ts';
-import { type Clock, over, type Seconds } from '../../shared/time.ts';
+import { type Clock, latest, over, type Seconds } from '../../shared/time.ts';
 import type { Encryption } from '../encryption.ts';
 import type { Store, Transaction } from '../store/store.ts';
-import { makeSealedKey, type PublicJwk, sealedAgain, unseal } from './sealed_key.ts';
+import { makeSealedKey, type PublicJwk, type SealedKey, sealedAgain, unseal } from './sealed_key.ts';
 
 export interface SigningKey {
   readonly kid: string;
   readonly key: KeyObject;
   /** Since when it signs. */
   readonly sign_from: Seconds;
+}
+
+/** A key as the store has it. */
+export interface StoredKey extends SealedKey {
+  readonly created_at: Seconds;
+  /** Since when it signs, or from when on. */
+  readonly sign_from: Seconds;
+  /** Seconds for which what it signs can be taken, at most. */
+  readonly longest_token: Seconds;
 }
 
 export interface Keys {
@@ -42,7 +51,6 @@ export async function loadKeys(store: Store, parts: KeysParts, now: Clock): Prom
     await hold([SIGNING_KEYS]);
     const found = await db.selectFrom('signing_key').select('kid').executeTakeFirst();
     if (!found) await insertKey(transaction, parts, now(), now());
-    else await noteLongest(transaction, parts.longest_token);
     return readKeys(db, parts.encryption, now);
   });
 }
@@ -91,36 +99,29 @@ export function keyRevoked(): CurfewError {
  * called where no other transaction runs (`holdAll`).
  *
  * @param which all, where none are named
+ * @returns the id of the one that was made
  */
 export async function replaceKeys(
   transaction: Transaction,
   parts: KeysParts,
   now: Seconds,
   which?: readonly string[],
-): Promise<Replaced> {
+): Promise<string> {
   const gone = transaction.db.deleteFrom('signing_key').returning('kid');
   const revoked = await (which ? gone.where('kid', 'in', which) : gone).execute();
-  const kids = revoked.map(({ kid }) => kid);
-  const made = await insertKey(transaction, parts, now, now);
-  transaction.publish({ kind: 'keys', at: now, revoked: kids });
-  return { revoked: kids, made };
-}
-
-/** Ids of keys. */
-export interface Replaced {
-  readonly revoked: readonly string[];
-  readonly made: string;
+  transaction.publish({ kind: 'keys', at: now, revoked: revoked.map(({ kid }) => kid) });
+  return insertKey(transaction, parts, now, now);
 }
 
 /** Whether this is the encryption key of the store. @throws CurfewError `configuration` where it is not */
 export async function requireReadableKeys(db: Transaction['db'], encryption: Encryption): Promise<void> {
-  for (const row of await db.selectFrom('signing_key').select(['kid', 'sealed']).execute()) unseal(row, encryption);
+  for (const row of await storedKeys(db)) unseal(row, encryption);
 }
 
 /** Seals every key by the encryption key that is to seal. @returns how many were sealed by another @throws CurfewError `configuration` likewise */
 export async function sealKeysAgain({ db }: Pick<Transaction, 'db'>, encryption: Encryption): Promise<number> {
   let count = 0;
-  for (const row of await db.selectFrom('signing_key').select(['kid', 'sealed']).execute()) {
+  for (const row of await storedKeys(db)) {
     const sealed = sealedAgain(row, encryption);
     if (!sealed) continue;
     await db.updateTable('signing_key').set({ sealed }).where('kid', '=', row.kid).execute();
@@ -131,6 +132,20 @@ export async function sealKeysAgain({ db }: Pick<Transaction, 'db'>, encryption:
 
 /** @throws CurfewError `configuration` likewise */
 export async function readKeys(db: Transaction['db'], encryption: Encryption, now: Clock): Promise<Keys> {
+  const rows = await storedKeys(db);
+  if (rows.length === 0) throw new TypeError('no signing key after making one');
+  const all = rows.map((row) => ({ kid: row.kid, key: unseal(row, encryption), sign_from: row.sign_from }));
+  return {
+    get signing() {
+      return signingOf(all, now());
+    },
+    signer: (kid) => all.find((one) => one.kid === kid),
+    jwks: { keys: rows.map((row) => JSON.parse(row.public_jwk) as PublicJwk) },
+  };
+}
+
+/** All that are published: the one that signs last comes first. */
+export async function storedKeys(db: Transaction['db']): Promise<readonly StoredKey[]> {
   const rows = await db
     .selectFrom('signing_key')
     .selectAll()
@@ -138,15 +153,13 @@ export async function readKeys(db: Transaction['db'], encryption: Encryption, no
     .orderBy('created_at', 'desc')
     .orderBy('kid')
     .execute();
-  const all = rows.map(({ sign_from, ...row }) => ({ kid: row.kid, key: unseal(row, encryption), sign_from }));
-  const oldest = all.at(-1);
-  if (!oldest) throw new TypeError('no signing key after making one');
-  return {
-    get signing() {
-      const at = now();
-      return all.find(({ sign_from }) => over(sign_from, at)) ?? oldest;
-    },
-    signer: (kid) => all.find((one) => one.kid === kid),
-    jwks: { keys: rows.map((row) => JSON.parse(row.public_jwk) as PublicJwk) },
-  };
+  // One of a version without rotation signed as soon as it was made.
+  return rows.map((row) => ({ ...row, sign_from: latest(row.created_at, row.sign_from) }));
+}
+
+/** @param keys of which the one that signs last comes first @returns the one that signs now */
+export function signingOf<K extends { readonly sign_from: Seconds }>(keys: readonly K[], now: Seconds): K {
+  const signing = keys.find(({ sign_from }) => over(sign_from, now)) ?? keys.at(-1);
+  if (!signing) throw new TypeError('no signing key');
+  return signing;
 }

@@ -2,10 +2,10 @@
 // when. kube-apiserver passes it on with each request, so the webhook knows a request of the session's own token from a
 // question that somebody asks about the session. Nothing is looked up: every replica can tell.
 
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 import { memo } from '../../shared/memo.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
-import { derivedKeys, type Encryption } from '../encryption.ts';
+import { derivedKeys, type Encryption, isMadeBy } from '../encryption.ts';
 import { randomId } from './random.ts';
 
 /** Whose token an id is for. */
@@ -49,7 +49,7 @@ export function createTokenIds(encryption: Encryption): TokenIds {
       const [exp, mac] = [Number(digits), Buffer.from(text, 'base64url')];
       // One spelling for each id: `01` is not 1, and the last character of the MAC has bits to spare.
       if (!isSeconds(exp) || String(exp) !== digits || mac.toString('base64url') !== text) return undefined;
-      return keys().some((key) => timingSafeEqual(macOf(key, of, random, exp), mac)) ? exp : undefined;
+      return isMadeBy(keys(), mac, (key) => macOf(key, of, random, exp)) ? exp : undefined;
     },
     // As JSON the parts cannot run into one another.
     { keyOf: ({ id, of: { sid, audience } }) => JSON.stringify([id, sid, audience]) },

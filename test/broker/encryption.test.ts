@@ -7,7 +7,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
-import { rotateEncryption } from '../../broker/commands/keys_commands.ts';
+import { rotateEncryption } from '../../broker/commands/keys.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { until } from '../support/patience.ts';

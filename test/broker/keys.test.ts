@@ -4,16 +4,21 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { exportAuditLog } from '../../broker/commands/audit_commands.ts';
-import { listKeys, type RevokeParts, revokeKeys, rotateKeys, type Which } from '../../broker/commands/keys_commands.ts';
+import { listKeys, rotateKeys } from '../../broker/commands/keys.ts';
+import { type RevokeParts, revokeKeys, type Which } from '../../broker/commands/revoke_keys.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
 import type { Holder } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
+import { scrape } from '../support/scrape.ts';
 import { startTestService, type TestService } from '../support/service.ts';
+import { openStoreDatabase } from '../support/store_database.ts';
 import { DATABASES } from '../support/stores.ts';
 
 /** Of a token that can be taken: its life, what API servers keep, and a minute for their clocks. */
 const TAKEN = 300 + 10 + 60;
+
+const METRICS = { metrics: { address: '127.0.0.1', port: 0 } };
 
 for (const database of DATABASES) {
   describe(`signing keys (${database})`, () => {
@@ -21,7 +26,7 @@ for (const database of DATABASES) {
     let holder: Holder;
     let handle: string;
     before(async () => {
-      service = await startTestService({}, { postgres: database === 'postgres' });
+      service = await startTestService(METRICS, { postgres: database === 'postgres' });
       await open();
     });
     after(() => service.stop());
@@ -31,6 +36,10 @@ for (const database of DATABASES) {
       holder = service.holder();
       handle = (await service.login(holder, { jti: `${service.now}` })).granted.refresh_token ?? '';
     }
+    const inStore = (text: string) => {
+      using opened = openStoreDatabase(service.storeFile);
+      opened.exec(text);
+    };
     const config = () => loadConfig(service.configFile, { env: process.env });
     const around = () => ({ now: () => service.now, by: 'root', note: 'drill' });
     const rotate = async () => rotateKeys(await config(), around());
@@ -96,6 +105,16 @@ for (const database of DATABASES) {
       const last = (await rows()).at(-1);
       assert.deepEqual([last.change, last.kids], ['retired', [old]]);
       assert.equal(await signs(), fresh);
+    });
+
+    test('of a version that had no rotation is as old as it is, and signs until another does', async () => {
+      const old = await signs();
+      inStore('update signing_key set sign_from = 0');
+      await service.restart(METRICS);
+      assert.equal(await signs(), old);
+      const age = Number((await scrape(service.metrics_url)).value('curfew_signing_key_age_seconds'));
+      assert.ok(age >= 0 && age < 86_400, String(age));
+      await open();
     });
 
     test('one that waits already is enough: a second is refused, and nothing is done', async () => {

@@ -1,5 +1,5 @@
-// Those that ask by a token of their own, the webhooks of kube-apiserver and gateways: who asks is known before a byte of the question is
-// read, and whoever sets one up reads in the log why it is refused.
+// Callers that are known by a token of their own, the webhooks of kube-apiserver and gateways: who asks is known before a byte of the question
+// is read, and whoever sets one up reads in the log why it is refused.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CurfewError } from '../../shared/errors.ts';
@@ -11,7 +11,7 @@ import { faultOfRequest } from './refused.ts';
 
 type Stranger = Parameters<typeof recordStranger>;
 
-export interface Machines<Caller> {
+export interface Callers<Caller> {
   /** What a body is called, and how large one may be. */
   readonly body: 'request' | 'review';
   readonly largest_bytes: number;
@@ -27,16 +27,16 @@ export interface Machines<Caller> {
   };
 }
 
-export interface KnownMachines<Caller> {
+export interface KnownCallers<Caller> {
   readonly callerOf: (request: FastifyRequest) => Caller;
   readonly sayRefused: (request: FastifyRequest, reason: string) => void;
 }
 
-export function machineCallers<Caller extends { readonly name: string }>(
+export function knownCallers<Caller extends { readonly name: string }>(
   app: FastifyInstance,
   broker: Pick<Broker, 'store' | 'refusals' | 'now' | 'log'>,
-  { body, largest_bytes, callerOf, what, stranger }: Machines<Caller>,
-): KnownMachines<Caller> {
+  { body, largest_bytes, callerOf, what, stranger }: Callers<Caller>,
+): KnownCallers<Caller> {
   const callers = new WeakMap<FastifyRequest, Caller>();
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
@@ -72,7 +72,7 @@ export function machineCallers<Caller extends { readonly name: string }>(
     sayRefused,
     callerOf(request) {
       const caller = callers.get(request);
-      if (!caller) throw new TypeError('a question of nobody');
+      if (!caller) throw new TypeError('a caller that is not known');
       return caller;
     },
   };

@@ -1,99 +1,20 @@
-// `curfew-broker keys list`, `rotate` and `revoke`: what an administrator sees of the signing keys, and does with them. Beside a broker that
-// runs, or without one.
+// `curfew-broker keys revoke`: takes signing keys back at once, and waits until no API server takes what they signed.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
-import { type Clock, plus, type Seconds, seconds } from '../../shared/time.ts';
+import { seconds } from '../../shared/time.ts';
 import { type Taken, takesToken } from '../api_servers/probe.ts';
-import { sealerOf } from '../audit_log/chain.ts';
 import { AUTHENTICATOR_CACHE } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
-import { sealLanesAgain } from '../store/sealed_lanes.ts';
-import { formatTime } from '../text/rfc3339.ts';
-import { addKey, type KeyState, keyStates, keysOf } from '../tokens/key_rotation.ts';
-import { readKeys, replaceKeys, type SigningKey, sealKeysAgain } from '../tokens/keys.ts';
+import { keysOf } from '../tokens/key_rotation.ts';
+import { readKeys, replaceKeys, type SigningKey } from '../tokens/keys.ts';
 import { probeToken } from '../tokens/probe_token.ts';
-import { administer } from './administration.ts';
-
-export interface Around {
-  readonly now: Clock;
-  /** Who runs the command, for the audit log. */
-  readonly by: string;
-  /** What they give as their reason. */
-  readonly note?: string | undefined;
-}
+import { administer, requireTime } from './administration.ts';
+import type { Around } from './keys.ts';
 
 export interface Done {
   readonly lines: readonly string[];
   readonly exit: number;
-}
-
-/** @throws CurfewError `configuration` when there is no store of this version, `store` when it fails */
-export async function listKeys(config: Config, now: Clock): Promise<readonly string[]> {
-  const states = await administer(config, (store) => store.read((db) => keyStates(db, now())));
-  return states.map(sayKey);
-}
-
-function sayKey({ kid, state, created_at, sign_from, until }: KeyState): string {
-  const made = `made ${formatTime(created_at)}`;
-  switch (state) {
-    case 'next':
-      return `${kid}  next: signs from ${formatTime(sign_from)}, ${made}`;
-    case 'signing':
-      return `${kid}  signing, ${made}`;
-    case 'retiring':
-      return `${kid}  retiring: published until ${until === undefined ? 'it is over' : formatTime(until)}, ${made}`;
-  }
-}
-
-/** Publishes a new key, which signs as soon as everybody may know it. @throws CurfewError `usage` where one waits already */
-export async function rotateKeys(config: Config, { now, by, note }: Around): Promise<readonly string[]> {
-  const added = await administer(config, async (store) => {
-    requireTime(now(), (await store.standing()).newest);
-    return store.transaction((transaction) => addKey(transaction, keysOf(config), now(), { by, note }));
-  });
-  if (!added)
-    throw new CurfewError('usage', 'a key that was made before does not sign yet: nothing was done', {
-      hint: 'see curfew-broker keys list',
-    });
-  return [
-    `ok: ${added.kid} signs from ${formatTime(added.sign_from)}; the others stay published until what they signed is over`,
-  ];
-}
-
-/**
- * Seals by the encryption key what the store holds sealed by the other one, which is not needed then but for tokens that are out.
- *
- * @throws CurfewError `usage` where no other one is given
- */
-export async function rotateEncryption(config: Config, { now, by, note }: Around): Promise<readonly string[]> {
-  if (!config.other_encryption_key)
-    throw new CurfewError(
-      'usage',
-      'keys.other_encryption_key_file: required, as there is nothing to replace without it',
-      {
-        hint: 'see docs/commands.md, curfew-broker keys rotate-encryption',
-      },
-    );
-  const { encryption, longest_token } = keysOf(config);
-  const count = await administer(config, async (store) => {
-    requireTime(now(), (await store.standing()).newest);
-    return store.transaction(async (transaction) => {
-      await transaction.holdAll();
-      const at = now();
-      const sealed = await sealKeysAgain(transaction, encryption);
-      await sealLanesAgain(transaction, sealerOf(config));
-      const rows = await keyStates(transaction.db, at);
-      const kids = rows.map(({ kid }) => kid);
-      await transaction.audit({ event: 'keys', at, change: 'sealed', kids, by, note });
-      return sealed;
-    });
-  });
-  const over = plus(now(), longest_token);
-  return [
-    `ok: ${count} signing ${count === 1 ? 'key' : 'keys'} sealed by the encryption key, and the audit log`,
-    `ok: tokens that bear the mark of the other one are over at ${formatTime(over)}: take it out of the configuration then`,
-  ];
 }
 
 /** Which keys, by their ids, or all. */
@@ -125,24 +46,26 @@ const OLD_PROBE = seconds(180);
 export async function revokeKeys(config: Config, which: Which, parts: RevokeParts): Promise<Done> {
   const { now, by, note } = parts;
   const keys = keysOf(config);
-  const { revoked, signing, made } = await administer(config, async (store) => {
-    requireTime(now(), (await store.standing()).newest);
+  const { revoked, signing } = await administer(config, async (store) => {
+    await requireTime(store, now());
     return store.transaction(async (transaction) => {
       await transaction.holdAll();
       const at = now();
       const before = await readKeys(transaction.db, keys.encryption, now);
       const published = before.jwks.keys.map(({ kid }) => kid);
-      const kids = 'all' in which ? published : which.kids;
+      const kids = 'all' in which ? published : [...new Set(which.kids)];
       requireKnown(kids, published);
-      const replaced = await replaceKeys(transaction, keys, at, kids);
+      const made = await replaceKeys(transaction, keys, at, kids);
       await transaction.audit({ event: 'keys', at, change: 'revoked', kids, by, note });
-      await transaction.audit({ event: 'keys', at, change: 'added', kids: [replaced.made], sign_from: at, by, note });
+      await transaction.audit({ event: 'keys', at, change: 'added', kids: [made], sign_from: at, by, note });
       const after = await readKeys(transaction.db, keys.encryption, now);
-      const gone = kids.map((kid) => before.signer(kid)).filter((key) => key !== undefined);
-      return { signing: after.signing, made: replaced.made, revoked: gone };
+      return {
+        signing: after.signing,
+        revoked: kids.map((kid) => before.signer(kid)).filter((key) => key !== undefined),
+      };
     });
   });
-  const head = `ok: revoked ${revoked.map(({ kid }) => kid).join(', ')}; ${made} signs from now on`;
+  const head = `ok: revoked ${revoked.map(({ kid }) => kid).join(', ')}; ${signing.kid} signs from now on`;
   const confirmed = await confirmAll(config, { signing, revoked }, parts);
   return {
     lines: [head, ...confirmed.map(({ line }) => line)],
@@ -155,13 +78,6 @@ function requireKnown(kids: readonly string[], published: readonly string[]): vo
   if (unknown === undefined) return;
   throw new CurfewError('usage', `there is no signing key ${JSON.stringify(unknown)}: nothing was done`, {
     hint: 'see curfew-broker keys list',
-  });
-}
-
-function requireTime(now: Seconds, newest: Seconds): void {
-  if (now >= newest) return;
-  throw new CurfewError('clock', 'the clock is behind the newest instant of the store', {
-    hint: 'correct the clock, then run this again',
   });
 }
 
