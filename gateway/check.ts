@@ -1,12 +1,12 @@
 // `curfew-gateway check`: whether the configuration can be used, and broker and API server answer as a gateway needs it.
 
 import http2 from 'node:http2';
+import { tlsTo } from '../serving/net/roots.ts';
 import { CurfewError, EXIT } from '../shared/errors.ts';
 import { GATEWAY_PATHS, isLeaseReply } from '../shared/gateway_wire.ts';
 import { createBroker } from './authority/ask.ts';
 import { Keys } from './authority/keys.ts';
 import type { Settings } from './config/settings.ts';
-import { tlsTo } from './upstream/sessions.ts';
 
 const ANSWER_MS = 5_000;
 
@@ -54,7 +54,7 @@ async function askBroker(
 
 /** Over HTTP/2, as requests go there; whoever is not let in is answered all the same. */
 async function askApiServer({ api_server }: Settings): Promise<Finding> {
-  const session = http2.connect(api_server.url, { ...tlsTo(api_server), ALPNProtocols: ['h2'] });
+  const session = http2.connect(api_server.url, { ...tlsTo(api_server.ca), ALPNProtocols: ['h2'] });
   const timer = setTimeout(() => session.destroy(new Error('no answer in time')), ANSWER_MS);
   try {
     const status = await new Promise<number>((resolve, reject) => {

@@ -7,6 +7,7 @@ import type { Logger } from 'pino';
 import { readTlsPair, watchTls } from '../serving/config/tls.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { listen, urlOf } from '../serving/net/listen.ts';
+import { tlsTo } from '../serving/net/roots.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
 import { watchKeys } from './config/service_account_keys.ts';
@@ -17,7 +18,7 @@ import { createHealthServer } from './health.ts';
 import { Live } from './live/live.ts';
 import { createMetrics } from './metrics.ts';
 import { Connections } from './streams/connections.ts';
-import { Sessions, tlsTo } from './upstream/sessions.ts';
+import { Sessions } from './upstream/sessions.ts';
 import { STOPPING } from './words.ts';
 
 /** Milliseconds in which whoever routes connections sees that this one is not ready. */
@@ -76,12 +77,13 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
   const verifier = new Verifier({ issuer: place.url, cluster, keys, service_account_keys });
   const cut_after_ms = settings.on_lost_broker.cut_after * 1000;
   const live: Live = new Live({ authority, metrics, elapsed, cut_after_ms, warn: settings.warn });
-  const sessions = new Sessions(api_server);
+  const api_tls = tlsTo(api_server.ca);
+  const sessions = new Sessions(api_server.url, api_tls);
   const url = new URL(api_server.url);
   const front = createFront(
     {
       ...{ authority, verifier, other_credentials, live, metrics, sessions, connections: new Connections() },
-      ...{ api_server: url, authority_name: url.host, tls: tlsTo(api_server), isStopping: () => stopping },
+      ...{ api_server: url, authority_name: url.host, tls: api_tls, isStopping: () => stopping },
     },
     tls,
     // Each may have one to the API server as well.

@@ -27,7 +27,7 @@ export interface Refusal {
   readonly retry_after?: number | undefined;
 }
 
-/** RFC 9110 15: what is larger is no status. */
+/** RFC 9110 15: anything larger is not a status. */
 export const LARGEST_STATUS = 599;
 
 const REASONS: Readonly<Record<Refusal['status'], StatusReason>> = {

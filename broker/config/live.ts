@@ -65,7 +65,7 @@ function needsRestart(a: Config, b: Config): string[] {
   return names;
 }
 
-/** What one of them seals the other understands: brokers that have not reloaded yet, and this one, go on with each other's. */
+/** What one of them seals the other understands: brokers that have not reloaded yet, and this one, read each other's. */
 function sharesKey(a: Config, b: Config): boolean {
   const understood = [b.encryption_key, b.other_encryption_key];
   return understood.some(

@@ -3,9 +3,8 @@
 import type { KeyObject } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
-import { createSecureContext } from 'node:tls';
 import { readBounded } from '../../serving/net/bounded_body.ts';
-import { trustedRoots } from '../../serving/net/roots.ts';
+import { tlsTo } from '../../serving/net/roots.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 
@@ -39,13 +38,8 @@ export interface BrokerPlace {
 
 export function createBroker({ url, ca, token }: BrokerPlace): Broker {
   const { protocol } = new URL(url);
-  // Made once: each attempt at a broker that is away would read all roots again, and hold them outside of the heap.
-  const secureContext = () => createSecureContext({ ca: trustedRoots(ca), minVersion: 'TLSv1.2' });
-  // Said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing.
   const agent =
-    protocol === 'https:'
-      ? new https.Agent({ keepAlive: true, secureContext: secureContext(), rejectUnauthorized: true })
-      : new http.Agent({ keepAlive: true });
+    protocol === 'https:' ? new https.Agent({ keepAlive: true, ...tlsTo(ca) }) : new http.Agent({ keepAlive: true });
   const { request } = protocol === 'https:' ? https : http;
   const authorization = `Bearer ${token.export().toString('base64url')}`;
 

@@ -20,7 +20,7 @@ export class BrokerClock {
    * @param sent_at when it was asked for, by `elapsed`
    */
   learn(broker_time: Seconds, sent_at: number): void {
-    // It is no earlier than this, however long the answer took; and no later than as if it had taken no time.
+    // Between the two: the answer may have taken all of the time since it was asked for, or none.
     const earliest = broker_time * 1000 - this.#elapsed();
     const latest = broker_time * 1000 + 1000 - sent_at;
     const before = this.#ahead;

@@ -8,7 +8,7 @@ import type { Broker } from './ask.ts';
 
 /** Milliseconds without a line after which the broker counts as lost. */
 export const SILENT_MS = 3_000;
-/** Milliseconds between two looks at whether it is silent, and by how much later than that this process stood still. */
+/** Milliseconds between two looks at whether it is silent, and by how much later than that this process was suspended. */
 const [LOOK_MS, LATE_MS] = [500, 1_000];
 /** Milliseconds between two tries. */
 const PAUSE_MS = 250;
@@ -31,7 +31,7 @@ export class Feed {
   readonly #parts: FeedParts;
   #place: string | undefined;
   #last_line_at: number;
-  /** That the broker took the question is no line: it only counts as patience with what was opened just now. */
+  /** When the broker took the question. That is not a line yet, but a feed that was just opened is given as long as any to say one. */
   #opened_at: number;
   #looked_at: number;
   #stopped = false;
@@ -66,7 +66,7 @@ export class Feed {
     const now = this.#parts.elapsed();
     const late = now - this.#looked_at > LOOK_MS + LATE_MS;
     this.#looked_at = now;
-    // What came while this process stood still is read first.
+    // What came while this process was suspended is read first.
     if (!late && now - Math.max(this.#opened_at, this.#last_line_at) > SILENT_MS) this.#response?.destroy();
   }
 

@@ -1,5 +1,5 @@
-// The broker's public keys, under which audience tokens for this cluster are minted, and whose tokens people have there. Read again each minute, and for a key that is not
-// known; what was revoked is not believed again.
+// The broker's public keys, under which audience tokens for this cluster are minted, and whose tokens people have there. Read again each
+// minute, and for a key that is not known; a revoked key is never trusted again.
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';

@@ -244,7 +244,7 @@ export class Leases {
     return { ...denialOf(endOf(end), this.#parts.cluster, undefined), code: end.reason };
   }
 
-  /** What another question has not answered meanwhile. */
+  /** Leaves out what another question has answered meanwhile. */
   async #askUnknown(entries: readonly Entry[]): Promise<void> {
     const isKnown = (entry: Entry) => this.#isFresh(entry) && [...entry.targets.values()].every(({ limits }) => limits);
     const unknown = entries.filter((entry) => !isKnown(entry));

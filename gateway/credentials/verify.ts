@@ -34,7 +34,7 @@ export type Verified =
 
 const OTHER: Verified = { kind: 'other' };
 const INVALID: Verified = { kind: 'invalid' };
-/** It names a key that is not believed any more: whether that has signed it is no question then. */
+/** It names a revoked key: its signature is not looked at. */
 const REVOKED: Verified = { kind: 'revoked' };
 const MOST_TOKENS = 10_000;
 

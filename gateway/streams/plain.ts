@@ -65,7 +65,7 @@ export async function answer(parts: PlainParts, request: Request, response: Resp
   );
 }
 
-/** Bodies go on without their encoding, so it must be one that is undone here. */
+/** Bodies are forwarded without their encoding, so it must be one that is undone here. */
 function faultOf(headers: HeaderList): Refusal | undefined {
   const encodings = valuesOf(headers, 'transfer-encoding');
   return encodings.every((encoding) => encoding.trim().toLowerCase() === 'chunked')

@@ -2,8 +2,7 @@
 // is given up.
 
 import http2 from 'node:http2';
-import { createSecureContext, type SecureContext } from 'node:tls';
-import { trustedRoots } from '../../serving/net/roots.ts';
+import type { TlsOptions } from '../../serving/net/roots.ts';
 
 /** API servers allow 100 and more at a time. */
 const MOST_STREAMS = 90;
@@ -17,23 +16,6 @@ const PING_MS = 15_000;
 const ANSWER_MS = 10_000;
 const CONNECT_MS = 10_000;
 
-export interface ApiServer {
-  readonly url: string;
-  readonly ca?: string | undefined;
-}
-
-export interface TlsOptions {
-  /** One for all connections: with the roots in it it takes more than a MiB. */
-  readonly secureContext: SecureContext;
-  readonly rejectUnauthorized: true;
-}
-
-/** Said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing. */
-export function tlsTo({ ca }: ApiServer): TlsOptions {
-  const secureContext = createSecureContext({ ca: trustedRoots(ca), minVersion: 'TLSv1.2' });
-  return { secureContext, rejectUnauthorized: true };
-}
-
 interface Held {
   readonly session: http2.ClientHttp2Session;
   streams: number;
@@ -46,9 +28,9 @@ export class Sessions {
   readonly #held = new Set<Held>();
   #closed = false;
 
-  constructor(api_server: ApiServer) {
-    this.#url = api_server.url;
-    this.#tls = tlsTo(api_server);
+  constructor(url: string, tls: TlsOptions) {
+    this.#url = url;
+    this.#tls = tls;
   }
 
   /**
