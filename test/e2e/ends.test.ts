@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import type { AuditLine } from '../support/broker_process.ts';
+import { tokenOf as heldToken, logIn } from '../support/log_in.ts';
 import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
 import { startWorld, USERS, type World } from '../support/world.ts';
@@ -76,24 +77,13 @@ before(async () => {
 after(() => world?.stop());
 
 /** Somebody with a kubeconfig, who logged in that many seconds ago (by the IdP's word) for a cluster, or at large. */
-async function loggedIn(name: string, { age = 0, cluster }: { age?: number; cluster?: string } = {}): Promise<Person> {
-  const person = await world.person(name, { otp: cluster === undefined ? '' : (OTP[name] ?? '222222') });
-  assert.equal((await person.setup()).code, 0);
-  world.idp.setAuthTimeOffset(name, age);
-  const { code, stderr } = await person.curfew(['login', ...(cluster === undefined ? [] : ['--cluster', cluster])]);
-  world.idp.setAuthTimeOffset(name, 0);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = (name: string, { age = 0, cluster }: { age?: number; cluster?: string } = {}) =>
+  logIn(world, name, {
+    ...{ age, browser: { otp: cluster === undefined ? '' : (OTP[name] ?? '222222') } },
+    args: cluster === undefined ? [] : ['--cluster', cluster],
+  });
 
-/** The token that kubectl would hold in memory. */
-async function tokenOf(person: Person, cluster: string): Promise<string> {
-  const args = ['get-token', '--broker', world.brokerUrl, '--cluster', cluster, '--ca-file', world.authority.caFile];
-  const spec = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: false } };
-  const { code, stdout, stderr } = await person.curfew(args, { env: { KUBERNETES_EXEC_INFO: JSON.stringify(spec) } });
-  assert.equal(code, 0, stderr);
-  return (JSON.parse(stdout) as { status: { token: string } }).status.token;
-}
+const tokenOf = (person: Person, cluster: string) => heldToken(world, person, { cluster });
 
 /** kubectl with a token and no plugin: what a client does that keeps its token. */
 function withToken(person: Person, cluster: string, token: string, ...args: readonly string[]) {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { type GatewayWorld, kubectlOf, startGatewayWorld } from '../support/gateway_world.ts';
+import { logIn } from '../support/log_in.ts';
 import { KINDS, type OpenStreams, openStreams } from '../support/open_streams.ts';
 import { assertKept, until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
@@ -29,13 +30,7 @@ afterEach(async () => {
   for (const one of opened.splice(0)) await one.kill();
 });
 
-async function loggedIn(name: string): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  const { code, stderr } = await person.curfew(['login']);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = (name: string) => logIn(world, name);
 
 async function open(kinds: readonly string[]): Promise<OpenStreams> {
   const streams = await openStreams(world, alice, 'dev', { kinds });

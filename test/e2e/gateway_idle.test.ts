@@ -7,6 +7,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type GatewayWorld, kubectlOf, startGatewayWorld } from '../support/gateway_world.ts';
+import { logIn } from '../support/log_in.ts';
 import { applyContainers, openPipes, openTerminal, PROTOCOLS } from '../support/open_terminals.ts';
 import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
@@ -63,13 +64,7 @@ after(async () => {
   await world?.stop();
 });
 
-async function loggedIn(name: string): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  const { code, stderr } = await person.curfew(['login']);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = (name: string) => logIn(world, name);
 
 interface Forward extends Running {
   readonly socket: Socket;

@@ -8,6 +8,7 @@ import { Agent, fetch as undiciFetch } from 'undici';
 import { parse } from 'yaml';
 import { type GatewayWorld, startGatewayWorld } from '../support/gateway_world.ts';
 import { claimsOf } from '../support/holder.ts';
+import { tokenOf as heldToken, logIn } from '../support/log_in.ts';
 import { openStreams } from '../support/open_streams.ts';
 import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
@@ -26,24 +27,10 @@ before(async () => {
 });
 after(() => world?.stop());
 
-async function loggedIn(name: string): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  const { code, stderr } = await person.curfew(['login']);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = (name: string) => logIn(world, name);
 
 /** The token that kubectl would hold in memory. @param minutes the tightest one is never in the cache */
-async function tokenOf(person: Person, minutes = 60): Promise<string> {
-  const where = ['--broker', world.brokerUrl, '--cluster', 'dev', '--ca-file', world.authority.caFile];
-  const spec = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: false } };
-  const { code, stdout, stderr } = await person.curfew(['get-token', ...where, '--max-age', `${minutes}m`], {
-    env: { KUBERNETES_EXEC_INFO: JSON.stringify(spec) },
-  });
-  assert.equal(code, 0, stderr);
-  return (JSON.parse(stdout) as { status: { token: string } }).status.token;
-}
+const tokenOf = (person: Person, minutes = 60) => heldToken(world, person, { args: ['--max-age', `${minutes}m`] });
 
 /** HTTP status of a request with a token, and no plugin that could get another. */
 async function statusAt(url: string, ca: string, token: string): Promise<number> {

@@ -14,6 +14,7 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import { type RunResult, run } from '../../scripts/run.ts';
 import type { AuditLine } from '../support/broker_process.ts';
 import { type GatewayWorld, startGatewayWorld } from '../support/gateway_world.ts';
+import { tokenOf as heldToken, logIn } from '../support/log_in.ts';
 import { type OpenStreams, openStreams } from '../support/open_streams.ts';
 import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
@@ -71,28 +72,13 @@ after(async () => {
   await world?.stop();
 });
 
-async function loggedIn(name: string, age = 0): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  world.idp.setAuthTimeOffset(name, age);
-  const { code, stderr } = await person.curfew(['login']);
-  world.idp.setAuthTimeOffset(name, 0);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = (name: string, age = 0) => logIn(world, name, { age });
 
 const rows = (name: string, event: string) =>
   world.broker.audit().filter((row) => row.event === event && row.username === `curfew:${name}@example.com`);
 const sidOf = (name: string) => String(rows(name, 'login').at(-1)?.sid);
 
-/** The token that kubectl would hold in memory. */
-async function tokenOf(person: Person): Promise<string> {
-  const args = ['get-token', '--broker', world.brokerUrl, '--cluster', 'dev', '--ca-file', world.authority.caFile];
-  const spec = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: false } };
-  const { code, stdout, stderr } = await person.curfew(args, { env: { KUBERNETES_EXEC_INFO: JSON.stringify(spec) } });
-  assert.equal(code, 0, stderr);
-  return (JSON.parse(stdout) as { status: { token: string } }).status.token;
-}
+const tokenOf = (person: Person) => heldToken(world, person);
 
 /** Through the gateway, with a token and no plugin that could get another. */
 async function ask(token: string): Promise<{ status: number; message: string }> {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type GatewayWorld, startGatewayWorld } from '../support/gateway_world.ts';
+import { logIn } from '../support/log_in.ts';
 import { applyContainers, openPipes, openTerminal, PROTOCOLS } from '../support/open_terminals.ts';
 import type { Person } from '../support/person.ts';
 
@@ -26,13 +27,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-async function loggedIn(name: string): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  const { code, stderr } = await person.curfew(['login']);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = (name: string) => logIn(world, name);
 
 describe('what passes', () => {
   for (const over of PROTOCOLS) {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type GatewayWorld, kubectlOf, startGatewayWorld } from '../support/gateway_world.ts';
+import { logIn } from '../support/log_in.ts';
 import { applyContainers, openPipes, openTerminal, PROTOCOLS } from '../support/open_terminals.ts';
 import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
@@ -21,13 +22,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-async function loggedIn(): Promise<Person> {
-  const person = await world.person('alice');
-  assert.equal((await person.setup()).code, 0);
-  const { code, stderr } = await person.curfew(['login']);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = () => logIn(world, 'alice');
 
 /** Where the broker sees it first. */
 const ENDED = 'session is over: the login reached its longest age; run: kubectl curfew login';

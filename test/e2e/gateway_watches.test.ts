@@ -12,6 +12,7 @@ import { CoreV1Api, KubeConfig, makeInformer } from '@kubernetes/client-node';
 import { freePort } from '../cluster/ports.ts';
 import { startAggregatedApi } from '../support/aggregated_api.ts';
 import { type GatewayWorld, kubectlOf, startGatewayWorld } from '../support/gateway_world.ts';
+import { tokenOf } from '../support/log_in.ts';
 import { applyContainers } from '../support/open_terminals.ts';
 import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
@@ -42,10 +43,7 @@ after(async () => {
 async function login(): Promise<string> {
   const { code, stderr } = await alice.curfew(['login']);
   assert.equal(code, 0, stderr);
-  const args = ['get-token', '--broker', world.brokerUrl, '--cluster', 'dev', '--ca-file', world.authority.caFile];
-  const spec = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: false } };
-  const { stdout } = await alice.curfew(args, { env: { KUBERNETES_EXEC_INFO: JSON.stringify(spec) } });
-  return (JSON.parse(stdout) as { readonly status: { readonly token: string } }).status.token;
+  return tokenOf(world, alice);
 }
 
 interface RawWatch {

@@ -6,17 +6,8 @@ import { readFile } from 'node:fs/promises';
 import https from 'node:https';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Person } from '../support/person.ts';
+import { logIn, tokenOf } from '../support/log_in.ts';
 import { startWorld, type World } from '../support/world.ts';
-
-/** What kubectl is given. */
-async function tokenOf(person: Person): Promise<string> {
-  const info = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: false } };
-  const args = ['get-token', '--broker', world.brokerUrl, '--cluster', 'dev', '--ca-file', world.authority.caFile];
-  const { code, stdout, stderr } = await person.curfew(args, { env: { KUBERNETES_EXEC_INFO: JSON.stringify(info) } });
-  assert.equal(code, 0, stderr);
-  return JSON.parse(stdout).status.token;
-}
 
 /** Of an answer to this token. */
 async function statusOf(token: string): Promise<number | undefined> {
@@ -35,10 +26,8 @@ after(() => world?.stop());
 
 describe('T11 keys revoke', () => {
   test('waits until the API server takes no token of before, one of just now included, and people go on with the next', async (t) => {
-    const person = await world.person('alice');
-    assert.equal((await person.setup()).code, 0);
-    assert.equal((await person.curfew(['login'])).code, 0);
-    const token = await tokenOf(person);
+    const person = await logIn(world, 'alice');
+    const token = await tokenOf(world, person);
     const use = async (bearer: string) => (await statusOf(bearer)) !== 401;
     assert.equal(await use(token), true);
     const began = performance.now();

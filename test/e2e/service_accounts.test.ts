@@ -12,6 +12,7 @@ import type { ControlPlane } from '../cluster/control_plane.ts';
 import type { AuditLine } from '../support/broker_process.ts';
 import { startGate } from '../support/gate.ts';
 import { Holder } from '../support/holder.ts';
+import { tokenOf as heldToken, logIn } from '../support/log_in.ts';
 import { assertKept, until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
 import { startWorld, USERS, type World } from '../support/world.ts';
@@ -71,26 +72,11 @@ before(async () => {
 });
 after(() => world?.stop());
 
-async function loggedIn(name: string, age = 0): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  world.idp.setAuthTimeOffset(name, age);
-  const { code, stderr } = await person.curfew(['login']);
-  world.idp.setAuthTimeOffset(name, 0);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = (name: string, age = 0) => logIn(world, name, { age });
 
 const kubectl = (person: Person, ...args: readonly string[]) => person.kubectl(['--context', 'managed', ...args]);
 
-/** The token that kubectl would hold in memory. */
-async function tokenOf(person: Person): Promise<string> {
-  const args = ['get-token', '--broker', world.brokerUrl, '--cluster', 'managed', '--ca-file', world.authority.caFile];
-  const spec = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: false } };
-  const { code, stdout, stderr } = await person.curfew(args, { env: { KUBERNETES_EXEC_INFO: JSON.stringify(spec) } });
-  assert.equal(code, 0, stderr);
-  return (JSON.parse(stdout) as { status: { token: string } }).status.token;
-}
+const tokenOf = (person: Person) => heldToken(world, person, { cluster: 'managed' });
 
 /** HTTP status of a request with a token, and no plugin that could get another. */
 async function statusWith(token: string): Promise<number> {

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Agent, fetch as undiciFetch } from 'undici';
+import { getToken as askToken, tokenOf as heldToken, logIn } from '../support/log_in.ts';
 import { assertKept, nextSecond, until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
 import { startTransmitter, type Transmitter } from '../support/transmitter.ts';
@@ -97,27 +98,12 @@ after(async () => {
   await rm(dir, { recursive: true });
 });
 
-async function loggedIn(name: string): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  const { code, stderr } = await person.curfew(['login']);
-  assert.equal(code, 0, stderr);
-  return person;
-}
+const loggedIn = (name: string) => logIn(world, name);
 
-/** The plugin, as kubectl calls it. */
-function getToken(person: Person, cluster: string, interactive = false, more: readonly string[] = []) {
-  const args = ['get-token', '--broker', world.brokerUrl, '--cluster', cluster, '--ca-file', world.authority.caFile];
-  const spec = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive } };
-  return person.curfew([...args, ...more], { env: { KUBERNETES_EXEC_INFO: JSON.stringify(spec) } });
-}
+const getToken = (person: Person, cluster: string, interactive = false, args: readonly string[] = []) =>
+  askToken(world, person, { cluster, interactive, args });
 
-/** The token that kubectl would hold in memory. */
-async function tokenOf(person: Person, cluster: string): Promise<string> {
-  const { code, stdout, stderr } = await getToken(person, cluster);
-  assert.equal(code, 0, stderr);
-  return (JSON.parse(stdout) as { status: { token: string } }).status.token;
-}
+const tokenOf = (person: Person, cluster: string) => heldToken(world, person, { cluster });
 
 /** A request with a token, and no plugin that could get another. */
 async function ask(cluster: string, token: string): Promise<{ status: number; body: string }> {

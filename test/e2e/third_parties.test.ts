@@ -8,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { claimsOf } from '../support/holder.ts';
+import { tokenOf as heldToken, logIn } from '../support/log_in.ts';
 import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
 import { sessionRow } from '../support/store_row.ts';
@@ -57,20 +58,9 @@ before(async () => {
 });
 after(() => world?.stop());
 
-async function loggedIn(name: string): Promise<Person> {
-  const person = await world.person(name);
-  for (const done of [await person.setup(), await person.curfew(['login'])]) assert.equal(done.code, 0, done.stderr);
-  return person;
-}
+const loggedIn = (name: string) => logIn(world, name);
 
-/** A token of this person for a cluster. */
-async function tokenOf(person: Person, cluster = 'dev'): Promise<string> {
-  const spec = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec: { interactive: false } };
-  const args = ['get-token', '--broker', world.brokerUrl, '--cluster', cluster, '--ca-file', world.authority.caFile];
-  const { code, stdout, stderr } = await person.curfew(args, { env: { KUBERNETES_EXEC_INFO: JSON.stringify(spec) } });
-  assert.equal(code, 0, stderr);
-  return JSON.parse(stdout).status.token;
-}
+const tokenOf = (person: Person, cluster = 'dev') => heldToken(world, person, { cluster });
 
 const row = (sid: string) => sessionRow(path.join(world.dir, 'curfew.db'), sid);
 

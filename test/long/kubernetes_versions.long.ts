@@ -9,6 +9,7 @@ import { ensureProgram } from '../cluster/build.ts';
 import type { ControlPlane } from '../cluster/control_plane.ts';
 import { earlier_api_servers } from '../cluster/versions.ts';
 import type { AuditLine } from '../support/broker_process.ts';
+import { tokenOf as heldToken, logIn } from '../support/log_in.ts';
 import { assertKept, until } from '../support/patience.ts';
 import { type Person, startWorld, USERS, type World } from '../support/world.ts';
 
@@ -59,24 +60,9 @@ for (const program of earlier_api_servers) {
     });
     after(() => world?.stop());
 
-    async function loggedIn(name: string): Promise<Person> {
-      const person = await world.person(name);
-      assert.equal((await person.setup()).code, 0);
-      const { code, stderr } = await person.curfew(['login']);
-      assert.equal(code, 0, stderr);
-      return person;
-    }
+    const loggedIn = (name: string) => logIn(world, name);
 
-    /** The token that kubectl would hold in memory. */
-    async function tokenOf(person: Person, cluster = 'dev'): Promise<string> {
-      const where = ['--broker', world.brokerUrl, '--cluster', cluster, '--ca-file', world.authority.caFile];
-      const spec = { interactive: false };
-      const info = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec };
-      const env = { KUBERNETES_EXEC_INFO: JSON.stringify(info) };
-      const { code, stdout, stderr } = await person.curfew(['get-token', ...where], { env });
-      assert.equal(code, 0, stderr);
-      return (JSON.parse(stdout) as { status: { token: string } }).status.token;
-    }
+    const tokenOf = (person: Person, cluster = 'dev') => heldToken(world, person, { cluster });
 
     /** kubectl with a token and no plugin. */
     function withToken(token: string, ...args: readonly string[]) {

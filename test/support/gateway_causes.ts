@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { IDLE, OUTCAST, POLICY, type Scene } from './gateway_scene.ts';
+import { getToken } from './log_in.ts';
 import { nextSecond, until } from './patience.ts';
 import type { Person } from './person.ts';
 
@@ -87,13 +88,8 @@ export const CAUSES: Readonly<Record<string, Cause>> = {
     async end({ push, world, sidOf }, person) {
       assert.equal(await push('credential-change', 'changed'), 202);
       assert.ok(!world.broker.audit().some(({ event, sid }) => event === 'end' && sid === sidOf('changed')));
-      const where = ['--broker', world.brokerUrl, '--cluster', 'dev', '--ca-file', world.authority.caFile];
-      const spec = { interactive: false };
-      const info = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', spec };
       // A token that is there would do otherwise.
-      const { code, stderr } = await person.curfew(['get-token', ...where, '--max-age', '59m'], {
-        env: { KUBERNETES_EXEC_INFO: JSON.stringify(info) },
-      });
+      const { code, stderr } = await getToken(world, person, { args: ['--max-age', '59m'] });
       assert.equal(code, 77, stderr);
     },
   },

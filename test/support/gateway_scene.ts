@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parse } from 'yaml';
 import { type GatewayWorld, type GatewayWorldOptions, startGatewayWorld } from './gateway_world.ts';
+import { logIn } from './log_in.ts';
 import type { Person } from './person.ts';
 import type { Settings } from './site.ts';
 import { startTransmitter, type Transmitter } from './transmitter.ts';
@@ -113,7 +114,7 @@ export async function startScene({ names, required, ...options }: SceneOptions):
   return {
     ...{ world, polled, subject },
     clusters: () => parse(readFileSync(world.site.configFile, 'utf8')).clusters,
-    loggedIn: (name, age = 0) => loggedIn(world, name, age),
+    loggedIn: (name, age = 0) => logIn(world, name, { age }),
     sidOf: (name) => sidOf(world, name),
     async push(event, name) {
       const { token } = pushes.set(event, subject(name));
@@ -137,16 +138,6 @@ function peopleOf(names: readonly string[]) {
       },
     ]),
   );
-}
-
-async function loggedIn(world: GatewayWorld, name: string, age: number): Promise<Person> {
-  const person = await world.person(name);
-  assert.equal((await person.setup()).code, 0);
-  world.idp.setAuthTimeOffset(name, age);
-  const { code, stderr } = await person.curfew(['login']);
-  world.idp.setAuthTimeOffset(name, 0);
-  assert.equal(code, 0, stderr);
-  return person;
 }
 
 function sidOf(world: GatewayWorld, name: string): string {
