@@ -110,7 +110,17 @@ interface EcJwk {
 
 function isEcJwk(jwk: unknown): jwk is EcJwk {
   if (!isObject(jwk) || jwk.kty !== 'EC' || jwk.crv !== 'P-256' || 'd' in jwk) return false;
-  return [jwk.x, jwk.y].every(isCoordinate);
+  return isForSignatures(jwk) && [jwk.x, jwk.y].every(isCoordinate);
+}
+
+/** A key may say what it is for (RFC 7517 4.2 to 4.4): one that is for anything else makes no proofs. */
+function isForSignatures({
+  use = 'sig',
+  alg = 'ES256',
+  key_ops = ['verify'],
+}: Readonly<Record<string, unknown>>): boolean {
+  const verifies = Array.isArray(key_ops) && key_ops.length === 1 && key_ops[0] === 'verify';
+  return use === 'sig' && alg === 'ES256' && verifies;
 }
 
 /** 32 bytes in their one spelling: the last character has bits to spare, and one key must have one thumbprint. */

@@ -1,0 +1,16 @@
+// Each kind of token that is verified here, by name.
+
+import { verifyGatewayToken, verifyToken } from '../../broker/tokens/verify.ts';
+import type { Reading } from './reading.ts';
+import { ownToken, proof, signedText } from './readings_of_ours.ts';
+import { idToken, logoutToken, securityEvent } from './readings_of_provider.ts';
+
+export const READINGS: Readonly<Record<string, Reading>> = {
+  'a signed text': signedText,
+  'a Kubernetes token': ownToken('curfew+jwt', 'dev', verifyToken),
+  'a token for a gateway': ownToken('curfew-gateway+jwt', 'dev/gateway', verifyGatewayToken),
+  'an ID token': idToken,
+  'a logout token': logoutToken,
+  'a security event': securityEvent,
+  'a DPoP proof': proof,
+};
