@@ -87,28 +87,3 @@ export function environmentVariables(): string[] {
     .filter((name) => name.startsWith('CURFEW_'));
   return [...new Set([...filesOf('cli', 'broker', 'gateway', 'serving', 'shared').flatMap(names), ...ours])].sort();
 }
-
-/** The IDs in the names of tests (`S1 …`, or `… (P2, P3)` at the end), with the files they stand in: `threats/sessions`. */
-export function threatTests(): Map<string, string[]> {
-  const found = new Map<string, string[]>();
-  for (const file of globSync('test/**/*.test.ts', { cwd: ROOT }).sort()) {
-    const place = file.slice('test/'.length, -'.test.ts'.length);
-    for (const [, , name = ''] of read(file).matchAll(
-      /\b(?:test|it|describe)\(\s*(['"`])((?:\\.|(?!\1)[\s\S])*?)\1/g,
-    )) {
-      for (const id of idsIn(name)) {
-        const places = found.get(id) ?? [];
-        found.set(id, places.includes(place) ? places : [...places, place]);
-      }
-    }
-  }
-  return found;
-}
-
-const ID = '[A-Z]\\d+b?';
-
-function idsIn(name: string): readonly string[] {
-  const [, first] = new RegExp(`^(${ID}) `).exec(name) ?? [];
-  const [, last = ''] = new RegExp(`\\((${ID}(?:, ${ID})*)\\)$`).exec(name) ?? [];
-  return [...(first === undefined ? [] : [first]), ...last.split(', ').filter((id) => id !== '')];
-}
