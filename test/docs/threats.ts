@@ -11,7 +11,7 @@ export function testFiles(): TestFiles {
   return new Map(files.map((file) => [file.slice('test/'.length, -'.test.ts'.length), read(file)]));
 }
 
-/** The IDs in the names of tests (`S1 …`, or `… (P2, P3)` at the end), with the files that they are in. What is commented out is no test. */
+/** The IDs in the names of tests (`S1 …`, `R1 I1 …`, or `… (P2, P3)` at the end), with the files that they are in. What is commented out is no test. */
 export function threatTests(files: TestFiles = testFiles()): Map<string, string[]> {
   const found = new Map<string, string[]>();
   for (const [place, text] of files) {
@@ -58,7 +58,7 @@ export function differences(
 const ID = '[A-Z]\\d+b?';
 
 function idsIn(name: string): readonly string[] {
-  const [, first] = new RegExp(`^(${ID}) `).exec(name) ?? [];
+  const [first = ''] = new RegExp(`^(?:${ID} )+`).exec(name) ?? [];
   const [, last = ''] = new RegExp(`\\((${ID}(?:, ${ID})*)\\)$`).exec(name) ?? [];
-  return [...(first === undefined ? [] : [first]), ...last.split(', ').filter((id) => id !== '')];
+  return [...first.split(' '), ...last.split(', ')].filter((id) => id !== '');
 }
