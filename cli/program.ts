@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { parseDuration } from '../shared/duration.ts';
 import { CurfewError, EXIT } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
+import { auditCommand } from './commands/audit.ts';
 import { getToken } from './commands/get_token.ts';
 import { loginCommand } from './commands/login.ts';
 import { logoutCommand } from './commands/logout.ts';
@@ -21,14 +22,17 @@ const MAX_AGE = ['--max-age <duration>', 'tightens max_age, as in 15m or 8h', du
 
 /** @returns the exit status. @throws CurfewError */
 export async function runProgram(host: Host, words: readonly string[]): Promise<number> {
-  const program = commands(host);
+  let status: number = EXIT.done;
+  const program = commands(host, (exit) => {
+    status = exit;
+  });
   if (words.length === 0) {
     host.print(program.helpInformation());
     return EXIT.done;
   }
   try {
     await program.parseAsync(words, { from: 'user' });
-    return EXIT.done;
+    return status;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.done;
@@ -38,7 +42,8 @@ export async function runProgram(host: Host, words: readonly string[]): Promise<
   }
 }
 
-function commands(host: Host): Command {
+/** @param exit takes the status of a command that ends otherwise than with 0 or an error */
+function commands(host: Host, exit: (status: number) => void): Command {
   const program = new Command('kubectl-curfew')
     .description('Kubernetes sessions that end on time: the plugin of kubectl, and your own session')
     .usage('<command>, also as: kubectl curfew <command>')
@@ -47,7 +52,8 @@ function commands(host: Host): Command {
     .configureOutput({ writeOut: host.print, writeErr: () => undefined });
 
   const add: Add = (name, description) => program.command(name).description(description).allowExcessArguments(false);
-  for (const addTo of [addSetup, addGetToken, addLogin, addLogout, addSessions, addStatus]) addTo(add, host);
+  for (const addTo of [addSetup, addGetToken, addLogin, addLogout, addSessions, addStatus, addAudit])
+    addTo(add, host, exit);
   return program;
 }
 
@@ -127,6 +133,15 @@ function addStatus(add: Add, host: Host): void {
     .option('--prompt', 'a segment for a shell prompt: who, which cluster, how long still')
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action((options) => statusCommand(host, options));
+}
+
+function addAudit(add: Add, host: Host, exit: (status: number) => void): void {
+  add('audit', 'find what goes around sessions that end')
+    .command('kubeconfig')
+    .description('look for secrets without an end in kubeconfigs, and how to be rid of them')
+    .argument('[file...]', 'kubeconfigs; without any, all that kubectl reads')
+    .addOption(new Option('-o, --output <format>', 'for programs').choices(['json', 'sarif']))
+    .action(async (files, options) => exit(await auditCommand(host, files, options)));
 }
 
 function several(value: string, before: readonly string[]): readonly string[] {

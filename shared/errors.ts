@@ -3,6 +3,8 @@
 /** sysexits(3), as far as we use them. */
 export const EXIT = {
   done: 0,
+  /** Not of sysexits: something was looked for, and found. */
+  findings: 1,
   usage: 64,
   unavailable: 69,
   software: 70,

@@ -59,6 +59,16 @@ export function readKubeconfig(file: string): KubeconfigText {
 }
 
 /**
+ * The text of a file, to look at it, and its permission bits; no mode where there is no file.
+ *
+ * @throws TextFault, whose words hold nothing of the text
+ */
+export function readToLook(file: string): { readonly text: string; readonly mode?: number } {
+  const { text, stat } = read(targetOf(file));
+  return stat ? { text, mode: stat.mode & 0o777 } : { text };
+}
+
+/**
  * Changes a kubeconfig, while kubectl's own lock `<file>.lock` is held. What is not changed stays to the byte: encoding, line
  * ends, links, owner and mode too.
  *

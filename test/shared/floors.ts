@@ -70,6 +70,7 @@ export const FLOORS = {
     'secrets',
     'session',
     'login',
+    'audit',
     'commands',
     'native',
     'program.ts',

@@ -38,6 +38,7 @@ const DATES: Readonly<Record<string, string>> = {
   'broker/text/rfc3339.ts': 'times as people write and read them',
   'broker/rules/moment.ts': 'a CEL timestamp is a Date, and so is what a clock in a zone shows',
   'cli/warm/exec_info.ts': 'expirationTimestamp is RFC 3339',
+  'cli/audit/world.ts': 'the day on which a certificate or a token ends',
   'cli/warm/instant.ts': 'a time of day as the person at the terminal reads it, in the local time zone',
 };
 
