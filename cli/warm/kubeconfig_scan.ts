@@ -72,11 +72,16 @@ const ODD = /[^\S ]|[\p{Cc}\ufffd]/u;
 
 function linesOf(text: string): PlainLine[] {
   const lines: PlainLine[] = [];
+  let begun = false;
   for (const plain of text.replace(/^\ufeff/, '').split(/\r?\n/)) {
     const content = plain.replace(/^ +/, '');
     if (content === '' || content.startsWith('#')) continue;
     if (/^(---|\.\.\.)/.test(plain)) {
-      if (plain.trimEnd() === '---' && lines.length === 0) continue;
+      // A second one before anything else: the first document is empty.
+      if (plain.trimEnd() === '---' && lines.length === 0 && !begun) {
+        begun = true;
+        continue;
+      }
       if (plain.trimEnd() === '---' || plain.trimEnd() === '...') break;
       throw new Unusual();
     }

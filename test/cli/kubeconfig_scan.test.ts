@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { stringify } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
 import { KubeconfigText } from '../../cli/kubeconfig/text.ts';
 import { ReadKubeconfig, scanKubeconfig } from '../../cli/warm/kubeconfig_scan.ts';
 import { ODD_WORDS } from './odd_words.ts';
@@ -64,6 +64,16 @@ describe('the prompt reads a kubeconfig', () => {
         [...['dev', ['dev', ARGS], ['', undefined], [undefined, undefined]]],
         what,
       );
+    }
+  });
+
+  it('of which the first document is empty as one that says nothing, as kubectl does', () => {
+    const text = whole('current-context: dev');
+    for (const before of ['---\n---\n', '# x\n---\n\n# y\n--- \n', '...\n', '---\n...\n---\n']) {
+      const value = scanKubeconfig(before + text);
+      assert.deepEqual(answersOf(value, ['dev']), [undefined, [undefined, undefined]], before);
+      const [first] = parseAllDocuments(before + text);
+      assert.equal(first?.toJS() ?? null, null, before);
     }
   });
 

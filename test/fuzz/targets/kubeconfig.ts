@@ -35,6 +35,7 @@ preferences: {}
 const SEEDS = [
   ...[KUBECONFIG, `---\n${KUBECONFIG}`, KUBECONFIG.replaceAll('\n', '\r\n'), '', 'a: &a {b: 1}\nusers:\n- <<: *a\n'],
   ...[JSON.stringify({ users: [{ name: 'x', user: { token: 't' } }] }), 'users: []\n', 'users:\n- name: x\n'],
+  '---\n---\nusers:\n- name: prod\n',
 ];
 const WORDS = [
   ...['users:', 'clusters:', 'contexts:', '- name: ', 'user:', 'exec:', 'args:', 'curfew', '\n  ', '\n- ', '&x ', '*x'],
