@@ -8,6 +8,7 @@ import {
   readBearer,
   readCa,
   readSecret,
+  readSecretText,
   readText,
   type Surroundings,
   sayOpen,
@@ -138,7 +139,7 @@ async function readUrl(file: string | undefined, around: Surroundings, faults: s
     faults.push(`${setting}: expected the path of a file, not the URL itself`);
     return undefined;
   }
-  const found = await readText(setting, file, around, faults);
+  const found = await readSecretText(setting, file, around, faults);
   if (found) sayOpen(setting, file, found.mode, faults);
   return found?.text;
 }
@@ -208,7 +209,7 @@ async function readPoll(
   if (token_file !== undefined) return { url, token_file };
   if (id === undefined || secret === undefined) return undefined;
   const setting = at('client_secret_file');
-  const found = await readText(setting, secret, around, faults);
+  const found = await readSecretText(setting, secret, around, faults);
   if (found && !isName(found.text.trim(), 1024)) faults.push(`${setting}: ${secret}: expected one secret`);
   return { url, client: { id, secret_file: path.resolve(around.folder, secret), token_endpoint, scopes } };
 }

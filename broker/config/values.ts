@@ -3,7 +3,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { sayValue } from '../../serving/config/faults.ts';
-import { isPort, leaf, listOf, oneOf, PRINTABLE, textThat } from '../../serving/config/values.ts';
+import { isPort, leaf, listOf, oneOf, PRINTABLE, textThat, unrepeated } from '../../serving/config/values.ts';
 import { parseDuration } from '../../shared/duration.ts';
 import { isStreamKind, STREAM_KINDS, type StreamKind } from '../../shared/gateway_events.ts';
 import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
@@ -36,7 +36,8 @@ export const skew = leaf<Seconds>('a duration of at most "60s"', (value) => {
 
 export const prefix = textThat('a text, "" for none', (value) => value === '' || PRINTABLE.test(value));
 export const token = textThat('a text without spaces', (value) => PRINTABLE.test(value) && !/\s/.test(value));
-export const variable = textThat('the name of an environment variable', (value) => /^[A-Za-z_]\w*$/.test(value));
+/** What is there instead may be the secret itself, which must not come back in the error; 32 bytes in hex have 64 characters. */
+export const variable = unrepeated('the name of an environment variable', (value) => /^[A-Za-z_]\w{0,59}$/.test(value));
 
 export const ipAddress = textThat('an IP address', (value) => isIP(value) > 0);
 

@@ -16,7 +16,7 @@ export interface Surroundings {
 /** The file of somebody else's token, which they may replace at any time: read at each use. @returns its absolute path */
 export async function readBearer(setting: string, file: string | undefined, around: Surroundings, faults: string[]) {
   if (file === undefined) return undefined;
-  const found = await readText(setting, file, around, faults);
+  const found = await readSecretText(setting, file, around, faults);
   if (found && !isBearer(found.text)) faults.push(`${setting}: ${file}: expected one token, as it follows "Bearer"`);
   return path.resolve(around.folder, file);
 }
@@ -49,12 +49,7 @@ export async function readSecret(
   around: Surroundings,
   faults: string[],
 ): Promise<KeyObject | undefined> {
-  // someone may have written the key itself where its file belongs: it must not come back in the error
-  if (decodeKey(file) !== undefined) {
-    faults.push(`${setting}: expected the path of a file, not the key itself`);
-    return undefined;
-  }
-  const found = await readText(setting, file, around, faults);
+  const found = await readSecretText(setting, file, around, faults);
   if (found) sayOpen(setting, file, found.mode, faults);
   return found && parseKey(setting, found.text, faults);
 }
@@ -75,6 +70,28 @@ function decodeKey(text: string): KeyObject | undefined {
   if (/^[0-9a-fA-F]{64}$/.test(text)) return createSecretKey(text, 'hex');
   if (/^[A-Za-z0-9+/]{43}=$/.test(text)) return createSecretKey(text, 'base64');
   return undefined;
+}
+
+const LONGEST_PLAIN_NAME = 24;
+
+/**
+ * The text of a file that holds a secret. Somebody may have written the secret itself where its file belongs: it must not come back in
+ * the error, and whatever is long and no path by its look may be one.
+ */
+export async function readSecretText(setting: string, file: string, around: Surroundings, faults: string[]) {
+  if (decodeKey(file) !== undefined) {
+    faults.push(`${setting}: expected the path of a file, not the key itself`);
+    return undefined;
+  }
+  const unread: string[] = [];
+  const found = await readText(setting, file, around, unread);
+  const isPlain = file.length < LONGEST_PLAIN_NAME || /^\.{0,2}\//.test(file);
+  if (isPlain) faults.push(...unread);
+  else if (!found)
+    faults.push(
+      `${setting}: expected the path of a file; what is there is not repeated, as it may be the secret itself`,
+    );
+  return found;
 }
 
 export async function readText(setting: string, file: string, around: Surroundings, faults: string[]) {

@@ -22,6 +22,17 @@ export function textThat(expected: string, fits: (text: string) => boolean) {
   return leaf<string>(expected, (value) => (typeof value === 'string' && fits(value) ? value : undefined));
 }
 
+/** A text whose fault does not say what is there: it may be a secret. */
+export function unrepeated(expected: string, fits: (text: string) => boolean) {
+  return z.unknown().transform((value, context): string => {
+    if (typeof value === 'string' && fits(value)) return value;
+    const message =
+      value === undefined ? `required: ${expected}` : `expected ${expected}; what is there is not repeated`;
+    context.issues.push({ code: 'custom', message, input: undefined });
+    return z.NEVER;
+  });
+}
+
 /** A list without repetitions, of at least `least` values; its fault names the value that does not belong. */
 export function listOf<T>(expected: string, is: (value: unknown) => value is T, least = 1) {
   return z.unknown().transform((value, context): readonly T[] => {

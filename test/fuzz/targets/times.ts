@@ -57,7 +57,7 @@ export const times: Targets = {
     },
   },
   numeric_date: {
-    seeds: ['1800000000', '1800000000.5', '1e3', '-1', '"1800000000"'],
+    seeds: ['1800000000', '1800000000.5', '1e3', '-1', '"1800000000"', '1e-40'],
     run(input) {
       let value: unknown;
       try {
@@ -68,8 +68,8 @@ export const times: Targets = {
       const [down, up] = [numericDate(value, 'down'), numericDate(value, 'up')];
       if (down === undefined && up === undefined) return;
       assert.ok(typeof value === 'number' && value >= 0);
-      assert.ok(down !== undefined && down <= value && value - down < 1, 'down');
-      if (up !== undefined) assert.ok(up >= value && up - value < 1, 'up');
+      assert.ok(down !== undefined && down <= value && value < down + 1, 'down');
+      if (up !== undefined) assert.ok(up >= value && up - 1 < value, 'up');
     },
   },
 };
