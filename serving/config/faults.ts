@@ -23,9 +23,19 @@ export function formatPath(steps: readonly PropertyKey[]): string {
 /** What stands there, short enough for one line: a text in quotes, a number as it is, else its kind. */
 export function sayValue(value: unknown): string {
   if (value === null || value === undefined) return 'nothing';
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === 'string') return sayText(value);
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   return Array.isArray(value) ? 'a list' : 'a mapping';
+}
+
+/** 32 bytes in hex, base64 or base64url: a key or a token that is in the wrong place. */
+const SECRET = /^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?)$/;
+
+/** Without what may be a secret, and without what is before the host in a URL. */
+function sayText(text: string): string {
+  if (SECRET.test(text)) return 'what may be a secret';
+  const shown = text.replace(/\/\/.*@/, '//…@');
+  return JSON.stringify(shown.length > 60 ? `${shown.slice(0, 60)}…` : shown);
 }
 
 /**
