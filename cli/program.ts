@@ -141,6 +141,9 @@ function addAudit(add: Add, host: Host, exit: (status: number) => void): void {
     .description('look for secrets without an end in kubeconfigs, and how to be rid of them')
     .argument('[file...]', 'kubeconfigs; without any, all that kubectl reads')
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json', 'sarif']))
+    .option('--fix', 'replace entries by sessions, each after a question')
+    .option('--yes', 'without the questions')
+    .option(...BROKER)
     .action(async (files, options) => exit(await auditCommand(host, files, options)));
 }
 

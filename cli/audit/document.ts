@@ -25,6 +25,8 @@ export interface Entry {
   readonly more: Readonly<Record<string, unknown>>;
   /** Of a field within, or of what is nearest above it. */
   readonly lineOf: (...path: readonly string[]) => number;
+  /** The same beside that field. */
+  readonly lineBeside: (key: string) => number;
 }
 
 /** One document of a file: kubectl reads the first, but a secret in another is as good. */
@@ -80,6 +82,7 @@ function partOf(document: Document.Parsed, value: Readonly<Record<string, unknow
           ...{ list, name: String(name ?? ''), more },
           fields: isObject(fields) ? fields : {},
           lineOf: (...path) => lineWithin(document, node, [SINGULAR[list], ...path], lines),
+          lineBeside: (key) => lineWithin(document, node, [key], lines),
         },
       ];
     });

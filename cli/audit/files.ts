@@ -51,7 +51,9 @@ export function auditFiles(host: Owner & Pick<Host, 'platform'>, world: World, n
     if (host.platform !== 'win32') findings.push(...modes(file, read.mode ?? 0, one, world));
   }
   findings.push(...copies(inspected, named.length === 0));
-  for (const file of there) findings.push(...beside(file, there, world));
+  const known = [...there, ...[...inspected.values()].flatMap(({ named: some }) => some.map(({ path }) => path))];
+  const besides = there.flatMap((file) => beside(file, known, world));
+  findings.push(...new Map(besides.map((one) => [`${one.name} ${one.file}`, one])).values());
   return { files: there, findings, inspected };
 }
 
@@ -160,10 +162,10 @@ function isLikeIt(name: string, base: string, folder: string): boolean {
 /** What is broken, as an editor's copy is, is searched as it is. */
 function secretsIn(path: string, content: string, world: World): number {
   if (content.length > LARGEST_BYTES) return 0;
-  const { seen, found } = inspectText(path, content, world);
+  const { seen, parts } = inspectText(path, content, world);
   if (seen.length > 0) return seen.length;
-  const broken = found.some(({ name }) => name === 'unreadable');
-  return looksSecret(content) || (broken && RAW.test(content)) ? 1 : 0;
+  const foreign = parts.every(({ entries }) => entries.length === 0);
+  return looksSecret(content) || (foreign && RAW.test(content)) ? 1 : 0;
 }
 
 const RAW = /(?:token|password|client-key-data)["']?\s*:\s*\S{6,}/;

@@ -13,6 +13,9 @@ export interface Finding {
   readonly detail: string;
   /** Whether a machine seems to use it: it is never touched. */
   readonly machine?: boolean;
+  /** Where it is of a user: its name, and of which document of the file, from 0. */
+  readonly user?: string;
+  readonly part?: number;
 }
 
 /** What is found in one file, before it is known which file that is. */

@@ -23,13 +23,13 @@ export function inspectText(file: string, text: string, world: World): Inspected
   const seen: Seen[] = [];
   const named: { path: string; line: number }[] = [];
   const found: Found[] = [];
-  for (const part of parts as readonly Part[]) {
+  for (const [i, part] of (parts as readonly Part[]).entries()) {
     const contexts = contextsByUser(part);
     for (const entry of part.entries) {
       if (entry.list === 'clusters') found.push(...judgeCluster(entry));
       if (entry.list !== 'users') continue;
       const judged = judgeUser(file, entry, contexts.get(entry.name) ?? [], world);
-      found.push(...judged.found);
+      found.push(...judged.found.map((one) => ({ ...one, part: i })));
       seen.push(...judged.seen);
       named.push(...judged.named);
     }

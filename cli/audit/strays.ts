@@ -1,7 +1,7 @@
 // Secrets where kubectl reads none: fields that it does not know, extensions, comments.
 
 import { oneLine } from '../warm/one_line.ts';
-import type { Entry, Part } from './document.ts';
+import type { Part } from './document.ts';
 import type { Found, Seen } from './finding.ts';
 import { isPlaceholder, isSecretName, looksSecret } from './token.ts';
 
@@ -38,12 +38,10 @@ export function strayFindings({ entries, more, lineOf }: Part, seen: Seen[]): Fo
     const said = `${entry.list.slice(0, -1)} ${oneLine(entry.name)}`;
     for (const [key, value] of Object.entries(entry.fields))
       if (!known.includes(key)) look(value, key, [key], () => entry.lineOf(key), said);
-    for (const [key, value] of Object.entries(entry.more)) look(value, key, [key], () => lineOfEntry(entry), said);
+    for (const [key, value] of Object.entries(entry.more)) look(value, key, [key], () => entry.lineBeside(key), said);
   }
   return found;
 }
-
-const lineOfEntry = (entry: Entry) => entry.lineOf();
 
 function* secretsWithin(value: unknown, name: string): Generator<string> {
   if (typeof value === 'string') {
@@ -59,7 +57,7 @@ export function commentFindings(text: string): Found[] {
     const [, comment] = /(?:^|\s)#(.*)$/.exec(line) ?? [];
     if (comment === undefined) return [];
     const [, name = '', value = ''] = /([\w.-]+)["']?\s*[:=]\s*["']?([^\s"'#,]{6,})/.exec(comment) ?? [];
-    if (!looksSecret(comment) && !(isSecretName(name) && !isPlaceholder(value))) return [];
+    if (!looksSecret(comment) && !(isSecretName(name) && !isPlaceholder(value.replace(/:+$/, '')))) return [];
     return [{ name: 'secret_in_comment', line: i + 1, detail: isSecretName(name) ? name : 'a token or a key' }];
   });
 }

@@ -72,5 +72,7 @@ export function isSecretName(name: string): boolean {
 
 /** What `kubectl config view` and people put in place of a secret. */
 export function isPlaceholder(text: string): boolean {
-  return /^(?:REDACTED|DATA\+OMITTED|omitted|\*+|x+|<[^>]*>|\$\{?\w+\}?|\.\.\.|null|~|""|'')?$/i.test(text.trim());
+  return /^(?:REDACTED|DATA\+OMITTED|omitted|\*+|x+|true|false|none|<[^>]*>|\$\{?\w+\}?|\.\.\.|null|~|""|'')?$/i.test(
+    text.trim(),
+  );
 }

@@ -22,7 +22,7 @@ export function judgeUser(file: string, entry: Entry, contexts: readonly string[
   const [found, seen, named]: [Found[], Seen[], { path: string; line: number }[]] = [[], [], []];
   const machine = world.ci || isNamedAsMachine(entry.name, ...contexts);
   const make = (one: Omit<Found, 'entry' | 'line'>, ...path: readonly string[]): Found => ({
-    ...{ ...one, entry: said, line: entry.lineOf(...path) },
+    ...{ ...one, entry: said, user: entry.name, line: entry.lineOf(...path) },
     ...((machine || one.machine) && { machine: true }),
   });
   const text = (key: string): string | undefined => {

@@ -34,7 +34,7 @@ function sayDay(instant: Seconds): string {
 
 /** Names that people give to what machines use. */
 const MACHINE =
-  /(?:^|[^a-z])(?:ci|cd|cicd|bot|robot|jenkins|gitlab|github|runner|argo|argocd|flux|deploy|deployer|pipeline|pipelines|automation|terraform|ansible|tekton|drone|circleci|buildkite|travis|spinnaker|monitoring|cron|svc|service-?account)(?:[^a-z]|$)/i;
+  /(?:^|[^a-z])(?:ci|cd|cicd|bot|robot|jenkins|gitlab-ci|github-actions|runner|argo|argocd|flux|deploy|deployer|pipeline|pipelines|automation|terraform|ansible|tekton|drone|circleci|buildkite|travis|spinnaker|monitoring|cron|svc|service-?account)(?:[^a-z]|$)/i;
 
 export function isNamedAsMachine(...names: readonly string[]): boolean {
   return names.some((name) => MACHINE.test(name));

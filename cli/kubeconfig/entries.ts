@@ -84,6 +84,11 @@ function execFields(cluster: string, { command, api, broker, max_age, ca_file }:
   };
 }
 
+/** A user of ours for one of the broker's clusters, where there was another before. */
+export function userOf(cluster: string, call: PluginCall): Fields {
+  return { user: { exec: execFields(cluster, call, {}) } };
+}
+
 const INFO = 'KUBERNETES_EXEC_INFO';
 
 /** The cluster's own name, unless kubectl would find something there that is not ours, in any of its files. */

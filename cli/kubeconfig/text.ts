@@ -9,6 +9,7 @@ import {
   dashes,
   endOf,
   type Fields,
+  hasAnchor,
   includes,
   isNode,
   isNull,
@@ -89,6 +90,18 @@ export class KubeconfigText {
     const entry = this.#entriesOf(list).find((candidate) => nameOf(candidate) === name);
     if (entry) this.#change(list, name, entry, values);
     else this.#added.set(list, [...(this.#added.get(list) ?? []), { ...values, name }]);
+  }
+
+  /** Puts an entry of ours in the place of one of that name, whatever that said. @throws TextFault where others are written by it */
+  replace(list: List, name: string, values: Fields): void {
+    const entry = this.#entriesOf(list).find((candidate) => nameOf(candidate) === name);
+    if (!entry || hasAnchor(entry)) throw new TextFault(`: ${list}: an entry that others refer to cannot be replaced`);
+    this.#ours.set(list, (this.#ours.get(list) ?? new Set()).add(name));
+    const { start, end, indent } = this.#placeOf(list, entry);
+    const [whole, flow] = [{ name, ...values }, (this.#valueOf(list) as YAMLSeq).flow];
+    const inLines = this.#flowValue(whole, indent, this.#text.slice(start, end).includes('\n'));
+    this.#replaced.set(entry, flow ? inLines : within(this.#newline, stringify([whole]), indent));
+    this.#changed.push({ list, name, values });
   }
 
   setCurrentContext(name: string): void {

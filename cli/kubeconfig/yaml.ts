@@ -10,6 +10,7 @@ import {
   type ParsedNode,
   parseAllDocuments,
   parseDocument,
+  visit,
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
@@ -84,6 +85,17 @@ export function toFields(entry: YAMLMap, document: Document): Fields {
 export function nameOf(entry: YAMLMap): string | undefined {
   const name: unknown = entry.get('name');
   return name === undefined || name === null ? undefined : String(name);
+}
+
+/** Whether others may refer to this, or to a part of it. */
+export function hasAnchor(node: Node): boolean {
+  let found = false;
+  visit(node, {
+    Node(_, inner) {
+      if ('anchor' in inner && inner.anchor !== undefined) found = true;
+    },
+  });
+  return found;
 }
 
 export function dashes(list: YAMLSeq): readonly number[] {

@@ -1,5 +1,6 @@
 // All benchmarks, in the order in which they run.
 
+import { auditKubeconfig } from './audit_kubeconfig.ts';
 import { endToDenial } from './end_to_denial.ts';
 import { endToKnown } from './end_to_known.ts';
 import type { Bench } from './figure.ts';
@@ -42,6 +43,7 @@ export const BENCHES: readonly Bench[] = [
   renewOpen({ database: 'sqlite', rate: { at_least: 2500 }, processor: { at_most: 400 } }),
   renewOpen({ database: 'postgres', rate: { at_least: 1500 }, processor: { at_most: 600 } }),
   renewCli,
+  auditKubeconfig,
   resolveAndDecide,
   webhookBench({ name: 'webhook.c8', database: 'sqlite', per_second: 3000, p99: 10 }),
   webhookBench({ name: 'webhook.postgres', database: 'postgres', per_second: 5000 }),
