@@ -20,6 +20,8 @@ export async function startTelltale(authority: CertificateAuthority, name = 'tel
   const { certFile, keyFile } = await authority.issue({ name, hosts: ['127.0.0.1'] });
   const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
   const heard: string[] = [];
+  /** Each path has all answers, one after the other. */
+  const times = new Map<string, number>();
   const server = createServer({ cert, key }, (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -35,7 +37,10 @@ export async function startTelltale(authority: CertificateAuthority, name = 'tel
         [200, { 'content-type': 'application/json' }, `{"access_token": "${told}`],
         [403, { 'content-type': told.slice(0, 60).replaceAll(/[^ -~]/g, ' ') }, JSON.stringify(json)],
       ];
-      const [status, headers, body] = answers[heard.length % answers.length] ?? [500, {}, ''];
+      const place = new URL(request.url ?? '', 'https://x').pathname;
+      const before = times.get(place) ?? 0;
+      times.set(place, before + 1);
+      const [status, headers, body] = answers[before % answers.length] ?? [500, {}, ''];
       heard.push(told);
       response.writeHead(status, headers).end(body);
     });
