@@ -1,4 +1,4 @@
-// Texts from outside that should be JSON.
+// Texts from outside that should be JSON, and objects that came of them.
 
 /** @returns the value; `undefined`, which no JSON text is, where it is not JSON */
 export function parseJson(text: string): unknown {
@@ -7,4 +7,9 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** What an object has under a name from outside: of its own, as `constructor` is a member of every object. */
+export function memberOf<T>(object: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(object, name) ? object[name] : undefined;
 }

@@ -74,7 +74,8 @@ function compile(language: Environment, text: string): Compiled | string {
       if (fault !== undefined) return fault;
     }
     const most_steps = Math.ceil(mostSteps(program.ast as Part));
-    if (most_steps > MOST_STEPS) return sayTooMuch(most_steps);
+    // Also where it is no number.
+    if (!(most_steps <= MOST_STEPS)) return sayTooMuch(most_steps);
     return { holds: program, uses_groups: nodes.some(isOfGroups), most_steps };
   } catch (error) {
     return sayError(error, text);

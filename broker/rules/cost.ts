@@ -1,6 +1,8 @@
 // What evaluating a condition can take at most, found from its text alone: whoever asks brings up to 500 groups, and everybody
 // else waits meanwhile. Counts upwards wherever it does not know. Pure.
 
+import { memberOf } from '../../shared/json.ts';
+
 /** A part of an expression, as the language's parser gives it. */
 export interface Part {
   readonly op: string;
@@ -88,7 +90,7 @@ function costOf({ op, args }: Part, bound: Bound): Cost {
 function inside(whole: Size, key: string | Part): Size {
   const name =
     typeof key === 'string' ? key : key.op === 'value' && typeof key.args === 'string' ? key.args : undefined;
-  const field = name === undefined ? LARGEST_FIELD : (FIELDS[name] ?? NAME);
+  const field = name === undefined ? LARGEST_FIELD : (memberOf(FIELDS, name) ?? NAME);
   return larger(field, larger(whole.item ?? SMALL, textOf(whole.text)));
 }
 

@@ -84,14 +84,15 @@ async function pollOn(
   const agent = agentFor(first);
   const credentials = createPollCredentials(agent, () => stopwatch() * 1_000);
   let failures = 0;
-  let outcomes: Acknowledgements = { ack: [], setErrs: {} };
+  const none = (): Acknowledgements => ({ ack: [], setErrs: Object.create(null) });
+  let outcomes = none();
   while (!stopped.aborted) {
     // The settings of now: of whom it may speak can change while it is asked.
     const transmitter = broker.config.ssf.find((one) => one.issuer === issuer);
     if (!transmitter?.poll) break;
     // One replica at a time. What it has received and not acknowledged comes again, to whoever asks next, and acts once.
     if (!(await broker.turn.mine())) {
-      outcomes = { ack: [], setErrs: {} };
+      outcomes = none();
       await sleep(EVERY_MS, undefined, { signal: stopped }).catch(() => undefined);
       continue;
     }
@@ -100,7 +101,7 @@ async function pollOn(
       const held = outcomes.ack.length === 0 && Object.keys(outcomes.setErrs).length === 0;
       const sets = await ask(transmitter, outcomes, agent, credentials, stopped);
       // Said and heard: what comes again after this is not answered with it.
-      outcomes = { ack: [], setErrs: {} };
+      outcomes = none();
       failures = 0;
       const away = await receiveAll(broker, transmitter, sets, outcomes);
       if (away) throw away;

@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { memberOf } from '../../shared/json.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../host/config.ts';
@@ -37,7 +38,7 @@ export async function setupCommand(
   refuseInsecure(options.broker, host);
   requireByHand(host, config, options.broker);
   const ca_file = options.caFile === undefined ? undefined : resolve(options.caFile);
-  const known = ca_file ?? config.brokers[options.broker]?.ca_file;
+  const known = ca_file ?? memberOf(config.brokers, options.broker)?.ca_file;
   const metadata = await createBroker(options.broker, createSend(host, known), host).metadata();
   const clusters =
     options.cluster.length === 0
@@ -54,7 +55,7 @@ export async function setupCommand(
     max_age: options.maxAge,
     ca_file: known,
   };
-  const written = (context: string) => config.contexts?.[context]?.server;
+  const written = (context: string) => memberOf(config.contexts ?? {}, context)?.server;
   const files = kubeconfigFiles(host, options.kubeconfig);
   const usual = kubeconfigFile(host, options.kubeconfig);
   const contexts = await writeClusters(host, files, usual, clusters, call, written);

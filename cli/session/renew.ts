@@ -1,6 +1,7 @@
 // A token from the active session: one process asks for all, and what the broker refuses for good is remembered.
 
 import { CurfewError, isCode } from '../../shared/errors.ts';
+import { memberOf } from '../../shared/json.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { type Refusal, TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import { withLock } from '../host/lock.ts';
@@ -143,7 +144,7 @@ async function ask(
       max_age: key.max_age,
       id_token,
     });
-  const known = record.audiences[key.cluster];
+  const known = memberOf(record.audiences, key.cluster);
   const answer = known === undefined ? undefined : await request(known);
   if (answer && answer.refusal?.reason !== 'invalid_target') return answer;
   // A cluster that is new, or has another audience now.

@@ -3,7 +3,7 @@
 
 import { resolve } from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
-import { parseJson } from '../../shared/json.ts';
+import { memberOf, parseJson } from '../../shared/json.ts';
 import { isObject, type Metadata } from '../../shared/wire.ts';
 import { readConfig, writeConfig } from '../host/config.ts';
 import { configDirectoryOf, type Host, type Owner } from '../host/host.ts';
@@ -36,7 +36,7 @@ export function trust(
   url: string,
   ca_file: string | undefined,
 ): Trusted {
-  const known = config.brokers[url] ?? administratorsBrokers(host)[url];
+  const known = memberOf(config.brokers, url) ?? memberOf(administratorsBrokers(host), url);
   const used = ca_file ?? known?.ca_file;
   if (!isRunByKubectl(host.env)) return { known, ca_file: used };
   if (!known) throw unknown(host, url);

@@ -2,6 +2,7 @@
 // Reads files, writes none itself, loads nothing. The same in Node.js and in the small native program.
 
 import { meaning } from '../../shared/errors.ts';
+import { memberOf } from '../../shared/json.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { parseGetToken } from './arguments.ts';
 import type { Remembered } from './entry.ts';
@@ -75,7 +76,7 @@ function getToken(machine: Machine): Answer | undefined {
 /** Of a broker that nobody set up here the full program knows what to say: an administrator may have. */
 function knownRefusal(machine: Machine, settings: Config, url: string): Remembered | undefined {
   const record = recordOf(machine, settings, url);
-  return record || settings.brokers[url] ? refusedByRecord(record) : undefined;
+  return record || memberOf(settings.brokers, url) ? refusedByRecord(record) : undefined;
 }
 
 function done(stdout: string): Answer {

@@ -3,6 +3,7 @@
 
 import { decide } from '../../shared/decide.ts';
 import { sayDuration } from '../../shared/duration.ts';
+import { memberOf } from '../../shared/json.ts';
 import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { factsOf, type WireSession } from '../../shared/wire.ts';
 import { parseGetToken } from './arguments.ts';
@@ -65,7 +66,7 @@ function stateOf(machine: Machine, context: Key, record: SessionRecord | undefin
 
 /** What is known of a cluster that this login has not used yet. */
 function unused(session: WireSession, { limits, minted_local }: SessionRecord, { cluster }: Key) {
-  const target = limits?.[cluster]?.target ?? session.limits.session;
+  const target = (limits && memberOf(limits, cluster))?.target ?? session.limits.session;
   return { session: { ...session, limits: { ...session.limits, target } }, at: minted_local };
 }
 

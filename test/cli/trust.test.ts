@@ -450,6 +450,17 @@ for (const via of ['native', 'Node.js'] as const)
       assert.deepEqual(desk.browser.visits(), []);
     });
 
+    it('P13 by a name that every object has is not one that was set up', async () => {
+      for (const broker of ['constructor', '__proto__', 'toString', 'valueOf']) {
+        const env = { KUBERNETES_EXEC_INFO: execInfo(true) };
+        const refused = await desk.curfew(['get-token', '--broker', broker, '--cluster', 'dev'], env);
+        assert.notEqual(refused.code, 0);
+        const { error, hint } = refusalOf(refused);
+        assert.doesNotMatch(`${error} ${hint}`, /not logged in|curfew login|unexpected/);
+      }
+      assert.deepEqual(desk.browser.visits(), []);
+    });
+
     it('P13 works after setup, and renews for no other certificates', async () => {
       const set = await desk.curfew(['setup', '--broker', desk.url, '--ca-file', desk.ca_file]);
       assert.equal(set.code, 0, set.stderr);
