@@ -8,15 +8,17 @@ import { endingSignal, runProgram } from '../serving/program.ts';
 import { CurfewError } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
+import { printCheckRbac } from './around/rights.ts';
 import { printRows } from './audit_log/printed.ts';
 import { type AcceptCommand, accept } from './commands/administration_commands.ts';
 import { exportAuditLog, tailAuditLog } from './commands/audit_commands.ts';
 import { verifyAuditLog } from './commands/audit_verify.ts';
 import { check } from './commands/check.ts';
+import { checkAround } from './commands/check_around.ts';
 import { addKeys } from './commands/keys_command.ts';
 import { freeNames } from './commands/name_commands.ts';
 import { operator } from './commands/operator.ts';
-import { type AuthzOptions, type FreeOptions, several } from './commands/options.ts';
+import { type AuthzOptions, type CheckOptions, type FreeOptions, several } from './commands/options.ts';
 import { loadCases, testCases } from './commands/policy_cases.ts';
 import { explainPolicy } from './commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
@@ -85,10 +87,12 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   await service.stop();
 }
 
-async function checkConfig({ config: file }: { config: string }): Promise<void> {
+async function checkConfig({ config: file, ...around }: CheckOptions): Promise<void> {
   const config = await loadConfig(file, { env });
   const apis = createClusterApis();
-  const { lines, exit } = await check(config, upstream(config), apis, now());
+  const elsewhere = around.kubeconfig !== undefined || around.context !== undefined;
+  const checked = elsewhere ? checkAround(config, around) : check(config, upstream(config), apis, now());
+  const { lines, exit } = await checked;
   await apis.close();
   printLines(lines);
   process.exitCode = exit;
@@ -128,6 +132,8 @@ function program(): Command {
     .command('check')
     .description('check a configuration and the identity provider, without starting')
     .requiredOption('--config <file>', 'the configuration')
+    .option('--kubeconfig <file>', 'look instead at what in the cluster that it leads to goes around sessions')
+    .option('--context <name>', 'of that kubeconfig; without it, the current one')
     .action(checkConfig);
   addPrint(root);
   const audit = root.command('audit').description('check and read the audit log');
@@ -265,6 +271,11 @@ function addPrint(root: Command): void {
     ],
     ['gateway-config', "the configuration of a cluster's gateway; it holds no secret", printGatewayConfig],
   ] as const;
+  print
+    .command('check-rbac')
+    .description('the least that check --kubeconfig must be allowed in a cluster')
+    .option('--without-secrets', 'without the right to list Secrets')
+    .action(({ withoutSecrets = false }) => void stdout.write(printCheckRbac(!withoutSecrets)));
   for (const [name, description, text] of PLAIN)
     ofCluster(name, description).action(async ({ config, cluster }: OfCluster) => {
       stdout.write(text(await loadConfig(config, { env }), cluster));

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { AROUND } from '../../broker/around/names.ts';
 import { FINDINGS } from '../../cli/audit/names.ts';
 import { buildBundles } from '../../scripts/bundle.ts';
 import { run } from '../../scripts/run.ts';
@@ -21,6 +22,14 @@ test('each finding is documented with its level and its words, and no other', ()
     instead,
   ]);
   assert.deepEqual(rows, real);
+});
+
+test('each thing that is found at a cluster is documented with its words, and no other', () => {
+  const rows = rowsOf(PAGE, 'found at the cluster', 'what');
+  assert.deepEqual(
+    rows,
+    Object.entries(AROUND).map(([name, says]) => [`\`${name}\``, says]),
+  );
 });
 
 test('the commands of the page run, and find what is shown', async () => {

@@ -55,6 +55,7 @@ export const FLOORS = {
     'grants',
     'api',
     'layers',
+    'around',
     'commands',
     'http',
     'sweeper.ts',
