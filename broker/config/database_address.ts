@@ -56,7 +56,7 @@ export function parseDatabaseAddress(text: string, name: string): DatabaseAddres
 }
 
 function hostOf(place: string, fault: (what: string) => CurfewError): Host {
-  const [, v6, name, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(place) ?? [];
+  const [, v6, name, digits] = /^(?:\[([^\]]+)\]|([^:@[\]]+))(?::(\d{1,5}))?$/.exec(place) ?? [];
   const host = v6 ?? name;
   const port = digits === undefined ? PORT : Number(digits);
   if (host === undefined || port < 1 || port > 65_535) throw fault('a host is not HOST or HOST:PORT');

@@ -11,7 +11,7 @@ export interface Draft {
   /** What becomes of the JSON text of header and payload, as bytes, before they are encoded. */
   readonly headerBytes: (json: string) => Buffer;
   readonly payloadBytes: (json: string) => Buffer;
-  readonly signature: (input: string) => Buffer;
+  readonly signature: (input: string, key?: KeyObject) => Buffer;
   /** What becomes of a part after it was encoded; the signature is over what it is then. */
   readonly spelling: (part: PartName, text: string) => string;
   readonly whole: (token: string) => string;
