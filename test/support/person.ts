@@ -20,6 +20,8 @@ export interface PersonOptions {
   readonly browser: BrowserSettings;
   /** A package without the native program, as on a platform that has none: kubectl runs Node.js. */
   readonly nodeOnly?: boolean | undefined;
+  /** Another plugin than today's, to be run by Node.js alone: of an earlier release. */
+  readonly program?: string | undefined;
   /** Takes a line instead of a failure where the native program cannot be built: everything works without it, slower. */
   readonly withoutNative?: ((line: string) => void) | undefined;
 }
@@ -51,6 +53,7 @@ export async function makePerson({
   kubectl,
   browser: settings,
   nodeOnly = false,
+  program,
   withoutNative,
 }: PersonOptions): Promise<Person> {
   const [bin, runtime, tabs] = ['bin', 'run', 'browser'].map((name) => path.join(dir, name)) as [
@@ -60,8 +63,8 @@ export async function makePerson({
   ];
   for (const folder of [bin, runtime, tabs]) await mkdir(folder, { recursive: true, mode: 0o700 });
   const bundles = await buildBundles();
-  const cli = nodeOnly ? await copyWithoutNative(bundles.cli, path.join(dir, 'package')) : bundles.cli;
-  if (!nodeOnly) {
+  const cli = program ?? (nodeOnly ? await copyWithoutNative(bundles.cli, path.join(dir, 'package')) : bundles.cli);
+  if (!nodeOnly && program === undefined) {
     await buildNative().catch((error: unknown) => {
       if (!withoutNative || !(error instanceof Error)) throw error;
       withoutNative(`going on without the native program: ${error.message.split('\n', 1)[0]}`);

@@ -25,6 +25,8 @@ export interface SiteOptions {
   readonly identityProvider?: Settings | undefined;
   /** Further sections of the configuration. */
   readonly sections?: Settings | undefined;
+  /** The program, where it is another than the bundle; of one with SQLite alone. */
+  readonly program?: string | undefined;
 }
 
 export interface Site {
@@ -46,7 +48,7 @@ export interface Site {
 }
 
 export async function startSite(options: SiteOptions, clusters: readonly Settings[]): Promise<Site> {
-  const { dir, authority, issuer, address = '127.0.0.1', sections } = options;
+  const { dir, authority, issuer, address = '127.0.0.1', sections, program } = options;
   const { hostname, port } = new URL(issuer);
   const tls = await authority.issue({ name: 'broker', hosts: [...new Set([hostname, '127.0.0.1', 'localhost'])] });
   const keyFile = path.join(dir, 'encryption-key');
@@ -63,7 +65,7 @@ export async function startSite(options: SiteOptions, clusters: readonly Setting
   const rewrite = (changes: Settings) => writeFile(configFile, stringify({ ...settings, ...changes }));
   const start = async (changes: Settings) => {
     await rewrite(changes);
-    return startBroker({ configFile, url: local, ca: authority.caPem });
+    return startBroker({ configFile, url: local, ca: authority.caPem, program });
   };
   let broker = await start({});
   return {
@@ -77,7 +79,7 @@ export async function startSite(options: SiteOptions, clusters: readonly Setting
       broker = await start(changes);
     },
     rewrite,
-    ...runCommand(configFile),
+    ...runCommand(configFile, program),
     stop: () => broker.kill(),
   };
 }
@@ -94,23 +96,20 @@ export function settingsOf(
 }
 
 /** Commands of the broker with that configuration. */
-export function runCommand(configFile: string): Pick<Site, 'command' | 'authenticationConfig' | 'print'> {
-  return {
-    command: (...words) => command(configFile, words),
-    authenticationConfig: (cluster) => print(configFile, 'authn-config', cluster),
-    print: (what, cluster, ...more) => print(configFile, what, cluster, ...more),
+export function runCommand(
+  configFile: string,
+  program?: string,
+): Pick<Site, 'command' | 'authenticationConfig' | 'print'> {
+  const command = async (...words: readonly string[]) => {
+    const broker = program ?? (await buildBundles()).broker;
+    return run(process.execPath, [broker, ...words, '--config', configFile]);
   };
-}
-
-async function command(configFile: string, words: readonly string[]): Promise<RunResult> {
-  const { broker } = await buildBundles();
-  return run(process.execPath, [broker, ...words, '--config', configFile]);
-}
-
-async function print(configFile: string, what: string, cluster: string, ...more: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await command(configFile, ['print', what, '--cluster', cluster, ...more]);
-  if (code !== 0) throw new Error(`print ${what}: ${stderr}`);
-  return stdout;
+  const print = async (what: string, cluster: string, ...more: readonly string[]) => {
+    const { code, stdout, stderr } = await command('print', what, '--cluster', cluster, ...more);
+    if (code !== 0) throw new Error(`print ${what}: ${stderr}`);
+    return stdout;
+  };
+  return { command, print, authenticationConfig: (cluster) => print('authn-config', cluster) };
 }
 
 function identityProviderOf({ issuer, clientId }: SiteOptions['idp']): Settings {

@@ -58,6 +58,8 @@ export interface WorldOptions {
   readonly idp?: Partial<IdpOptions>;
   /** Whether the IdP tells the broker of logouts. */
   readonly backchannel?: boolean;
+  /** Another broker than today's: of an earlier release. */
+  readonly brokerProgram?: string | undefined;
   /** As that of a person. */
   readonly withoutNative?: PersonOptions['withoutNative'];
   /** Takes one line at a time while the control plane is built. */
@@ -79,7 +81,11 @@ export interface World {
   rewriteConfig(changes: Settings): Promise<void>;
   /** Ends the broker at once and starts it on the same store, with these sections of its configuration changed. */
   restartBroker(changes?: Settings): Promise<void>;
-  person(name: string, browser?: Partial<BrowserSettings>, options?: Pick<PersonOptions, 'nodeOnly'>): Promise<Person>;
+  person(
+    name: string,
+    browser?: Partial<BrowserSettings>,
+    options?: Pick<PersonOptions, 'nodeOnly' | 'program'>,
+  ): Promise<Person>;
   stop(): Promise<void>;
 }
 
@@ -136,7 +142,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     const unknown = await clusters(() => ({ server: 'https://127.0.0.1:6443', ca_file: authority.caFile }));
     const sections = typeof options.sections === 'function' ? options.sections(idp) : options.sections;
     const start = options.store === 'postgres' ? startReplicatedSite : startSite;
-    const site = await start({ dir, authority, idp, issuer, policy, identityProvider, sections }, unknown);
+    const site = await start(
+      { dir, authority, idp, issuer, policy, identityProvider, sections, program: options.brokerProgram },
+      unknown,
+    );
     stops.push(() => site.stop());
     const started = await Promise.allSettled(
       wanted.map(async (plane) => {
