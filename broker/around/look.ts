@@ -45,6 +45,10 @@ async function subjects(reader: ClusterReader, prefixes: Prefixes): Promise<Arou
     if ('items' in listed) lists[name] = listed.items;
     else found.push(notSeen(name, listed));
   }
+  // Without a prefix every name may be the broker's: then nobody can tell.
+  for (const key of ['username_prefix', 'groups_prefix'] as const)
+    if (prefixes[key] === '')
+      found.push({ name: 'not_seen', detail: `whose names bindings have: identity_provider.${key} is empty` });
   return [...judgeSubjects(lists, prefixes), ...found];
 }
 

@@ -203,6 +203,19 @@ describe('an API server', () => {
     await reader.close();
   });
 
+  test('without a prefix nobody can tell whose names bindings have, and that is said', async () => {
+    listener = ({ headers }, response) =>
+      void response.writeHead(headers.authorization ? 200 : 401).end('{"items": []}');
+    const reader = createReader(await readAccess(kubeconfig));
+    const found = await lookAround(reader, { username_prefix: '', groups_prefix: '' }, undefined);
+    await reader.close();
+    const unseen = found.filter(({ detail }) => detail.endsWith('_prefix is empty'));
+    assert.deepEqual(
+      unseen.map(({ name }) => name),
+      ['not_seen', 'not_seen'],
+    );
+  });
+
   test('what is refused is said, list by list, and never taken for nothing', async () => {
     listener = ({ headers }, response) => void response.writeHead(headers.authorization ? 403 : 401).end('{}');
     const reader = createReader(await readAccess(kubeconfig));

@@ -11,10 +11,16 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import { run } from '../../scripts/run.ts';
 import { makeConfigFiles, SETTINGS } from '../broker/config_files.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control_plane.ts';
+import { blocks } from '../docs/documents.ts';
 import { until } from '../support/patience.ts';
 
 /** More than fit on one page. */
 const MANY = 510;
+
+/** What stands in the page for a name. */
+const REAL: Readonly<Record<string, string>> = {
+  ...{ SECRET: 'token-7', NAMESPACE: 'apps', SERVICEACCOUNT: 'deployer', BINDING: 'bob' },
+};
 
 let plane: ControlPlane;
 let folder: string;
@@ -157,6 +163,25 @@ test('the rights that it prints are enough, and each is needed: what it may not 
   assert.equal(lacking.length, 3);
   const fewer = await run(process.execPath, [broker, 'print', 'check-rbac', '--without-secrets']);
   assert.doesNotMatch(fewer.stdout.replace(/^#.*$/gm, ''), /secrets/);
+});
+
+test('the kubectl commands of the page on migration do what it says, and the check sees it', async () => {
+  const page = readFileSync(path.resolve(import.meta.dirname, '../../docs/migration.md'), 'utf8');
+  const lines = blocks(page, 'sh').flatMap((block) => block.trim().split('\n'));
+  const commands = lines.filter((line) => line.startsWith('kubectl ') && !line.startsWith('kubectl curfew '));
+  assert.ok(commands.length >= 5);
+  const outputs: Record<string, string> = {};
+  for (const line of commands) {
+    const words = line.split(' ').slice(1);
+    const real = words.map((word) => REAL[word] ?? word);
+    outputs[words.slice(0, 2).join(' ')] = await kubectl(real);
+  }
+  assert.match(outputs['get secrets'] ?? '', /^apps +token-7 /m);
+  assert.match(outputs['delete secret'] ?? '', /"token-7" deleted/);
+  assert.match(outputs['create token'] ?? '', /^eyJ/);
+  assert.match(outputs['get clusterrolebindings'] ?? '', /^bob .*\bbob\b/m);
+  const { found } = await check(plane.adminKubeconfig);
+  assert.ok(!found.some((line) => /token-7 |user bob/.test(line)));
 });
 
 test('a token that may do nothing is told what it did not see, not that nothing is there', async () => {
