@@ -155,6 +155,31 @@ export async function buildEvaluator(folder: string, log: Log = toStderr): Promi
   return out;
 }
 
+/**
+ * Builds the program, its engine with it, by another compiler: with checks of every access to memory and of what C leaves undefined.
+ *
+ * @param compiler with libraries for these checks, which the one of `npm run native` does not have
+ * @returns its path, in `folder`
+ */
+export async function buildChecked(folder: string, compiler: string, log: Log = toStderr): Promise<string> {
+  const tools = await ensureTools(log);
+  const out = path.join(folder, 'kubectl-curfew');
+  await writeBytecode(tools, folder, await bundle(), path.join(folder, 'program.h'), log);
+  const sources = [...['shell.c', 'host_posix.c'].map((name) => path.join(SOURCES, name))];
+  const engineSources = ENGINE.map((name) => path.join(tools.quickjs, `${name}.c`));
+  const checks = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'];
+  const flags = ['-O1', '-g', '-w', '-D_GNU_SOURCE', ...checks, `-I${tools.quickjs}`, `-I${folder}`, `-I${SOURCES}`];
+  const { code, stderr } = await run(
+    compiler,
+    [...flags, '-o', out, ...sources, ...engineSources, '-lm', '-lpthread'],
+    {
+      timeout: 900_000,
+    },
+  );
+  if (code !== 0) throw new Error(`${compiler}: ${stderr.slice(-2_000)}`);
+  return out;
+}
+
 /** Builds peak.c. @returns its path, in `folder` */
 export async function buildPeak(folder: string, log: Log = toStderr): Promise<string> {
   const out = path.join(folder, 'peak');
