@@ -9,6 +9,7 @@ import { chanceOf } from '../support/chance.ts';
 import { readCorpus } from './corpus.ts';
 import { type Finding, fuzz } from './fuzz.ts';
 import { instrument } from './instrument.ts';
+import { KNOWN } from './known.ts';
 import { loadTargets, type Plant } from './load.ts';
 import { minimise } from './minimise.ts';
 
@@ -59,6 +60,31 @@ describe('a bug that is planted is found within seconds', async () => {
       await assert.doesNotReject(async () => sound.targets[name]?.run(finding.input));
     });
   }
+
+  test('a finding that is known is counted and ends nothing; another one of the same target is found', async () => {
+    const [says, reason] = ['a repeated parameter is taken', 'to see that it is passed over'];
+    const known = [{ target: 'form', says, place: 'run', reason }];
+    const { findings, known: met } = await fuzz(planted, 'form', {
+      ms: 3_000,
+      seed,
+      stop: false,
+      corpus: readCorpus('form'),
+      known,
+    });
+    assert.ok((met.get(known[0] as (typeof known)[0]) ?? 0) > 0);
+    assert.ok(findings.every(({ error }) => !error.message.startsWith(says)));
+    for (const other of [{ target: 'target' }, { says: 'another' }, { place: 'elsewhere' }]) {
+      const { findings: seen } = await fuzz(planted, 'form', {
+        ms: 120_000,
+        seed,
+        stop: true,
+        corpus: [],
+        known: [{ ...known[0], ...other } as (typeof known)[0]],
+      });
+      assert.match(seen[0]?.error.message ?? '', /repeated parameter|other parameters/);
+    }
+    for (const { target, reason: why } of KNOWN) assert.ok(target in planted.targets && why !== '');
+  });
 
   test('with the same seed it is found again, in the same run', async () => {
     const [one, other] = [await search('form'), await search('form')];

@@ -1,6 +1,7 @@
 // One target is fuzzed: inputs are mutated, those that reach something new are kept and mutated on, and what fails is made small.
 
 import { chanceOf } from '../support/chance.ts';
+import { type Known, knownOf } from './known.ts';
 import type { Loaded } from './load.ts';
 import { minimise } from './minimise.ts';
 import { mutator } from './mutate.ts';
@@ -13,6 +14,8 @@ export interface Budget {
   readonly stop: boolean;
   /** What it begins with, beside the seeds of the target. */
   readonly corpus: readonly string[];
+  /** What may be found, and ends nothing. */
+  readonly known?: readonly Known[];
 }
 
 export interface Finding {
@@ -26,6 +29,8 @@ export interface Finding {
 
 export interface Outcome {
   readonly findings: readonly Finding[];
+  /** How often each of those that are known was met. */
+  readonly known: ReadonlyMap<Known, number>;
   readonly runs: number;
   readonly per_second: number;
   /** Branches reached by seeds and corpus, and in all. */
@@ -55,9 +60,12 @@ export async function fuzz(
   const mutate = mutator(chance, [words, target.words ?? []], coverage.compared);
   const findings: Finding[] = [];
   const found = new Set<string>();
+  const met = new Map<Known, number>();
   const consider = async (input: string) => {
     const error = await fuzzing.consider(input);
-    if (!error || found.has(kindOf(error))) return;
+    const known = error && knownOf(budget.known ?? [], name, error);
+    if (known) met.set(known, (met.get(known) ?? 0) + 1);
+    if (!error || known || found.has(kindOf(error))) return;
     found.add(kindOf(error));
     const { runs } = fuzzing;
     const small = await minimise(input, async (shorter) => {
@@ -82,7 +90,7 @@ export async function fuzz(
   }
   const { runs, kept, slowest } = fuzzing;
   const per_second = Math.round((runs / (performance.now() - begin)) * 1000);
-  return { findings, runs, per_second, seeded, covered: coverage.covered, kept, slowest };
+  return { findings, known: met, runs, per_second, seeded, covered: coverage.covered, kept, slowest };
 }
 
 /** Runs a target, counts, and keeps what is new. */

@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util';
 import { readCorpus, writeCorpus } from './corpus.ts';
 import { type Finding, fuzz, type Outcome } from './fuzz.ts';
+import { KNOWN } from './known.ts';
 import { loadTargets } from './load.ts';
 import { smallest } from './smallest.ts';
 
@@ -31,9 +32,11 @@ async function main(args: readonly string[]): Promise<number> {
     const outcome = await fuzz(
       loaded,
       name,
-      { ms: seconds * 1000, seed, stop: false, corpus: readCorpus(name) },
+      { ms: seconds * 1000, seed, stop: false, corpus: readCorpus(name), known: KNOWN },
       sayFinding,
     );
+    for (const [{ says, reason }, times] of outcome.known)
+      console.log(`${name}: known, ${times} times: ${says}: ${reason}`);
     console.log(sayOutcome(name, seed, outcome));
     if (outcome.findings.length > 0) status = 1;
     if (values.keep) writeCorpus(name, await smallest(loaded, name, outcome.kept));

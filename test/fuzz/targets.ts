@@ -8,6 +8,7 @@ import { forms } from './targets/forms.ts';
 import { frames } from './targets/frames.ts';
 import { jws } from './targets/jws.ts';
 import { kubeconfig } from './targets/kubeconfig.ts';
+import { peers } from './targets/peers.ts';
 import { plugin } from './targets/plugin.ts';
 import { requestTarget } from './targets/request_target.ts';
 import { signals } from './targets/signals.ts';
@@ -27,4 +28,5 @@ export const targets: Targets = {
   ...requestTarget,
   ...frames,
   ...wireMessages,
+  ...peers,
 };
