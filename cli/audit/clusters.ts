@@ -4,9 +4,10 @@ import { isLoopback } from '../../shared/origin.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { Entry } from './document.ts';
 import type { Found } from './finding.ts';
+import { sayName } from './words.ts';
 
 export function judgeCluster(entry: Entry): Found[] {
-  const said = `cluster ${oneLine(entry.name)}`;
+  const said = `cluster ${sayName(entry.name)}`;
   const make = (one: Omit<Found, 'entry' | 'line'>, field: string): Found => ({
     ...{ ...one, entry: said, line: entry.lineOf(field) },
   });

@@ -43,7 +43,7 @@ export interface Unreadable {
 }
 
 const SINGULAR = { clusters: 'cluster', users: 'user', contexts: 'context' } as const;
-const LISTS = ['clusters', 'users', 'contexts'] as const;
+export const LISTS = ['clusters', 'users', 'contexts'] as const;
 
 export function readParts(text: string): readonly Part[] | Unreadable {
   const lines = new LineCounter();
@@ -74,21 +74,28 @@ function partOf(document: Document.Parsed, value: Readonly<Record<string, unknow
     const nodes = isMap(document.contents) ? document.contents.get(list, true) : undefined;
     if (!Array.isArray(items)) return [];
     return items.flatMap((item: unknown, i): Entry[] => {
-      if (!isObject(item)) return [];
-      const { name, [SINGULAR[list]]: fields, ...more } = item;
       const node: unknown = isSeq(nodes) ? nodes.items[i] : undefined;
-      return [
-        {
-          ...{ list, name: String(name ?? ''), more },
-          fields: isObject(fields) ? fields : {},
-          lineOf: (...path) => lineWithin(document, node, [SINGULAR[list], ...path], lines),
-          lineBeside: (key) => lineWithin(document, node, [key], lines),
-        },
-      ];
+      return entryOf(list, item, (path) => lineWithin(document, node, path, lines));
     });
   });
   const more = Object.fromEntries(Object.entries(value).filter(([key]) => !(LISTS as readonly string[]).includes(key)));
   return { entries, more, lineOf };
+}
+
+/** @param lineOf of a path within the item */
+export function entryOf(list: List, item: unknown, lineOf: (path: readonly string[]) => number): Entry[] {
+  if (!isObject(item)) return [];
+  const own = SINGULAR[list];
+  const { name, [own]: fields, ...rest } = item;
+  return [
+    {
+      ...{ list, name: String(name ?? '') },
+      fields: isObject(fields) ? fields : {},
+      more: isObject(fields) ? rest : { ...rest, [own]: fields },
+      lineOf: (...path) => lineOf([own, ...path]),
+      lineBeside: (key) => lineOf([key]),
+    },
+  ];
 }
 
 /** Where the last key of a path is; where that is not in the text, as behind a merge, what is nearest above it. */

@@ -3,10 +3,10 @@
 import { basename, isAbsolute } from 'node:path';
 import { isObject } from '../../shared/wire.ts';
 import { callOf } from '../kubeconfig/entries.ts';
-import { oneLine } from '../warm/one_line.ts';
 import type { Entry } from './document.ts';
 import type { Found, Seen } from './finding.ts';
 import { isPlaceholder, isSecretName, looksSecret } from './token.ts';
+import { sayCommand, sayKey, sayName } from './words.ts';
 import type { World } from './world.ts';
 
 type Exec = Readonly<Record<string, unknown>>;
@@ -17,7 +17,7 @@ export function execFindings(exec: Exec, entry: Entry, world: World, make: Make,
   const secrets = secretsOf(exec);
   const at = (path: readonly string[]) => ['exec', ...path];
   for (const { secret, path } of secrets)
-    seen.push({ secret, line: entry.lineOf(...at(path)), entry: `user ${oneLine(entry.name)}` });
+    seen.push({ secret, line: entry.lineOf(...at(path)), entry: `user ${sayName(entry.name)}` });
   return [
     ...programFindings(command, entry, world, make),
     ...secrets.map(({ where, path }) => make({ name: 'exec_secret', detail: where }, ...at(path))),
@@ -25,7 +25,7 @@ export function execFindings(exec: Exec, entry: Entry, world: World, make: Make,
 }
 
 function programFindings(command: string, { fields }: Entry, { allowed, exchangeable }: World, make: Make): Found[] {
-  const said = oneLine(command);
+  const said = sayCommand(command);
   const found: Found[] = [];
   if (/[\\/]/.test(command) && !isAbsolute(command) && !/^[A-Za-z]:[\\/]/.test(command))
     found.push(make({ name: 'exec_relative_path', detail: said }, 'exec', 'command'));
@@ -70,6 +70,6 @@ function variables(env: unknown): Given[] {
   return (Array.isArray(env) ? env : []).flatMap((one: unknown, i): Given[] => {
     const [name, value] = isObject(one) ? [String(one.name ?? ''), String(one.value ?? '')] : ['', ''];
     if (isPlaceholder(value) || !(isSecretName(name) || looksSecret(value))) return [];
-    return [{ secret: value, where: `the variable ${oneLine(name)}`, path: ['env', String(i)] }];
+    return [{ secret: value, where: `the variable ${sayKey(name)}`, path: ['env', String(i)] }];
   });
 }

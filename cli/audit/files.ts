@@ -9,6 +9,7 @@ import { TextFault } from '../kubeconfig/yaml.ts';
 import type { Finding } from './finding.ts';
 import { type Inspected, inspectText } from './inspect.ts';
 import { looksSecret } from './token.ts';
+import { sayName } from './words.ts';
 import type { World } from './world.ts';
 
 /** Beside one file; more are said to be there. */
@@ -100,7 +101,7 @@ function copies(inspected: ReadonlyMap<string, Inspected>, listed: boolean): Fin
   for (const [file, { seen, parts }] of inspected) {
     const hidden = new Set<string>();
     for (const { list, name, lineOf } of listed ? (parts[0]?.entries ?? []) : []) {
-      const entry = `${list.slice(0, -1)} ${name}`;
+      const entry = `${list.slice(0, -1)} ${sayName(name)}`;
       const before = names.get(entry);
       if (before === undefined) names.set(entry, file);
       else if (before !== file && seen.some((one) => one.entry === entry)) {

@@ -12,6 +12,7 @@ import { createBroker, refuseInsecure } from '../wire/broker.ts';
 import { createSend } from '../wire/http.ts';
 import type { Audited } from './files.ts';
 import { type Candidate, candidates } from './replaceable.ts';
+import { sayName } from './words.ts';
 
 /** For a person to answer, in milliseconds. */
 const DEADLINE_MS = 180_000;
@@ -50,7 +51,14 @@ export async function fixFiles(host: Host, audited: Audited, broker: string, yes
     }
     const command = writeLauncher(host).file;
     const call = { command, api: 'v1', broker, max_age: undefined, ca_file };
-    await editKubeconfig(host, file, (text) => text.replace('users', user, userOf(cluster, call)));
+    try {
+      await editKubeconfig(host, file, (text) => text.replace('users', user, userOf(cluster, call)));
+    } catch (error) {
+      // The others are replaced all the same.
+      if (!(error instanceof CurfewError)) throw error;
+      host.print(`left ${said(candidate)}: ${oneLine(error.message)}\n`);
+      continue;
+    }
     host.print(`replaced ${said(candidate)}: a session at ${oneLine(broker)} for the cluster ${oneLine(cluster)}\n`);
     const server = metadata.clusters.find(({ name }) => name === cluster)?.server;
     const leads = candidate.contexts.map((context) => [context, { broker, cluster, server }] as const);
@@ -72,5 +80,5 @@ async function agrees(host: Host, candidate: Candidate): Promise<boolean> {
 }
 
 function said({ file, user, names }: Candidate): string {
-  return `user ${oneLine(user)} in ${oneLine(file)} (${names.join(', ')})`;
+  return `user ${sayName(user)} in ${oneLine(file)} (${names.join(', ')})`;
 }

@@ -3,6 +3,7 @@
 import { judgeCluster } from './clusters.ts';
 import { type Part, readParts } from './document.ts';
 import type { Found, Seen } from './finding.ts';
+import { readPlain } from './plain.ts';
 import { commentFindings, strayFindings } from './strays.ts';
 import { judgeUser } from './users.ts';
 import type { World } from './world.ts';
@@ -14,8 +15,10 @@ export interface Inspected {
   readonly parts: readonly Part[];
 }
 
-export function inspectText(file: string, text: string, world: World): Inspected {
-  const parts = readParts(text);
+/** @param quickly whether a file of the usual kind is read by the quick reader */
+export function inspectText(file: string, text: string, world: World, quickly = true): Inspected {
+  const plain = quickly ? readPlain(text) : undefined;
+  const parts = plain ? [plain] : readParts(text);
   if (!Array.isArray(parts)) {
     const { fault: detail, line } = parts as Exclude<typeof parts, readonly Part[]>;
     return { found: [{ name: 'unreadable', line, detail }, ...commentFindings(text)], seen: [], named: [], parts: [] };

@@ -1,9 +1,9 @@
 // Secrets where kubectl reads none: fields that it does not know, extensions, comments.
 
-import { oneLine } from '../warm/one_line.ts';
 import type { Part } from './document.ts';
 import type { Found, Seen } from './finding.ts';
 import { isPlaceholder, isSecretName, looksSecret } from './token.ts';
+import { sayKey, sayName } from './words.ts';
 
 /** As client-go's types have them (clientcmd/api/v1): whatever else is there, nobody reads. */
 const KNOWN = {
@@ -26,16 +26,16 @@ export function strayFindings({ entries, more, lineOf }: Part, seen: Seen[]): Fo
         name: 'secret_elsewhere',
         line: line(),
         entry,
-        detail: path.map((part) => oneLine(part)).join('.'),
+        detail: path.map(sayKey).join('.'),
       });
-      seen.push({ secret, line: line(), entry: entry ?? path.join('.') });
+      seen.push({ secret, line: line(), entry: entry ?? path.map(sayKey).join('.') });
       return;
     }
   };
   for (const [key, value] of Object.entries(more)) look(value, key, [key], () => lineOf(key));
   for (const entry of entries) {
     const known: readonly string[] = KNOWN[entry.list];
-    const said = `${entry.list.slice(0, -1)} ${oneLine(entry.name)}`;
+    const said = `${entry.list.slice(0, -1)} ${sayName(entry.name)}`;
     for (const [key, value] of Object.entries(entry.fields))
       if (!known.includes(key)) look(value, key, [key], () => entry.lineOf(key), said);
     for (const [key, value] of Object.entries(entry.more)) look(value, key, [key], () => entry.lineBeside(key), said);
@@ -44,11 +44,17 @@ export function strayFindings({ entries, more, lineOf }: Part, seen: Seen[]): Fo
 }
 
 function* secretsWithin(value: unknown, name: string): Generator<string> {
+  if (GLUED.test(name) || looksSecret(name)) yield name;
   if (typeof value === 'string') {
-    if (!isPlaceholder(value) && (isSecretName(name) || looksSecret(value))) yield value;
-  } else if (typeof value === 'object' && value !== null)
+    if (!isPlaceholder(value) && (isSecretName(name) || looksSecret(value) || GLUED.test(value))) yield value;
+    return;
+  }
+  if (typeof value === 'object' && value !== null)
     for (const [key, inner] of Object.entries(value)) yield* secretsWithin(inner, key);
 }
+
+/** Where a colon is missing its space, name and secret are one text. */
+const GLUED = /(?:token|password|secret|key-data)[:=]\S{6,}/i;
 
 /** Of each line with a comment, by what it looks like; whoever comments an entry out keeps its secret. */
 export function commentFindings(text: string): Found[] {

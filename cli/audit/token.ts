@@ -54,7 +54,7 @@ export function looksSecret(text: string): boolean {
 }
 
 const SECRETS =
-  /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:gh[opsu]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|dop_v1_\w{20,}|hv[bs]\.[\w-]{20,}|xox[abps]-[\w-]{10,}|k8s-aws-v1\.[\w-]{10,})|\bsha256~[\w-]{20,}/;
+  /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:gh[opsu]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|dop_v1_\w{20,}|hv[bs]\.[\w-]{20,}|xox[abps]-[\w-]{10,}|k8s-aws-v1\.[\w-]{10,})|\bsha256~[\w-]{20,}|\bBearer\s+[\w.~+/-]{12,}/;
 
 /** A PEM private key, encoded once more as kubeconfig does it. */
 function isEncodedKey(text: string): boolean {

@@ -7,6 +7,7 @@ import type { Entry } from './document.ts';
 import { execFindings } from './exec.ts';
 import type { Found, Seen } from './finding.ts';
 import { isPlaceholder, isSecretName, kindOfToken, type TokenKind } from './token.ts';
+import { sayKey, sayName } from './words.ts';
 import { besideKubeconfig, isNamedAsMachine, sayEnd, type World } from './world.ts';
 
 export interface Judged {
@@ -18,7 +19,7 @@ export interface Judged {
 
 /** @param contexts names of the contexts that lead to it */
 export function judgeUser(file: string, entry: Entry, contexts: readonly string[], world: World): Judged {
-  const said = `user ${oneLine(entry.name)}`;
+  const said = `user ${sayName(entry.name)}`;
   const [found, seen, named]: [Found[], Seen[], { path: string; line: number }[]] = [[], [], []];
   const machine = world.ci || isNamedAsMachine(entry.name, ...contexts);
   const make = (one: Omit<Found, 'entry' | 'line'>, ...path: readonly string[]): Found => ({
@@ -65,17 +66,19 @@ export function judgeUser(file: string, entry: Entry, contexts: readonly string[
       ([name, value]) => isSecretName(name) && typeof value === 'string' && !isPlaceholder(value),
     );
     for (const [name, value] of held) keep(String(value), 'auth-provider', 'config', name);
-    const with_ = held.length === 0 ? '' : ` with ${held.map(([name]) => oneLine(name)).join(', ')}`;
+    const with_ = held.length === 0 ? '' : ` with ${held.map(([name]) => sayKey(name)).join(', ')}`;
     found.push(
       make({ name: 'auth_provider', detail: `${oneLine(String(provider.name ?? ''))}${with_}` }, 'auth-provider'),
     );
   }
   if (isObject(entry.fields.exec)) found.push(...execFindings(entry.fields.exec, entry, world, make, seen));
-  const acting = ACTING.filter((key) => entry.fields[key] !== undefined && entry.fields[key] !== '');
+  const acting = ACTING.filter((key) => !isNothing(entry.fields[key]));
   const [first] = acting;
   if (first !== undefined) found.push(make({ name: 'impersonation', detail: acting.join(', ') }, first));
   return { found, seen, named };
 }
+
+const isNothing = (value: unknown) => value === undefined || value === null || value === '';
 
 const ACTING = ['as', 'as-uid', 'as-groups', 'as-user-extra'] as const;
 

@@ -181,8 +181,8 @@ class PlainYaml {
     if (bare === '{}') return {};
     if (/^["'[\]{}&*!|>%@`,?]|^- |: |:$/.test(bare)) throw new Unusual();
     if (/^(?:~|null)?$/i.test(bare)) return undefined;
-    // Not texts, so no names: which truth it is does not matter here.
-    if (/^(?:true|false|yes|no|on|off|y|n)$/i.test(bare)) return true;
+    // Not texts, so no names.
+    if (/^(?:true|false|yes|no|on|off|y|n)$/i.test(bare)) return /^(?:true|yes|on|y)$/i.test(bare);
     if (NUMBER_OR_TIME.test(bare)) throw new Unusual();
     return bare;
   }

@@ -1,7 +1,17 @@
 // `audit kubeconfig` as a person runs it: which files it reads and who else can, its exit status, and --fix with a real broker.
 
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { parse } from 'yaml';
@@ -257,6 +267,30 @@ another: document\r
       const again = await run(['--fix', '--yes', '--broker', desk.url]);
       assert.doesNotMatch(again.stdout, /replaced/);
       assert.equal(readFileSync(file('config'), 'utf8'), after);
+    });
+
+    it('leaves what cannot be replaced, with the reason, and replaces the others; in the file of a list that has the user', async () => {
+      const cluster = 'clusters:\n- cluster: {server: "https://127.0.0.1:6443"}\n  name: lab\n';
+      const contexts = ['me', 'shared', 'other', 'locked'].map(
+        (name) => `- context: {cluster: lab, user: ${name}}\n  name: ${name}\n`,
+      );
+      const anchored = '- name: shared\n  user: &it\n    token: CANARY-shared\n- name: other\n  user: *it\n';
+      write('config', `${cluster}contexts:\n${contexts.join('')}`);
+      write('users', `users:\n- name: me\n  user:\n    token: CANARY-me\n${anchored}`);
+      write('third', 'users:\n- name: locked\n  user: {token: CANARY-locked}\n');
+      symlinkSync('third', file('link'));
+      const KUBECONFIG = ['config', 'users', 'link'].map(file).join(':');
+      const { code, stdout } = await run(['--fix', '--yes', '--broker', desk.url], { KUBECONFIG });
+      assert.equal(code, 1);
+      assert.match(stdout, /^replaced user me in .*users /m);
+      assert.match(stdout, /^left user shared in .*an entry that others refer to cannot be replaced$/m);
+      assert.match(stdout, /^replaced user other in .*users /m);
+      assert.match(stdout, /^replaced user locked in .*link /m);
+      assert.doesNotMatch(stdout, /CANARY/);
+      assert.ok(lstatSync(file('link')).isSymbolicLink());
+      assert.match(readFileSync(file('users'), 'utf8'), /- name: shared\n {2}user: &it\n {4}token: CANARY-shared\n/);
+      assert.doesNotMatch(readFileSync(file('users'), 'utf8'), /CANARY-me/);
+      assert.doesNotMatch(readFileSync(file('third'), 'utf8'), /CANARY/);
     });
 
     it('asks at a terminal, and takes nothing but yes for yes', async () => {

@@ -7,9 +7,12 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { Ajv } from 'ajv';
+import fc from 'fast-check';
+import { stringify } from 'yaml';
 import type { Finding } from '../../cli/audit/finding.ts';
 import { inspectText } from '../../cli/audit/inspect.ts';
 import { FINDINGS, type FindingName } from '../../cli/audit/names.ts';
+import { readPlain } from '../../cli/audit/plain.ts';
 import { printJson, printSarif, printTable } from '../../cli/audit/say.ts';
 import type { World } from '../../cli/audit/world.ts';
 import { nodeFiles } from '../../cli/host/node_files.ts';
@@ -115,6 +118,93 @@ describe('the corpus', () => {
       assert.doesNotMatch(text, /canary/i);
       for (const secret of secrets) assert.ok(!text.includes(secret.trim().slice(0, 16)), secret);
     }
+  });
+
+  it('is read by the quick reader where it is plain, with the same findings at the same lines', () => {
+    const plain = FILES.filter((name) => readPlain(readFileSync(path.join(FOLDER, name), 'utf8')));
+    assert.ok(plain.length > 50 && plain.length < FILES.length, `${plain.length} of ${FILES.length}`);
+    for (const name of plain) {
+      const file = path.join(FOLDER, name);
+      const text = readFileSync(file, 'utf8');
+      const [quick, whole] = [true, false].map((quickly) => inspectText(file, text, WORLD, quickly));
+      assert.deepEqual(quick?.found, whole?.found, name);
+      assert.deepEqual(quick?.seen, whole?.seen, name);
+    }
+  });
+
+  it('prints no secret whatever is done to the text around it', () => {
+    const secret = fc.stringMatching(/^[A-Za-z0-9+/~._-]{4,24}$/).map((rest) => `CANARY${rest}`);
+    const fields = fc.oneof(
+      fc.record({ token: secret }),
+      fc.record({ username: fc.constant('me'), password: secret }),
+      fc.record({ 'client-certificate-data': secret, 'client-key-data': secret }),
+      fc.record({
+        'auth-provider': fc.record({ name: fc.constant('oidc'), config: fc.record({ 'refresh-token': secret }) }),
+      }),
+      fc.record({
+        exec: fc.record({
+          command: fc.oneof(
+            fc.constant('/bin/x'),
+            secret.map((text) => `x --token=${text}`),
+          ),
+          args: fc.tuple(fc.constantFrom('--token', '--client-secret'), secret),
+          env: fc.array(fc.record({ name: fc.constantFrom('X_TOKEN', 'AWS_SECRET_ACCESS_KEY'), value: secret })),
+        }),
+      }),
+      fc.record({ notes: fc.record({ password: secret }) }),
+    );
+    const config = fc.record({
+      users: fc.array(fc.record({ name: fc.constantFrom('a', 'b'), user: fields })),
+      clusters: fc.array(
+        fc.record({
+          name: fc.constant('c'),
+          cluster: fc.record({ server: secret.map((text) => `https://u:${text}@h`) }),
+        }),
+      ),
+    });
+    // Nothing is taken away, so that a secret does not become part of a name.
+    const put = fc.array(
+      fc.tuple(fc.nat(), fc.constantFrom(':', '"', "'", '&', '*', '#', '\n', ' ', '{', '[', '|', '>', '%')),
+      { maxLength: 3 },
+    );
+    fc.assert(
+      fc.property(config, put, fc.boolean(), (value, edits, json) => {
+        let text = json ? JSON.stringify(value) : stringify(value);
+        for (const [at, what] of edits)
+          text = text.slice(0, at % (text.length + 1)) + what + text.slice(at % (text.length + 1));
+        const { found } = inspectText('/k', text, WORLD);
+        assert.deepEqual(found, inspectText('/k', text, WORLD, false).found);
+        const findings = found.map((one) => ({ file: '/k', ...one }));
+        const said = printTable(['/k'], findings) + printJson(['/k'], findings) + printSarif(findings);
+        assert.doesNotMatch(said, /CANARY/);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('finds what is glued together, and hides names that look like secrets', () => {
+    const token = `eyJhbGciOiJub25lIn0.eyJzdWIiOiJDQU5BUlkifQ.CANARY`;
+    for (const text of [
+      'users: [{name: a, user: {token:CANARY123: }}]',
+      'users: [{name: a, user: "token:CANARY123"}]',
+      `users: [{name: a, user: {}, "${token}": x}]`,
+    ]) {
+      const { found } = inspectText('/k', text, WORLD);
+      assert.deepEqual(
+        found.map(({ name }) => name),
+        ['secret_elsewhere'],
+        text,
+      );
+      assert.doesNotMatch(JSON.stringify(found), /CANARY/, text);
+    }
+    const { found } = inspectText('/k', `users: [{name: ${token}, user: {token: x1234567}}]`, WORLD);
+    assert.doesNotMatch(
+      printTable(
+        [],
+        found.map((one) => ({ file: '/k', ...one })),
+      ),
+      /CANARY/,
+    );
   });
 
   it('is SARIF 2.1.0 by its schema', () => {
