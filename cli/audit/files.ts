@@ -3,6 +3,7 @@
 import { readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
+import { codeOf } from '../host/error_code.ts';
 import type { Host, Owner } from '../host/host.ts';
 import { kubeconfigFiles, readToLook } from '../kubeconfig/kubeconfig.ts';
 import { TextFault } from '../kubeconfig/yaml.ts';
@@ -53,7 +54,7 @@ export function auditFiles(host: Owner & Pick<Host, 'platform'>, world: World, n
   }
   findings.push(...copies(inspected, named.length === 0));
   const known = [...there, ...[...inspected.values()].flatMap(({ named: some }) => some.map(({ path }) => path))];
-  const besides = there.flatMap((file) => beside(file, known, world));
+  const besides = [...new Set(files)].flatMap((file) => beside(file, known, world));
   findings.push(...new Map(besides.map((one) => [`${one.name} ${one.file}`, one])).values());
   return { files: there, findings, inspected };
 }
@@ -126,10 +127,11 @@ function beside(file: string, files: readonly string[], world: World): Finding[]
   let names: string[];
   try {
     names = readdirSync(folder, { withFileTypes: true })
-      .filter((one) => one.isFile() && isLikeIt(one.name, base, folder))
+      .filter((one) => (one.isFile() || one.isSymbolicLink()) && isLikeIt(one.name, base, folder))
       .map((one) => one.name)
       .toSorted();
-  } catch {
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
     return [{ name: 'unreadable', file, line: 1, detail: 'what lies beside it cannot be listed' }];
   }
   const others = names

@@ -119,6 +119,11 @@ describe('audit kubeconfig', () => {
     ]);
   });
 
+  it('looks beside a kubeconfig that is not there any more', async () => {
+    write('config.bak', config(user('old', '{password: p}')));
+    assert.deepEqual(await names(), ['config.bak backup_beside']);
+  });
+
   it('looks beside a file elsewhere for those that bear its name alone', async () => {
     const folder = path.join(home, 'work');
     mkdirSync(folder);

@@ -22,6 +22,8 @@ const REAL: Readonly<Record<string, string>> = {
   ...{ SECRET: 'token-7', NAMESPACE: 'apps', SERVICEACCOUNT: 'deployer', BINDING: 'bob' },
 };
 
+const TOKEN = ['create', 'token', 'curfew-check', '--namespace', 'curfew-check', '--duration', '10m'];
+
 let plane: ControlPlane;
 let folder: string;
 let broker: string;
@@ -130,13 +132,22 @@ test('people by other ways, accounts that may do everything, and tokens without 
   assert.doesNotMatch(stdout, /CANARY|curfew:sre/);
 });
 
+test('the page on it shows the commands that are run here', () => {
+  const page = readFileSync(path.resolve(import.meta.dirname, '../../docs/audit.md'), 'utf8');
+  const lines = blocks(page, 'sh').flatMap((block) => block.trim().split('\n'));
+  const others = lines.filter((line) => !line.startsWith('kubectl curfew '));
+  assert.deepEqual(others, [
+    'curfew-broker check --config curfew-broker.yaml --kubeconfig admin.kubeconfig',
+    'curfew-broker print check-rbac | kubectl apply -f -',
+    `kubectl ${TOKEN.join(' ')}`,
+  ]);
+});
+
 test('the rights that it prints are enough, and each is needed: what it may not see it says', async () => {
   const printed = await run(process.execPath, [broker, 'print', 'check-rbac']);
   assert.equal(printed.code, 0, printed.stderr);
   await kubectl(['apply', '-f', '-'], printed.stdout);
-  const token = (
-    await kubectl(['create', 'token', 'curfew-check', '--namespace', 'curfew-check', '--duration', '10m'])
-  ).trim();
+  const token = (await kubectl(TOKEN)).trim();
   const file = kubeconfigWith('least', token);
   const named = async () => [...new Set((await check(file)).found.map((line) => line.split(':')[0]))];
   const whole = [...new Set((await check(plane.adminKubeconfig)).found.map((line) => line.split(':')[0]))];

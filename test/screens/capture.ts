@@ -1,5 +1,6 @@
 // What a person sees: the real programs at a real terminal, read off its screen. What differs from run to run is made the same.
 
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import xterm from '@xterm/headless';
 import { CookieJar } from 'tough-cookie';
@@ -162,7 +163,41 @@ const SCENES: readonly Scene[] = [
       ];
     },
   },
+  {
+    title: 'What goes around sessions',
+    says: 'Tokens and certificates that lie in kubeconfigs; what a machine uses is named, and left as it is. With --fix an entry becomes a session, after a question.',
+    async play(desk) {
+      const file = path.join(desk.person.dir, 'old');
+      await writeFile(file, leftLying(desk.world.plane.server), { mode: 0o640 });
+      const found = await desk.show('kubectl curfew audit kubeconfig old', desk.curfew(['audit', 'kubeconfig', file]));
+      const fixing = desk.curfew(['audit', 'kubeconfig', file, '--fix']);
+      await fixing.waitFor('[y/N]');
+      const before = await screenOf(fixing);
+      fixing.write('y\r');
+      const question = before.findIndex((line) => line.includes('[y/N]'));
+      const after = await desk.rest(fixing, before.slice(0, question));
+      return [...found, '', '$ kubectl curfew audit kubeconfig old --fix', '(the same, and then)', ...after];
+    },
+  },
 ];
+
+/** A token of a person, and one of a pipeline. */
+const leftLying = (server: string) => `apiVersion: v1
+kind: Config
+clusters:
+- cluster: {server: "${server}"}
+  name: dev
+contexts:
+- context: {cluster: dev, user: alice}
+  name: dev
+- context: {cluster: dev, user: gitlab-ci}
+  name: pipeline
+users:
+- name: alice
+  user: {token: a-token-that-nobody-should-see}
+- name: gitlab-ci
+  user: {token: another-token-that-nobody-should-see}
+`;
 
 async function pasted(desk: Desk, mode: Mode): Promise<readonly string[]> {
   const pty = desk.curfew(['login', '--flow', 'paste'], REMOTE);
