@@ -47,8 +47,14 @@ export const LISTS = ['clusters', 'users', 'contexts'] as const;
 
 export function readParts(text: string): readonly Part[] | Unreadable {
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { ...STYLE, logLevel: 'silent', lineCounter: lines, prettyErrors: false });
-  if (!Array.isArray(documents)) return [];
+  const options = { ...STYLE, logLevel: 'silent', lineCounter: lines, prettyErrors: false } as const;
+  let documents: readonly Document.Parsed[];
+  try {
+    const all = parseAllDocuments(text, options);
+    documents = Array.isArray(all) ? (all as Document.Parsed[]) : [];
+  } catch {
+    return { fault: 'is nested too deeply', line: 1 };
+  }
   const parts: Part[] = [];
   for (const document of documents) {
     const [fault] = document.errors;

@@ -56,13 +56,16 @@ function* secretsWithin(value: unknown, name: string): Generator<string> {
 /** Where a colon is missing its space, name and secret are one text. */
 const GLUED = /(?:token|password|secret|key-data)[:=]\S{6,}/i;
 
+/** A name and what it is given; looked for once at each word, however long a line is. */
+const NAMED = /(?<![\w.-])([\w.-]{1,64})["']?\s{0,8}[:=]\s{0,8}["']?([^\s"'#,]{6,})/;
+
 /** Of each line with a comment, by what it looks like; whoever comments an entry out keeps its secret. */
 export function commentFindings(text: string): Found[] {
   if (!text.includes('#')) return [];
   return text.split('\n').flatMap((line, i): Found[] => {
     const [, comment] = /(?:^|\s)#(.*)$/.exec(line) ?? [];
     if (comment === undefined) return [];
-    const [, name = '', value = ''] = /([\w.-]+)["']?\s*[:=]\s*["']?([^\s"'#,]{6,})/.exec(comment) ?? [];
+    const [, name = '', value = ''] = NAMED.exec(comment) ?? [];
     if (!looksSecret(comment) && !(isSecretName(name) && !isPlaceholder(value.replace(/:+$/, '')))) return [];
     return [{ name: 'secret_in_comment', line: i + 1, detail: isSecretName(name) ? name : 'a token or a key' }];
   });

@@ -34,20 +34,32 @@ export function sorted(value: unknown): unknown {
 /** @throws TextFault */
 export function parse(text: string): Document.Parsed[] {
   const options = { ...STYLE, logLevel: 'silent', keepSourceTokens: true } as const;
-  const documents = parseAllDocuments(text, options);
+  const documents = withinReach(() => parseAllDocuments(text, options));
   if (!Array.isArray(documents)) return [];
   const [fault] = documents[0]?.errors ?? [];
-  if (fault) throw new TextFault(`: ${fault.message.split('\n', 1)[0]}`);
+  // By code and place alone: the words of a parser quote what they stumble over, and that may be a secret.
+  if (fault)
+    throw new TextFault(`: not YAML that kubectl reads (${fault.code}) at line ${fault.linePos?.[0].line ?? 1}`);
   mustHaveValue(documents[0]);
   return documents as Document.Parsed[];
+}
+
+/** What is within itself thousands of times is more than the parser's stack. */
+function withinReach<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RangeError) throw new TextFault(' is nested too deeply');
+    throw error;
+  }
 }
 
 /** An alias of nothing, or what cannot be merged, is only found out as values are asked for. @throws TextFault */
 function mustHaveValue(document: Document.Parsed | undefined): void {
   try {
     document?.toJS();
-  } catch (error) {
-    throw new TextFault(`: ${error instanceof Error ? error.message.split('\n', 1)[0] : 'has no value'}`);
+  } catch {
+    throw new TextFault(': an alias or a merge in it has no value');
   }
 }
 

@@ -97,9 +97,13 @@ const KEY = /^([A-Za-z0-9_./-]+):(?: +(.*))?$/;
 /** Also what only looks like one: the other reader knows. */
 const NUMBER_OR_TIME = /^[-+.0-9][-+.:_0-9a-fox ]*(?:[tz][-+.:0-9z]*)?$|^[-+]?\.(?:inf|nan)$/i;
 
+/** Of what is within another: no kubeconfig has so much. */
+const DEEPEST = 100;
+
 class PlainYaml {
   readonly #lines: PlainLine[];
   #at = 0;
+  #depth = 0;
 
   constructor(lines: PlainLine[]) {
     this.#lines = lines;
@@ -113,7 +117,11 @@ class PlainYaml {
   value(least: number): Value {
     const line = this.#lines[this.#at];
     if (!line || line.indent < least) return undefined;
-    return isItem(line) ? this.#list(line.indent) : this.#map(line.indent);
+    if (this.#depth === DEEPEST) throw new Unusual();
+    this.#depth++;
+    const value = isItem(line) ? this.#list(line.indent) : this.#map(line.indent);
+    this.#depth--;
+    return value;
   }
 
   #list(indent: number): Value {

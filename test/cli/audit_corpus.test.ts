@@ -182,6 +182,27 @@ describe('the corpus', () => {
     );
   });
 
+  it('comes to an end on whatever is long, deep, or refers to itself', () => {
+    const many = 200_000;
+    const bomb = [...'bcdefghij'].map(
+      (key, i) => `${key}: &${key} [${Array(9).fill(`*${'abcdefghi'[i]}`).join(',')}]\n`,
+    );
+    for (const text of [
+      `# ${'a-'.repeat(many)}\nusers: []\n`,
+      `# ${'a '.repeat(many)}\n# ${' '.repeat(many)}:\n`,
+      `users: [{name: a, user: {exec: {command: /x, args: ["--${'a-'.repeat(many)}", "${'eyJ'.repeat(many)}"]}}}]`,
+      `users: [{name: "${'token-'.repeat(many)}", user: {x: "${'LS0tLS1CRUdJTi'.repeat(many)}"}}]`,
+      '['.repeat(many),
+      `users: ${'['.repeat(5000)}${']'.repeat(5000)}`,
+      `x: ${'{a: '.repeat(5000)}1${'}'.repeat(5000)}`,
+      `a: &a [x,x,x,x,x,x,x,x,x]\n${bomb.join('')}`,
+      `${'- '.repeat(many)}x`,
+    ]) {
+      const { found } = inspectText('/k', text, WORLD);
+      assert.ok(found.length <= 2, text.slice(0, 40));
+    }
+  });
+
   it('finds what is glued together, and hides names that look like secrets', () => {
     const token = `eyJhbGciOiJub25lIn0.eyJzdWIiOiJDQU5BUlkifQ.CANARY`;
     for (const text of [

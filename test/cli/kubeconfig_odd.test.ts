@@ -39,3 +39,36 @@ test('white space that YAML does not have is left by the reader of the prompt to
   assert.equal(scanKubeconfig('current-context: dev\n\r'), undefined, 'a carriage return alone');
   assert.deepEqual(scanKubeconfig('current-context: dev  \r\n  \r\n'), { 'current-context': 'dev' });
 });
+
+test('what cannot be read is said by code and place, and nothing of it is quoted', () => {
+  for (const text of [
+    'users:\n- name: a\n  user:\n    token: *CANARY\n',
+    'users:\n- name: a\n  user: {token: "CANARY\\q"}\n',
+    'users:\n- name: a\n  user:\n    token: CANARY\n  CANARY\n',
+    'users: [{token: CANARY\n',
+    'users: [a]\nCANARY CANARY: [\n',
+    '{"users": [{"token": "CANARY" "x"}]}\n',
+    'users: &CANARY [*CANARY]\n',
+    'x: {<<: CANARY}\n',
+    '%CANARY x\n---\n} CANARY\n',
+  ]) {
+    let fault: unknown;
+    try {
+      void new KubeconfigText(text).value;
+    } catch (error) {
+      fault = error;
+    }
+    if (fault !== undefined) assert.ok(fault instanceof TextFault, text);
+    assert.doesNotMatch(fault instanceof Error ? fault.message : '', /CANARY/, text);
+  }
+  assert.throws(() => new KubeconfigText('a: *CANARY'), {
+    message: /^: (?:not YAML that kubectl reads \(\w+\) at line 1|an alias)/,
+  });
+});
+
+test('what is within itself thousands of times is refused with words, by each reader', () => {
+  for (const text of [`${'- '.repeat(200_000)}x`, `${'{a: '.repeat(50_000)}`, `x: ${'['.repeat(50_000)}`]) {
+    assert.throws(() => new KubeconfigText(text), TextFault);
+    assert.equal(scanKubeconfig(text), undefined);
+  }
+});
