@@ -47,6 +47,12 @@ interface Network {
  */
 const MOST_UNANSWERED = 16;
 
+/**
+ * Milliseconds without a byte either way, in the middle of an answer: then whoever asked does not read it. Node.js sees that after one
+ * or two of these.
+ */
+const STALLED_MS = 4_000;
+
 /** How many are looked at for the one that goes. */
 const SAMPLE = 32;
 
@@ -69,6 +75,8 @@ export class Connections {
     // Under TLS as well these are the bare ones, before any handshake.
     server.on('connection', (socket) => this.#add(socket));
     server.prependListener('request', (request, response) => this.#begin(request, response));
+    // Node.js counts what goes out as well, and has set another time where nothing is under way.
+    server.setTimeout(STALLED_MS, (socket) => this.#quiet(socket));
   }
 
   /** Cuts what has not sent a whole request: a stop waits for the others alone. */
@@ -105,6 +113,15 @@ export class Connections {
       const victims = [more, fewer, this.#receiving].map((some) => some && this.#heaviestOf(some, connection));
       this.#cut(victims.find((victim) => victim) ?? connection);
     }
+  }
+
+  /** Nothing came or went for a while. What waits for us, and not we for it, goes on. */
+  #quiet(socket: Socket): void {
+    const connection = this.#by_socket.get(socket) ?? this.#all.get(keyOf(socket));
+    // Who has not sent a whole request has less time than this, and another clock.
+    if (connection && this.#unproven.has(connection)) return;
+    const isOurs = connection !== undefined && connection.open > 0 && socket.writableLength === 0;
+    if (!isOurs) socket.destroy();
   }
 
   #has(connection: Connection): boolean {

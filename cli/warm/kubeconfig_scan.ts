@@ -9,7 +9,7 @@ type Value = string | boolean | undefined | readonly Value[] | { readonly [key: 
 
 /** A kubeconfig as values, `undefined` where it cannot be read here. Of several documents the first, as kubectl does it. */
 export function scanKubeconfig(text: string): unknown {
-  if (/^\s*\{/.test(text)) return parseJson(text);
+  if (/^(?: |\r?\n)*\{/.test(text)) return parseJson(text);
   try {
     const lines = linesOf(text);
     const yaml = new PlainYaml(lines);
@@ -77,13 +77,15 @@ function linesOf(text: string): PlainLine[] {
     const content = plain.replace(/^ +/, '');
     if (content === '' || content.startsWith('#')) continue;
     if (/^(---|\.\.\.)/.test(plain)) {
-      // A second one before anything else: the first document is empty.
-      if (plain.trimEnd() === '---' && lines.length === 0 && !begun) {
+      // Spaces alone: what else JavaScript takes for white space is a value to YAML, or nothing that it allows.
+      const mark = plain.replace(/ +$/, '');
+      if (mark === '---' && lines.length === 0 && !begun) {
         begun = true;
         continue;
       }
-      if (plain.trimEnd() === '---' || plain.trimEnd() === '...') break;
-      throw new Unusual();
+      // Nothing before it: the first document is empty, and whether it is one the other reader knows.
+      if (lines.length === 0 || (mark !== '---' && mark !== '...')) throw new Unusual();
+      break;
     }
     const indent = plain.length - content.length;
     if (plain.startsWith('%') || ODD.test(plain)) throw new Unusual();

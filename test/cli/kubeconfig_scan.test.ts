@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseAllDocuments, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { KubeconfigText } from '../../cli/kubeconfig/text.ts';
 import { ReadKubeconfig, scanKubeconfig } from '../../cli/warm/kubeconfig_scan.ts';
 import { ODD_WORDS } from './odd_words.ts';
@@ -67,19 +67,16 @@ describe('the prompt reads a kubeconfig', () => {
     }
   });
 
-  it('of which the first document is empty as one that says nothing, as kubectl does', () => {
-    const text = whole('current-context: dev');
-    for (const before of ['---\n---\n', '# x\n---\n\n# y\n--- \n', '...\n', '---\n...\n---\n']) {
-      const value = scanKubeconfig(before + text);
-      assert.deepEqual(answersOf(value, ['dev']), [undefined, [undefined, undefined]], before);
-      const [first] = parseAllDocuments(before + text);
-      assert.equal(first?.toJS() ?? null, null, before);
-    }
-  });
-
   it('and leaves what is unusual to the reader that knows all of YAML', () => {
     for (const [what, text] of [
+      ['an empty first document', `---\n---\n${whole('current-context: dev')}`],
+      ['one with a comment', `# x\n---\n\n# y\n--- \n${whole('current-context: dev')}`],
+      ['one that ends at once', `...\n${whole('current-context: dev')}`],
       ['an anchor', whole('current-context: &a dev')],
+      ['a byte order mark behind ---', `---\ufeff\n${whole('current-context: dev')}`],
+      ['a no-break space behind ---', `---\u00a0\n${whole('current-context: dev')}`],
+      ['a lone CR in front of JSON', `\r${JSON.stringify(new KubeconfigText(whole('current-context: dev')).value)}`],
+      ['a tab behind ...', `${whole('current-context: dev')}...\t\nx`],
       ['an alias', whole('x: &a dev\ncurrent-context: *a')],
       ['a tag', whole('current-context: !!str dev')],
       ['a key in quotes', whole('"current-context": dev')],

@@ -39,7 +39,13 @@ function changed({ below, pick }: Chance, word: () => string, value: Node): stri
       put(node, word(), was);
       break;
     case 4:
-      put(node, key, typeof was === 'number' ? was + (pick([1, -1, 1000, 1e15, 0.5]) ?? 0) : `${was}${pick(ODD)}`);
+      put(
+        node,
+        key,
+        typeof was === 'number'
+          ? was + (pick([1, -1, 1000, 1e15, 0.5]) ?? 0)
+          : `${typeof was === 'object' ? JSON.stringify(was) : was}${pick(ODD)}`,
+      );
       break;
     case 5:
       // The same name twice: only a text can say that.

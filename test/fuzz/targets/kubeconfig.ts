@@ -36,6 +36,7 @@ const SEEDS = [
   ...[KUBECONFIG, `---\n${KUBECONFIG}`, KUBECONFIG.replaceAll('\n', '\r\n'), '', 'a: &a {b: 1}\nusers:\n- <<: *a\n'],
   ...[JSON.stringify({ users: [{ name: 'x', user: { token: 't' } }] }), 'users: []\n', 'users:\n- name: x\n'],
   '---\n---\nusers:\n- name: prod\n',
+  ...['---\n---\n]', '---\ufeff\nk:\n', '\r{"users":[{"name":"x"}]}'],
 ];
 const WORDS = [
   ...['users:', 'clusters:', 'contexts:', '- name: ', 'user:', 'exec:', 'args:', 'curfew', '\n  ', '\n- ', '&x ', '*x'],
