@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { type AddressInfo, connect, createServer, Server } from 'node:net';
+import { after, before, describe, it, mock } from 'node:test';
 import { openListener } from '../../cli/login/listener.ts';
 import { openBrowser, splitList, splitWords } from '../../cli/login/open_browser.ts';
 import { page } from '../../cli/login/page.ts';
@@ -33,6 +33,31 @@ describe('the listener', () => {
       squatter.close();
     }
   });
+
+  for (const code of ['EADDRNOTAVAIL', 'EAFNOSUPPORT'] as const) {
+    it(`is on the family that there is, where the machine has no other (${code}) (P9)`, async () => {
+      const real = Server.prototype.listen;
+      // As where the kernel has no IPv6, or loopback no such address.
+      const listen = mock.method(Server.prototype, 'listen', function (this: Server, ...args: unknown[]) {
+        if (
+          !args.some(
+            (one) => one === '::1' || (typeof one === 'object' && one !== null && 'host' in one && one.host === '::1'),
+          )
+        )
+          return Reflect.apply(real, this, args);
+        process.nextTick(() => this.emit('error', Object.assign(new Error(code), { code })));
+        return this;
+      });
+      try {
+        await using listener = await openListener('localhost', []);
+        const { port } = new URL(listener.redirect_uri);
+        assert.equal((await get(`http://127.0.0.1:${port}/callback?state=wrong`)).status, 404);
+        await assert.rejects(openListener('[::1]', []), { code: 'busy' });
+      } finally {
+        listen.mock.restore();
+      }
+    });
+  }
 
   it('leads from a short address to the long one: once, by GET alone, kept by no cache, without a referrer', async () => {
     await using listener = await openListener('127.0.0.1', []);

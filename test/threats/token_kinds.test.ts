@@ -1,19 +1,29 @@
-// T7, whole: every kind of token where every other kind is wanted. All that the identity provider signs here is signed with one
+// T7, whole: every kind of token where every other kind is wanted, those of gateways and of a cluster's own among them. All that the identity provider signs here is signed with one
 // key under one issuer, so only what a token says of its kind tells it apart.
 
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { GRANT, TOKEN_TYPE } from '../../shared/wire.ts';
+import { type FakeApiServer, startFakeApiServer } from '../support/fake_api_server.ts';
 import type { Holder } from '../support/holder.ts';
-import { askAuthentication } from '../support/review.ts';
+import { askAuthentication, post } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { listening, logoutToken, person, pushSet, sendLogout, setOf } from '../support/signals.ts';
 import { sessionRow } from '../support/store_row.ts';
 
-const CLUSTERS = [
+const clusters = (own: object) => [
   {
     ...{ name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'] },
     webhook: { token_file: 'dev-hook', on_failure: 'deny', authentication: true },
   },
+  {
+    ...{ name: 'gated', server: 'https://127.0.0.1:1', audience: 'gated', allowed_groups: ['*'] },
+    gateway: { url: 'https://gated.example.com', token_file: 'dev-gateway', required: true },
+  },
+  { name: 'managed', audience: 'managed', allowed_groups: ['*'], credential: 'service-account', ...own },
 ];
 
 let service: TestService;
@@ -21,8 +31,20 @@ let holder: Holder;
 let handle: string;
 let sid: string;
 let kubernetes: string;
+let for_gateway: string;
+let swapped: string;
+let service_account: string;
+let encryption_key: string;
+let dir: string;
+let api: FakeApiServer;
 before(async () => {
-  service = await startTestService({ clusters: CLUSTERS });
+  dir = await mkdtemp(path.join(tmpdir(), 'curfew-kinds-'));
+  api = await startFakeApiServer(dir);
+  const broker_token_file = path.join(dir, 'broker-token');
+  await writeFile(broker_token_file, 'the-brokers-own-token-at-the-cluster', { mode: 0o600 });
+  const service_accounts = [{ group: '*', namespace: 'people', name: 'all' }];
+  const own = { server: api.url, ca_file: api.caFile, broker_token_file, service_accounts };
+  service = await startTestService({ clusters: clusters(own) });
   // The hardest case: signals are for the very audience of ID tokens.
   await service.reload(listening(service, { audience: 'curfew' }));
   holder = service.holder();
@@ -30,8 +52,25 @@ before(async () => {
   handle = granted.refresh_token ?? '';
   sid = granted.session.sid;
   kubernetes = granted.access_token;
+  for_gateway = (await holder.renew(handle, 'gated')).granted.access_token;
+  swapped = String((await askSwap(for_gateway)).body.access_token);
+  const key = await readFile(path.join(path.dirname(service.configFile), 'key'), 'utf8');
+  encryption_key = Buffer.from(key, 'base64').toString('base64url');
+  service_account = (await holder.renew(handle, 'managed')).granted.access_token;
 });
-after(() => service.stop());
+after(async () => {
+  await service?.stop();
+  await api?.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function askSwap(subject_token: string, by = service.gateway_tokens.dev ?? '') {
+  const form = { grant_type: GRANT.exchange, subject_token, subject_token_type: TOKEN_TYPE.jwt, audience: 'gated' };
+  const headers = { authorization: `Bearer ${by}`, 'content-type': 'application/x-www-form-urlencoded' };
+  const response = await fetch(`${service.url}/token`, { method: 'POST', headers, body: new URLSearchParams(form) });
+  const body = (await response.json()) as { readonly access_token?: string; readonly reason?: string };
+  return { status: response.status, body };
+}
 
 type Kind =
   | 'ID token'
@@ -40,7 +79,13 @@ type Kind =
   | 'logout token'
   | 'SET'
   | 'DPoP proof'
-  | 'webhook token';
+  | 'webhook token'
+  | 'token for a gateway'
+  | 'token that a gateway swapped'
+  | 'token of a ServiceAccount'
+  | 'gateway’s own token'
+  | 'transmitter’s token'
+  | 'encryption key';
 
 /** A good one of each, made anew, about the person whose session lives. */
 const KINDS: Readonly<Record<Kind, () => string>> = {
@@ -55,6 +100,12 @@ const KINDS: Readonly<Record<Kind, () => string>> = {
     }),
   'DPoP proof': () => holder.proof(),
   'webhook token': () => service.webhook_tokens.dev ?? '',
+  'token for a gateway': () => for_gateway,
+  'token that a gateway swapped': () => swapped,
+  'token of a ServiceAccount': () => service_account,
+  'gateway’s own token': () => service.gateway_tokens.dev ?? '',
+  'transmitter’s token': () => service.webhook_tokens['prod-eu'] ?? '',
+  'encryption key': () => encryption_key,
 };
 /** What an ID token needs besides. */
 const times = () => ({
@@ -119,8 +170,41 @@ const PLACES: Readonly<Record<string, { readonly wants: Kind; readonly refuses: 
       return is(status, 400);
     },
   },
-  'the bearer token of a transmitter': {
+  'the subject_token of a swap': {
+    wants: 'token for a gateway',
+    refuses: async (token) => {
+      const { status, body } = await askSwap(token);
+      assert.equal(body.access_token, undefined);
+      return is(status, 400, 401);
+    },
+  },
+  'the bearer token of a gateway that swaps': {
+    wants: 'gateway’s own token',
+    refuses: async (token) => is((await askSwap(for_gateway, token)).status, 401),
+  },
+  'the bearer token of a gateway that asks for leases': {
+    wants: 'gateway’s own token',
+    refuses: async (token) =>
+      is((await post(`${service.url}/v1/gateway/sessions`, token, { asks: [], uses: [] })).status, 401),
+  },
+  'the bearer token of a gateway that reads ends': {
+    wants: 'gateway’s own token',
+    refuses: async (token) => {
+      const response = await fetch(`${service.url}/v1/gateway/ends`, { headers: { authorization: `Bearer ${token}` } });
+      await response.body?.cancel();
+      return is(response.status, 401);
+    },
+  },
+  'the bearer token of who introspects': {
     wants: 'webhook token',
+    refuses: async (token) => {
+      const headers = { authorization: `Bearer ${token}` };
+      const body = new URLSearchParams({ token: kubernetes });
+      return is((await fetch(`${service.url}/introspect`, { method: 'POST', headers, body })).status, 401);
+    },
+  },
+  'the bearer token of a transmitter': {
+    wants: 'transmitter’s token',
     refuses: async (token) => is((await pushSet(service, KINDS.SET(), token)).status, 401),
   },
   'a TokenReview': {
@@ -150,7 +234,6 @@ describe('T7 no token passes for another kind', () => {
   for (const [place, { wants, refuses }] of Object.entries(PLACES)) {
     const others = (Object.keys(KINDS) as Kind[]).filter((kind) => kind !== wants);
     for (const kind of others) {
-      // The webhook token of a cluster is none of a transmitter's either.
       test(`T7 as ${place}: a ${kind} is refused`, async () => {
         assert.ok(await refuses(KINDS[kind]()));
         assert.equal(sessionRow(service.storeFile, sid).end_reason, null);
@@ -158,16 +241,12 @@ describe('T7 no token passes for another kind', () => {
     }
   }
 
-  test('T7 as the bearer token of a transmitter: a cluster’s webhook token is refused', async () => {
-    assert.equal((await pushSet(service, KINDS.SET(), service.webhook_tokens.dev)).status, 401);
-  });
-
-  test('T7 as introspected by their holder, only a handle and a Kubernetes token are active', async () => {
+  test('T7 as introspected by their holder, only a handle and what the holder was given for a cluster are active', async () => {
     const active = await Promise.all(
       Object.values(KINDS).map(async (make) => ((await holder.introspect(make())).body as { active: boolean }).active),
     );
     const kinds = Object.keys(KINDS).filter((_, i) => active[i]);
-    assert.deepEqual(kinds, ['Kubernetes token', 'session handle']);
+    assert.deepEqual(kinds, ['Kubernetes token', 'session handle', 'token for a gateway']);
   });
 
   test('T7 each is good in its own place, so that what was refused was refused for its kind', async () => {
@@ -175,6 +254,8 @@ describe('T7 no token passes for another kind', () => {
     assert.equal((await holder.api(handle)).status, 200);
     const hook = service.webhook_tokens.dev ?? '';
     assert.equal((await askAuthentication(service.url, hook, kubernetes)).authenticated, true);
+    assert.equal((await askSwap(for_gateway)).status, 200);
+    assert.ok(api.isGood(service_account));
     assert.equal((await pushSet(service, KINDS.SET())).status, 202);
     assert.equal(sessionRow(service.storeFile, sid).end_reason, 'session_revoked');
     assert.equal((await sendLogout(service, KINDS['logout token']())).status, 200);

@@ -77,6 +77,8 @@ describe('tokens and keys', () => {
       jwk: publicKey.export({ format: 'jwk' }),
       jku: `${service.issuer.issuer}/evil`,
       x5u: `${service.issuer.issuer}/evil`,
+      x5c: ['MIIB'],
+      x5t: 'AAAA',
     };
     const signed = `${encode({ alg: 'RS256', kid: 'static', ...own })}.${encode(service.claims(holder))}`;
     const signature = sign('sha256', Buffer.from(signed), privateKey).toString('base64url');
@@ -293,18 +295,22 @@ describe('tokens and keys', () => {
     const { granted } = await service.login(holder, { sub: 'dora', email: 'dora@example.com', groups: ['dev'] });
     const handle = granted.refresh_token ?? '';
     const answers = await Promise.all(
-      ['nowhere', 'prod-eu', ISSUER, 'curfew'].map((audience) => holder.renew(handle, audience)),
+      ['nowhere', 'prod-eu', ISSUER, 'curfew', 'dev/gateway', `${ISSUER}/token`, 'constructor', 'DEV', 'dev '].map(
+        (audience) => holder.renew(handle, audience),
+      ),
     );
     for (const { status, refused } of answers) {
       assert.deepEqual([status, refused.error, refused.reason], [400, 'invalid_target', 'invalid_target']);
       assert.deepEqual(refused, answers[0]?.refused);
     }
-    const login = await service.login(
-      service.holder(),
-      { sub: 'dora', email: 'dora@example.com', groups: ['dev'] },
-      { audience: 'prod-eu' },
-    );
-    assert.deepEqual(login.refused, answers[0]?.refused);
+    for (const audience of ['prod-eu', 'nowhere', ISSUER, 'curfew', 'dev/gateway']) {
+      const login = await service.login(
+        service.holder(),
+        { sub: 'dora', email: 'dora@example.com', groups: ['dev'] },
+        { audience },
+      );
+      assert.deepEqual(login.refused, answers[0]?.refused, audience);
+    }
   });
 
   test('T8 which clusters do not admit a person is told to the holder of the key, with each token; never to a stranger', async () => {
@@ -346,6 +352,15 @@ describe('tokens and keys', () => {
       assert.deepEqual([refused.error, refused.error_description.startsWith('max_age: ')], ['invalid_request', true]);
     }
     assert.equal((await holder.renew(handle, 'dev')).status, 200, 'a refused max_age ended nothing');
+    // At the login itself likewise.
+    for (const max_age of ['0', '-1', '1.5', '1e3', '99999999999', 'x', '15m', ' 60', '60 ']) {
+      const { refused } = await service.login(service.holder(), {}, { audience: 'dev', max_age });
+      assert.equal(refused.error, 'invalid_request', JSON.stringify(max_age));
+    }
+    const short = await service.login(service.holder(), {}, { audience: 'dev', max_age: '60' });
+    assert.equal(short.granted.expires_in, 60);
+    const absurd = await service.login(service.holder(), {}, { audience: 'dev', max_age: '31000000' });
+    assert.equal(absurd.granted.expires_in, 300);
   });
 
   test('T9b a username held by another person, an unverified e-mail and a group overage are refused by name', async () => {
@@ -378,6 +393,13 @@ describe('tokens and keys', () => {
       'system:admin',
       'SYSTEM:admin',
       'ｓystem:admin',
+      'ſystem:admin',
+      'ⓢystem:admin',
+      'sy\u00adstem:admin',
+      '\ufeffsystem:admin',
+      'system\ufe55admin',
+      ' system:admin',
+      'sy\u034fstem:admin',
       'sys\u200btem:admin',
       '',
       'a\u0000b',
@@ -386,7 +408,18 @@ describe('tokens and keys', () => {
       const { refused } = await service.login(service.holder(), { sub: 'x', email });
       assert.equal(refused.reason, 'username', JSON.stringify(email));
     }
-    for (const group of ['system:masters', 'System:Masters', 'system：masters', '  ', 'a\u202eb']) {
+    for (const group of [
+      'system:masters',
+      'System:Masters',
+      'system：masters',
+      'ſystem:masters',
+      '𝐬ystem:masters',
+      '\tsystem:masters',
+      'system\u200d:masters',
+      '  ',
+      'a\u202eb',
+      '\u115f',
+    ]) {
       const { refused } = await service.login(service.holder(), { sub: 'x', email: 'x@example.com', groups: [group] });
       assert.equal(refused.reason, 'groups', JSON.stringify(group));
     }
