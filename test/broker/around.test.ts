@@ -66,7 +66,7 @@ describe('subjects', () => {
         of('Group', 'oidc:dev'),
       ],
       ...[of('Group', 'system:masters'), of('Group', 'system:authenticated'), of('User', 'system:admin')],
-      ...[of('Group', 'Curfew:dev'), of('User', 'curfew')],
+      ...[of('Group', 'Curfew:dev'), of('Group', 'oidc:curfew:dev'), of('User', 'curfew')],
     ]) {
       assert.deepEqual(judged(subject, 'view'), ['foreign_subject'], subject.name);
       assert.deepEqual(judged(subject, 'view', { namespace: 'apps' }), ['foreign_subject'], subject.name);
@@ -247,13 +247,25 @@ describe('an API server', () => {
     assert.equal((await checkAround(config, { kubeconfig })).exit, 69);
   });
 
+  test('one whose certificate is not known is told nothing', async () => {
+    const config = { clusters: [], identity_provider: PREFIXES } as unknown as Config;
+    const before = asked.length;
+    listener = (_, response) => void response.end('{"items": []}');
+    write({ server: fields.server as string }, { token: 'CANARY' });
+    const { lines, exit } = await checkAround(config, { kubeconfig });
+    assert.equal(exit, 69, lines.join());
+    assert.match(lines.join('\n'), /has a certificate that is not trusted/);
+    assert.equal(asked.length, before);
+    write(fields, { token: 'CANARY' });
+  });
+
   test('a kubeconfig that is not verified, runs a program, or leads nowhere is refused before anything is sent', async () => {
     const before = asked.length;
     for (const [cluster, user] of [
       [{ ...fields, 'insecure-skip-tls-verify': true }, { token: 'CANARY' }],
       [{ ...fields, server: 'http://127.0.0.1:1' }, { token: 'CANARY' }],
       [{ ...fields, server: 'https://u:CANARY@127.0.0.1:1' }, { token: 'CANARY' }],
-      [fields, { exec: { command: '/bin/true' } }],
+      [fields, { exec: { command: '/bin/true' }, token: 'CANARY' }],
       [fields, { 'auth-provider': { name: 'oidc', config: { 'id-token': 'CANARY' } } }],
       [fields, {}],
       [fields, { tokenFile: '/nowhere/token' }],
