@@ -222,7 +222,7 @@ another: document\r
       assert.equal((await run(['--fix', '--yes', '-o', 'json'])).code, 64);
     });
 
-    it('replaces what the broker has a cluster for, and leaves all else to the byte', async () => {
+    it('P15 replaces what the broker has a cluster for, and leaves all else to the byte', async () => {
       const clusters = [
         {
           name: 'lab',
@@ -338,7 +338,7 @@ describe('a user that is replaced', () => {
     },
   };
 
-  it('leaves every other line of every file of the corpus as it is, or the file as a whole', () => {
+  it('P15 leaves every other line of every file of the corpus as it is, or the file as a whole', () => {
     let replaced = 0;
     let refused = 0;
     for (const name of files) {

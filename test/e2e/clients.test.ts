@@ -2,7 +2,7 @@
 // kubectl of five years ago. Each with a cached token, with a renewal, and after the end of the session.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CoreV1Api, KubeConfig, Watch } from '@kubernetes/client-node';
@@ -93,6 +93,26 @@ test('kubectl 1.20 knows no v1: setup without --exec-api-version is not for it',
   assert.match(old.stderr, /invalid apiVersion/);
   const now = await alice.kubectl(['get', 'namespaces'], { env: { KUBECONFIG: file } });
   assert.equal(now.code, 0, now.stderr);
+});
+
+test('a static token that audit --fix has replaced by a session: what was an administrator is the person, with each client', async () => {
+  await login();
+  const file = path.join(alice.dir, 'fixed.kubeconfig');
+  writeFileSync(file, readFileSync(world.plane.adminKubeconfig), { mode: 0o600 });
+  const env = { ...alice.env, KUBECONFIG: file };
+  const who = async () =>
+    (await run(clients.kubectl, ['auth', 'whoami', '-o', 'jsonpath={.status.userInfo.username}'], { env })).stdout;
+  assert.equal(await who(), 'test-admin');
+  const fixed = await alice.curfew(['audit', 'kubeconfig', file, '--fix', '--yes']);
+  assert.deepEqual([fixed.code, fixed.stderr], [0, ''], fixed.stdout);
+  assert.match(fixed.stdout, /^nothing is left$/m);
+  assert.equal(await who(), 'curfew:alice@example.com');
+  for (const name of ['kubectl 1.35', 'helm'] as const) {
+    const [program, ...args] = COMMANDS[name]?.() ?? [''];
+    const result = await run(program, args, { env });
+    assert.equal(result.code, 0, result.stderr);
+  }
+  assert.equal((await alice.curfew(['status', '--prompt'], { env: { KUBECONFIG: file } })).code, 0);
 });
 
 test('helm installs, upgrades and removes a chart', async () => {
