@@ -2,10 +2,12 @@
 // and nothing else loaded; every other case is the full program's.
 
 import { fstatSync } from 'node:fs';
-import { EXIT } from '../shared/errors.ts';
+import { EXIT, meaning } from '../shared/errors.ts';
 import { fromMilliseconds, over } from '../shared/time.ts';
 import { callerOf, nodeFiles, writeAll, writeNote } from './host/node_files.ts';
-import { answer } from './warm/answer.ts';
+import { type Answer, answer } from './warm/answer.ts';
+import { printError } from './warm/refusal.ts';
+import { unwritten } from './warm/unwritten.ts';
 
 /** `node:tty` would have to be loaded to know for sure, and a process started to know whether it is taken. */
 function mayBeTerminal(fd: number): boolean {
@@ -32,11 +34,29 @@ const known = answer({
 });
 // Stopped since it was decided, or the clock was set: what is over by now is not printed.
 if (known && (known.until === undefined || !over(known.until, fromMilliseconds(Date.now())))) {
-  writeAll(1, known.stdout);
-  writeAll(2, known.stderr);
-  if (known.note) writeNote(known.note);
-  process.exitCode = known.exit;
+  process.exitCode = give(known);
 } else runFullProgram();
+
+/** @returns the exit status */
+function give({ stdout, stderr, exit, note }: Answer): number {
+  try {
+    writeAll(1, stdout);
+  } catch {
+    const error = unwritten();
+    say(printError(error));
+    return meaning(error.code).exit;
+  }
+  say(stderr);
+  if (note) writeNote(note);
+  return exit;
+}
+
+/** Nobody may read our words any more: that is not a reason to fail. */
+function say(text: string): void {
+  try {
+    writeAll(2, text);
+  } catch {}
+}
 
 /** The package may be gone or half there by now, and Node.js another: that is one error and one hint, never a stack. */
 function runFullProgram(): void {
@@ -57,6 +77,6 @@ function failDamaged(): void {
 }
 
 function fail(what: string): void {
-  writeAll(2, `curfew: error: ${what}\ncurfew: hint: install kubectl-curfew again, then run: kubectl-curfew setup\n`);
+  say(`curfew: error: ${what}\ncurfew: hint: install kubectl-curfew again, then run: kubectl-curfew setup\n`);
   process.exitCode = EXIT.configuration;
 }

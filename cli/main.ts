@@ -18,6 +18,7 @@ import type { TerminalState } from './warm/machine.ts';
 import { cacheDirectory } from './warm/paths.ts';
 import { printError, sayError } from './warm/refusal.ts';
 import { repeated } from './warm/repeated.ts';
+import { unwritten } from './warm/unwritten.ts';
 
 export async function main(): Promise<void> {
   const words = process.argv.slice(2);
@@ -123,6 +124,6 @@ function tell(fd: number, text: string): void {
     writeAll(fd, text);
   } catch (error) {
     // Nobody reads our words any more: that is not a reason to fail.
-    if (fd !== 2 && codeOf(error) !== 'EPIPE') throw error;
+    if (fd !== 2 && codeOf(error) !== 'EPIPE') throw unwritten();
   }
 }

@@ -13,7 +13,7 @@
 // The TypeScript as bytecode: `const uint8_t program[]`, made by compile.c.
 #include "program.h"
 
-enum { EXIT_CONFIGURATION = 78 };
+enum { EXIT_UNAVAILABLE = 69, EXIT_CONFIGURATION = 78 };
 
 static void set(JSContext *js, JSValue object, const char *name, JSValue value) {
   JS_SetPropertyStr(js, object, name, value);
@@ -171,7 +171,13 @@ static int answer(char **arguments) {
   int64_t until;
   JSValue good = JS_GetPropertyStr(js, answered, "until");
   if (!JS_IsUndefined(good) && (JS_ToInt64(js, &until, good) || (int64_t)time(NULL) >= until)) return -1;
-  if (!print(js, answered, "stdout", 1) || !print(js, answered, "stderr", 2)) return 1;
+  if (!print(js, answered, "stdout", 1)) {
+    // As warm/unwritten.ts.
+    fputs("curfew: error: the answer cannot be written\ncurfew: hint: what reads it has ended, or has no space left: try again\n", stderr);
+    return EXIT_UNAVAILABLE;
+  }
+  // Nobody reads our words any more: that is not a reason to fail.
+  print(js, answered, "stderr", 2);
   leave(js, JS_GetPropertyStr(js, answered, "note"));
   return exit_status;
 }

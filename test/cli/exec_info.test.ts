@@ -33,7 +33,7 @@ describe('KUBERNETES_EXEC_INFO', () => {
   };
   for (const { name, command } of programs) {
     for (const [what, info] of Object.entries(wrong)) {
-      it(`${what}, to ${name}: exit 64 and empty stdout (P10)`, async () => {
+      it(`${what}, to ${name}: exit 64 and empty stdout (P10, I4)`, async () => {
         const result = await getToken(command, info);
         assert.equal(result.code, 64);
         assert.match(refusalOf(result).error, /^KUBERNETES_EXEC_INFO /);

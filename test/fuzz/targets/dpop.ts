@@ -22,6 +22,9 @@ async function checkByJose(proof: string, headerText: string, payloadText: strin
   assert.equal(typ, 'dpop+jwt');
   const isPublic = isObject(jwk) && !('d' in jwk) && [jwk.x, jwk.y].every(isCanonical);
   assert.ok(isPublic, 'no public key in its one spelling');
+  // RFC 7517 4.2 to 4.4: what a key says that it is for.
+  const { use = 'sig', alg = 'ES256', key_ops = ['verify'] } = jwk;
+  assert.deepEqual([use, alg, key_ops], ['sig', 'ES256', ['verify']], 'a key for anything else');
   const { kty, crv, x, y } = jwk;
   const { protectedHeader } = await compactVerify(proof, await importJWK({ kty, crv, x, y } as JWK, 'ES256'), {
     algorithms: ['ES256'],
@@ -47,7 +50,10 @@ function isCanonical(part: unknown): boolean {
 
 export const dpop: Targets = {
   dpop: {
-    seeds: [claims, { ...claims, nonce, iat: 1 }, { ...claims, ath: 'x' }].map((payload) => seedOf(header, payload)),
+    seeds: [
+      ...[claims, { ...claims, nonce, iat: 1 }, { ...claims, ath: 'x' }].map((payload) => seedOf(header, payload)),
+      seedOf({ ...header, jwk: { ...PUBLIC, use: 'sig', alg: 'ES256', key_ops: ['verify'] } }, claims),
+    ],
     words: [...CLAIMS, nonce, URL_OF_TOKEN, 'https://user@curfew.example.com/token', '?a', '#a'],
     async run(input) {
       const [head, payload] = headerAndPayload(textOf(input));
