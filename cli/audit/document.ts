@@ -63,6 +63,8 @@ export function readParts(text: string): readonly Part[] | Unreadable {
     let value: unknown;
     try {
       value = document.toJS();
+      // What is within itself is found out here.
+      if (text.includes('*')) JSON.stringify(value);
     } catch {
       return { fault: 'is not YAML that kubectl reads (an alias)', line: 1 };
     }

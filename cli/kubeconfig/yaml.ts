@@ -57,7 +57,8 @@ function withinReach<T>(read: () => T): T {
 /** An alias of nothing, or what cannot be merged, is only found out as values are asked for. @throws TextFault */
 function mustHaveValue(document: Document.Parsed | undefined): void {
   try {
-    document?.toJS();
+    // Which also finds what is within itself.
+    JSON.stringify(document?.toJS());
   } catch {
     throw new TextFault(': an alias or a merge in it has no value');
   }

@@ -197,6 +197,7 @@ describe('the corpus', () => {
       `x: ${'{a: '.repeat(5000)}1${'}'.repeat(5000)}`,
       `a: &a [x,x,x,x,x,x,x,x,x]\n${bomb.join('')}`,
       `${'- '.repeat(many)}x`,
+      'users:\n- name: a\n  user: &u\n    notes: *u\n',
     ]) {
       const { found } = inspectText('/k', text, WORLD);
       assert.ok(found.length <= 2, text.slice(0, 40));

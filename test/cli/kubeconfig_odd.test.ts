@@ -66,6 +66,11 @@ test('what cannot be read is said by code and place, and nothing of it is quoted
   });
 });
 
+test('what is a part of itself is refused with words', () => {
+  for (const text of ['users:\n- name: a\n  x: &u\n    y: *u\n', 'users: &u\n- *u\n', 'x: &u\n  y: *u\nusers: []\n'])
+    assert.throws(() => withOurs(text), TextFault, text);
+});
+
 test('what is within itself thousands of times is refused with words, by each reader', () => {
   for (const text of [`${'- '.repeat(200_000)}x`, `${'{a: '.repeat(50_000)}`, `x: ${'['.repeat(50_000)}`]) {
     assert.throws(() => new KubeconfigText(text), TextFault);

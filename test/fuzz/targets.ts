@@ -2,6 +2,7 @@
 
 import type { Targets } from './target.ts';
 import { addresses } from './targets/addresses.ts';
+import { audit } from './targets/audit.ts';
 import { configuration } from './targets/configuration.ts';
 import { dpop } from './targets/dpop.ts';
 import { forms } from './targets/forms.ts';
@@ -22,6 +23,7 @@ export const targets: Targets = {
   ...forms,
   ...plugin,
   ...kubeconfig,
+  ...audit,
   ...configuration,
   ...times,
   ...addresses,
