@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TokenReply } from '../../shared/wire.ts';
 import { freePort } from '../cluster/ports.ts';
 import { type BrokerGate, startBrokerGate } from './broker_gate.ts';
@@ -13,6 +14,8 @@ import { type GatewayProcess, startGatewayProcess } from './gateway_process.ts';
 import { Holder } from './holder.ts';
 import type { StaticIssuer } from './static_issuer.ts';
 import { type StreamingApiServer, startStreamingApiServer } from './streaming_api_server.ts';
+
+const ANSWER_MS = 12_000;
 
 /** Somebody who is logged in, with a client. */
 export interface Logged {
@@ -34,6 +37,10 @@ export interface GatewayBetween {
   startGateway(more?: Readonly<Record<string, unknown>>): Promise<GatewayProcess>;
   /** @param age seconds since the person has authenticated */
   logIn(issuer: StaticIssuer, sub: string, age?: number): Promise<Logged>;
+  /** Somebody with this token. */
+  client(token: string): GatewayClient;
+  /** A request by a connection of its own. @returns the status of its answer; 0 where there is none */
+  passes(token: string): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -48,7 +55,12 @@ export async function makeGatewayBetween(behind: () => string): Promise<GatewayB
   const port = await freePort();
   const url = `https://127.0.0.1:${port}`;
   let gateway: GatewayProcess | undefined;
-  const clients: GatewayClient[] = [];
+  const clients = new Set<GatewayClient>();
+  const clientOf = (given: string) => {
+    const client = new GatewayClient(url, authority.caPem, given);
+    clients.add(client);
+    return client;
+  };
   return {
     ...{ gate, api },
     get gateway() {
@@ -87,8 +99,7 @@ export async function makeGatewayBetween(behind: () => string): Promise<GatewayB
       const times = { iat: now, exp: now + 300, auth_time: now - age, nonce: holder.nonce };
       const { granted } = await holder.exchange(issuer.sign({ ...who, ...times }), { audience: 'dev' });
       const { access_token, session, refresh_token = '' }: TokenReply = granted;
-      const client = new GatewayClient(url, authority.caPem, access_token ?? '');
-      clients.push(client);
+      const client = clientOf(access_token ?? '');
       return {
         ...{ sid: session.sid, client },
         async logOut() {
@@ -96,6 +107,19 @@ export async function makeGatewayBetween(behind: () => string): Promise<GatewayB
           if (status !== 200) throw new Error(`not logged out: ${status}`);
         },
       };
+    },
+    client: clientOf,
+    async passes(given) {
+      const client = clientOf(given);
+      const late = sleep(ANSWER_MS, 0, { ref: false });
+      const asked = client.get('/api/v1/namespaces/dev/pods').then(
+        ({ status }) => status,
+        () => 0,
+      );
+      const status = await Promise.race([asked, late]);
+      client.close();
+      clients.delete(client);
+      return status;
     },
     async stop() {
       for (const client of clients) client.close();

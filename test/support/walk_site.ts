@@ -1,0 +1,112 @@
+// What a walk over faults goes through: brokers as processes on one of both stores, a gateway before an API server, and between them all
+// that can be broken. One broker with SQLite, or two with PostgreSQL.
+
+import { globSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { parse, stringify } from 'yaml';
+import { type Brokers, makeBrokers, type Replica } from './brokers.ts';
+import { type Disk, makeDisk } from './disk.ts';
+import { type GatewayBetween, makeGatewayBetween } from './gateway_between.ts';
+import { type Postgres, startPostgres } from './postgres.ts';
+import { type CommitTimes, KEEPS_COMMIT_TIMES } from './record_check.ts';
+import type { Database } from './stores.ts';
+import { type Link, startLink } from './tcp_link.ts';
+
+export const MAX_AGE = 12 * 3_600;
+const NAME = 'walk';
+const NOWHERE = 'http://127.0.0.1:1';
+const [FAKETIME = ''] = globSync('/usr/lib/*/faketime/libfaketime.so.1');
+
+export interface WalkSite {
+  readonly database: Database;
+  readonly brokers: Brokers;
+  readonly between: GatewayBetween;
+  /** Of PostgreSQL; and the connections of each broker to it. */
+  readonly server: Postgres | undefined;
+  readonly links: readonly Link[];
+  /** Of the file of SQLite. */
+  readonly disk: Disk | undefined;
+  readonly commits: CommitTimes | undefined;
+  /** Brokers that stand still: no balancer would send anybody there. */
+  readonly still: Set<Replica>;
+  start(replica: Replica): Promise<void>;
+  startGateway(): Promise<void>;
+  /** @param by as libfaketime is told it: `+3600` */
+  bend(replica: Replica, by: string): Promise<void>;
+  /** Writes the configuration of each broker with this lifetime of tokens. */
+  configure(token_ttl: string): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** All of it serves. @param program another broker than the one that is shipped @param sections further ones of its configuration */
+export async function makeWalkSite(
+  database: Database,
+  { program, sections = {} }: { program?: string; sections?: Readonly<Record<string, unknown>> } = {},
+): Promise<WalkSite> {
+  if (FAKETIME === '') throw new Error('libfaketime is missing (Debian: libfaketime)');
+  const still = new Set<Replica>();
+  const behind = () => brokers.replicas.find((one) => one.url !== undefined && !still.has(one))?.url ?? NOWHERE;
+  const between = await makeGatewayBetween(behind);
+  const server = database === 'postgres' ? await startPostgres(KEEPS_COMMIT_TIMES) : undefined;
+  const url = await server?.createDatabase(NAME);
+  const [cluster] = between.sections.clusters as readonly object[];
+  const policy = (token_ttl: string) => ({
+    policy: { limits: { max_age: `${MAX_AGE}s`, inactivity_timeout: `${MAX_AGE}s`, token_ttl }, segments: [] },
+  });
+  const brokers: Brokers = await makeBrokers({
+    ...{ database: url, count: server ? 2 : 1 },
+    sections: {
+      issuer: between.sections.issuer,
+      clusters: [{ ...cluster, webhook: { token_file: 'hook', on_failure: 'deny', authentication: true } }],
+      admins: { groups: ['admins'], limits: { max_age: '12h' } },
+      ...policy('5m'),
+      ...sections,
+    },
+  });
+  const folderOf = ({ configFile }: Replica) => path.dirname(configFile);
+  const links: Link[] = [];
+  for (const replica of brokers.replicas) {
+    await between.prepare(folderOf(replica));
+    await writeFile(path.join(brokers.folder, `${path.basename(folderOf(replica))}.time`), '+0\n');
+    if (!server || url === undefined) continue;
+    const link = await startLink(server.port);
+    links.push(link);
+    const through = new URL(url);
+    through.port = String(link.port);
+    await writeFile(path.join(folderOf(replica), 'database'), through.href, { mode: 0o600 });
+  }
+  const [first] = brokers.replicas;
+  if (!first) throw new Error('no broker');
+  const disk = server ? undefined : await makeDisk(folderOf(first), brokers.folder);
+  const timeOf = (replica: Replica) => path.join(brokers.folder, `${path.basename(folderOf(replica))}.time`);
+  const site: WalkSite = {
+    ...{ database, brokers, between, server, links, disk, still },
+    commits: server && { server, name: NAME },
+    async start(replica) {
+      const preload = [disk?.env.LD_PRELOAD ?? [], FAKETIME].flat().join(':');
+      const time = { FAKETIME_TIMESTAMP_FILE: timeOf(replica), FAKETIME_CACHE_DURATION: '1', NO_FAKE_STAT: '1' };
+      const env = { ...disk?.env, LD_PRELOAD: preload, ...time, FAKETIME_DONT_FAKE_MONOTONIC: '1' };
+      await replica.start({ env, ...(program !== undefined && { program }) });
+    },
+    async startGateway() {
+      await between.startGateway();
+    },
+    bend: (replica, by) => writeFile(timeOf(replica), `${by}\n`),
+    async configure(token_ttl) {
+      for (const { configFile } of brokers.replicas) {
+        const settings = parse(await readFile(configFile, 'utf8')) as object;
+        await writeFile(configFile, stringify({ ...settings, ...policy(token_ttl) }));
+      }
+    },
+    async remove() {
+      await between.stop();
+      await brokers.remove();
+      await server?.stop();
+      for (const link of links) await link.stop();
+    },
+  };
+  for (const replica of brokers.replicas) await site.start(replica);
+  await site.startGateway();
+  return site;
+}
