@@ -160,6 +160,41 @@ describe('G11 a flood that is cut', () => {
     }
   }
 
+  for (const [what, length] of [
+    ['2^40', 2n ** 40n],
+    ['2^63 - 1', 2n ** 63n - 1n],
+    ['2^64 - 1', 2n ** 64n - 1n],
+  ] as const) {
+    test(`G6 in the middle of a frame of ${what} bytes that keeps coming, both ways: it is closed, and nothing of it is kept`, async () => {
+      sid = `huge ${what}`;
+      const head = (mask: number) => {
+        const bytes = Buffer.alloc(10);
+        bytes.writeUInt16BE(0x8200 + mask + 127);
+        bytes.writeBigUInt64BE(length, 2);
+        return bytes;
+      };
+      const some = Buffer.alloc(64 * 1024, 1);
+      let from_client = 0;
+      lone.upstream.upgrade = (connection) => {
+        switchProtocols(connection);
+        connection.socket.on('data', (chunk: Buffer) => {
+          from_client += chunk.length;
+        });
+        connection.socket.write(head(0));
+        flood(connection.socket, () => some);
+      };
+      const client = await open(CHANNELS);
+      await until(() => afterHead(client).length > 1_000_000, 'nothing floods');
+      client.send(Buffer.concat([head(0x80), Buffer.alloc(4)]));
+      const sending = setInterval(() => client.socket.writableLength === 0 && client.send(some), 1);
+      await until(() => from_client > 1_000_000, 'nothing passes to the API server');
+      lone.endSession(sid);
+      await client.end();
+      clearInterval(sending);
+      await until(allClosed, 'the API server is not hung up on');
+    });
+  }
+
   test('in the middle of a frame whose rest never comes: is closed, without a byte more', async () => {
     for (const { headers, path, frame } of Object.values(FORMS)) {
       sid = `half ${path} ${headers.length}`;
