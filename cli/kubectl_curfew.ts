@@ -7,6 +7,7 @@ import { fromMilliseconds, over } from '../shared/time.ts';
 import { callerOf, nodeFiles, writeAll, writeNote } from './host/node_files.ts';
 import { type Answer, answer } from './warm/answer.ts';
 import { printError } from './warm/refusal.ts';
+import type { Renewal } from './warm/renewal_due.ts';
 import { unwritten } from './warm/unwritten.ts';
 
 /** `node:tty` would have to be loaded to know for sure, and a process started to know whether it is taken. */
@@ -38,7 +39,7 @@ if (known && (known.until === undefined || !over(known.until, fromMilliseconds(D
 } else runFullProgram();
 
 /** @returns the exit status */
-function give({ stdout, stderr, exit, note }: Answer): number {
+function give({ stdout, stderr, exit, note, renewal }: Answer): number {
   try {
     writeAll(1, stdout);
   } catch {
@@ -48,6 +49,7 @@ function give({ stdout, stderr, exit, note }: Answer): number {
   }
   say(stderr);
   if (note) writeNote(note);
+  if (renewal) beginRenewal(renewal);
   return exit;
 }
 
@@ -56,6 +58,14 @@ function say(text: string): void {
   try {
     writeAll(2, text);
   } catch {}
+}
+
+/** Node.js starts another only with what it has to load for that; a call that is not due pays nothing for it. */
+function beginRenewal(renewal: Renewal): void {
+  import('./host/start_renewal.ts').then(
+    ({ startRenewal }) => startRenewal(renewal, process, Date.now()),
+    () => undefined,
+  );
 }
 
 /** The package may be gone or half there by now, and Node.js another: that is one error and one hint, never a stack. */

@@ -17,6 +17,7 @@ import { parseGetToken } from './warm/arguments.ts';
 import type { TerminalState } from './warm/machine.ts';
 import { cacheDirectory } from './warm/paths.ts';
 import { printError, sayError } from './warm/refusal.ts';
+import { RENEW_COMMAND } from './warm/renewal_due.ts';
 import { repeated } from './warm/repeated.ts';
 import { unwritten } from './warm/unwritten.ts';
 
@@ -35,6 +36,11 @@ async function run(host: SpeakingHost, words: readonly string[]): Promise<number
     const parsed = parseGetToken(words);
     if (parsed) {
       await getToken(host, parsed);
+      return EXIT.done;
+    }
+    if (words[0] === RENEW_COMMAND) {
+      const { renewInBackground } = await import('./commands/renew_in_background.ts');
+      await renewInBackground(host, words);
       return EXIT.done;
     }
     const { runProgram } = await import('./program.ts');

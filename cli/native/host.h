@@ -40,6 +40,9 @@ int host_read(const char *path, size_t most, bool follow, struct found *found);
 void host_replace(const char *path, const char *text, size_t length);
 // All of it, or false.
 bool host_write(int fd, const char *text, size_t length);
+// Runs `node program ARGUMENTS` without a terminal, which nobody waits for, unless another does it or tried it a moment ago. `file`
+// says so; it is locked as long as that runs. Where the system has no fork, nothing is done.
+void host_leave_behind(const char *file, const char *node, const char *program, char **arguments);
 // The absolute path of this very program, or NULL.
 char *host_self(void);
 // Becomes `node program ARGUMENTS`; returns only when that cannot be started. Where there is no exec it waits, and exits as that did.

@@ -73,6 +73,10 @@ bool host_caller(char *text, size_t size) {
 
 void host_replace(const char *path, const char *text, size_t length) { (void)path, (void)text, (void)length; }
 
+void host_leave_behind(const char *file, const char *node, const char *program, char **arguments) {
+  (void)file, (void)node, (void)program, (void)arguments;
+}
+
 static int fault_of(DWORD error) {
   switch (error) {
     case ERROR_FILE_NOT_FOUND:

@@ -150,6 +150,77 @@ static void leave(JSContext *js, JSValue note) {
   if (file && content) host_replace(file, content, length);
 }
 
+static int fail(const char *what, const char *path) {
+  fprintf(stderr, "curfew: error: %s%s\ncurfew: hint: run: kubectl-curfew setup, of an installed kubectl-curfew\n", what, path);
+  return EXIT_CONFIGURATION;
+}
+
+// Whether others than this program's own user could have put there what is to be run. Its owner is who set it up, or root.
+static bool is_open(const char *self, const char *file) {
+  uint32_t uid;
+  struct found own = {0}, found = {0};
+  if (!host_uid(&uid)) return false;
+  if (host_read(self, 0, true, &own) || host_read(file, 0, true, &found)) return true;
+  return (found.uid != own.uid && found.uid != 0) || (found.mode & 2) != 0;
+}
+
+struct full {
+  const char *node, *program;
+  // What a fault is about.
+  const char *about;
+};
+
+// Beside this program stand, a line each, the paths of Node.js and of the full program, as `setup` wrote them. Returns what is
+// wrong with them, or NULL.
+static const char *find_full(struct full *full) {
+  *full = (struct full){.about = ""};
+  char *self = host_self();
+  if (!self) return "the place of this program is not known";
+  size_t size = strlen(self) + sizeof ".full";
+  char *file = malloc(size);
+  if (!file) abort();
+  snprintf(file, size, "%s.full", self);
+  full->about = file;
+  struct found found = {0};
+  if (host_read(file, 65536, true, &found) || !found.content) return "the full program is not known: no ";
+  if (is_open(self, file)) return "others can change what this program starts: ";
+  char *slash = strrchr(self, '/');
+  char *folder = slash ? strndup(self, (size_t)(slash - self) + 1) : NULL;
+  if (folder && is_open(self, folder)) {
+    full->about = folder;
+    return "others can change what this program starts: ";
+  }
+  char *node = strtok(found.content, "\r\n"), *program = strtok(NULL, "\r\n");
+  if (!node || !program) return "the full program is not known: nothing usable in ";
+  // An upgrade of Node.js, or a package that was removed: said here, as nobody else would.
+  struct found file_of_program = {0}, runtime = {0};
+  full->about = node;
+  if (host_read(node, 0, true, &runtime) || runtime.kind != KIND_FILE) return "Node.js is gone: no ";
+  full->about = program;
+  if (host_read(program, 0, true, &file_of_program) || file_of_program.kind != KIND_FILE)
+    return "the full program is gone: no ";
+  full->node = node;
+  full->program = program;
+  return NULL;
+}
+
+// Once the answer is written. What goes wrong here is nobody's to hear: the call has what it came for.
+static void leave_renewal(JSContext *js, JSValue renewal) {
+  if (JS_IsUndefined(renewal)) return;
+  const char *file = JS_ToCString(js, JS_GetPropertyStr(js, renewal, "file"));
+  JSValue list = JS_GetPropertyStr(js, renewal, "args");
+  int64_t count;
+  struct full full;
+  if (!file || JS_GetLength(js, list, &count) || count < 0 || count > 64 || find_full(&full)) return;
+  char **words = calloc((size_t)count + 1, sizeof *words);
+  if (!words) abort();
+  for (int64_t i = 0; i < count; i++) {
+    words[i] = (char *)JS_ToCString(js, JS_GetPropertyUint32(js, list, (uint32_t)i));
+    if (!words[i]) return;
+  }
+  host_leave_behind(file, full.node, full.program, words);
+}
+
 // The exit status, or -1 when the answer is not here. Nothing is freed: the process ends.
 static int answer(char **arguments) {
   JSRuntime *runtime = JS_NewRuntime();
@@ -179,45 +250,16 @@ static int answer(char **arguments) {
   // Nobody reads our words any more: that is not a reason to fail.
   print(js, answered, "stderr", 2);
   leave(js, JS_GetPropertyStr(js, answered, "note"));
+  leave_renewal(js, JS_GetPropertyStr(js, answered, "renewal"));
   return exit_status;
 }
 
-static int fail(const char *what, const char *path) {
-  fprintf(stderr, "curfew: error: %s%s\ncurfew: hint: run: kubectl-curfew setup, of an installed kubectl-curfew\n", what, path);
-  return EXIT_CONFIGURATION;
-}
-
-// Whether others than this program's own user could have put there what is to be run. Its owner is who set it up, or root.
-static bool is_open(const char *self, const char *file) {
-  uint32_t uid;
-  struct found own = {0}, found = {0};
-  if (!host_uid(&uid)) return false;
-  if (host_read(self, 0, true, &own) || host_read(file, 0, true, &found)) return true;
-  return (found.uid != own.uid && found.uid != 0) || (found.mode & 2) != 0;
-}
-
-// Beside this program stand, a line each, the paths of Node.js and of the full program, as `setup` wrote them.
 static int hand_over(char **arguments) {
-  char *self = host_self();
-  if (!self) return fail("the place of this program is not known", "");
-  size_t size = strlen(self) + sizeof ".full";
-  char *file = malloc(size);
-  if (!file) abort();
-  snprintf(file, size, "%s.full", self);
-  struct found found = {0};
-  if (host_read(file, 65536, true, &found) || !found.content) return fail("the full program is not known: no ", file);
-  if (is_open(self, file)) return fail("others can change what this program starts: ", file);
-  char *slash = strrchr(self, '/');
-  char *folder = slash ? strndup(self, (size_t)(slash - self) + 1) : NULL;
-  if (folder && is_open(self, folder)) return fail("others can change what this program starts: ", folder);
-  char *node = strtok(found.content, "\r\n"), *full = strtok(NULL, "\r\n");
-  if (!node || !full) return fail("the full program is not known: nothing usable in ", file);
-  // An upgrade of Node.js, or a package that was removed: said here, as nobody else would.
-  struct found program = {0}, runtime = {0};
-  if (host_read(node, 0, true, &runtime) || runtime.kind != KIND_FILE) return fail("Node.js is gone: no ", node);
-  if (host_read(full, 0, true, &program) || program.kind != KIND_FILE) return fail("the full program is gone: no ", full);
-  host_become(node, full, arguments);
-  return fail("the full program cannot be started: ", node);
+  struct full full;
+  const char *fault = find_full(&full);
+  if (fault) return fail(fault, full.about);
+  host_become(full.node, full.program, arguments);
+  return fail("the full program cannot be started: ", full.node);
 }
 
 int main(int argc, char **argv) {

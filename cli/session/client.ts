@@ -31,14 +31,21 @@ export interface Client extends AskedBroker {
   readonly trusted: Trusted;
 }
 
-/** @throws CurfewError `insecure`, `configuration`, `unknown_broker` */
-export function createClient(host: Host, url: string, ca_file?: string): Client {
+/**
+ * @param before is called before each request, and may throw: then nothing is sent
+ * @throws CurfewError `insecure`, `configuration`, `unknown_broker`
+ */
+export function createClient(host: Host, url: string, ca_file?: string, before: () => void = () => undefined): Client {
   const config = readConfig(host);
   // What cannot be kept as it was asked for is said before anybody logs in.
   stateDirectoryOf(host);
   refuseInsecure(url, host);
   const trusted = trust(host, config, url, ca_file);
-  const send = createSend(host, trusted.ca_file);
+  const sendNow = createSend(host, trusted.ca_file);
+  const send: Send = async (to, request) => {
+    before();
+    return await sendNow(to, request);
+  };
   const broker = createBroker(url, send, host);
   const is_default = isDefault(host.env, config, url);
   return {

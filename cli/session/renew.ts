@@ -130,7 +130,8 @@ async function askWith(
   }
 }
 
-async function ask(
+/** Asks the broker for a token by the session handle, and for nothing else. */
+export async function ask(
   client: Pick<Client, 'broker'>,
   key: Key,
   { record, secret }: Kept,
@@ -154,15 +155,7 @@ async function ask(
 }
 
 async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<RenewalOutcome> {
-  if (answer.reply) {
-    noteAdmission(client, noteRevalidated(client, kept, answer.reply.session), answer.reply.not_admitted);
-    const entry = entryOf(key, answer.reply, answer.asked_at);
-    if (!entry || entry.token === kept.secret.handle) {
-      throw new CurfewError('unavailable', `the broker gave no token for the cluster ${key.cluster}`);
-    }
-    client.cache.write(entry);
-    return { entry };
-  }
+  if (answer.reply) return { entry: takeToken(client, key, answer, kept) };
   const told = asRemembered(answer.refusal);
   const refused =
     unvouched === undefined
@@ -176,6 +169,22 @@ async function conclude(client: Client, key: Key, { answer, kept, unvouched }: A
   client.cache.write({ ...key, minted_local: answer.asked_at, session: answer.refusal.session, refused });
   if (OVER_REASONS.includes(refused.reason)) keepEnd(client, (await dropRefresh(client, kept)).record, refused);
   return { refused };
+}
+
+/** Remembers the token that the broker gave. @throws CurfewError `unavailable` when it gave none for this cluster */
+export function takeToken(
+  client: Pick<Client, 'cache' | 'host'>,
+  key: Key,
+  { reply, asked_at }: TokenAnswer & { readonly reply: TokenReply },
+  kept: Kept,
+): Entry {
+  noteAdmission(client, noteRevalidated(client, kept, reply.session), reply.not_admitted);
+  const entry = entryOf(key, reply, asked_at);
+  if (!entry || entry.token === kept.secret.handle) {
+    throw new CurfewError('unavailable', `the broker gave no token for the cluster ${key.cluster}`);
+  }
+  client.cache.write(entry);
+  return entry;
 }
 
 /** @returns `undefined` when the reply has the session handle alone: that must never reach kubectl, nor the cache */

@@ -13,6 +13,7 @@ import { cacheDirectory } from './paths.ts';
 import { sayPrompt } from './prompt.ts';
 import { readEntry } from './read_cache.ts';
 import { asError, printError } from './refusal.ts';
+import { type Renewal, renewalDue } from './renewal_due.ts';
 import { type Note, repeated } from './repeated.ts';
 import { recordOf, refusedByRecord } from './session_record.ts';
 import { type Config, isDefault, readOrThrow } from './settings.ts';
@@ -27,6 +28,8 @@ export interface Answer {
   readonly until?: Seconds;
   /** Written once the rest is there, by whoever printed it. */
   readonly note?: Note;
+  /** Begun once the rest is there, by whoever printed it: nobody waits for it. */
+  readonly renewal?: Renewal;
 }
 
 /** @returns `undefined` for all that is the full program's: whatever is missing, unusual, or wants the network or a person */
@@ -56,7 +59,8 @@ function getToken(machine: Machine): Answer | undefined {
   if (entry && judgement?.act === 'print') {
     if (asks && terminal === 'lines' && warningDue(machine, directory, entry, now)) return undefined;
     const { token, expirationTimestamp, until } = judgement;
-    return { ...done(printCredential(info, token, expirationTimestamp)), until };
+    const renewal = renewalDue(machine, directory, entry, now, args);
+    return { ...done(printCredential(info, token, expirationTimestamp)), until, ...(renewal && { renewal }) };
   }
   if (fault !== undefined || asks) return undefined;
   const { broker: url, cluster } = parsed.key;

@@ -9,6 +9,8 @@ import { fileName } from './paths.ts';
 export const ENTRY_VERSION = 1;
 /** The largest entry that is read: a token with its facts is a few KiB. */
 export const LARGEST_BYTES = 64 * 1024;
+/** A token is not served in its last seconds: it has a way to go. */
+export const MARGIN_SECONDS = 10;
 
 /** What an entry is for. All of it is inside the entry and is compared. */
 export interface Key {

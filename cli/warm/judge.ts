@@ -5,10 +5,8 @@ import { decide } from '../../shared/decide.ts';
 import { sayDenial } from '../../shared/messages.ts';
 import { between, earliest, isSeconds, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { factsOf, isObject } from '../../shared/wire.ts';
-import type { Entry, Remembered } from './entry.ts';
+import { type Entry, MARGIN_SECONDS, type Remembered } from './entry.ts';
 
-/** A token is not served in its last seconds: it has a way to go. */
-const MARGIN_SECONDS = 10;
 const ONE = seconds(1);
 
 export type Judgement =

@@ -23,6 +23,8 @@ export interface Config {
   readonly flow?: Flow | undefined;
   /** In place of the keychain, and a file where there is none. */
   readonly secret_storage?: SecretStorage | undefined;
+  /** `false`: a call of kubectl renews a token that is over, and none before that. */
+  readonly background_renewal?: boolean | undefined;
   readonly brokers: Readonly<Record<string, KnownBroker>>;
   /** By the names of the contexts: what `setup` wrote, so that it knows later what is its own. */
   readonly contexts?: Readonly<Record<string, Context>> | undefined;
@@ -47,7 +49,7 @@ export interface Context extends Key {
 }
 
 /** Written by a person; the others by `setup`. */
-export const OWN_SETTINGS = ['flow', 'secret_storage'] as const;
+export const OWN_SETTINGS = ['background_renewal', 'flow', 'secret_storage'] as const;
 const SETTINGS: readonly string[] = ['brokers', 'contexts', 'default', ...OWN_SETTINGS];
 
 /** @returns what is wrong with it, beginning with the setting's name */
@@ -58,11 +60,14 @@ export function parseConfig(text: string): Config | string {
   const unknown = Object.keys(value).find((key) => !SETTINGS.includes(key));
   if (unknown !== undefined) return `${oneLine(unknown)}: unknown setting`;
   const { brokers = {}, contexts = {}, default: main, flow: wantedFlow, secret_storage: wantedStorage } = value;
+  const { background_renewal } = value;
   if (main !== undefined && typeof main !== 'string') return 'default: expected a URL';
   const flow = FLOWS.find((known) => known === wantedFlow);
   if (wantedFlow !== flow) return `flow: expected one of ${FLOWS.join(', ')}`;
   const secret_storage = SECRET_STORAGES.find((known) => known === wantedStorage);
   if (wantedStorage !== secret_storage) return `secret_storage: expected one of ${SECRET_STORAGES.join(', ')}`;
+  if (background_renewal !== undefined && typeof background_renewal !== 'boolean')
+    return 'background_renewal: expected true or false';
   const known = parseBrokers(brokers);
   if (typeof known === 'string') return known;
   if (!isObject(contexts)) return 'contexts: expected an object';
@@ -74,6 +79,7 @@ export function parseConfig(text: string): Config | string {
     ...(main !== undefined && { default: brokerKey(main) }),
     ...(flow && { flow }),
     ...(secret_storage && { secret_storage }),
+    ...(background_renewal !== undefined && { background_renewal }),
   };
 }
 

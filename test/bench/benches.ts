@@ -20,6 +20,7 @@ import { kubectlWebhook } from './kubectl_webhook.ts';
 import { native } from './native.ts';
 import { parallel } from './parallel.ts';
 import { renewBench } from './renew.ts';
+import { renewBackground } from './renew_background.ts';
 import { renewCli } from './renew_cli.ts';
 import { renewOpen } from './renew_open.ts';
 import { renewScale } from './renew_scale.ts';
@@ -43,6 +44,7 @@ export const BENCHES: readonly Bench[] = [
   renewOpen({ database: 'sqlite', rate: { at_least: 2500 }, processor: { at_most: 400 } }),
   renewOpen({ database: 'postgres', rate: { at_least: 1500 }, processor: { at_most: 600 } }),
   renewCli,
+  renewBackground,
   auditKubeconfig,
   resolveAndDecide,
   webhookBench({ name: 'webhook.c8', database: 'sqlite', per_second: 3000, p99: 10 }),
