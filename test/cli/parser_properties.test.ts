@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { stringify } from 'yaml';
+import { readAllowed } from '../../cli/audit/kuberc.ts';
 import { parseSecret, printSecret } from '../../cli/secrets/secret.ts';
 import { brokerKey } from '../../cli/warm/paths.ts';
 import { parseRecord, printRecord, type SessionRecord } from '../../cli/warm/session_record.ts';
@@ -181,6 +183,57 @@ describe('the proxy of a request', () => {
         }
       }),
       { numRuns: 1_000 },
+    );
+  });
+});
+
+describe('kuberc', () => {
+  const name = fc.constantFrom('curfew', 'aws', '/usr/bin/aws', '/opt/other', './here', 'constructor');
+  const entry = fc.oneof(
+    fc.record({ name }),
+    fc.record({ command: name }),
+    fc.record({ command: name, name }),
+    fc.jsonValue({ maxDepth: 1 }),
+  );
+  const allowed = (content: string | undefined) => {
+    const read = () => ({ stat: undefined, content }) as never;
+    const there = { kind: 'file', uid: 0, mode: 0o755 } as const;
+    const lstat = (path: string) => (path.startsWith('/usr/bin/') ? there : undefined);
+    const env = { HOME: '/h', PATH: '/sbin:/usr/bin' };
+    return readAllowed({ env, files: { read, lstat, checksum: () => '' }, uid: 0 } as Parameters<
+      typeof readAllowed
+    >[0]);
+  };
+
+  it('allows by name what is listed, by either of its names or by where that leads, and nothing else', () => {
+    const policy = fc.constantFrom('AllowAll', 'DenyAll', 'Allowlist', 'Other', undefined);
+    fc.assert(
+      fc.property(policy, fc.array(entry, { maxLength: 4 }), name, (credentialPluginPolicy, list, asked) => {
+        const kuberc = { kind: 'Preference', credentialPluginPolicy, credentialPluginAllowlist: list };
+        const read = allowed(stringify(kuberc));
+        const known = ['DenyAll', 'Allowlist'].find((one) => one === credentialPluginPolicy) ?? 'AllowAll';
+        assert.equal(read.policy, known);
+        const names = list.flatMap((one) => {
+          if (typeof one !== 'object' || one === null || Array.isArray(one)) return [];
+          const { command, name: other } = one as { readonly command?: unknown; readonly name?: unknown };
+          return [command ?? other];
+        });
+        // As the one folder of PATH has them.
+        const place = (one: unknown) =>
+          typeof one !== 'string' || one.startsWith('/') ? one : one.includes('/') ? undefined : `/usr/bin/${one}`;
+        const wanted = names.includes(asked) || (place(asked) !== undefined && names.map(place).includes(place(asked)));
+        assert.equal(read.has(asked), wanted, `${JSON.stringify(list)} ${asked}`);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('of any other form, or that is not there, allows nothing by name, and is read without an error', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json(), fc.constant(undefined)), name, (content, asked) => {
+        const read = allowed(content);
+        assert.equal(read.has(asked), false);
+      }),
     );
   });
 });
