@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import http2, { type ClientHttp2Session } from 'node:http2';
+import type { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
 
 export interface Answer {
@@ -58,7 +59,7 @@ export class GatewayClient {
       state.text = (state.text + chunk).slice(-KEPT);
     });
     stream.on('error', () => undefined);
-    const over = once(stream, 'close').then(() => {
+    const over = whenClosed(stream).then(() => {
       [state.closed, state.closed_at] = [true, performance.now()];
     });
     const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
@@ -73,7 +74,7 @@ export class GatewayClient {
     const socket = connect({ host: hostname, port: Number(port), ca: this.#ca, ALPNProtocols: ['http/1.1'] });
     socket.on('error', () => socket.destroy());
     const state = { status: 0, text: '', closed: false, closed_at: 0 };
-    const over = once(socket, 'close').then(() => {
+    const over = whenClosed(socket).then(() => {
       [state.closed, state.closed_at] = [true, performance.now()];
     });
     const path = `/api/v1/namespaces/dev/pods/${pod}/exec?command=cat&stdin=true&stdout=true&stderr=true`;
@@ -125,6 +126,11 @@ export class GatewayClient {
     this.#streams.add(stream);
     return stream;
   }
+}
+
+/** Also by an error, which says itself that it is one. */
+function whenClosed(stream: Duplex): Promise<void> {
+  return new Promise((resolve) => void stream.once('close', resolve));
 }
 
 /** Reads the head, and keeps what comes after it. */

@@ -27,6 +27,8 @@ export interface Walk {
   take(steps: readonly Step[], say: (line: string) => void): Promise<void>;
   /** The load ends; then all that there is, is asked once more, and the audit log is held against what was told. */
   end(): Promise<readonly string[]>;
+  /** Whatever comes of what was begun: for a test that is over. */
+  abandon(): void;
 }
 
 export async function startWalk(site: WalkSite, chance: Chance, people_count: number): Promise<Walk> {
@@ -83,16 +85,24 @@ export async function startWalk(site: WalkSite, chance: Chance, people_count: nu
         const { fault, replica, pause_ms, hold_ms } = step;
         await sleep(pause_ms);
         say(`${n + 1}. ${fault} (${replica}), ${hold_ms} ms`);
-        const undo = await begin(site, step);
-        await sleep(hold_ms);
-        await undo();
-        await heal(fault);
+        try {
+          const undo = await begin(site, step);
+          await sleep(hold_ms);
+          await undo();
+          await heal(fault);
+        } catch (error) {
+          faults.push(`unexpected: ${error instanceof Error ? error.stack : String(error)}`);
+        }
         if (faults.length === 0) await replay(some(people.facts.ended, OLDER, LATEST, chance));
         if (faults.length > 0) {
           faults.push(`after step ${n + 1}: ${fault}`);
           return;
         }
       }
+    },
+    abandon() {
+      void people.stop();
+      void streams.stop();
     },
     async end() {
       await people.stop();

@@ -137,7 +137,7 @@ export class People {
     fact.place.at = NOWHERE;
     const answer = await asked.catch(() => undefined);
     if (!answer || answer.status === 408) this.counts.unanswered += 1;
-    else if (answer.status === 503) {
+    else if (answer.status === 503 || answer.status === 429) {
       this.counts.put_off += 1;
       if (!answer.headers.has('retry-after')) this.#fault('sent away without Retry-After', answer);
     } else {

@@ -27,6 +27,7 @@ describe('a walk over faults', { concurrency: true }, () => {
       context.after(site.remove);
       const { brokers, between } = site;
       const walk = await startWalk(site, chanceOf(`load ${database}`, SEEDS[0]), PEOPLE);
+      context.after(walk.abandon);
       await until(() => walk.people.facts.ended.length > 10 || walk.faults.length > 0, 'nothing is acknowledged');
       const pids = () => [...brokers.replicas.map((one) => one.process?.pid ?? 0), between.gateway.pid];
       const base = pids().map(heldBy);
@@ -34,6 +35,7 @@ describe('a walk over faults', { concurrency: true }, () => {
         if (walk.faults.length === 0)
           await walk.take(scheduleOf(database, seed, SECONDS), (line) => context.diagnostic(line));
       const faults = await walk.end();
+      for (const fault of faults.slice(0, 10)) context.diagnostic(fault);
       const { facts, counts, ways } = walk.people;
       context.diagnostic(JSON.stringify({ seeds: SEEDS, ...counts, ...ways, ...walk.streams.counts }));
       const { logins, ends, tokens } = facts.acknowledged;
