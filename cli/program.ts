@@ -5,6 +5,7 @@ import { parseDuration } from '../shared/duration.ts';
 import { CurfewError, EXIT } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
 import { auditCommand } from './commands/audit.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { getToken } from './commands/get_token.ts';
 import { loginCommand } from './commands/login.ts';
 import { logoutCommand } from './commands/logout.ts';
@@ -52,7 +53,7 @@ function commands(host: Host, exit: (status: number) => void): Command {
     .configureOutput({ writeOut: host.print, writeErr: () => undefined });
 
   const add: Add = (name, description) => program.command(name).description(description).allowExcessArguments(false);
-  for (const addTo of [addSetup, addGetToken, addLogin, addLogout, addSessions, addStatus, addAudit])
+  for (const addTo of [addSetup, addGetToken, addLogin, addLogout, addSessions, addStatus, addAudit, addDoctor])
     addTo(add, host, exit);
   return program;
 }
@@ -145,6 +146,13 @@ function addAudit(add: Add, host: Host, exit: (status: number) => void): void {
     .option('--yes', 'without the questions')
     .option(...BROKER)
     .action(async (files, options) => exit(await auditCommand(host, files, options)));
+}
+
+function addDoctor(add: Add, host: Host, exit: (status: number) => void): void {
+  add('doctor', 'look at all that a call of kubectl needs, and say what to do')
+    .option(...BROKER)
+    .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
+    .action(async (options) => exit(await doctorCommand(host, options)));
 }
 
 function several(value: string, before: readonly string[]): readonly string[] {

@@ -72,6 +72,7 @@ export const FLOORS = {
     'session',
     'login',
     'audit',
+    'doctor',
     'commands',
     'native',
     'program.ts',

@@ -1,0 +1,48 @@
+// What is looked at, what was found, and what to do about it: for a person, and as JSON.
+
+import { CurfewError } from '../../shared/errors.ts';
+import { oneLine } from '../warm/one_line.ts';
+
+/** In the order in which they are looked at. */
+export const CHECKS = [
+  ...['settings', 'launcher', 'kubectl', 'plugin', 'kuberc', 'kubeconfig', 'cache', 'keychain'],
+  ...['proxy', 'broker', 'certificate', 'clock', 'identity_provider', 'session', 'background'],
+] as const;
+
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  /** What was found. */
+  readonly says: string;
+  /** What to do, where it is not as it should be. */
+  readonly todo?: string;
+}
+
+export function fine(name: string, says: string): Check {
+  return { name, ok: true, says: oneLine(says) };
+}
+
+export function wrong(name: string, says: string, todo: string): Check {
+  return { name, ok: false, says: oneLine(says), todo: oneLine(todo) };
+}
+
+/** What an error says, and its hint. @throws whatever is not a CurfewError: our bug */
+export function wrongBy(name: string, error: unknown): Check {
+  if (!(error instanceof CurfewError)) throw error;
+  return wrong(name, error.message, error.hint);
+}
+
+export function printChecks(checks: readonly Check[]): string {
+  const width = Math.max(...checks.map(({ name }) => name.length));
+  const lines = checks.flatMap(({ name, ok, says, todo }) => [
+    `${ok ? 'ok   ' : 'FAULT'}  ${name.padEnd(width)}  ${says}`,
+    ...(todo === undefined ? [] : [`${' '.repeat(width + 9)}do: ${todo}`]),
+  ]);
+  const faults = checks.filter(({ ok }) => !ok).length;
+  lines.push('', faults === 0 ? 'all is well' : `${faults} of ${checks.length} are not as they should be`);
+  return `${lines.join('\n')}\n`;
+}
+
+export function printChecksAsJson(checks: readonly Check[]): string {
+  return `${JSON.stringify({ ok: checks.every(({ ok }) => ok), checks }, null, 2)}\n`;
+}
