@@ -4,6 +4,7 @@ import { connect, type DetailedPeerCertificate } from 'node:tls';
 import { sayDuration } from '../../shared/duration.ts';
 import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';
 import type { Metadata } from '../../shared/wire.ts';
+import { sayEnd } from '../audit/world.ts';
 import type { Host } from '../host/host.ts';
 import type { Client } from '../session/client.ts';
 import { readCertificates } from '../wire/certificates.ts';
@@ -47,15 +48,15 @@ export async function checkCertificate({ host, url, trusted }: Client): Promise<
   if (!certificate || end === undefined || !Number.isSafeInteger(end)) {
     return wrong('certificate', 'the broker presents none', 'see what is wrong with the broker, above');
   }
-  const day = new Date(end * 1000).toISOString().slice(0, 10);
+  const says = sayEnd(end, host.now());
   const own =
     trusted.ca_file === undefined ? '' : `, checked with ${readCertificates(trusted.ca_file).length} of yours`;
   const left = end - host.now();
   const ask = 'ask who runs the broker to renew its certificate';
-  if (left <= 0) return wrong('certificate', `it is over since ${day}`, `${ask}, if this machine's clock is right`);
+  if (left <= 0) return wrong('certificate', says, `${ask}, if this machine's clock is right`);
   if (left < (SOON * (Date.parse(certificate.valid_to) - Date.parse(certificate.valid_from))) / 1000)
-    return wrong('certificate', `it is over soon: ${day}`, ask);
-  return fine('certificate', `valid until ${day}${own}`);
+    return wrong('certificate', `soon over: ${says}`, ask);
+  return fine('certificate', `${says}${own}`);
 }
 
 function presented(host: string, port: number): Promise<DetailedPeerCertificate | undefined> {

@@ -163,8 +163,8 @@ describe('doctor', () => {
     const checks = await look({}, later(3_600));
     assertCause(checks, 'clock', /^1h.* ahead of the broker's -- set the clock/);
     assert.match(cause(await look({}, later(-3_600)))[1], /behind the broker's/);
-    assertCause(await look({}, later(6.5 * 86_400)), 'certificate', /^it is over soon: /);
-    assertCause(await look({}, later(100 * 365 * 86_400)), 'certificate', /^it is over since /);
+    assertCause(await look({}, later(6.5 * 86_400)), 'certificate', /^soon over: until /);
+    assertCause(await look({}, later(100 * 365 * 86_400)), 'certificate', /^over since /);
   });
 
   it('an identity provider that is not the one of before', () => {
