@@ -13,6 +13,7 @@ import { createSend } from '../wire/http.ts';
 import type { Audited } from './files.ts';
 import { type Candidate, candidates } from './replaceable.ts';
 import { sayName } from './words.ts';
+import type { World } from './world.ts';
 
 /** For a person to answer, in milliseconds. */
 const DEADLINE_MS = 180_000;
@@ -30,7 +31,13 @@ export function requireAsking({ interactive }: Pick<Host, 'interactive'>, yes: b
  * @param yes nobody is asked
  * @throws CurfewError
  */
-export async function fixFiles(host: Host, audited: Audited, broker: string, yes: boolean): Promise<void> {
+export async function fixFiles(
+  host: Host,
+  audited: Audited,
+  world: Pick<World, 'read'>,
+  broker: string,
+  yes: boolean,
+): Promise<void> {
   requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
   const config = readConfig(host);
   refuseInsecure(broker, host);
@@ -39,7 +46,7 @@ export async function fixFiles(host: Host, audited: Audited, broker: string, yes
   const metadata = await createBroker(broker, createSend(host, ca_file), host).metadata();
   let contexts = config.contexts ?? {};
   let replaced = 0;
-  for (const candidate of candidates(audited, metadata.clusters)) {
+  for (const candidate of candidates(audited, metadata.clusters, world.read)) {
     const { file, user, cluster, why } = candidate;
     if (cluster === undefined) {
       host.print(`left ${said(candidate)}: ${why}\n`);

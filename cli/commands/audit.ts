@@ -33,7 +33,7 @@ export async function auditCommand(host: Host, named: readonly string[], options
   else if (output === 'sarif') host.print(printSarif(findings));
   else host.print(printTable(files, findings));
   if (broker === undefined || findings.length === 0) return findings.length === 0 ? EXIT.done : EXIT.findings;
-  await fixFiles(host, audited, broker, yes);
+  await fixFiles(host, audited, world, broker, yes);
   const left = auditFiles(host, world, named).findings;
   host.print(left.length === 0 ? 'nothing is left\n' : `${left.length} of ${findings.length} are left\n`);
   return left.length === 0 ? EXIT.done : EXIT.findings;

@@ -193,7 +193,7 @@ describe('audit kubeconfig', () => {
 apiVersion: v1\r
 kind: Config\r
 clusters:\r
-- cluster: {server: "${server}"} # the lab\r
+- cluster: {server: "${server}", certificate-authority: "${desk.ca_file}"} # the lab\r
   name: lab\r
 contexts:\r
 - context: {cluster: lab, user: me, namespace: team}\r
@@ -275,7 +275,8 @@ another: document\r
     });
 
     it('leaves what cannot be replaced, with the reason, and replaces the others; in the file of a list that has the user', async () => {
-      const cluster = 'clusters:\n- cluster: {server: "https://127.0.0.1:6443"}\n  name: lab\n';
+      const way = `server: "https://127.0.0.1:6443", certificate-authority: "${desk.ca_file}"`;
+      const cluster = `clusters:\n- cluster: {${way}}\n  name: lab\n`;
       const contexts = ['me', 'shared', 'other', 'locked'].map(
         (name) => `- context: {cluster: lab, user: ${name}}\n  name: ${name}\n`,
       );
@@ -296,6 +297,28 @@ another: document\r
       assert.match(readFileSync(file('users'), 'utf8'), /- name: shared\n {2}user: &it\n {4}token: CANARY-shared\n/);
       assert.doesNotMatch(readFileSync(file('users'), 'utf8'), /CANARY-me/);
       assert.doesNotMatch(readFileSync(file('third'), 'utf8'), /CANARY/);
+    });
+
+    it('leaves a user whose cluster is not verified as the broker says: a session would go to whoever is between', async () => {
+      const server = '"https://127.0.0.1:6443"';
+      const own = Buffer.from(readFileSync(desk.ca_file)).toString('base64');
+      for (const [way, replaced] of [
+        [`{server: ${server}, certificate-authority-data: ${own}}`, true],
+        [`{server: ${server}, certificate-authority: "${desk.ca_file}"}`, true],
+        [`{server: ${server}}`, false],
+        [`{server: ${server}, certificate-authority-data: ${Buffer.from('another').toString('base64')}}`, false],
+        [`{server: ${server}, certificate-authority: /nowhere}`, false],
+        [`{server: ${server}, insecure-skip-tls-verify: true}`, false],
+        [`{server: ${server}, certificate-authority-data: ${own}, insecure-skip-tls-verify: true}`, false],
+        [`{server: ${server}, certificate-authority-data: ${own}, tls-server-name: other}`, false],
+        [`{server: "https://127.0.0.1:6444", certificate-authority-data: ${own}}`, false],
+      ] as const) {
+        const text = `clusters:\n- cluster: ${way}\n  name: c\ncontexts:\n- context: {cluster: c, user: me}\n  name: c\nusers:\n${user('me', '{token: CANARY}')}`;
+        write('config', text);
+        const { stdout } = await run(['--fix', '--yes', '--broker', desk.url]);
+        assert.equal(/^replaced user me /m.test(stdout), replaced, way);
+        assert.equal(readFileSync(file('config'), 'utf8') === text, !replaced, way);
+      }
     });
 
     it('asks at a terminal, and takes nothing but yes for yes', async () => {

@@ -168,7 +168,7 @@ const SCENES: readonly Scene[] = [
     says: 'Tokens and certificates that lie in kubeconfigs; what a machine uses is named, and left as it is. With --fix an entry becomes a session, after a question.',
     async play(desk) {
       const file = path.join(desk.person.dir, 'old');
-      await writeFile(file, leftLying(desk.world.plane.server), { mode: 0o640 });
+      await writeFile(file, leftLying(desk.world.plane), { mode: 0o640 });
       const found = await desk.show('kubectl curfew audit kubeconfig old', desk.curfew(['audit', 'kubeconfig', file]));
       const fixing = desk.curfew(['audit', 'kubeconfig', file, '--fix']);
       await fixing.waitFor('[y/N]');
@@ -182,10 +182,10 @@ const SCENES: readonly Scene[] = [
 ];
 
 /** A token of a person, and one of a pipeline. */
-const leftLying = (server: string) => `apiVersion: v1
+const leftLying = ({ server, caFile }: World['plane']) => `apiVersion: v1
 kind: Config
 clusters:
-- cluster: {server: "${server}"}
+- cluster: {server: "${server}", certificate-authority: "${caFile}"}
   name: dev
 contexts:
 - context: {cluster: dev, user: alice}
