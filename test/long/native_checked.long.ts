@@ -78,7 +78,7 @@ describe(`the native program under checks (SEED=${chance.seed})`, () => {
     const command = chance.pick([
       ['get-token', '--broker', KEY.broker, '--cluster', KEY.cluster, ...words],
       ['get-token', ...words, `--broker=${place === 'argument' ? text : KEY.broker}`, '--cluster', KEY.cluster],
-      ['prompt', ...words],
+      ['status', '--prompt'],
       ['get-token', '--broker', KEY.broker, '--cluster', KEY.cluster, '--max-age', words[0] ?? '15m'],
     ]);
     return {
