@@ -1,10 +1,11 @@
 // The commands and their flags, as a person types them.
 
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { parseDuration } from '../shared/duration.ts';
 import { CurfewError, EXIT } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
 import { auditCommand } from './commands/audit.ts';
+import { complete, SHELLS, type Shell, scriptFor } from './commands/completion.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { getToken } from './commands/get_token.ts';
 import { loginCommand } from './commands/login.ts';
@@ -13,6 +14,7 @@ import { endCommand, listCommand } from './commands/sessions.ts';
 import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
 import type { Host } from './host/host.ts';
+import { COMPLETE_COMMAND } from './host/launcher.ts';
 import { EXEC_VERSIONS } from './warm/exec_info.ts';
 import { brokerKey } from './warm/paths.ts';
 import { FLOWS } from './warm/settings.ts';
@@ -27,6 +29,10 @@ export async function runProgram(host: Host, words: readonly string[]): Promise<
   const program = commands(host, (exit) => {
     status = exit;
   });
+  if (words[0] === COMPLETE_COMMAND) {
+    host.print(complete(program, words.slice(1)));
+    return EXIT.done;
+  }
   if (words.length === 0) {
     host.print(program.helpInformation());
     return EXIT.done;
@@ -53,7 +59,17 @@ function commands(host: Host, exit: (status: number) => void): Command {
     .configureOutput({ writeOut: host.print, writeErr: () => undefined });
 
   const add: Add = (name, description) => program.command(name).description(description).allowExcessArguments(false);
-  for (const addTo of [addSetup, addGetToken, addLogin, addLogout, addSessions, addStatus, addAudit, addDoctor])
+  for (const addTo of [
+    addSetup,
+    addGetToken,
+    addLogin,
+    addLogout,
+    addSessions,
+    addStatus,
+    addAudit,
+    addDoctor,
+    addCompletion,
+  ])
     addTo(add, host, exit);
   return program;
 }
@@ -153,6 +169,12 @@ function addDoctor(add: Add, host: Host, exit: (status: number) => void): void {
     .option(...BROKER)
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action(async (options) => exit(await doctorCommand(host, options)));
+}
+
+function addCompletion(add: Add, host: Host): void {
+  add('completion', 'print what has a shell complete commands and flags')
+    .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+    .action((shell: Shell) => host.print(scriptFor(shell)));
 }
 
 function several(value: string, before: readonly string[]): readonly string[] {

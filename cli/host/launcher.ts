@@ -15,6 +15,9 @@ import { configDirectoryOf, type Host, type Program } from './host.ts';
 /** For the native program to say its version. */
 const VERSION_DEADLINE_MS = 5_000;
 
+/** The word before those that are there, the last of them as far as it is typed. Nobody types it: shells and kubectl ask by it. */
+export const COMPLETE_COMMAND = '__complete';
+
 /** What it takes to write one. */
 export type LauncherHost = OwnFiles & Program & Pick<Host, 'random' | 'strange_home'>;
 
@@ -32,6 +35,7 @@ export function writeLauncher(host: LauncherHost): Launcher {
   const fault = makePrivateDirectory(directory, host);
   try {
     writeWhole(`${directory}/${BESIDE[host.platform === 'win32' ? 'windows' : 'posix']}`, whatIsBeside(host), host);
+    if (host.platform !== 'win32') writeWhole(`${directory}/kubectl_complete-curfew`, COMPLETING, host, 0o700);
     return writeNative(host, directory) ?? writeScript(host, directory);
   } catch (cause) {
     throw new CurfewError('configuration', `${directory} ${fault ?? `cannot be written (${codeOf(cause)})`}`, {
@@ -51,6 +55,12 @@ export function refreshLauncher(host: LauncherHost): void {
     // The next call tries again.
   }
 }
+
+/** By this name kubectl looks in PATH for what completes `kubectl curfew` (kubectl, plugin completion). */
+const COMPLETING = `#!/bin/sh
+# Written by kubectl-curfew setup.
+exec "\${0%/*}/kubectl-curfew" ${COMPLETE_COMMAND} "$@"
+`;
 
 /** The native program looks for these beside itself, under its own whole name. */
 const BESIDE = { posix: 'kubectl-curfew.full', windows: 'kubectl-curfew.exe.full' } as const;
