@@ -5,6 +5,8 @@ import { resolve } from 'node:path';
 import { memberOf } from '../../shared/json.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { MetadataCluster } from '../../shared/wire.ts';
+import { readAllowed } from '../audit/kuberc.ts';
+import { checkKubectl, checkKuberc } from '../doctor/machine.ts';
 import { readConfig, requireOwnPlace, writeConfig } from '../host/config.ts';
 import { type Clocks, configDirectoryOf, type Host, type Owner, type Program } from '../host/host.ts';
 import { type Launcher, writeLauncher } from '../host/launcher.ts';
@@ -66,7 +68,7 @@ export async function setupCommand(
     brokers: { ...config.brokers, [options.broker]: brokerOf(known, metadata.identity_provider.issuer) },
     contexts: { ...config.contexts, ...named(contexts, options) },
   });
-  host.print(report(host, launcher, contexts, current));
+  host.print(`${report(host, launcher, contexts, current)}${await kubercReport(host)}`);
 }
 
 interface Written {
@@ -120,6 +122,15 @@ async function setCurrent(
     config.setCurrentContext(context);
     return context;
   });
+}
+
+/** Where kuberc lets kubectl run no plugin but those that it names: what to add, in the words of the kubectl that is here. */
+async function kubercReport(host: Owner & Program): Promise<string> {
+  const { policy } = readAllowed(host);
+  if (policy === 'AllowAll') return '';
+  const { minor } = await checkKubectl(host);
+  const { ok, todo } = checkKuberc(host, minor);
+  return ok ? '' : `kuberc does not let kubectl run this plugin yet:\n  ${todo}\n`;
 }
 
 function report(

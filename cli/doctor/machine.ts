@@ -15,6 +15,7 @@ import { rememberedFault } from '../secrets/probe.ts';
 import { lastBackgroundFault } from '../session/background.ts';
 import { readRecord } from '../session/record.ts';
 import { sayInstant } from '../warm/instant.ts';
+import type { OwnFiles } from '../warm/machine.ts';
 import { faultOfDirectory } from '../warm/read_cache.ts';
 import type { Config } from '../warm/settings.ts';
 import { VERSION } from '../warm/version.ts';
@@ -61,7 +62,9 @@ const KUBERC_MINOR = 35;
 const COMMAND_MINOR = 37;
 
 /** @returns the minor version as well, where it is known */
-export async function checkKubectl(host: Host): Promise<{ readonly check: Check; readonly minor?: number }> {
+export async function checkKubectl(
+  host: Pick<Host, 'env'>,
+): Promise<{ readonly check: Check; readonly minor?: number }> {
   const { output, fault } = await outputOf(host, 'kubectl', ['version', '--client', '-o', 'json']);
   if (output === undefined) {
     const todo = 'install kubectl, or put its folder into PATH';
@@ -89,7 +92,7 @@ export function checkPlugin(host: Host): Check {
   return wrong('plugin', '"kubectl curfew" is not found in PATH', `export PATH="$PATH:${folder}"`);
 }
 
-export function checkKuberc(host: Host, minor: number | undefined): Check {
+export function checkKuberc(host: OwnFiles & Pick<Host, 'platform'>, minor: number | undefined): Check {
   const allowed = readAllowed(host);
   const file = launcherOf(host);
   if (minor !== undefined && minor < KUBERC_MINOR) return fine('kuberc', 'this kubectl asks none for plugins');

@@ -116,6 +116,13 @@ describe('doctor', () => {
     await withFile(path.join(bin, 'kubectl'), kubectl('34'), async () =>
       assert.equal(cause(await look({ KUBERC: file }))[0], undefined),
     );
+    const setup = ['setup', '--broker', desk.url, '--ca-file', desk.ca_file];
+    const told = await desk.curfew(setup, { ...env, KUBERC: file });
+    assert.match(
+      told.stdout,
+      new RegExp(`\nkuberc does not let kubectl run this plugin yet:\n  .*- command: ${launcher}\n$`),
+    );
+    assert.doesNotMatch((await desk.curfew(setup, env)).stdout, /kuberc/);
     writeFileSync(file, `${head}credentialPluginAllowlist:\n- name: ${launcher}\n`);
     assert.equal(cause(await look({ KUBERC: file }))[0], undefined);
   });
