@@ -28,6 +28,8 @@ export interface Disk {
   fill(): () => void;
   /** From here on nothing is synced. End the programs then. */
   cut(): void;
+  /** Nothing is open in the folder: as it is now it is on the disk. */
+  take(): void;
   /**
    * Once they have ended: the folder becomes what the disk has.
    *
@@ -68,6 +70,7 @@ export async function makeDisk(folder: string, beside: string, { lies = false } 
       return () => rmSync(full);
     },
     cut: () => writeFileSync(off, ''),
+    take: begin,
     restore(chance, share = chance.pick([0, 0, 50, 100]) ?? 0) {
       execFileSync('cp', ['-a', folder, next]);
       for (const file of filesIn(next)) lose(path.join(next, file), readIfThere(path.join(disk, file)), share, chance);

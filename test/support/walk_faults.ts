@@ -161,17 +161,31 @@ const GENTLE: Readonly<Record<string, Begin>> = {
 };
 
 const OF_SQLITE: Readonly<Record<string, Begin>> = {
-  async 'disk full'({ disk }) {
-    const end = disk?.fill();
-    return async () => end?.();
-  },
   'each sync fails': traced('fsync,fdatasync', 'error=EIO'),
   'no write is taken': traced('pwrite64', 'error=ENOSPC'),
   'syncs of half a second': traced('fsync,fdatasync', 'delay_enter=500000'),
 };
 
+/** For a while it works on the disk that may lose its power, or be full. */
+async function powered(site: WalkSite, replica: Replica, seed: number): Promise<void> {
+  await replica.stop();
+  site.disk?.take();
+  await site.start(replica, true);
+  await sleep(1_000 + (seed % 1_000));
+}
+
 const KILLS_SQLITE: Readonly<Record<string, Begin>> = {
+  async 'disk full'(site, replica, { seed }) {
+    await powered(site, replica, seed);
+    const end = site.disk?.fill();
+    return async () => {
+      end?.();
+      await replica.kill();
+      await site.start(replica);
+    };
+  },
   async 'power cut'(site, replica, { seed }) {
+    await powered(site, replica, seed);
     site.disk?.cut();
     await replica.kill();
     site.disk?.restore(chanceOf('power', seed));

@@ -30,7 +30,8 @@ export interface WalkSite {
   readonly commits: CommitTimes | undefined;
   /** Brokers that stand still: no balancer would send anybody there. */
   readonly still: Set<Replica>;
-  start(replica: Replica): Promise<void>;
+  /** @param powered whether on the disk that may lose its power: that one syncs by itself, so no fault of syncs reaches it */
+  start(replica: Replica, powered?: boolean): Promise<void>;
   startGateway(): Promise<void>;
   /** @param by as libfaketime is told it: `+3600` */
   bend(replica: Replica, by: string): Promise<void>;
@@ -83,10 +84,11 @@ export async function makeWalkSite(
   const site: WalkSite = {
     ...{ database, brokers, between, server, links, disk, still },
     commits: server && { server, name: NAME },
-    async start(replica) {
-      const preload = [disk?.env.LD_PRELOAD ?? [], FAKETIME].flat().join(':');
+    async start(replica, powered = false) {
+      const of_disk = powered ? disk?.env : undefined;
+      const preload = [of_disk?.LD_PRELOAD ?? [], FAKETIME].flat().join(':');
       const time = { FAKETIME_TIMESTAMP_FILE: timeOf(replica), FAKETIME_CACHE_DURATION: '1', NO_FAKE_STAT: '1' };
-      const env = { ...disk?.env, LD_PRELOAD: preload, ...time, FAKETIME_DONT_FAKE_MONOTONIC: '1' };
+      const env = { ...of_disk, LD_PRELOAD: preload, ...time, FAKETIME_DONT_FAKE_MONOTONIC: '1' };
       await replica.start({ env, ...(program !== undefined && { program }) });
     },
     async startGateway() {
