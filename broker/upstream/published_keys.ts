@@ -131,7 +131,10 @@ export function createSigner<P extends Published>(parts: SignerParts<P>): Signer
       const early = held() !== undefined;
       const keys = await keysFor(signed);
       if (keys.length === 0) return early ? 'unknown_yet' : 'unknown_key';
-      return (await verifiedByOne(token, signed.alg, keys)) ? 'good' : 'bad';
+      if (await verifiedByOne(token, signed.alg, keys)) return 'good';
+      // Keys may be others under a known name, and what was read may have been wrong: the next one is to be judged by what is true by then.
+      if (held() === undefined) refreshBehind();
+      return 'bad';
     },
     wait: () => held() ?? seconds(1),
     refresh: async () => (await refresh()).published,
