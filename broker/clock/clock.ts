@@ -24,7 +24,7 @@ export type ClockFault = (typeof CLOCK_FAULTS)[number];
 
 export interface BrokerClock {
   /**
-   * The time for decisions; never goes back. While the clock is not believed: as the one that is never set has it, for what must
+   * The time for decisions; never goes back once it is known. While the clock is not believed: as the one that is never set has it, for what must
    * be done all the same (an end, a row of the audit log).
    */
   readonly now: Clock;
@@ -95,6 +95,8 @@ export function createBrokerClock({ wall, monotonic, newest: known, onChange }: 
       const own = wall();
       const fault = faultOf(own);
       if (fault === undefined) newest = latest(newest, own);
+      // Nothing says yet what time it is: what is told meanwhile must not hold once it is known.
+      if (!anchor && newest === 0) return own;
       told = latest(told, fault === undefined ? newest : expected(own));
       return told;
     },

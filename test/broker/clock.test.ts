@@ -173,3 +173,17 @@ describe('S20 the clock of the broker', () => {
     );
   });
 });
+
+test('S20 a first start whose clock is ahead, and is put right while it runs: time is what the right clock says', () => {
+  for (const length of [310, 3_600, 600_000_000]) {
+    const { clock, pass, set } = machine(0, T);
+    set(length);
+    assert.equal(clock.fault(), 'unconfirmed');
+    clock.now();
+    assert.equal(clock.confirm(seconds(T)), false);
+    set(-length);
+    pass(10);
+    assert.equal(clock.confirm(seconds(T + 10)), true);
+    assert.deepEqual([clock.fault(), clock.now(), clock.newest()], [undefined, T + 10, T + 10]);
+  }
+});

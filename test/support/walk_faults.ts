@@ -94,6 +94,8 @@ const KILLS: Readonly<Record<string, Begin>> = {
     await sleep(seed % 400);
     await replica.kill();
     await starting;
+    // It may have come up only then.
+    await replica.kill();
     return () => site.start(replica);
   },
   async 'gateway killed'({ between }) {
