@@ -130,7 +130,7 @@ describe('F7 the clock of a broker as a process', { concurrency: 2 }, () => {
       await until(heals, 'it does not heal');
     });
 
-  test('F7 30 s, 5 min and 1 h against the database, either way: not ready, nothing is granted or ended, it says clock and heals (I6)', async (context) => {
+  test('F7 30 s, 5 min and 1 h against the database, either way: not ready, nothing is granted, it says clock and heals (I6)', async (context) => {
     assert.notEqual(FAKETIME, '', 'libfaketime is missing (Debian: libfaketime)');
     const server = await startPostgres();
     context.after(server.stop);
@@ -151,8 +151,8 @@ describe('F7 the clock of a broker as a process', { concurrency: 2 }, () => {
     for (const by of ['+30', '-30', '+300', '-300', '+3600', '-3600']) {
       await bend(by);
       await until(async () => (await statusOf(url)) === 'clock', `${by}: it stays ready`);
-      for (const { status, refused } of [await holder.renew(handle, 'dev'), await holder.revoke(handle)])
-        assert.deepEqual([status, refused.reason], [503, 'clock'], by);
+      const { status, refused } = await holder.renew(handle, 'dev');
+      assert.deepEqual([status, refused.reason], [503, 'clock'], by);
       await bend('+0');
       await until(async () => (await statusOf(url)) === 'ok', `${by}: it does not heal`);
       assert.equal((await holder.renew(handle, 'dev')).status, 200, by);
