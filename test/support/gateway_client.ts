@@ -65,7 +65,8 @@ export class GatewayClient {
     const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
     state.status = Number(headers[':status']);
     await Promise.race([once(stream, 'data'), over]);
-    return this.#keep(state, { send: () => undefined, close: () => stream.close(http2.constants.NGHTTP2_CANCEL) });
+    const acts = { send: () => undefined, close: () => stream.close(http2.constants.NGHTTP2_CANCEL) };
+    return this.#keep(state, acts, over);
   }
 
   /** Resolves when it is answered. @param onData is called whenever something of the stream came */
@@ -86,10 +87,11 @@ export class GatewayClient {
     socket.write(`${head.join('\r\n')}\r\n\r\n`);
     await Promise.race([headOf(socket, state), over]);
     socket.on('end', () => socket.end());
-    const stream = this.#keep(state, {
-      send: (text) => void (socket.writable && socket.write(maskedMessage(`\x00${text}`))),
-      close: () => socket.destroy(),
-    });
+    const acts = {
+      send: (text: string) => void (socket.writable && socket.write(maskedMessage(`\x00${text}`))),
+      close: () => void socket.destroy(),
+    };
+    const stream = this.#keep(state, acts, over);
     socket.on('data', () => onData(stream));
     return stream;
   }
@@ -97,6 +99,7 @@ export class GatewayClient {
   close(): void {
     for (const stream of this.#streams) stream.close();
     this.#session?.destroy();
+    this.#session = undefined;
   }
 
   #request(path: string): http2.ClientHttp2Stream {
@@ -107,7 +110,12 @@ export class GatewayClient {
     return this.#session.request({ ':path': path, authorization: `Bearer ${this.token}` });
   }
 
-  #keep(state: Omit<ClientStream, 'send' | 'close'>, acts: Pick<ClientStream, 'send' | 'close'>): ClientStream {
+  /** Until it is over: nothing is to grow with the number of streams that there were. */
+  #keep(
+    state: Omit<ClientStream, 'send' | 'close'>,
+    acts: Pick<ClientStream, 'send' | 'close'>,
+    over: Promise<void>,
+  ): ClientStream {
     const stream: ClientStream = {
       get status() {
         return state.status;
@@ -124,6 +132,7 @@ export class GatewayClient {
       ...acts,
     };
     this.#streams.add(stream);
+    void over.then(() => this.#streams.delete(stream));
     return stream;
   }
 }
