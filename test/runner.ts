@@ -17,6 +17,10 @@ export const ROOT = path.dirname(import.meta.dirname);
 const PACKAGES = path.join(import.meta.dirname, 'debian-packages.txt');
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
+/** Files that took at least so many seconds are told of at the end: the slowest so many. */
+const LONG_S = 30;
+const SLOWEST = 12;
+
 /** A set of test files that run side by side. */
 export interface Group {
   /** Relative to the root, in the order in which they begin. */
@@ -77,7 +81,16 @@ export async function runGroup({ files, concurrency, timeout }: Group, signal: A
   tests.on('test:pass', ({ name, file = '', skip, todo }) => {
     if (skip !== undefined || todo !== undefined) silent.push(`${path.relative(ROOT, file)}: ${name}`);
   });
+  const seconds = new Map<string, number>();
+  tests.on('test:complete', ({ nesting, file, details }) => {
+    if (nesting !== 0 || file === undefined) return;
+    seconds.set(file, (seconds.get(file) ?? 0) + details.duration_ms / 1000);
+  });
   for await (const text of tests.compose(new spec())) process.stdout.write(String(text));
+  // Where the time goes, for whoever adds to it.
+  for (const [file, took] of [...seconds].toSorted((a, b) => b[1] - a[1]).slice(0, SLOWEST)) {
+    if (took >= LONG_S) say(`test: ${took.toFixed(0)} s: ${path.relative(ROOT, file)}`);
+  }
   for (const test of silent) say(`test: error: skipped: ${test}`);
   if (silent.length > 0) process.exitCode ||= 1;
 }
