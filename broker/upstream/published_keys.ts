@@ -57,8 +57,10 @@ interface Attempt {
   readonly error?: unknown;
 }
 
-/** What is published is read again after this long, behind a question that does not wait for it. */
+/** What is published is read again after this long. */
 const STALE = seconds(600);
+/** Nor are they believed for longer than this: who keeps us from reading them must not keep in use what was taken back. */
+const LONGEST = seconds(24 * 3600);
 /** Tokens with made-up key ids must not turn us into a load on others. */
 const PAUSE = seconds(30);
 /** Nor tokens of any kind while they are away; whoever comes back is to be noticed soon. */
@@ -101,39 +103,46 @@ export function createSigner<P extends Published>(parts: SignerParts<P>): Signer
   };
 
   /** For whoever cannot go on without: what was found out a moment ago is told again. @throws CurfewError `identity_provider` */
-  const required = (): Promise<Known<P>> => {
+  const required = async (): Promise<Known<P>> => {
     const wait = held();
-    if (wait !== undefined && last?.error instanceof CurfewError) {
-      const { message, hint } = last.error;
-      throw new CurfewError('identity_provider', message, { hint, retry_after: wait });
-    }
-    return refresh();
+    if (wait === undefined) return refresh();
+    if (known && last?.error === undefined) return known;
+    const fault = last?.error instanceof CurfewError ? last.error : undefined;
+    const { message = `the ${name} could not be read`, hint } = fault ?? {};
+    throw new CurfewError('identity_provider', message, { ...(hint !== undefined && { hint }), retry_after: wait });
   };
 
-  const refreshBehind = (): void => {
-    refresh().catch((error: unknown) => {
-      const reason = error instanceof CurfewError ? error.message : 'unknown';
-      log.warn({ reason }, `${name} not read again, its last answers stay in use`);
+  const sayNotRead = (error: unknown): void => {
+    const reason = error instanceof CurfewError ? error.message : 'unknown';
+    log.warn({ reason }, `${name} not read again, its last answers stay in use`);
+  };
+
+  /** What is old is read again before anything is believed by it; while that fails it stays in use, for a day. */
+  const believed = async (): Promise<Known<P>> => {
+    const last_good = known;
+    if (!last_good || !isWithin(LONGEST, last_good.at, now())) return required();
+    if (isWithin(STALE, last_good.at, now()) || held() !== undefined) return last_good;
+    return refresh().catch((error: unknown) => {
+      sayNotRead(error);
+      return last_good;
     });
   };
 
-  const keysFor = async (signed: Signed): Promise<KeySet> => {
-    const { published, at } = known ?? (await required());
-    if (!isWithin(STALE, at, now()) && held() === undefined) refreshBehind();
-    const fitting = candidates(published.keys, signed);
+  /** @param early whether it was too early to look, as this was asked */
+  const keysFor = async (signed: Signed, early: boolean): Promise<KeySet> => {
+    const fitting = candidates((await believed()).published.keys, signed);
     // one that is under way may bring the key: whoever needs it waits along
-    if (fitting.length > 0 || held() !== undefined) return fitting;
-    return candidates((await refresh()).published.keys, signed);
+    return fitting.length > 0 || early ? fitting : candidates((await required()).published.keys, signed);
   };
 
   return {
     async verify(token, signed) {
       const early = held() !== undefined;
-      const keys = await keysFor(signed);
+      const keys = await keysFor(signed, early);
       if (keys.length === 0) return early ? 'unknown_yet' : 'unknown_key';
       if (await verifiedByOne(token, signed.alg, keys)) return 'good';
       // Keys may be others under a known name, and what was read may have been wrong: the next one is to be judged by what is true by then.
-      if (held() === undefined) refreshBehind();
+      if (held() === undefined) refresh().catch(sayNotRead);
       return 'bad';
     },
     wait: () => held() ?? seconds(1),
