@@ -2,14 +2,17 @@
 
 import { verifyGatewayToken, verifyToken } from '../../broker/tokens/verify.ts';
 import type { Reading } from './reading.ts';
+import { idToken, idTokenByPs256, idTokenByRs256 } from './readings_of_id_tokens.ts';
 import { ownToken, proof, signedText } from './readings_of_ours.ts';
-import { idToken, logoutToken, securityEvent } from './readings_of_provider.ts';
+import { logoutToken, securityEvent } from './readings_of_provider.ts';
 
 export const READINGS: Readonly<Record<string, Reading>> = {
   'a signed text': signedText,
   'a Kubernetes token': ownToken('curfew+jwt', 'dev', verifyToken),
   'a token for a gateway': ownToken('curfew-gateway+jwt', 'dev/gateway', verifyGatewayToken),
-  'an ID token': idToken,
+  'an ID token by ES256': idToken,
+  'an ID token by RS256': idTokenByRs256,
+  'an ID token by PS256': idTokenByPs256,
   'a logout token': logoutToken,
   'a security event': securityEvent,
   'a DPoP proof': proof,

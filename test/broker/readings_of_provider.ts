@@ -1,9 +1,9 @@
-// Tokens of the identity provider: ID tokens, logout tokens, security events.
+// Signals of the identity provider: logout tokens, security events.
 
 import { jwtVerify } from 'jose';
 import type { Transmitter } from '../../broker/config/settings.ts';
 import { verifySet } from '../../broker/signals/set.ts';
-import { checkClaims, checkHeader, type Expected } from '../../broker/upstream/id_token.ts';
+import type { Expected } from '../../broker/upstream/id_token.ts';
 import { candidates, verifiedByOne } from '../../broker/upstream/key_set.ts';
 import { checkLogoutClaims, checkLogoutHeader } from '../../broker/upstream/logout_token.ts';
 import type { Signed } from '../../broker/upstream/published_keys.ts';
@@ -13,7 +13,6 @@ import { isObject } from '../../shared/wire.ts';
 import { claims, type Draft, draftOf, headers, instants, NOW, TEXTS, TYPES } from './drafts.ts';
 import {
   AUDIENCES,
-  type Difference,
   date,
   FORMS,
   hides,
@@ -28,6 +27,7 @@ import {
   SKEW,
   taken,
 } from './reading.ts';
+import { nullIsNone } from './readings_of_id_tokens.ts';
 
 const expected: Expected = {
   ...{ issuer: IDP, client_id: 'curfew', clock_skew: seconds(SKEW), id_token_signing_algs: ['ES256'] },
@@ -36,115 +36,6 @@ const expected: Expected = {
 async function isSigned(token: string, { alg, kid }: Signed): Promise<boolean> {
   return verifiedByOne(token, alg, candidates(published, { alg, kid }));
 }
-
-/** Of the identity provider's tokens: those that name nothing are taken by whichever key there is. */
-const isGiven = (value: unknown) => value !== undefined && value !== null && value !== '';
-
-/** What some servers write for what they do not have. */
-const nullIsNone = (claim: string): Difference => ({
-  name: `no ${claim}`,
-  why: 'null, or an empty text, is none: many servers write what they do not have',
-  holds: ({ payload }) => payload[claim] === null || payload[claim] === '',
-});
-
-export const idToken: Reading = {
-  draft: draftOf(
-    { alg: 'ES256', kid: 'one', typ: 'JWT' },
-    {
-      ...{
-        iss: IDP,
-        aud: 'curfew',
-        sub: 'alice',
-        iat: NOW,
-        exp: NOW + 300,
-        auth_time: NOW - 5,
-        nonce: 'n',
-        acr: 'mfa',
-      },
-      ...{ amr: ['pwd'], sid: 'idp-1', azp: 'curfew', nbf: NOW },
-    },
-  ),
-  ours: (token) =>
-    taken(async () => {
-      const jws = parseCompactJws(token);
-      return (
-        jws && (await isSigned(token, checkHeader(jws, expected))) && checkClaims(jws.payload, expected, seconds(NOW))
-      );
-    }),
-  // OIDC Core 3.1.3.7, with `auth_time` as max_age asks for it; the tolerance is for what may lie ahead alone.
-  theirs: async (token) => {
-    const { payload } = await jwtVerify(token, local, {
-      ...{
-        ...date,
-        issuer: IDP,
-        audience: 'curfew',
-        requiredClaims: ['sub', 'exp', 'iat', 'auth_time'],
-        clockTolerance: SKEW,
-      },
-    });
-    const { aud, azp, iat, auth_time } = payload;
-    must(Number(payload.exp) > NOW, 'over');
-    must(!Array.isArray(aud) || aud.length === 1 || azp !== undefined, 'for several, and no azp');
-    must(azp === undefined || azp === 'curfew', 'for another client');
-    must(Number(iat) <= NOW + SKEW && typeof auth_time === 'number' && auth_time <= NOW + SKEW, 'ahead');
-  },
-  variants: [
-    ...FORMS,
-    ...TYPES,
-    ...instants('exp', 'nbf', 'iat', 'auth_time'),
-    ...claims('aud', ...AUDIENCES),
-    ...claims('azp', undefined, null, '', 'other', 7, ['curfew']),
-    ...claims('iss', ...ISSUERS),
-    ...['sub', 'nonce', 'acr', 'amr', 'sid'].flatMap((name) => claims(name, ...TEXTS)),
-    ...claims('events', {}, { 'http://schemas.openid.net/event/backchannel-logout': {} }, null),
-    ...claims('sub', 'x'.repeat(256)),
-  ],
-  stricter: [
-    ...OF_ALL,
-    {
-      name: 'typ',
-      why: 'logout tokens, security events, proofs and our own tokens are no ID tokens',
-      holds: ({ header: { typ } }) => typ !== undefined && !/^(application\/)?jwt$/i.test(String(typ)),
-    },
-    {
-      name: 'no events',
-      why: 'a logout token or a security event of the same issuer is no ID token',
-      holds: ({ payload }) => payload.events !== undefined,
-    },
-    {
-      name: 'names',
-      why: 'a claim that names somebody or something is a text in which nothing hides, or not there',
-      holds: ({ payload: { sub, nonce, acr, amr, sid } }) =>
-        !isText(sub) ||
-        String(sub).length > 255 ||
-        [sub, nonce, acr, sid].some((value) => hides(value)) ||
-        !(nonce === undefined || isText(nonce)) ||
-        [acr, sid].some((value) => isGiven(value) && typeof value !== 'string') ||
-        (isGiven(amr) && ![amr].flat().every((method) => isText(method) && !hides(method))),
-    },
-    {
-      name: 'audience of texts',
-      why: 'a list with anything else in it is not understood',
-      holds: ({ payload: { aud } }) => Array.isArray(aud) && !aud.every(isText),
-    },
-    {
-      name: 'times',
-      why: 'negative times, and those beyond what numbers hold exactly, are no times; a fraction counts to the strict side',
-      holds: ({ payload: { iat, nbf, exp, auth_time } }) =>
-        [iat, exp, auth_time, isGiven(nbf) ? nbf : 0].some(
-          (value) => Number(value) < 0 || !(Number(value) <= 2 ** 53 - 1),
-        ) ||
-        Math.floor(Number(exp)) <= NOW ||
-        Math.ceil(Number(nbf)) > NOW + SKEW,
-    },
-    {
-      name: 'auth_time before iat',
-      why: 'who logged in after the token was issued did not log in',
-      holds: ({ payload: { iat, auth_time } }) => Math.floor(Number(auth_time)) > Math.floor(Number(iat)) + SKEW,
-    },
-  ],
-  looser: [nullIsNone('nbf')],
-};
 
 const LOGOUT = 'http://schemas.openid.net/event/backchannel-logout';
 export const logoutToken: Reading = {
