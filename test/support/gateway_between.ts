@@ -33,8 +33,11 @@ export interface GatewayBetween {
   readonly sections: Readonly<Record<string, unknown>>;
   /** Puts into a broker's folder what the sections name. */
   prepare(folder: string): Promise<void>;
-  /** With these sections of its configuration otherwise. */
-  startGateway(more?: Readonly<Record<string, unknown>>): Promise<GatewayProcess>;
+  /** With these sections of its configuration otherwise. @param env beside what it needs */
+  startGateway(
+    more?: Readonly<Record<string, unknown>>,
+    env?: Readonly<Record<string, string>>,
+  ): Promise<GatewayProcess>;
   /** @param age seconds since the person has authenticated */
   logIn(issuer: StaticIssuer, sub: string, age?: number): Promise<Logged>;
   /** Somebody with this token. */
@@ -77,12 +80,12 @@ export async function makeGatewayBetween(behind: () => string): Promise<GatewayB
       ],
     },
     prepare: (folder) => writeFile(path.join(folder, 'gateway'), token, { mode: 0o600 }),
-    async startGateway(more = {}) {
+    async startGateway(more = {}, env = {}) {
       gateway = await startGatewayProcess({
         ...{ dir, authority, port },
         broker: { url: gate.url, ca_file: authority.caFile, token_file },
         api_server: { url: api.url, ca_file: authority.caFile },
-        more,
+        ...{ more, env },
       });
       return gateway;
     },

@@ -2,12 +2,17 @@
 
 import { until } from './patience.ts';
 
-const INSPECTOR = 'http://127.0.0.1:9229/json/list';
+/** Of a process that is told no other. */
+const INSPECTOR_PORT = 9229;
+
+/** For the environment of a process: where its inspector opens, once it is asked for. */
+export const inspectedAt = (port: number) => ({ NODE_OPTIONS: `--inspect-port=127.0.0.1:${port}` });
 
 /** @returns bytes of the heap that are in use after a collection, and of what buffers hold beside it */
-export async function heapOf(pid: number): Promise<number> {
+export async function heapOf(pid: number, port = INSPECTOR_PORT): Promise<number> {
   process.kill(pid, 'SIGUSR1');
-  const ask = () => fetch(INSPECTOR).then((answer) => answer.json() as Promise<{ webSocketDebuggerUrl: string }[]>);
+  const list = `http://127.0.0.1:${port}/json/list`;
+  const ask = () => fetch(list).then((answer) => answer.json() as Promise<{ webSocketDebuggerUrl: string }[]>);
   let targets: { webSocketDebuggerUrl: string }[] = [];
   await until(async () => {
     targets = await ask().catch(() => []);

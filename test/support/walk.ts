@@ -1,7 +1,6 @@
 // A walk over faults under load: one after the other, each followed by its end, by healing without a person, and by everything that somebody
 // may have kept of sessions that are over.
 
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Chance } from './chance.ts';
 import { faultsOfRecord } from './record_check.ts';
@@ -114,17 +113,6 @@ export async function startWalk(site: WalkSite, chance: Chance, people_count: nu
       return [...faults, ...(await faultsOfRecord(brokers, facts.acknowledged, site.commits))];
     },
   };
-}
-
-export interface Held {
-  readonly rss: number;
-  readonly descriptors: number;
-}
-
-/** MiB, and how many. */
-export function heldBy(pid: number): Held {
-  const rss = Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024);
-  return { rss, descriptors: readdirSync(`/proc/${pid}/fd`).length };
 }
 
 function some<T>(all: readonly T[], by_chance: number, latest: number, chance: Chance): readonly T[] {

@@ -98,15 +98,16 @@ const KILLS: Readonly<Record<string, Begin>> = {
     await replica.kill();
     return () => site.start(replica);
   },
-  async 'gateway killed'({ between }) {
-    await between.gateway.kill();
-    return () => between.startGateway();
+  async 'gateway killed'(site) {
+    await site.between.gateway.kill();
+    return () => site.startGateway();
   },
-  async 'gateway restarted'({ between }) {
+  async 'gateway restarted'(site) {
+    const { between } = site;
     between.gateway.signal('SIGTERM');
     const code = await between.gateway.exit;
     if (code !== 0) throw new Error(`the gateway ended with ${code}: ${between.gateway.stderr().slice(-2_000)}`);
-    return () => between.startGateway();
+    return () => site.startGateway();
   },
 };
 

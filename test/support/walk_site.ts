@@ -1,13 +1,15 @@
 // What a walk over faults goes through: brokers as processes on one of both stores, a gateway before an API server, and between them all
 // that can be broken. One broker with SQLite, or two with PostgreSQL.
 
-import { globSync } from 'node:fs';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
+import { freePort } from '../cluster/ports.ts';
 import { type Brokers, makeBrokers, type Replica } from './brokers.ts';
 import { type Disk, makeDisk } from './disk.ts';
 import { type GatewayBetween, makeGatewayBetween } from './gateway_between.ts';
+import { heapOf, inspectedAt } from './heap.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { type CommitTimes, KEEPS_COMMIT_TIMES } from './record_check.ts';
 import type { Database } from './stores.ts';
@@ -17,6 +19,15 @@ export const MAX_AGE = 12 * 3_600;
 const NAME = 'walk';
 const NOWHERE = 'http://127.0.0.1:1';
 const [FAKETIME = ''] = globSync('/usr/lib/*/faketime/libfaketime.so.1');
+
+/** Of a process. */
+export interface Held {
+  /** MiB that are in use once its garbage is collected. */
+  readonly heap: number;
+  /** MiB */
+  readonly rss: number;
+  readonly descriptors: number;
+}
 
 export interface WalkSite {
   readonly database: Database;
@@ -33,6 +44,8 @@ export interface WalkSite {
   /** @param powered whether on the disk that may lose its power: that one syncs by itself, so no fault of syncs reaches it */
   start(replica: Replica, powered?: boolean): Promise<void>;
   startGateway(): Promise<void>;
+  /** Of brokers and gateway, in this order. */
+  held(): Promise<readonly Held[]>;
   /** @param by as libfaketime is told it: `+3600` */
   bend(replica: Replica, by: string): Promise<void>;
   /** Writes the configuration of each broker with this lifetime of tokens. */
@@ -80,6 +93,9 @@ export async function makeWalkSite(
   const [first] = brokers.replicas;
   if (!first) throw new Error('no broker');
   const disk = server ? undefined : await makeDisk(folderOf(first), brokers.folder);
+  const inspectors = new Map<object, number>();
+  for (const one of [...brokers.replicas, between]) inspectors.set(one, await freePort());
+  const inspected = (one: object) => inspectedAt(inspectors.get(one) ?? 0);
   const timeOf = (replica: Replica) => path.join(brokers.folder, `${path.basename(folderOf(replica))}.time`);
   const site: WalkSite = {
     ...{ database, brokers, between, server, links, disk, still },
@@ -88,11 +104,24 @@ export async function makeWalkSite(
       const of_disk = powered ? disk?.env : undefined;
       const preload = [of_disk?.LD_PRELOAD ?? [], FAKETIME].flat().join(':');
       const time = { FAKETIME_TIMESTAMP_FILE: timeOf(replica), FAKETIME_CACHE_DURATION: '1', NO_FAKE_STAT: '1' };
-      const env = { ...of_disk, LD_PRELOAD: preload, ...time, FAKETIME_DONT_FAKE_MONOTONIC: '1' };
+      const env = {
+        ...of_disk,
+        LD_PRELOAD: preload,
+        ...time,
+        FAKETIME_DONT_FAKE_MONOTONIC: '1',
+        ...inspected(replica),
+      };
       await replica.start({ env, ...(program !== undefined && { program }) });
     },
     async startGateway() {
-      await between.startGateway();
+      await between.startGateway({}, inspected(between));
+    },
+    async held() {
+      const all = [
+        ...brokers.replicas.map((one) => [one, one.process?.pid] as const),
+        [between, between.gateway.pid] as const,
+      ];
+      return Promise.all(all.map(([one, pid = 0]) => heldBy(pid, inspectors.get(one) ?? 0)));
     },
     bend: (replica, by) => writeFile(timeOf(replica), `${by}\n`),
     async configure(token_ttl) {
@@ -111,4 +140,10 @@ export async function makeWalkSite(
   for (const replica of brokers.replicas) await site.start(replica);
   await site.startGateway();
   return site;
+}
+
+async function heldBy(pid: number, inspector: number): Promise<Held> {
+  const heap = Math.round((await heapOf(pid, inspector)) / 1024 / 1024);
+  const rss = Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024);
+  return { heap, rss, descriptors: readdirSync(`/proc/${pid}/fd`).length };
 }

@@ -3,12 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isLong } from '../counts.ts';
 import { chanceOf } from '../support/chance.ts';
 import { until } from '../support/patience.ts';
 import { DATABASES } from '../support/stores.ts';
-import { heldBy, startWalk } from '../support/walk.ts';
+import { startWalk } from '../support/walk.ts';
 import { scheduleOf } from '../support/walk_faults.ts';
 import { makeWalkSite } from '../support/walk_site.ts';
 
@@ -16,8 +15,11 @@ const SECONDS = Number(process.env.SOAK_SECONDS ?? (isLong ? 1_200 : 12));
 /** Without a seed of its own the short form goes the same ways each time. */
 const SEEDS = process.env.SEED ? [Number(process.env.SEED)] : isLong ? [chanceOf('faults').seed] : [11, 12];
 const PEOPLE = 6;
-/** MiB and how many may be held at the end beyond what was held at first. */
-const [GROWTH, DESCRIPTORS] = [256, 24];
+/**
+ * May be held at the end and were not at first: MiB after a collection, and descriptors. What the garbage takes until it is collected, RSS, says
+ * nothing of that, and is told only.
+ */
+const [GROWTH, DESCRIPTORS] = [32, 24];
 
 describe('a walk over faults', { concurrency: true }, () => {
   for (const database of DATABASES)
@@ -25,12 +27,10 @@ describe('a walk over faults', { concurrency: true }, () => {
       context.diagnostic(`SEED=${SEEDS}`);
       const site = await makeWalkSite(database);
       context.after(site.remove);
-      const { brokers, between } = site;
       const walk = await startWalk(site, chanceOf(`load ${database}`, SEEDS[0]), PEOPLE);
       context.after(walk.abandon);
       await until(() => walk.people.facts.ended.length > 10 || walk.faults.length > 0, 'nothing is acknowledged');
-      const pids = () => [...brokers.replicas.map((one) => one.process?.pid ?? 0), between.gateway.pid];
-      const base = pids().map(heldBy);
+      const base = await site.held();
       for (const seed of SEEDS)
         if (walk.faults.length === 0)
           await walk.take(scheduleOf(database, seed, SECONDS), (line) => context.diagnostic(line));
@@ -45,12 +45,12 @@ describe('a walk over faults', { concurrency: true }, () => {
       context.diagnostic(`the slowest to heal: ${walk.slowest.fault}, ${Math.round(walk.slowest.ms)} ms`);
       assert.deepEqual(faults.slice(0, 10), [], `SEED=${SEEDS}`);
       assert.ok(Object.values(ways).every((times) => times > 0) && counts.replayed > 0 && walk.streams.counts.cut > 0);
-      const more = () => pids().map((pid, n) => heldBy(pid).descriptors - (base[n]?.descriptors ?? 0));
-      await until(() => more().every((one) => one <= DESCRIPTORS), 'descriptors do not come back');
-      await sleep(1_000);
-      const end = pids().map(heldBy);
+      const isBack = async () =>
+        (await site.held()).every(({ descriptors }, n) => descriptors <= (base[n]?.descriptors ?? 0) + DESCRIPTORS);
+      await until(isBack, 'descriptors do not come back');
+      const end = await site.held();
       context.diagnostic(`held at first ${JSON.stringify(base)}, at the end ${JSON.stringify(end)}`);
-      for (const [n, { rss }] of end.entries())
-        assert.ok(rss < (base[n]?.rss ?? 0) + GROWTH, `${rss} MiB of process ${n}`);
+      for (const [n, { heap }] of end.entries())
+        assert.ok(heap < (base[n]?.heap ?? 0) + GROWTH, `${heap} MiB are held by process ${n}`);
     });
 });
