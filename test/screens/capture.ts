@@ -151,6 +151,14 @@ const SCENES: readonly Scene[] = [
     },
   },
   {
+    title: 'Where something is not as it should be',
+    says: 'What a call of kubectl needs, each looked at, with what to do; here the folder of the plugin is not in PATH.',
+    async play(desk) {
+      const PATH = path.dirname(desk.world.plane.kubectlPath);
+      return await desk.show('kubectl-curfew doctor', desk.curfew(['doctor'], { PATH }));
+    },
+  },
+  {
     title: 'Logged out',
     says: 'What follows is refused until the next login, without asking anybody.',
     async play(desk) {

@@ -29,6 +29,8 @@ function steady(line: string, replace: readonly (readonly [string, string])[]): 
     .replace(/session [\w-]{22}/, 'session 4tNRfOrvPbG_L1pPq1ZI4g')
     .replace(/(\d{4}-\d\d-\d\d )?\b\d\d:\d\d\b/g, '14:05')
     .replace(/\(\d+s ago\)/, '(2s ago)')
+    .replace(/until \d{4}-\d\d-\d\d \([^)]*\)/, 'until 2027-01-15 (7d)')
+    .replace(/within \d+s$/, 'within 0s')
     .replace(/\b(in|for) (7h 59m|8h)\b/g, '$1 7h 59m')
     .replace(/\bin 1[45]m\b/g, 'in 14m')
     .replace(/(@example\.com dev) 1[45]m$/, '$1 14m')
