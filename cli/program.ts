@@ -77,6 +77,9 @@ function commands(host: Host, exit: (status: number) => void): Command {
 /** Adds a command; its flags and what it does are said of what comes back. */
 type Add = (name: string, description: string) => Command;
 
+/** What `setup --output` has no use for. */
+const APART = ['kubeconfig', 'remove', 'writeKuberc'];
+
 function addSetup(add: Add, host: Host): void {
   add('setup', "read the broker's clusters into kubeconfig")
     .requiredOption('--broker <url>', 'the broker')
@@ -89,6 +92,12 @@ function addSetup(add: Add, host: Host): void {
     )
     .option(...CA_FILE)
     .option(...MAX_AGE)
+    .option('--dry-run', 'only show what would change')
+    .addOption(
+      new Option('--output <file>', 'write another kubeconfig for itself, and touch nothing else').conflicts(APART),
+    )
+    .option('--write-kuberc', 'have kuberc let kubectl run this plugin (kubectl 1.35 and later)')
+    .addOption(new Option('--remove', 'take away what setup wrote for this broker').conflicts(['cluster', 'output']))
     .action((options) => setupCommand(host, { ...options, broker: brokerKey(options.broker) }));
 }
 

@@ -17,9 +17,7 @@ const NONE: Allowed = { policy: 'AllowAll', has: () => false };
 
 /** What cannot be read allows nothing by name. */
 export function readAllowed(host: OwnFiles): Allowed {
-  const { env } = host;
-  if (env.KUBERC === 'off' || env.KUBECTL_KUBERC === 'false') return NONE;
-  const file = env.KUBERC || beneathHome(env, '.kube/kuberc');
+  const file = kubercFile(host);
   const text = file === undefined ? undefined : host.files.read(file, LARGEST_BYTES, true).content;
   if (text === undefined) return NONE;
   try {
@@ -29,8 +27,15 @@ export function readAllowed(host: OwnFiles): Allowed {
   }
 }
 
+/** Where kubectl looks; nowhere where the environment says so. */
+export function kubercFile({ env }: Pick<OwnFiles, 'env'>): string | undefined {
+  if (env.KUBERC === 'off' || env.KUBECTL_KUBERC === 'false') return undefined;
+  return env.KUBERC || beneathHome(env, '.kube/kuberc');
+}
+
 function allowedBy(kuberc: unknown, host: OwnFiles): Allowed {
-  if (!isObject(kuberc)) return NONE;
+  // v1alpha1 has no such fields.
+  if (!isObject(kuberc) || kuberc.apiVersion === 'kubectl.config.k8s.io/v1alpha1') return NONE;
   const { credentialPluginPolicy: policy, credentialPluginAllowlist: list } = kuberc;
   const names = (Array.isArray(list) ? list : []).flatMap((entry: unknown) => {
     // `name` is what 1.35 reads, `command` what 1.37 wants.

@@ -1,21 +1,23 @@
-// `setup`: the broker's clusters become clusters, users and contexts of kubeconfig.
+// `setup`: the broker's clusters become clusters, users and contexts of kubeconfig; or a kubeconfig apart; or they go again.
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { memberOf } from '../../shared/json.ts';
 import type { Seconds } from '../../shared/time.ts';
-import type { MetadataCluster } from '../../shared/wire.ts';
-import { readAllowed } from '../audit/kuberc.ts';
-import { checkKubectl, checkKuberc } from '../doctor/machine.ts';
-import { readConfig, requireOwnPlace, writeConfig } from '../host/config.ts';
+import { checkKubectl } from '../doctor/machine.ts';
+import { readConfig, requireOwnPlace } from '../host/config.ts';
 import { type Clocks, configDirectoryOf, type Host, type Owner, type Program } from '../host/host.ts';
-import { type Launcher, writeLauncher } from '../host/launcher.ts';
-import { addCluster, hasCluster, type PluginCall } from '../kubeconfig/entries.ts';
-import { editKubeconfig, kubeconfigFile, kubeconfigFiles, readKubeconfig } from '../kubeconfig/kubeconfig.ts';
-import type { KubeconfigText } from '../kubeconfig/text.ts';
+import { type Launcher, launcherOf } from '../host/launcher.ts';
+import type { PluginCall } from '../kubeconfig/entries.ts';
+import { kubeconfigFile, kubeconfigFiles } from '../kubeconfig/kubeconfig.ts';
 import { rememberProbe } from '../secrets/probe.ts';
 import { findCluster } from '../session/client.ts';
 import { brokerOf, requireByHand } from '../session/trust.ts';
+import { writeApart } from '../setup/apart.ts';
+import { setCurrent, type Written, writeClusters } from '../setup/clusters.ts';
+import { allowInKuberc, sayKuberc } from '../setup/kuberc.ts';
+import { removeSetup } from '../setup/remove.ts';
+import { createRehearsal, createWriter, type Writer } from '../setup/writer.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { Config } from '../warm/settings.ts';
 import { createBroker, refuseInsecure } from '../wire/broker.ts';
@@ -29,16 +31,30 @@ export interface SetupOptions {
   readonly execApiVersion: string;
   readonly caFile?: string;
   readonly maxAge?: Seconds;
+  /** Only says what would be written. */
+  readonly dryRun?: boolean;
+  readonly remove?: boolean;
+  /** Another kubeconfig, for itself; nothing else is touched. */
+  readonly output?: string;
+  readonly writeKuberc?: boolean;
 }
 
-export async function setupCommand(
-  host: Clocks & Owner & Program & Pick<Host, 'print' | 'random' | 'say'>,
-  options: SetupOptions,
-): Promise<void> {
+type SetupHost = Clocks & Owner & Program & Pick<Host, 'print' | 'random' | 'say'>;
+
+export async function setupCommand(host: SetupHost, options: SetupOptions): Promise<void> {
   requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
+  requireByHand(host, readConfig(host), options.broker);
+  const { dryRun = false } = options;
+  const rehearsal = createRehearsal(host);
+  const writer = dryRun ? rehearsal : createWriter(host);
+  const lines = await (options.remove ? removeSetup(host, writer, options) : setUp(host, writer, options));
+  host.print(dryRun ? rehearsal.report() : `${lines.join('\n')}\n`);
+}
+
+/** @returns what was done, and what comes next, in lines */
+async function setUp(host: SetupHost, writer: Writer, options: SetupOptions): Promise<readonly string[]> {
   const config = readConfig(host);
   refuseInsecure(options.broker, host);
-  requireByHand(host, config, options.broker);
   const ca_file = options.caFile === undefined ? undefined : resolve(options.caFile);
   const known = ca_file ?? memberOf(config.brokers, options.broker)?.ca_file;
   const metadata = await createBroker(options.broker, createSend(host, known), host).metadata();
@@ -46,35 +62,37 @@ export async function setupCommand(
     options.cluster.length === 0
       ? metadata.clusters
       : [...new Set(options.cluster)].map((name) => findCluster(metadata.clusters, name));
-
-  const launcher = writeLauncher(host);
-  // Who sets up may just have made a keychain work.
-  rememberProbe(host, undefined);
-  const call = {
-    command: launcher.file,
+  const callBy = (command: string): PluginCall => ({
+    command,
     api: options.execApiVersion,
     broker: options.broker,
     max_age: options.maxAge,
     ca_file: known,
-  };
+  });
+  if (options.output !== undefined)
+    return writeApart(writer, resolve(options.output), clusters, callBy(launcherOf(host)), config);
+
+  const launcher = writer.launcher();
+  // Who sets up may just have made a keychain work.
+  if (!options.dryRun) rememberProbe(host, undefined);
   const written = (context: string) => memberOf(config.contexts ?? {}, context)?.server;
-  const files = kubeconfigFiles(host, options.kubeconfig);
-  const usual = kubeconfigFile(host, options.kubeconfig);
-  const contexts = await writeClusters(host, files, usual, clusters, call, written);
-  const current = await setCurrent(host, files, usual, contexts[0]?.context);
-  writeConfig(host, {
+  const kubeconfigs = {
+    files: kubeconfigFiles(host, options.kubeconfig),
+    usual: kubeconfigFile(host, options.kubeconfig),
+  };
+  const contexts = await writeClusters(writer, kubeconfigs, clusters, callBy(launcher.file), written);
+  const current = await setCurrent(writer, kubeconfigs, contexts[0]?.context);
+  writer.settings({
     ...config,
-    default: options.broker,
     brokers: { ...config.brokers, [options.broker]: brokerOf(known, metadata.identity_provider.issuer) },
     contexts: { ...config.contexts, ...named(contexts, options) },
+    default: options.broker,
   });
-  host.print(`${report(host, launcher, contexts, current)}${await kubercReport(host)}`);
-}
-
-interface Written {
-  readonly file: string;
-  readonly context: string;
-  readonly cluster: MetadataCluster;
+  const { minor } = await checkKubectl(host);
+  const kuberc = options.writeKuberc
+    ? await allowInKuberc(host, writer, minor, kubeconfigs.files)
+    : sayKuberc(host, minor);
+  return [...report(host, launcher, contexts, current), ...kuberc];
 }
 
 /** By the names of their contexts, as the settings remember them. */
@@ -84,61 +102,12 @@ function named(contexts: readonly Written[], { broker, maxAge: max_age }: SetupO
   );
 }
 
-/** Each cluster goes to the file that has it already, as `kubectl config` does it; a new one to the file that kubectl would write. */
-async function writeClusters(
-  host: Pick<Host, 'random'>,
-  files: readonly string[],
-  usual: string,
-  clusters: readonly MetadataCluster[],
-  call: PluginCall,
-  written: (context: string) => string | undefined,
-): Promise<readonly Written[]> {
-  const read = new Map(files.map((file) => [file, readKubeconfig(file)] as const));
-  const homeOf = (cluster: MetadataCluster) =>
-    files.find((file) => hasCluster(read.get(file) as KubeconfigText, cluster.name, call.broker)) ?? usual;
-  const done: Written[] = [];
-  for (const file of new Set(clusters.map(homeOf))) {
-    const others = files.filter((other) => other !== file).map((other) => read.get(other) as KubeconfigText);
-    const here = clusters.filter((cluster) => homeOf(cluster) === file);
-    done.push(
-      ...(await editKubeconfig(host, file, (config) =>
-        here.map((cluster) => ({ file, cluster, context: addCluster(config, others, cluster, call, written) })),
-      )),
-    );
-  }
-  return done;
-}
-
-/** Sets the current context only where kubectl finds none. @returns the one that is current then */
-async function setCurrent(
-  host: Pick<Host, 'random'>,
-  files: readonly string[],
-  usual: string,
-  context: string | undefined,
-): Promise<string> {
-  const current = files.flatMap((file) => readKubeconfig(file).currentContext ?? [])[0];
-  if (current !== undefined || context === undefined) return current ?? '';
-  return editKubeconfig(host, usual, (config) => {
-    config.setCurrentContext(context);
-    return context;
-  });
-}
-
-/** Where kuberc lets kubectl run no plugin but those that it names: what to add, in the words of the kubectl that is here. */
-async function kubercReport(host: Owner & Program): Promise<string> {
-  const { policy } = readAllowed(host);
-  if (policy === 'AllowAll') return '';
-  const { minor } = await checkKubectl(host);
-  const { ok, todo } = checkKuberc(host, minor);
-  return ok ? '' : `kuberc does not let kubectl run this plugin yet:\n  ${todo}\n`;
-}
-
 function report(
   host: Pick<Host, 'env' | 'platform'>,
   { file: command, slow }: Launcher,
   written: readonly Written[],
   current: string,
-): string {
+): readonly string[] {
   const lines: string[] = [];
   for (const file of new Set(written.map((one) => one.file))) {
     lines.push(`wrote ${file}`);
@@ -159,7 +128,7 @@ function report(
     const folder = command.slice(0, command.lastIndexOf('/'));
     lines.push('for "kubectl curfew login", "status" and "logout":', `  export PATH="$PATH:${folder}"`);
   }
-  return `${lines.join('\n')}\n`;
+  return lines;
 }
 
 function isInPath({ env, platform }: Pick<Host, 'env' | 'platform'>): boolean {

@@ -8,8 +8,10 @@ import { isObject } from '../../shared/wire.ts';
 import { readAllowed } from '../audit/kuberc.ts';
 import { readConfig, requireOwnPlace } from '../host/config.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from '../host/host.ts';
+import { launcherOf } from '../host/launcher.ts';
 import { callOf } from '../kubeconfig/entries.ts';
 import { kubeconfigFiles, readKubeconfig } from '../kubeconfig/kubeconfig.ts';
+import type { PluginField } from '../kubeconfig/kuberc_text.ts';
 import { hasKeychain } from '../secrets/keychain.ts';
 import { rememberedFault } from '../secrets/probe.ts';
 import { lastBackgroundFault } from '../session/background.ts';
@@ -92,14 +94,23 @@ export function checkPlugin(host: Host): Check {
   return wrong('plugin', '"kubectl curfew" is not found in PATH', `export PATH="$PATH:${folder}"`);
 }
 
+/** Whether a kubectl of this version reads in kuberc which plugins it may run. */
+export function readsKuberc(minor: number | undefined): boolean {
+  return minor === undefined || minor >= KUBERC_MINOR;
+}
+
+/** How it names them there; which is not known, newer ones read `name` too. */
+export function fieldOf(minor: number | undefined): PluginField {
+  return minor === undefined || minor < COMMAND_MINOR ? 'name' : 'command';
+}
+
 export function checkKuberc(host: OwnFiles & Pick<Host, 'platform'>, minor: number | undefined): Check {
   const allowed = readAllowed(host);
   const file = launcherOf(host);
-  if (minor !== undefined && minor < KUBERC_MINOR) return fine('kuberc', 'this kubectl asks none for plugins');
+  if (!readsKuberc(minor)) return fine('kuberc', 'this kubectl asks none for plugins');
   if (allowed.policy === 'AllowAll') return fine('kuberc', 'allows all plugins');
   if (allowed.policy === 'Allowlist' && allowed.has(file)) return fine('kuberc', `allows ${file}`);
-  const field = minor !== undefined && minor < COMMAND_MINOR ? 'name' : 'command';
-  const todo = `in kuberc, credentialPluginPolicy: Allowlist, and in credentialPluginAllowlist: - ${field}: ${file}`;
+  const todo = `in kuberc, credentialPluginPolicy: Allowlist, and in credentialPluginAllowlist: - ${fieldOf(minor)}: ${file}, or: kubectl-curfew setup --broker URL --write-kuberc`;
   return wrong('kuberc', `does not let kubectl run ${file} (${allowed.policy})`, todo);
 }
 
@@ -172,10 +183,6 @@ export function checkBackground(host: Host): Check {
   } catch (error) {
     return wrongBy('background', error);
   }
-}
-
-export function launcherOf(host: Pick<Host, 'env' | 'files' | 'platform' | 'uid'>): string {
-  return `${configDirectoryOf(host)}/bin/kubectl-curfew${host.platform === 'win32' ? '.exe' : ''}`;
 }
 
 interface Output {

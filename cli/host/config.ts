@@ -17,7 +17,7 @@ import { faultOfPlace } from './place.ts';
  * @throws CurfewError `configuration` that names the file and what is wrong in it
  */
 export function readConfig(host: OwnFiles): Config {
-  const file = fileOf(host);
+  const file = configFileOf(host);
   const config = readSettings(host, file);
   if (typeof config !== 'string' && !existsSync(file)) return config;
   // Whose it is says more than that it cannot be read.
@@ -50,7 +50,7 @@ function notBelieved({ uid }: Pick<Host, 'uid'>, path: string, fault: string): C
   return new CurfewError('configuration', `${path} is not used: ${fault}`, { hint });
 }
 
-function fileOf(host: OwnFiles): string {
+export function configFileOf(host: OwnFiles): string {
   return `${configDirectoryOf(host)}/config.json`;
 }
 
@@ -64,6 +64,21 @@ export function writeConfig(host: OwnFiles & Pick<Host, 'random' | 'strange_home
   if (!before.includes(directory)) write(host, usual, 'folders.json', { folders: [...before, directory] });
 }
 
+/** As they are written. */
+export function settingsText(content: object): string {
+  return `${JSON.stringify(content, null, 2)}\n`;
+}
+
+/** Takes the name of the settings' folder from the usual one: it does not count for kubectl any more. @throws CurfewError `configuration` */
+export function forgetFolder(host: OwnFiles & Pick<Host, 'random' | 'strange_home'>): void {
+  const directory = configDirectoryOf(host);
+  const usual = usualDirectory(host.env);
+  if (usual === undefined || usual === directory) return;
+  const before = namedFolders(host, usual);
+  if (before.includes(directory))
+    write(host, usual, 'folders.json', { folders: before.filter((folder) => folder !== directory) });
+}
+
 function write(
   host: Reader & Pick<Host, 'random' | 'strange_home'>,
   directory: string,
@@ -73,7 +88,7 @@ function write(
   requireOwnPlace(host, directory);
   const fault = makePrivateDirectory(directory, host);
   try {
-    writeWhole(`${directory}/${name}`, `${JSON.stringify(content, null, 2)}\n`, host);
+    writeWhole(`${directory}/${name}`, settingsText(content), host);
   } catch (cause) {
     throw new CurfewError('configuration', `${directory} ${fault ?? `cannot be written (${codeOf(cause)})`}`, {
       cause,

@@ -69,6 +69,19 @@ function directoryOf(host: OwnFiles): string {
   return `${configDirectoryOf(host)}/bin`;
 }
 
+/** What kubeconfig names, where the native program runs. */
+export function launcherOf(host: OwnFiles & Pick<Host, 'platform'>): string {
+  return `${directoryOf(host)}/kubectl-curfew${host.platform === 'win32' ? '.exe' : ''}`;
+}
+
+/** All that `writeLauncher` may write. */
+export function launcherFiles(host: OwnFiles & Pick<Host, 'platform'>): readonly string[] {
+  const directory = directoryOf(host);
+  if (host.platform === 'win32')
+    return [`${directory}/${BESIDE.windows}`, launcherOf(host), `${directory}/kubectl-curfew.cmd`];
+  return [`${directory}/${BESIDE.posix}`, `${directory}/kubectl_complete-curfew`, launcherOf(host)];
+}
+
 function programOf({ bundles }: Pick<Host, 'bundles'>): string {
   return `${bundles}/kubectl-curfew.cjs`;
 }

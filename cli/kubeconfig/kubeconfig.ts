@@ -55,7 +55,7 @@ export function kubeconfigFile(host: Pick<Host, 'env'>, flag: string | undefined
 
 /** @throws CurfewError `configuration` when it is not a kubeconfig */
 export function readKubeconfig(file: string): KubeconfigText {
-  return named(file, () => new KubeconfigText(read(targetOf(file)).text));
+  return named(file, () => new KubeconfigText(readText(file)));
 }
 
 /**
@@ -66,6 +66,11 @@ export function readKubeconfig(file: string): KubeconfigText {
 export function readToLook(file: string): { readonly text: string; readonly mode?: number } {
   const { text, stat } = read(targetOf(file));
   return stat ? { text, mode: stat.mode & 0o777 } : { text };
+}
+
+/** The text of a file as it is to be changed; empty where there is none. @throws CurfewError `configuration` */
+export function readText(file: string): string {
+  return named(file, () => read(targetOf(file)).text);
 }
 
 /**
@@ -80,27 +85,50 @@ export async function editKubeconfig<T>(
   file: string,
   edit: (config: KubeconfigText) => T,
 ): Promise<T> {
+  return inKubeconfig((change) => editText(host, file, change), edit);
+}
+
+/** The same, of a file that is changed in another way. */
+export async function inKubeconfig<T>(
+  change: (edit: (text: string) => string) => Promise<void>,
+  edit: (config: KubeconfigText) => T,
+): Promise<T> {
+  const results: T[] = [];
+  await change((text) => {
+    const config = new KubeconfigText(text);
+    results.push(edit(config));
+    return config.toString();
+  });
+  return results.at(-1) as T;
+}
+
+/**
+ * The same for any text that kubectl reads.
+ *
+ * @param edit throws TextFault where it is not to be changed
+ */
+export async function editText(
+  host: Pick<Host, 'random'>,
+  file: string,
+  edit: (text: string) => string,
+): Promise<void> {
   const unlock = await lock(file);
   try {
-    return named(file, () => {
+    named(file, () => {
       const target = targetOf(file);
       const { text, encode, stat } = read(target);
-      const config = new KubeconfigText(text);
-      const result = edit(config);
-      const after = config.toString();
-      if (after !== text) {
-        refuseReadOnly(target);
-        replace(target, encode(after), host, stat);
-      }
-      return result;
+      const after = edit(text);
+      if (after === text) return;
+      refuseReadOnly(target);
+      replace(target, encode(after), host, stat);
     });
   } finally {
     unlock();
   }
 }
 
-/** Faults by the name that the person knows. */
-function named<T>(file: string, work: () => T): T {
+/** Faults by the name that the person knows. @throws CurfewError `configuration` */
+export function named<T>(file: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {

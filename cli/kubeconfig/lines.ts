@@ -41,6 +41,14 @@ export interface Splice {
   readonly text: string;
 }
 
+/** From the end, so that places before stay good; at one place what was meant first comes first. */
+export function spliced(text: string, splices: readonly Splice[]): string {
+  return splices
+    .map((splice, order) => ({ ...splice, order }))
+    .toSorted((a, b) => b.start - a.start || b.order - a.order)
+    .reduce((whole, { start, end, text: put }) => whole.slice(0, start) + put + whole.slice(end), text);
+}
+
 /** Puts whole lines after the line that holds a place. */
 export function insertLines(text: string, newline: string, after: number, lines: string): Splice {
   const blockScalar = after > 0 && text[after - 1] === '\n';

@@ -27,16 +27,18 @@ function withoutCurrent(config: Fields | undefined): unknown {
  * Whether all that is not ours reads as before.
  *
  * @param wanted the current context, where there was none
+ * @param unset whether the current context is one that goes
  */
 export function othersAreKept(
   before: string,
   after: string,
   ours: ReadonlyMap<List, ReadonlySet<string>>,
   wanted: string | undefined,
+  unset = false,
 ): boolean {
   const [was, is] = [others(before, ours), others(after, ours)];
   const current = (side: Fields | undefined) => side?.['current-context'] || undefined;
-  const kept = current(was) === undefined ? wanted : current(was);
+  const kept = unset ? undefined : (current(was) ?? wanted);
   return (
     is !== undefined &&
     JSON.stringify(withoutCurrent(was)) === JSON.stringify(withoutCurrent(is)) &&

@@ -3,10 +3,10 @@
 
 import { type Document, isMap, isScalar, isSeq, type Node, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
 import { parseJson } from '../../shared/json.ts';
-import { asLines, columnOf, indentOf, insertLines, lineEnd, lineStart, type Splice, within } from './lines.ts';
+import { asLines, columnOf, indentOf, insertLines, type Splice, spliced, within } from './lines.ts';
+import { appendItems, flowValue, placeOf } from './list_splices.ts';
 import { LISTS, type List, othersAreKept } from './others.ts';
 import {
-  dashes,
   endOf,
   type Fields,
   hasAnchor,
@@ -99,7 +99,7 @@ export class KubeconfigText {
     this.#ours.set(list, (this.#ours.get(list) ?? new Set()).add(name));
     const { start, end, indent } = this.#placeOf(list, entry);
     const [whole, flow] = [{ name, ...values }, (this.#valueOf(list) as YAMLSeq).flow];
-    const inLines = this.#flowValue(whole, indent, this.#text.slice(start, end).includes('\n'));
+    const inLines = flowValue(this.#newline, whole, indent, this.#text.slice(start, end).includes('\n'));
     this.#replaced.set(entry, flow ? inLines : within(this.#newline, stringify([whole]), indent));
     this.#changed.push({ list, name, values });
   }
@@ -112,11 +112,7 @@ export class KubeconfigText {
   toString(): string {
     const splices = this.#splices();
     if (splices.length === 0) return this.#text;
-    // From the end, so that places before stay good; at one place what was meant first comes first.
-    const after = splices
-      .map((splice, order) => ({ ...splice, order }))
-      .toSorted((a, b) => b.start - a.start || b.order - a.order)
-      .reduce((text, { start, end, text: put }) => text.slice(0, start) + put + text.slice(end), this.#text);
+    const after = spliced(this.#text, splices);
     this.#check(after);
     return after;
   }
@@ -195,38 +191,9 @@ export class KubeconfigText {
   }
 
   #append(list: List, value: Node | null, added: readonly Fields[]): Splice[] {
-    const last = isSeq(value) ? value.items.at(-1) : undefined;
-    if (isSeq(value) && isNode(last)) {
-      if (value.flow) return [this.#appendInFlow(last, added)];
-      const indent = columnOf(this.#text, dashes(value)[0] ?? 0);
-      return [insertLines(this.#text, this.#newline, endOf(value), asLines(this.#newline, stringify(added), indent))];
-    }
-    const [start, end] = isNode(value) ? rangeOf(value) : [this.#afterKey(list), this.#afterKey(list)];
-    const inFlow = this.#root?.flow === true;
-    if (inFlow) return [{ start, end, text: this.#flow(added, indentOf(this.#text, start)) }];
-    const emptied = end > start ? [{ start, end, text: '' }] : [];
-    return [
-      ...emptied,
-      insertLines(this.#text, this.#newline, end, asLines(this.#newline, stringify(added), this.#columnOfRoot())),
-    ];
-  }
-
-  /** After the last of a list in brackets. */
-  #appendInFlow(last: Node, added: readonly Fields[]): Splice {
-    const [start, end] = rangeOf(last);
-    const ownLine = this.#text.slice(lineStart(this.#text, start), start).trim() === '';
-    const indent = indentOf(this.#text, start);
-    const parts = added.map((entry) => this.#flowValue(entry, indent, ownLine));
-    const between = ownLine ? `,${this.#newline}${' '.repeat(indent)}` : ', ';
-    return { start: end, end, text: parts.map((part) => between + part).join('') };
-  }
-
-  #flow(value: readonly Fields[], indent: number): string {
-    return this.#flowValue(value, indent, this.#text.trimEnd().includes('\n'));
-  }
-
-  #flowValue(value: unknown, indent: number, inLines: boolean): string {
-    return inLines ? within(this.#newline, JSON.stringify(value, null, 2), indent) : JSON.stringify(value);
+    const place = { text: this.#text, newline: this.#newline };
+    const root = { flow: this.#root?.flow === true, column: this.#columnOfRoot() };
+    return appendItems(place, value, this.#afterKey(list), root, added);
   }
 
   #setScalar(value: Node | null, key: string, wanted: string): Splice[] {
@@ -247,7 +214,7 @@ export class KubeconfigText {
     const last = root.items.at(-1);
     const indent = indentOf(this.#text, start) + 2;
     const parts = keys.map(([key, value]) => {
-      const text = this.#flowValue(value, indent, lines);
+      const text = flowValue(this.#newline, value, indent, lines);
       return `${lines ? `${this.#newline}${' '.repeat(indent)}` : ''}${JSON.stringify(key)}:${lines ? ' ' : ''}${text}`;
     });
     const at = last ? endOf(last.value ?? last.key) : start + 1;
@@ -261,14 +228,7 @@ export class KubeconfigText {
 
   /** Where an entry is: from its dash, or its brace, to the end of its last line. */
   #placeOf(list: List, entry: YAMLMap): { readonly start: number; readonly end: number; readonly indent: number } {
-    const entries = this.#valueOf(list) as YAMLSeq;
-    if (entries.flow) {
-      const [start, end] = rangeOf(entry);
-      return { start, end, indent: indentOf(this.#text, start) };
-    }
-    const start = dashes(entries)[entries.items.indexOf(entry)];
-    if (start === undefined) throw new TypeError('an entry without a place');
-    return { start, end: lineEnd(this.#text, endOf(entry)), indent: columnOf(this.#text, start) };
+    return placeOf(this.#text, this.#valueOf(list) as YAMLSeq, entry);
   }
 
   #afterKey(key: string): number {

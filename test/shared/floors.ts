@@ -73,6 +73,7 @@ export const FLOORS = {
     'login',
     'audit',
     'doctor',
+    'setup',
     'commands',
     'native',
     'program.ts',

@@ -1,0 +1,77 @@
+// What `setup` changes: each file by its text. One writer writes, the other only says what would be written.
+
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { configFileOf, readConfig, settingsText, writeConfig } from '../host/config.ts';
+import { removeFile } from '../host/files.ts';
+import type { Host } from '../host/host.ts';
+import { type Launcher, type LauncherHost, launcherFiles, launcherOf, writeLauncher } from '../host/launcher.ts';
+import { editText, named, readText } from '../kubeconfig/kubeconfig.ts';
+import type { Config } from '../warm/settings.ts';
+import { diffOf } from './shown.ts';
+
+export interface Writer {
+  /** As it is now, or would be. */
+  readonly read: (file: string) => string;
+  readonly edit: (file: string, edit: (text: string) => string) => Promise<void>;
+  readonly settings: (config: Config) => void;
+  readonly launcher: () => Launcher;
+  /** With its folder, where that is empty then. */
+  readonly remove: (file: string) => void;
+}
+
+type WriterHost = LauncherHost & Pick<Host, 'random' | 'strange_home'>;
+
+export function createWriter(host: WriterHost): Writer {
+  return {
+    read: readText,
+    edit: (file, edit) => editText(host, file, edit),
+    settings: (config) => writeConfig(host, config),
+    launcher: () => writeLauncher(host),
+    remove: (file) => {
+      removeFile(file);
+      const folder = dirname(file);
+      if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+    },
+  };
+}
+
+export interface Rehearsal extends Writer {
+  /** A diff of each file that would change, without context: nothing of others is shown. */
+  readonly report: () => string;
+}
+
+/** Takes no lock, and changes nothing. */
+export function createRehearsal(host: WriterHost): Rehearsal {
+  const texts = new Map<string, { readonly before: string; after: string }>();
+  const lines: string[] = [];
+  const of = (file: string) => {
+    const known = texts.get(file) ?? { before: readText(file), after: readText(file) };
+    texts.set(file, known);
+    return known;
+  };
+  return {
+    read: (file) => texts.get(file)?.after ?? readText(file),
+    edit: async (file, edit) => {
+      const known = of(file);
+      known.after = named(file, () => edit(known.after));
+    },
+    settings: (config) => {
+      readConfig(host);
+      of(configFileOf(host)).after = settingsText(config);
+    },
+    launcher: () => {
+      lines.push(...launcherFiles(host).map((file) => `would write ${file}`));
+      return { file: launcherOf(host) };
+    },
+    remove: (file) => {
+      if (texts.has(file)) texts.delete(file);
+      lines.push(`would remove ${file}`);
+    },
+    report: () => {
+      const diffs = [...texts].map(([file, { before, after }]) => diffOf(file, before, after)).filter(Boolean);
+      if (diffs.length === 0 && lines.length === 0) return 'nothing would change\n';
+      return `${[...diffs, ...lines].join('\n')}\n`;
+    },
+  };
+}
