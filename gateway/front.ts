@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type TlsPair, tlsOptions } from '../serving/config/tls.ts';
+import { endQuiet } from './quiet.ts';
 import { answer, type PlainParts, type Response, refuse } from './streams/plain.ts';
 import { WORDS_MS } from './streams/rest.ts';
 import { refuseUpgrade, type UpgradeParts, upgrade } from './streams/upgrade.ts';
@@ -17,7 +18,7 @@ const HEADERS_MS = 10_000;
 const KEEP_ALIVE_MS = 75_000;
 /** For the first request of an HTTP/2 connection. */
 const FIRST_REQUEST_MS = 10_000;
-/** Without a frame of a client: client-go pings each 30 s. */
+/** Without a byte either way: client-go pings each 30 s. */
 const QUIET_MS = 180_000;
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
@@ -61,6 +62,8 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
   (server as unknown as HttpServer).maxHeadersCount = 0;
   const sessions = new Set<ServerHttp2Session>();
   const sockets = new Set<Socket>();
+  const looking = endQuiet(sessions, QUIET_MS);
+  server.once('close', () => clearInterval(looking));
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
@@ -83,7 +86,6 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
     const first = setTimeout(() => session.destroy(), FIRST_REQUEST_MS).unref();
     session.once('stream', () => clearTimeout(first));
     session.once('close', () => clearTimeout(first));
-    session.setTimeout(QUIET_MS, () => session.destroy());
   });
   server.on('request', (request, response) => {
     const { socket } = request;

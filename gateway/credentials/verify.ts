@@ -1,7 +1,7 @@
 // Whose a bearer token is: a session's of this broker, that of a ServiceAccount which acts for one, or somebody else's. What looks like
 // ours and is not is refused, in whatever spelling an API server might read it otherwise.
 
-import { type KeyObject, verify } from 'node:crypto';
+import { hash, type KeyObject, verify } from 'node:crypto';
 import { verifyEs256 } from '../../serving/jws/es256.ts';
 import { type CompactJws, parseCompactJws } from '../../serving/jws/jws.ts';
 import type { Asked } from '../../shared/gateway_wire.ts';
@@ -58,23 +58,25 @@ export class Verifier {
   /** These have signed the cluster's own tokens, and no others. */
   useServiceAccountKeys(keys: readonly ServiceAccountKey[]): void {
     this.#service_account_keys = keys;
-    for (const [token, { asked }] of this.#known) if (asked.secret_uid !== undefined) this.#known.delete(token);
+    for (const [key, { asked }] of this.#known) if (asked.secret_uid !== undefined) this.#known.delete(key);
   }
 
   /** Signature, kind and audience alone: times and the session are judged at each request. */
   async verify(token: string): Promise<Verified> {
-    const known = this.#known.get(token);
+    // By its hash: a token may have 16 KiB, and those of hours lie here.
+    const key = hash('sha256', token, 'base64url');
+    const known = this.#known.get(key);
     if (known) return known;
     const verified = await this.#verify(token);
     if (verified.kind !== 'session') return verified;
-    this.#known.set(token, verified);
+    this.#known.set(key, verified);
     forgetOldest(this.#known, MOST_TOKENS);
     return verified;
   }
 
   /** What a revoked key has signed is not believed any more. */
   forget(kid: string): void {
-    for (const [token, known] of this.#known) if (known.kid === kid) this.#known.delete(token);
+    for (const [key, known] of this.#known) if (known.kid === kid) this.#known.delete(key);
   }
 
   async #verify(token: string): Promise<Verified> {

@@ -5,6 +5,7 @@ export const FLOORS = {
   gateway: [
     'words.ts',
     'forget_oldest.ts',
+    'quiet.ts',
     'break_off.ts',
     'config',
     'metrics.ts',
