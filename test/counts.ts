@@ -19,6 +19,8 @@ const COUNTS = {
   replica_ends: [30, 1_000],
   /** Sessions that are ended with ten streams each at a gateway under load. */
   gateway_ends: [10, 100],
+  /** Requests by chance at a gateway, and as many at what the broker has for gateways. */
+  gateway_chance: [200, 20_000],
   /** MiB that are copied through a gateway, each way. */
   gateway_mib: [64, 1_024],
   /** Calls of a client that nobody sits at, by the program that answers. */

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TokenReply } from '../../shared/wire.ts';
 import { freePort } from '../cluster/ports.ts';
 import { type BrokerGate, startBrokerGate } from './broker_gate.ts';
-import { createCertificateAuthority } from './certificates.ts';
+import { type CertificateAuthority, createCertificateAuthority } from './certificates.ts';
 import { GatewayClient } from './gateway_client.ts';
 import { type GatewayProcess, startGatewayProcess } from './gateway_process.ts';
 import { Holder } from './holder.ts';
@@ -21,12 +21,17 @@ const ANSWER_MS = 12_000;
 export interface Logged {
   readonly sid: string;
   readonly client: GatewayClient;
+  readonly holder: Holder;
+  readonly handle: string;
   /** The reply says that it is over. */
   logOut(): Promise<void>;
 }
 
 export interface GatewayBetween {
   readonly gate: BrokerGate;
+  readonly authority: CertificateAuthority;
+  /** Of the gateway, as it presents it to the broker. */
+  readonly gateway_token: string;
   readonly api: StreamingApiServer;
   readonly gateway: GatewayProcess;
   /** Sections of the brokers' configuration that they need: their files are relative to a broker's folder. */
@@ -65,7 +70,7 @@ export async function makeGatewayBetween(behind: () => string): Promise<GatewayB
     return client;
   };
   return {
-    ...{ gate, api },
+    ...{ gate, api, authority, gateway_token: Buffer.from(token, 'base64').toString('base64url') },
     get gateway() {
       if (!gateway) throw new Error('the gateway was not started');
       return gateway;
@@ -104,7 +109,7 @@ export async function makeGatewayBetween(behind: () => string): Promise<GatewayB
       const { access_token, session, refresh_token = '' }: TokenReply = granted;
       const client = clientOf(access_token ?? '');
       return {
-        ...{ sid: session.sid, client },
+        ...{ sid: session.sid, client, holder, handle: refresh_token },
         async logOut() {
           const { status } = await holder.revoke(refresh_token);
           if (status !== 200) throw new Error(`not logged out: ${status}`);

@@ -78,7 +78,8 @@ export async function startStreamingApiServer(authority: CertificateAuthority): 
       one.bytes += bytes.length;
       one.text = (one.text + bytes.toString('latin1')).slice(-4_096);
     };
-    const head = ['upgrade: websocket', 'connection: Upgrade', 'sec-websocket-protocol: v5.channel.k8s.io'];
+    const upgraded = `upgrade: ${request.headers.upgrade}`;
+    const head = [upgraded, 'connection: Upgrade', 'sec-websocket-protocol: v5.channel.k8s.io'];
     socket.write(`HTTP/1.1 101 Switching Protocols\r\n${head.join('\r\n')}\r\n\r\n`);
     // Channel 1: stdout.
     const writer = (line: number) => void socket.write(webSocketMessage(Buffer.from(`\x01line ${line}\n`)));
