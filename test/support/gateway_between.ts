@@ -10,7 +10,7 @@ import { freePort } from '../cluster/ports.ts';
 import { type BrokerGate, startBrokerGate } from './broker_gate.ts';
 import { type CertificateAuthority, createCertificateAuthority } from './certificates.ts';
 import { GatewayClient } from './gateway_client.ts';
-import { type GatewayProcess, startGatewayProcess } from './gateway_process.ts';
+import { GATEWAY_CERTIFICATE, type GatewayProcess, startGatewayProcess } from './gateway_process.ts';
 import { Holder } from './holder.ts';
 import type { StaticIssuer } from './static_issuer.ts';
 import { type StreamingApiServer, startStreamingApiServer } from './streaming_api_server.ts';
@@ -43,6 +43,8 @@ export interface GatewayBetween {
     more?: Readonly<Record<string, unknown>>,
     env?: Readonly<Record<string, string>>,
   ): Promise<GatewayProcess>;
+  /** Puts another certificate, and its key, in the place of the gateway's. */
+  renewCertificate(): Promise<unknown>;
   /** @param age seconds since the person has authenticated */
   logIn(issuer: StaticIssuer, sub: string, age?: number): Promise<Logged>;
   /** Somebody with this token. */
@@ -94,6 +96,7 @@ export async function makeGatewayBetween(behind: () => string): Promise<GatewayB
       });
       return gateway;
     },
+    renewCertificate: () => authority.issue(GATEWAY_CERTIFICATE),
     async logIn(issuer, sub, age = 0) {
       const target = {
         issuer: gate.url,

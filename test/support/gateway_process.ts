@@ -10,6 +10,8 @@ import { compileCache } from './compile_cache.ts';
 import { until } from './patience.ts';
 import { type Running, startRunning } from './running.ts';
 
+export const GATEWAY_CERTIFICATE = { name: 'gateway', hosts: ['127.0.0.1', 'localhost'] } as const;
+
 export interface GatewaySettings {
   /** Where its files go. */
   readonly dir: string;
@@ -34,7 +36,7 @@ export interface GatewayProcess extends Running {
 /** Resolves when it is ready. @throws Error with what it wrote, when it ends instead */
 export async function startGatewayProcess(settings: GatewaySettings): Promise<GatewayProcess> {
   const { dir, authority, broker, api_server, cluster = 'dev', port, more, env } = settings;
-  const tls = await authority.issue({ name: 'gateway', hosts: ['127.0.0.1', 'localhost'] });
+  const tls = await authority.issue(GATEWAY_CERTIFICATE);
   const health_port = await freePort();
   const config = path.join(dir, 'curfew-gateway.yaml');
   const object = {

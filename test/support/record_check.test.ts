@@ -39,10 +39,15 @@ test('where nothing is wrong nothing is said; a session that is ended by somebod
   assert.match(crowd.faults.join('\n'), /: a token after the acknowledged end: 200 /);
 });
 
-test('a row that is gone, and a token behind its end, are found in the audit log', async () => {
+test('a row that is gone, or there twice, and a token behind its end, are found in the audit log', async () => {
   await brokers.replicas[0]?.kill();
   // Tokens were granted just now to sessions whose end is in the audit log.
   assert.match((await faultsOfRecord(brokers, crowd.acknowledged)).join('\n'), /: a token was committed after its end/);
+  for (const event of ['login', 'end'])
+    exec(`create temp table one as select * from audit where event = '${event}' limit 1;
+      update one set seq = (select max(seq) + 1 from audit); insert into audit select * from one`);
+  const twice = (await faultsOfRecord(brokers, crowd.acknowledged)).join('\n');
+  for (const event of ['login', 'end']) assert.match(twice, new RegExp(`: two rows of its ${event}$`, 'm'));
   exec(`delete from audit where event = 'end'`);
   const found = (await faultsOfRecord(brokers, crowd.acknowledged)).join('\n');
   for (const fault of [

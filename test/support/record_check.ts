@@ -61,6 +61,15 @@ export async function faultsOfRecord(
     tokens,
     of('mint').map(({ jti }) => jti),
   );
+  for (const event of ['login', 'end']) {
+    const seen = new Set<unknown>();
+    // The holder's own retry of a login, whose reply was lost, has a row that says so.
+    for (const { sid, retry } of of(event)) {
+      if (retry === true) continue;
+      if (seen.has(sid)) faults.push(`${sid}: two rows of its ${event}`);
+      seen.add(sid);
+    }
+  }
   const jtis = of('mint').map(({ jti }) => String(jti));
   if (new Set(jtis).size !== jtis.length) faults.push('a jti is in two rows');
   const late = commits

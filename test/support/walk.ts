@@ -5,9 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Chance } from './chance.ts';
 import { faultsOfRecord } from './record_check.ts';
 import type { Fact } from './walk_facts.ts';
-import { begin, type Step } from './walk_faults.ts';
+import { begin } from './walk_faults.ts';
 import { People } from './walk_people.ts';
 import { MAX_AGE, type WalkSite } from './walk_site.ts';
+import type { Step } from './walk_step.ts';
 import { WalkStreams } from './walk_streams.ts';
 
 /** I5; and what a busy machine may take more. */

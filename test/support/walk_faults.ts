@@ -1,66 +1,27 @@
 // The faults that a walk draws from, each with its end. Those that kill a process come first: in the last third of a walk none of them is
 // drawn, so that processes live through many faults and are looked at afterwards.
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../scripts/run.ts';
-import type { Replica } from './brokers.ts';
 import { type Chance, chanceOf } from './chance.ts';
-import { processesIn } from './postgres.ts';
+import { until } from './patience.ts';
 import type { Fault } from './static_issuer.ts';
 import type { Database } from './stores.ts';
+import { OF_NETWORK } from './walk_partitions.ts';
 import type { WalkSite } from './walk_site.ts';
+import { type Begin, type Faults, nothing, pidOf, type Step, type Undo } from './walk_step.ts';
+import { KILLS_SQLITE, OF_POSTGRES, OF_SQLITE } from './walk_store_faults.ts';
 
-/** Ends it. */
-type Undo = () => Promise<unknown>;
-type Begin = (site: WalkSite, replica: Replica, step: Step) => Promise<Undo>;
-
-export interface Step {
-  readonly fault: string;
-  /** Which broker, by its place. */
-  readonly replica: number;
-  /** Milliseconds before it, and how long it lasts. */
-  readonly pause_ms: number;
-  readonly hold_ms: number;
-  /** For what is left to chance within it. */
-  readonly seed: number;
-}
-
-const nothing = async () => undefined;
-
-const pidOf = ({ process: running }: Replica) => running?.pid ?? 0;
-
-async function stopped(site: WalkSite, replica: Replica): Promise<Undo> {
+const stopped: Begin = async (site, replica) => {
   site.still.add(replica);
   process.kill(pidOf(replica), 'SIGSTOP');
   return async () => {
     process.kill(pidOf(replica), 'SIGCONT');
     site.still.delete(replica);
   };
-}
-
-/** The calls of the process meet it, as strace injects it. */
-const traced =
-  (calls: string, how: string): Begin =>
-  async (_, replica) => {
-    const rules = ['-e', `trace=${calls}`, '-e', `inject=${calls}:${how}`];
-    const tracer: ChildProcess = spawn(
-      'strace',
-      ['-f', '-qq', '-o', '/dev/null', ...rules, '-p', `${pidOf(replica)}`],
-      {
-        stdio: 'ignore',
-      },
-    );
-    const exit = once(tracer, 'exit');
-    await once(tracer, 'spawn');
-    return async () => {
-      tracer.kill('SIGINT');
-      await exit;
-    };
-  };
+};
 
 const provider =
   (fault: Fault): Begin =>
@@ -78,7 +39,7 @@ const clock =
     return () => site.bend(replica, '+0');
   };
 
-const KILLS: Readonly<Record<string, Begin>> = {
+const KILLS: Faults = {
   async 'broker killed'(site, replica) {
     await replica.kill();
     return () => site.start(replica);
@@ -98,6 +59,15 @@ const KILLS: Readonly<Record<string, Begin>> = {
     await replica.kill();
     return () => site.start(replica);
   },
+  /** It may end for it, at any moment, as by a kill. */
+  async 'broker with little memory'(site, replica) {
+    await replica.stop();
+    await site.start(replica, { heap_mib: 40 }).catch(nothing);
+    return async () => {
+      await replica.kill();
+      await site.start(replica);
+    };
+  },
   async 'gateway killed'(site) {
     await site.between.gateway.kill();
     return () => site.startGateway();
@@ -111,7 +81,7 @@ const KILLS: Readonly<Record<string, Begin>> = {
   },
 };
 
-const GENTLE: Readonly<Record<string, Begin>> = {
+const GENTLE: Faults = {
   'broker stopped': stopped,
   'provider refuses': provider('refuse'),
   'provider hangs': provider('hang'),
@@ -145,6 +115,13 @@ const GENTLE: Readonly<Record<string, Begin>> = {
     if (code !== 0 && !/does not sign yet/.test(stderr)) throw new Error(`keys rotate: ${code} ${stderr}`);
     return nothing;
   },
+  async 'certificate of the gateway changed'({ between }) {
+    const { gateway } = between;
+    const times = () => gateway.stderr().split('certificate reloaded').length;
+    const before = times();
+    await between.renewCertificate();
+    return () => until(() => times() > before, 'the certificate is not read again');
+  },
   async 'gateway stopped'({ between }) {
     between.gateway.signal('SIGSTOP');
     return async () => between.gateway.signal('SIGCONT');
@@ -164,78 +141,15 @@ const GENTLE: Readonly<Record<string, Begin>> = {
   },
 };
 
-const OF_SQLITE: Readonly<Record<string, Begin>> = {
-  'each sync fails': traced('fsync,fdatasync', 'error=EIO'),
-  'no write is taken': traced('pwrite64', 'error=ENOSPC'),
-  'syncs of half a second': traced('fsync,fdatasync', 'delay_enter=500000'),
-};
-
-/** For a while it works on the disk that may lose its power, or be full. */
-async function powered(site: WalkSite, replica: Replica, seed: number): Promise<void> {
-  await replica.stop();
-  site.disk?.take();
-  await site.start(replica, true);
-  await sleep(1_000 + (seed % 1_000));
-}
-
-const KILLS_SQLITE: Readonly<Record<string, Begin>> = {
-  async 'disk full'(site, replica, { seed }) {
-    await powered(site, replica, seed);
-    const end = site.disk?.fill();
-    return async () => {
-      end?.();
-      await replica.kill();
-      await site.start(replica);
-    };
-  },
-  async 'power cut'(site, replica, { seed }) {
-    await powered(site, replica, seed);
-    site.disk?.cut();
-    await replica.kill();
-    site.disk?.restore(chanceOf('power', seed));
-    return () => site.start(replica);
-  },
-};
-
-const signalServer = (data: string, name: NodeJS.Signals) => {
-  for (const pid of processesIn(data)) process.kill(pid, name);
-};
-
-const OF_POSTGRES: Readonly<Record<string, Begin>> = {
-  async 'database killed'({ server }) {
-    await server?.end('SIGKILL');
-    return async () => server?.start();
-  },
-  async 'database restarted'({ server }) {
-    await server?.end('SIGINT');
-    return async () => server?.start();
-  },
-  async 'database stopped'({ server }) {
-    const data = server?.data ?? '';
-    signalServer(data, 'SIGSTOP');
-    return async () => signalServer(data, 'SIGCONT');
-  },
-  async 'connections cut'({ server, commits }) {
-    await server?.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${commits?.name}' and pid <> pg_backend_pid()`,
-    );
-    return nothing;
-  },
-  async 'database out of reach'({ links, brokers }, replica) {
-    const link = links[brokers.replicas.indexOf(replica)];
-    link?.become('hold');
-    return async () => link?.become('pass');
-  },
-  async 'connections to the database reset'({ links, brokers }, replica) {
-    const link = links[brokers.replicas.indexOf(replica)];
-    link?.become('reset');
-    return async () => link?.become('pass');
-  },
-};
-
-const FAULTS: Readonly<Record<Database, Readonly<Record<'kills' | 'gentle', Readonly<Record<string, Begin>>>>>> = {
+const FAULTS: Readonly<Record<Database, Readonly<Record<'kills' | 'gentle', Faults>>>> = {
   sqlite: { kills: { ...KILLS, ...KILLS_SQLITE }, gentle: { ...GENTLE, ...OF_SQLITE } },
   postgres: { kills: KILLS, gentle: { ...GENTLE, ...OF_POSTGRES } },
+};
+
+/** For a walk through partitions alone. */
+const PARTITIONS: typeof FAULTS = {
+  sqlite: { kills: {}, gentle: OF_NETWORK.sqlite },
+  postgres: { kills: {}, gentle: { ...OF_NETWORK.sqlite, ...OF_NETWORK.postgres } },
 };
 
 /** Milliseconds at the most; and what healing and looking take, about. */
@@ -245,10 +159,16 @@ const [PAUSE, HOLD, AFTER] = [1_500, 4_000, 2_500];
  * The same for the same seed, whatever becomes of it. Each fault comes once before any comes again.
  *
  * @param seconds that it takes, about
+ * @param through partitions alone, where this process has a network of its own
  */
-export function scheduleOf(database: Database, seed: number, seconds: number): readonly Step[] {
+export function scheduleOf(
+  database: Database,
+  seed: number,
+  seconds: number,
+  through: 'all' | 'partitions' = 'all',
+): readonly Step[] {
   const chance: Chance = chanceOf(`walk ${database}`, seed);
-  const { kills, gentle } = FAULTS[database];
+  const { kills, gentle } = (through === 'all' ? FAULTS : PARTITIONS)[database];
   const steps: Step[] = [];
   let deck: string[] = [];
   for (let planned = 0; planned < seconds * 1_000; ) {
@@ -267,7 +187,7 @@ export function begin(site: WalkSite, step: Step): Promise<Undo> {
   const { replicas } = site.brokers;
   const replica = replicas[step.replica % replicas.length];
   const { kills, gentle } = FAULTS[site.database];
-  const fault = kills[step.fault] ?? gentle[step.fault];
+  const fault = kills[step.fault] ?? gentle[step.fault] ?? PARTITIONS[site.database].gentle[step.fault];
   if (!replica || !fault) throw new TypeError(`no such fault: ${step.fault}`);
   return fault(site, replica, step);
 }

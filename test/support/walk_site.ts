@@ -20,6 +20,13 @@ const NAME = 'walk';
 const NOWHERE = 'http://127.0.0.1:1';
 const [FAKETIME = ''] = globSync('/usr/lib/*/faketime/libfaketime.so.1');
 
+export interface StartOfWalk {
+  /** On the disk that may lose its power: that one syncs by itself, so no fault of syncs reaches it. */
+  readonly powered?: boolean;
+  /** MiB that its heap may have, when fewer than usual. */
+  readonly heap_mib?: number;
+}
+
 /** Of a process. */
 export interface Held {
   /** MiB that are in use once its garbage is collected. */
@@ -41,8 +48,7 @@ export interface WalkSite {
   readonly commits: CommitTimes | undefined;
   /** Brokers that stand still: no balancer would send anybody there. */
   readonly still: Set<Replica>;
-  /** @param powered whether on the disk that may lose its power: that one syncs by itself, so no fault of syncs reaches it */
-  start(replica: Replica, powered?: boolean): Promise<void>;
+  start(replica: Replica, how?: StartOfWalk): Promise<void>;
   startGateway(): Promise<void>;
   /** Of brokers and gateway, in this order. */
   held(): Promise<readonly Held[]>;
@@ -100,16 +106,15 @@ export async function makeWalkSite(
   const site: WalkSite = {
     ...{ database, brokers, between, server, links, disk, still },
     commits: server && { server, name: NAME },
-    async start(replica, powered = false) {
+    async start(replica, { powered = false, heap_mib } = {}) {
       const of_disk = powered ? disk?.env : undefined;
       const preload = [of_disk?.LD_PRELOAD ?? [], FAKETIME].flat().join(':');
       const time = { FAKETIME_TIMESTAMP_FILE: timeOf(replica), FAKETIME_CACHE_DURATION: '1', NO_FAKE_STAT: '1' };
+      const { NODE_OPTIONS } = inspected(replica);
+      const options = heap_mib === undefined ? NODE_OPTIONS : `${NODE_OPTIONS} --max-old-space-size=${heap_mib}`;
       const env = {
-        ...of_disk,
-        LD_PRELOAD: preload,
-        ...time,
-        FAKETIME_DONT_FAKE_MONOTONIC: '1',
-        ...inspected(replica),
+        ...{ ...of_disk, LD_PRELOAD: preload, ...time, FAKETIME_DONT_FAKE_MONOTONIC: '1' },
+        NODE_OPTIONS: options,
       };
       await replica.start({ env, ...(program !== undefined && { program }) });
     },

@@ -9,8 +9,8 @@ import { chanceOf } from '../support/chance.ts';
 import { until } from '../support/patience.ts';
 import { buildVariant, type Edits } from '../support/variant.ts';
 import { startWalk, type Walk } from '../support/walk.ts';
-import type { Step } from '../support/walk_faults.ts';
 import { makeWalkSite } from '../support/walk_site.ts';
+import type { Step } from '../support/walk_step.ts';
 
 const PEOPLE = 4;
 /** Until it is found. */
