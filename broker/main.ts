@@ -2,8 +2,6 @@
 
 import { Command } from 'commander';
 import { pino } from 'pino';
-import { digestOf } from '../serving/files/digest.ts';
-import { watchFiles } from '../serving/files/watch.ts';
 import { endingSignal, runProgram } from '../serving/program.ts';
 import { CurfewError } from '../shared/errors.ts';
 import { fromMilliseconds } from '../shared/time.ts';
@@ -25,6 +23,7 @@ import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts
 import { addStoreCopy } from './commands/store_copy_command.ts';
 import { loadConfig } from './config/load.ts';
 import type { Config } from './config/settings.ts';
+import { watchConfig } from './config/watch.ts';
 import { printAdmissionPolicy } from './layers/admission_policy.ts';
 import { printAuthnConfig } from './layers/authn_config.ts';
 import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './layers/authz_config.ts';
@@ -59,31 +58,18 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   const onAudit = printRows((text) => void stdout.write(text));
   const service = await startService(config, { now, exact, stopwatch, log, identityProvider, onAudit });
   const load = () => loadConfig(file, { env });
-  // One reload at a time, the last word counts.
-  let reloading: Promise<unknown> = Promise.resolve();
-  let seen: string | undefined = config.digest;
-  const reload = () => {
-    reloading = reloading
-      .then(() => service.reload(load))
-      .catch(() => {
-        log.error('the configuration could not be reloaded: trying again');
-        seen = undefined;
-      });
-  };
-  const stopWatching = watchFiles(
-    [config.file],
+  const watch = watchConfig(
+    config,
     async () => {
-      const digest = await digestOf(config.file);
-      if (digest === undefined || digest === seen) return;
-      seen = digest;
-      reload();
+      const outcome = await service.reload(load);
+      return outcome.outcome === 'reloaded' ? outcome.config : undefined;
     },
-    { log },
+    log,
   );
-  onHangup = reload;
-  if (wanted) reload();
+  onHangup = watch.reload;
+  if (wanted) watch.reload();
   log.info({ signal: await endingSignal() }, 'signal received');
-  stopWatching();
+  watch.stop();
   await service.stop();
 }
 

@@ -140,7 +140,7 @@ async function readUrl(file: string | undefined, around: Surroundings, faults: s
     return undefined;
   }
   const found = await readSecretText(setting, file, around, faults);
-  if (found) sayOpen(setting, file, found.mode, faults);
+  if (found) sayOpen(setting, file, found, faults);
   return found?.text;
 }
 

@@ -32,7 +32,9 @@ export async function loadConfig(
   const absolute = path.resolve(file);
   // Whatever is read passes here, so that nothing that can be changed is forgotten when two configurations are compared.
   const seen = new Map<string, string | undefined>();
+  const names = new Set<string>();
   const readSeen: FileReader = async (name) => {
+    names.add(name);
     const found = await readFile(name);
     seen.set(`file ${name}`, found.text);
     return found;
@@ -52,7 +54,9 @@ export async function loadConfig(
   const read = await readAll(sections, { folder: path.dirname(absolute), variable, readFile: readSeen });
   const faults = [...shape, ...faultsOf(sections), ...read.faults];
   const digest = createHash('sha256').update(text.text).digest('hex');
-  const config = assemble(absolute, { digest, contents: contentsOf(seen) }, sections, read);
+  const apart = [absolute, read.tls?.cert_file, read.tls?.key_file];
+  const files = [...names].filter((name) => !apart.includes(name)).sort();
+  const config = assemble(absolute, { files, digest, contents: contentsOf(seen) }, sections, read);
   if (!config || faults.length > 0) throw refused(file, faults);
   return config;
 }
@@ -75,7 +79,7 @@ function contentsOf(seen: ReadonlyMap<string, string | undefined>): string {
 /** `undefined` when a section did not parse: its fault is listed then. */
 function assemble(
   file: string,
-  digests: Pick<Config, 'digest' | 'contents'>,
+  sources: Pick<Config, 'files' | 'digest' | 'contents'>,
   sections: Partial<Sections>,
   read: Read,
 ): Config | undefined {
@@ -100,7 +104,7 @@ function assemble(
     ssf: read.transmitters,
     store: read.store,
     policy,
-    ...digests,
+    ...sources,
   });
 }
 

@@ -37,6 +37,8 @@ export interface Config {
   readonly ssf: readonly Transmitter[];
   readonly store: StorePlaces;
   readonly policy: BrokerPolicy;
+  /** Absolute paths of what it names and was read to make this, but those of `listen.tls`, which are watched by themselves. */
+  readonly files: readonly string[];
   /** SHA-256 of the file, hex. */
   readonly digest: string;
   /** SHA-256 over all that was read to make this, the secrets among it, hex: two that are alike are one configuration. Never shown. */

@@ -2,7 +2,8 @@
 
 import { createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
 import path from 'node:path';
-import type { FileReader } from '../files/regular_file.ts';
+import type { FileReader, FileText } from '../files/regular_file.ts';
+import { whyOpen } from '../files/secret_access.ts';
 import { isBearer } from '../net/bearer.ts';
 
 export interface Surroundings {
@@ -50,13 +51,18 @@ export async function readSecret(
   faults: string[],
 ): Promise<KeyObject | undefined> {
   const found = await readSecretText(setting, file, around, faults);
-  if (found) sayOpen(setting, file, found.mode, faults);
+  if (found) sayOpen(setting, file, found, faults);
   return found && parseKey(setting, found.text, faults);
 }
 
-export function sayOpen(setting: string, file: string, mode: number, faults: string[]): void {
-  if ((mode & 0o077) === 0) return;
-  faults.push(`${setting}: ${file} can be read by others (mode ${mode.toString(8).padStart(4, '0')}): run chmod 600`);
+export function sayOpen(
+  setting: string,
+  file: string,
+  { mode, access }: Omit<FileText, 'text'>,
+  faults: string[],
+): void {
+  const why = whyOpen(mode, access);
+  if (why) faults.push(`${setting}: ${file} ${why}`);
 }
 
 export function parseKey(setting: string, text: string, faults: string[]): KeyObject | undefined {

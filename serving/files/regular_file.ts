@@ -1,11 +1,14 @@
 // Files that a person or another program names: only what is regular and small is read, whenever it is read.
 
 import { constants, type FileHandle, open } from 'node:fs/promises';
+import { type Access, accessOf } from './secret_access.ts';
 
 export interface FileText {
   readonly text: string;
   /** Permission bits as of stat(2). */
   readonly mode: number;
+  /** Where the mode lets others than the owner in: who they are. */
+  readonly access?: Access | undefined;
 }
 
 /** @throws Error whose message says why, without the path and without content. */
@@ -20,7 +23,9 @@ export const readRegularFile: FileReader = async (file) => {
     const stat = await handle.stat();
     if (!stat.isFile()) throw new Error('no regular file');
     if (stat.size > LARGEST_BYTES) throw new Error('larger than 1 MiB');
-    return { text: await readUpTo(handle, stat.size, LARGEST_BYTES), mode: stat.mode & 0o777 };
+    const mode = stat.mode & 0o777;
+    const access = (mode & 0o077) === 0 ? undefined : await accessOf(handle.fd, stat);
+    return { text: await readUpTo(handle, stat.size, LARGEST_BYTES), mode, access };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
     if (code === undefined) throw error;
