@@ -98,6 +98,11 @@ async function free(names: readonly string[], { config: file, all, reason: note 
   printLines(await freeNames(await loadConfig(file, { env }), wish, { now, by: operator() }));
 }
 
+interface WebhookOptions extends OfCluster {
+  readonly authentication?: true;
+  readonly tokenFile?: string;
+}
+
 interface OfCluster {
   readonly config: string;
   readonly cluster: string;
@@ -239,9 +244,13 @@ function addPrint(root: Command): void {
     });
   ofCluster('webhook-kubeconfig', 'the kubeconfig with which a kube-apiserver reaches the webhook; it holds a secret')
     .option('--authentication', 'for --authentication-token-webhook-config-file instead')
-    .action(async ({ config, cluster, authentication }: OfCluster & { authentication?: true }) => {
+    .option(
+      '--token-file <path>',
+      "where the API server's machine keeps the webhook's token, which is then not printed",
+    )
+    .action(async ({ config, cluster, authentication, tokenFile }: WebhookOptions) => {
       const asks = authentication ? 'authentication' : 'authorization';
-      stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks));
+      stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks, tokenFile));
     });
   const PLAIN = [
     [

@@ -51,13 +51,15 @@ function settingsOf({ on_failure }: Webhook, kubeConfigFile: string, { cache_swi
 
 /**
  * @param asks what the API server asks: for `--authorization-config`, or for `--authentication-token-webhook-config-file`
- * @returns YAML of a kubeconfig; it holds the webhook's token, which is a secret
+ * @param token_file where the API server's machine keeps the webhook's token; without it the token is in the kubeconfig itself
+ * @returns YAML of a kubeconfig; without `token_file` it is a secret
  * @throws CurfewError `usage` when there is no such cluster, `configuration` when it has no such webhook
  */
 export function printWebhookKubeconfig(
   config: Config,
   clusterName: string,
   asks: 'authorization' | 'authentication',
+  token_file?: string,
 ): string {
   const { cluster, webhook } = withWebhook(config, clusterName);
   if (asks === 'authentication' && !webhook.authentication) {
@@ -65,13 +67,15 @@ export function printWebhookKubeconfig(
   }
   const server = `${config.issuer}/webhooks/${asks === 'authorization' ? 'authorize' : 'authenticate'}`;
   const ca = config.issuer_ca === undefined ? {} : { 'certificate-authority-data': base64(config.issuer_ca) };
-  const token = webhook.token.export().toString('base64url');
-  const head = `# For kube-apiserver of cluster ${cluster.name}: keep it secret. Printed by: curfew-broker print webhook-kubeconfig\n`;
+  const user =
+    token_file === undefined ? { token: webhook.token.export().toString('base64url') } : { tokenFile: token_file };
+  const secrecy = token_file === undefined ? 'keep it secret' : `in ${token_file} is the webhook's token in base64url`;
+  const head = `# For kube-apiserver of cluster ${cluster.name}: ${secrecy}. Printed by: curfew-broker print webhook-kubeconfig\n`;
   const object = {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{ name: 'curfew-broker', cluster: { server, ...ca } }],
-    users: [{ name: cluster.name, user: { token } }],
+    users: [{ name: cluster.name, user }],
     contexts: [{ name: 'webhook', context: { cluster: 'curfew-broker', user: cluster.name } }],
     'current-context': 'webhook',
   };

@@ -255,7 +255,13 @@ async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: Wor
   }
   // Its tokens are not verified by the API server: it asks.
   const reviews = path.join(dir, `${name}-token-reviews.kubeconfig`);
-  await writeFile(reviews, await site.print('webhook-kubeconfig', name, '--authentication'), { mode: 0o600 });
+  const token_file = path.join(dir, `${name}-webhook.token`);
+  const token = await site.print('webhook-kubeconfig', name).then((text) => /token: (\S+)/.exec(text)?.[1]);
+  await writeFile(token_file, `${token}\n`, { mode: 0o600 });
+  await writeFile(
+    reviews,
+    await site.print('webhook-kubeconfig', name, '--authentication', '--token-file', token_file),
+  );
   const extraArgs = [
     `--authentication-token-webhook-config-file=${reviews}`,
     '--authentication-token-webhook-version=v1',
