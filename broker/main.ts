@@ -11,12 +11,11 @@ import { printRows } from './audit_log/printed.ts';
 import { type AcceptCommand, accept } from './commands/administration_commands.ts';
 import { exportAuditLog, tailAuditLog } from './commands/audit_commands.ts';
 import { verifyAuditLog } from './commands/audit_verify.ts';
-import { check } from './commands/check.ts';
-import { checkAround } from './commands/check_around.ts';
+import { addCheck } from './commands/check_command.ts';
 import { addKeys } from './commands/keys_command.ts';
 import { freeNames } from './commands/name_commands.ts';
 import { operator } from './commands/operator.ts';
-import { type AuthzOptions, type CheckOptions, type FreeOptions, several } from './commands/options.ts';
+import { type AuthzOptions, type FreeOptions, several } from './commands/options.ts';
 import { loadCases, testCases } from './commands/policy_cases.ts';
 import { explainPolicy } from './commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
@@ -73,17 +72,6 @@ async function serve({ config: file }: { config: string }): Promise<void> {
   await service.stop();
 }
 
-async function checkConfig({ config: file, ...around }: CheckOptions): Promise<void> {
-  const config = await loadConfig(file, { env });
-  const apis = createClusterApis();
-  const elsewhere = around.kubeconfig !== undefined || around.context !== undefined;
-  const checked = elsewhere ? checkAround(config, around) : check(config, upstream(config), apis, now());
-  const { lines, exit } = await checked;
-  await apis.close();
-  printLines(lines);
-  process.exitCode = exit;
-}
-
 async function acceptAll(command: AcceptCommand, file: string): Promise<void> {
   const apis = createClusterApis();
   const { lines, exit } = await accept(command, await loadConfig(file, { env }), { now, by: operator(), apis, log });
@@ -119,13 +107,12 @@ function program(): Command {
     .description('run the broker')
     .requiredOption('--config <file>', 'its configuration')
     .action(serve);
-  root
-    .command('check')
-    .description('check a configuration and the identity provider, without starting')
-    .requiredOption('--config <file>', 'the configuration')
-    .option('--kubeconfig <file>', 'look instead at what in the cluster that it leads to goes around sessions')
-    .option('--context <name>', 'of that kubeconfig; without it, the current one')
-    .action(checkConfig);
+  addCheck(root, {
+    ...{ env, now, exact, elapsed: () => performance.now(), upstream, print: printLines },
+    exit: (status) => {
+      process.exitCode = status;
+    },
+  });
   addPrint(root);
   const audit = root.command('audit').description('check and read the audit log');
   audit

@@ -7,12 +7,6 @@ export interface AuthzOptions {
   readonly kubernetes?: string;
 }
 
-export interface CheckOptions {
-  readonly config: string;
-  readonly kubeconfig?: string;
-  readonly context?: string;
-}
-
 export interface FreeOptions {
   readonly config: string;
   readonly all?: true;

@@ -5,6 +5,7 @@ import { existsSync, globSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { printAuthnConfig } from '../../broker/layers/authn_config.ts';
+import { LIVE_CHECKS } from '../../broker/live/seen.ts';
 import { FLOWS, OWN_SETTINGS, SECRET_STORAGES } from '../../cli/warm/settings.ts';
 import { buildBundles } from '../../scripts/bundle.ts';
 import { run } from '../../scripts/run.ts';
@@ -77,6 +78,11 @@ describe('commands', async () => {
       'commands',
     );
   });
+});
+
+test('each thing that check --live looks at is documented, and no other', () => {
+  const documented = firstNames(rowsOf(read('docs/commands.md'), 'live check', 'what is looked at'));
+  sameNames(documented, LIVE_CHECKS, 'live checks');
 });
 
 test('each setting is documented, and no other', () => {

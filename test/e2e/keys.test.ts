@@ -24,6 +24,18 @@ before(async () => {
 });
 after(() => world?.stop());
 
+test('check --live sees that the real kube-apiserver takes tokens of the broker', async () => {
+  const { stdout, stderr } = await world.site.command('check', '--live', '-o', 'json');
+  const { checks } = JSON.parse(stdout || `{"checks": "${stderr}"}`);
+  const found = checks.filter(({ name }: { name: string }) => name === 'api_server' || name === 'clock');
+  assert.deepEqual(
+    found.map(({ state }: { state: string }) => state),
+    ['ok', 'ok'],
+    stdout,
+  );
+  assert.match(found[0].says, /^takes a token of the broker/);
+});
+
 describe('T11 keys revoke', () => {
   test('waits until the API server takes no token of before, one of just now included, and people go on with the next', async (t) => {
     const person = await logIn(world, 'alice');

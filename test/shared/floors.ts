@@ -57,6 +57,7 @@ export const FLOORS = {
     'api',
     'layers',
     'around',
+    'live',
     'commands',
     'http',
     'sweeper.ts',

@@ -65,6 +65,8 @@ export interface Transmitter {
   /** At most so many in one answer. */
   batch: number;
   fault: '500' | 'html' | 'hang' | 'refuse' | 'redirect' | undefined;
+  /** What becomes of a question for an event that verifies the stream. */
+  streams: 'verified' | 'none' | 'refused' | 'silent';
   rotateKeys(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -114,8 +116,14 @@ export async function startTransmitter(
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { url = '' } = request;
     const send = (status: number, body: object) =>
-      void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    if (url === `${path}/.well-known/ssf-configuration`) return send(200, { issuer, jwks_uri: `${origin}/jwks` });
+      void response
+        .writeHead(status, { 'content-type': 'application/json' })
+        .end(status === 204 ? '' : JSON.stringify(body));
+    if (url === `${path}/.well-known/ssf-configuration`) {
+      const streams = { configuration_endpoint: `${origin}/streams`, verification_endpoint: `${origin}/verify` };
+      return send(200, { issuer, jwks_uri: `${origin}/jwks`, ...(self.streams !== 'none' && streams) });
+    }
+    if (url === '/streams' || url === '/verify') return manageStream(url, request, send);
     if (url === '/jwks') return send(200, publicJwks(keys.published));
     if (client && url === `${path}/.well-known/openid-configuration`) {
       return send(200, { issuer, token_endpoint: `${origin}/token`, jwks_uri: `${origin}/jwks` });
@@ -133,6 +141,24 @@ export async function startTransmitter(
     const all = due();
     const some = all.slice(0, Math.min(self.batch, maxEvents ?? self.batch));
     send(200, { sets: Object.fromEntries(some), moreAvailable: some.length < all.length });
+  }
+
+  /** SSF 1.0 8.1.1.2 and 8.1.4.2: the stream there is, and an event that verifies it. */
+  async function manageStream(
+    url: string,
+    request: IncomingMessage,
+    send: (status: number, body: object) => void,
+  ): Promise<void> {
+    if (!mayPoll(request.headers.authorization) || self.streams === 'refused') return send(403, {});
+    const stream_id = 'stream-1';
+    if (url === '/streams') return send(200, [{ stream_id, iss: issuer, aud: [audience] }]);
+    const question = JSON.parse(await textOf(request));
+    if (question.stream_id !== stream_id) return send(404, {});
+    if (self.streams !== 'silent') {
+      const sub_id = { format: 'opaque', id: stream_id };
+      self.queue(self.set('verification', sub_id, { payload: { state: question.state } }));
+    }
+    send(204, {});
   }
 
   function mayPoll(authorization = ''): boolean {
@@ -197,7 +223,7 @@ export async function startTransmitter(
 
   const self: Transmitter = {
     ...{ issuer, audience, poll_url: `${origin}/poll`, poll_token, acknowledged, errors },
-    ...{ redeliver: false, reversed: false, batch: 100, fault: undefined },
+    ...{ redeliver: false, reversed: false, batch: 100, fault: undefined, streams: 'verified' },
     get pending() {
       return [...sets.keys()].filter((jti) => !acknowledged.includes(jti));
     },
