@@ -5,6 +5,9 @@ import { existsSync } from 'node:fs';
 import { chmod, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { BESIDE, packagesAt, placesIn } from './supply/contents.ts';
+import { readLock } from './supply/lock_file.ts';
+import { thirdPartyLicenses } from './supply/third_party.ts';
 
 const ROOT = path.dirname(import.meta.dirname);
 
@@ -50,7 +53,9 @@ async function buildOne(workspace: string, bundles: readonly Bundle[]): Promise<
   const built = present.every(({ out }) => existsSync(path.join(ROOT, out)));
   if (built && (await readFile(stamp, 'utf8').catch(() => '')) === inputs) return;
   await mkdir(path.dirname(stamp), { recursive: true });
-  for (const bundle of present) await writeBundle(bundle);
+  const places = [...(BESIDE[workspace] ?? [])];
+  for (const bundle of present) places.push(...(await writeBundle(bundle)));
+  await writeContents(workspace, places);
   if (workspace === 'cli') {
     await copyKeychainLibraries();
     // Made of the same sources, and older than them now: whoever wants them builds them (scripts/native/build.ts).
@@ -62,7 +67,7 @@ async function buildOne(workspace: string, bundles: readonly Bundle[]): Promise<
 /** Name, size and time of every source that a bundle can hold. */
 async function stateOfInputs(workspace: string): Promise<string> {
   const files = [path.join(ROOT, 'package-lock.json'), import.meta.filename];
-  for (const folder of [workspace, 'serving', 'shared']) {
+  for (const folder of [workspace, 'serving', 'shared', 'scripts/supply']) {
     for await (const file of glob('**/*.{ts,json,sql}', {
       cwd: path.join(ROOT, folder),
       exclude: ['node_modules', 'dist'],
@@ -77,11 +82,22 @@ async function stateOfInputs(workspace: string): Promise<string> {
   return (await Promise.all(states)).join('');
 }
 
-async function writeBundle(bundle: Bundle): Promise<void> {
-  const { outputFiles } = await build(optionsOf(bundle));
+/** @returns the places of packages that it holds */
+async function writeBundle(bundle: Bundle): Promise<string[]> {
+  const { outputFiles, metafile } = await build({ ...optionsOf(bundle), metafile: true });
   const [file] = outputFiles;
   if (!file) throw new Error(`esbuild made nothing of ${bundle.entry}`);
   await replace(path.join(ROOT, bundle.out), file.text, bundle.executable ? 0o755 : 0o644);
+  return placesIn(metafile);
+}
+
+/** What goes with the bundles: the licences of what they hold; and a list of it for the bill of materials, which is not published. */
+async function writeContents(workspace: string, places: readonly string[]): Promise<void> {
+  const dist = path.join(ROOT, workspace, 'dist');
+  const held = packagesAt(readLock(await readFile(path.join(ROOT, 'package-lock.json'), 'utf8')), places);
+  const { name } = JSON.parse(await readFile(path.join(ROOT, workspace, 'package.json'), 'utf8')) as { name: string };
+  await replace(path.join(dist, 'THIRD_PARTY_LICENSES'), thirdPartyLicenses(ROOT, name, held), 0o644);
+  await replace(path.join(dist, '.contents.json'), JSON.stringify(held.map(({ place }) => place)), 0o644);
 }
 
 function optionsOf({ entry, out, executable }: Bundle) {

@@ -9,6 +9,8 @@ import path from 'node:path';
 import { build } from 'esbuild';
 import { withLock } from '../lock.ts';
 import { run } from '../run.ts';
+import { nativePartsWithTexts } from '../supply/native_parts.ts';
+import { printParts } from '../supply/third_party.ts';
 import { hostTriple, TARGETS, type Target } from './targets.ts';
 import { ensureTools, type Tools } from './tools.ts';
 
@@ -46,6 +48,7 @@ export async function buildNative(targets: readonly Target[] = OURS, log: Log = 
   };
   if ((await missing()).length === 0) return;
   const tools = await ensureTools(log);
+  const licences = printParts('the native program', nativePartsWithTexts(tools));
   await withLock(
     path.join(tools.folder, 'build.lock'),
     () => log('another process is building it: waiting'),
@@ -54,6 +57,10 @@ export async function buildNative(targets: readonly Target[] = OURS, log: Log = 
       try {
         for (const target of await missing()) {
           await buildOne(tools, folder, script, target, log);
+          await writeFile(
+            path.join(path.dirname(path.dirname(nativeProgram(target))), 'THIRD_PARTY_LICENSES'),
+            licences,
+          );
           await writeFile(stamp(target), digest);
         }
       } finally {
@@ -79,6 +86,8 @@ async function bundle(): Promise<string> {
 async function digestOf(script: string): Promise<string> {
   const hash = createHash('sha256').update(script);
   const files = [import.meta.filename, path.join(import.meta.dirname, 'requirements.txt')];
+  for (const name of ['native_parts', 'third_party'])
+    files.push(path.resolve(import.meta.dirname, `../supply/${name}.ts`));
   for await (const file of glob('*.{c,h}', { cwd: SOURCES })) files.push(path.join(SOURCES, file));
   files.push(path.join(import.meta.dirname, 'targets.ts'));
   for (const file of files.sort()) hash.update(await readFile(file));

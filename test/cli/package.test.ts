@@ -65,7 +65,12 @@ describe('what is published', () => {
     const listed = await run('tar', ['-tzf', `${folder}/kubectl-curfew-${VERSION}.tgz`]);
     const names = listed.stdout.split('\n');
     for (const { name } of OURS) assert.ok(names.includes(`package/dist/native/${name}/kubectl-curfew`), name);
-    assert.ok(!names.some((name) => name.includes('stamp')), 'what only the build needs stays here');
+    const builds = names.filter((name) => name.includes('stamp') || path.basename(name).startsWith('.'));
+    assert.deepEqual(builds, [], 'what only the build needs stays here');
+    const licences = await readFile(path.join(home, 'package/dist/native/THIRD_PARTY_LICENSES'), 'utf8');
+    for (const owner of ['Fabrice Bellard', 'Rich Felker', 'Zig contributors'])
+      assert.ok(licences.includes(owner), owner);
+    assert.ok(names.includes('package/dist/THIRD_PARTY_LICENSES'));
   });
 
   test('the keychain library comes with the plugin, for this machine too', async () => {
