@@ -1,9 +1,9 @@
 // Verifies Kubernetes tokens that this broker signed, as strictly as they were minted. Whether their session still lives is
 // the caller's to find out: a token alone says nothing of that.
 
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { verifyEs256 } from '../../serving/jws/es256.ts';
-import { parseCompactJws } from '../../serving/jws/jws.ts';
+import { type CompactJws, parseCompactJws } from '../../serving/jws/jws.ts';
 import { isSeconds, over, type Seconds } from '../../shared/time.ts';
 import { GATEWAY_TOKEN_TYP, TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
 import { isObject } from '../../shared/wire.ts';
@@ -47,11 +47,27 @@ function verify(
   // The key is one of ours by its id: keys and addresses of keys in the token are not looked at.
   const jwk = keys.jwks.keys.find((candidate) => candidate.kid === kid);
   if (!jwk) return undefined;
-  if (!verifyEs256(jws.signed, importKey(jwk), jws.signature)) return undefined;
+  if (!isSignedBy(jwk, text, jws)) return undefined;
   const claims = jws.payload;
   if (!isTokenClaims(claims) || claims.iss !== config.issuer) return undefined;
   if (!config.clusters.some((cluster) => audienceOf(cluster) === claims.aud)) return undefined;
   return over(claims.exp, now) || claims.nbf > now || claims.exp <= claims.iat ? undefined : claims;
+}
+
+/** Of each key, the hashes of tokens that it was found to have signed, oldest first: who asks, asks about the same ones. */
+const found = new WeakMap<PublicJwk, Set<string>>();
+const MOST_FOUND = 10_000;
+
+/** Whatever else is to be true of a token is looked at each time. */
+function isSignedBy(jwk: PublicJwk, text: string, { signed, signature }: CompactJws): boolean {
+  const id = hash('sha256', text, 'base64url');
+  const known = found.get(jwk) ?? new Set();
+  if (known.has(id)) return true;
+  if (!verifyEs256(signed, importKey(jwk), signature)) return false;
+  const [oldest] = known.size < MOST_FOUND ? [] : known;
+  if (oldest !== undefined) known.delete(oldest);
+  found.set(jwk, known.add(id));
+  return true;
 }
 
 const imported = new WeakMap<PublicJwk, KeyObject>();

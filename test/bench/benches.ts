@@ -19,6 +19,7 @@ import { kubectlWarm } from './kubectl.ts';
 import { kubectlWebhook } from './kubectl_webhook.ts';
 import { native } from './native.ts';
 import { parallel } from './parallel.ts';
+import { introspectionBench, keysBench } from './public_and_introspection.ts';
 import { renewBench } from './renew.ts';
 import { renewBackground } from './renew_background.ts';
 import { renewCli } from './renew_cli.ts';
@@ -50,6 +51,8 @@ export const BENCHES: readonly Bench[] = [
   webhookBench({ name: 'webhook.c8', database: 'sqlite', per_second: 3000, p99: 10 }),
   webhookBench({ name: 'webhook.postgres', database: 'postgres', per_second: 5000 }),
   kubectlWebhook,
+  keysBench,
+  introspectionBench,
   endToDenial,
   endToKnown,
   serviceAccounts,

@@ -2,7 +2,9 @@
 
 import { Child } from './child.ts';
 import type {
+  FetchOrder,
   HeldSession,
+  IntrospectOrder,
   KeysOrder,
   Load,
   LoadOrder,
@@ -35,6 +37,16 @@ export class LoadClient {
   /** @throws Error as soon as one answer is not `no opinion` */
   review(order: Omit<ReviewOrder, 'order'>): Promise<Load> {
     return this.#child.ask({ order: 'review', ...order });
+  }
+
+  /** @throws Error as soon as one answer has no keys */
+  fetch(order: Omit<FetchOrder, 'order'>): Promise<Load> {
+    return this.#child.ask({ order: 'fetch', ...order });
+  }
+
+  /** Gets a token of each session first. @throws Error as soon as one is not active */
+  introspect(order: Omit<IntrospectOrder, 'order'>): Promise<Load> {
+    return this.#child.ask({ order: 'introspect', ...order });
   }
 
   stop(): Promise<void> {

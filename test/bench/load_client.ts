@@ -10,6 +10,7 @@ import { fromMilliseconds, plus, seconds } from '../../shared/time.ts';
 import { GRANT, isTokenReply } from '../../shared/wire.ts';
 import { Holder } from '../support/holder.ts';
 import { reviewOf } from '../support/review.ts';
+import { measure } from './load_measure.ts';
 
 export interface KeysOrder {
   readonly order: 'keys';
@@ -45,7 +46,7 @@ export interface OpenOrder {
   readonly seconds: number;
 }
 
-export type Order = KeysOrder | LoadOrder | OpenOrder | ReviewOrder;
+export type Order = KeysOrder | LoadOrder | OpenOrder | ReviewOrder | FetchOrder | IntrospectOrder;
 
 /** As a kube-apiserver asks: one SubjectAccessReview after the other, about each session in turn. */
 export interface ReviewOrder {
@@ -60,6 +61,21 @@ export interface ReviewOrder {
   readonly audience: string;
   readonly connections: number;
   readonly seconds: number;
+}
+
+/** What is public, by GET. */
+export interface FetchOrder {
+  readonly order: 'fetch';
+  readonly url: string;
+  readonly path: string;
+  readonly ca?: string | undefined;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+/** As an API server asks about tokens (RFC 7662), about one of each session in turn. */
+export interface IntrospectOrder extends Omit<ReviewOrder, 'order' | 'key'> {
+  readonly order: 'introspect';
 }
 
 /** The public part of a session that the client will use: for the store. */
@@ -96,6 +112,7 @@ interface Held {
   readonly body: string;
 }
 
+const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 const sets = new Map<string, readonly Held[]>();
 
 function makeKeys({ set, count, issuer }: KeysOrder): HeldSession[] {
@@ -109,43 +126,6 @@ function makeKeys({ set, count, issuer }: KeysOrder): HeldSession[] {
   return made.map(({ session }) => session);
 }
 
-/** Requests over kept-alive connections, each sent when the one before it was answered. */
-interface Requests {
-  readonly url: string;
-  readonly ca?: string | undefined;
-  readonly connections: number;
-  readonly seconds: number;
-  /** Sends one and returns its answer. */
-  readonly send: (client: Client) => Promise<string>;
-  /** Looks closely at one answer for each connection. @throws Error when it is not what is measured */
-  readonly look: (text: string) => void;
-}
-
-async function measure({ url, ca, connections, seconds, send, look }: Requests) {
-  const clients = Array.from({ length: connections }, () => new Client(url, { connect: { ...(ca && { ca }) } }));
-  const latencies: number[] = [];
-  try {
-    for (const text of await Promise.all(clients.map(send))) look(text);
-    const cpu = process.cpuUsage();
-    const end = performance.now() + seconds * 1000;
-    await Promise.all(
-      clients.map(async (client) => {
-        while (performance.now() < end) {
-          const sent = performance.now();
-          await send(client);
-          const received = performance.now();
-          if (received < end) latencies.push(received - sent);
-        }
-      }),
-    );
-    const { user, system } = process.cpuUsage(cpu);
-    const client_cpu = (user + system) / 1e6 / seconds;
-    return { per_second: latencies.length / seconds, latencies: Float64Array.from(latencies), client_cpu };
-  } finally {
-    await Promise.all(clients.map((client) => client.destroy()));
-  }
-}
-
 async function review({ set, token, key, audience, ...where }: ReviewOrder): Promise<Load> {
   const ids = createTokenIds(createSecretKey(key, 'hex'));
   const exp = plus(fromMilliseconds(Date.now()), seconds(3600));
@@ -154,12 +134,9 @@ async function review({ set, token, key, audience, ...where }: ReviewOrder): Pro
   );
   const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
   let sent = 0;
-  const send = async (client: Client) => {
+  const send = (client: Client) => {
     const body = bodies[sent++ % bodies.length] ?? missing();
-    const answer = await client.request({ path: '/webhooks/authorize', method: 'POST', headers, body });
-    const text = await answer.body.text();
-    if (answer.statusCode !== 200) throw new Error(`the broker answered ${answer.statusCode}: ${text.slice(0, 300)}`);
-    return text;
+    return textOf(client, { path: '/webhooks/authorize', method: 'POST', headers, body });
   };
   const look = (text: string) => {
     if (!/"status":\{"allowed":false\}/.test(text)) throw new Error(`the webhook denied a living session: ${text}`);
@@ -183,18 +160,64 @@ async function load({ set, audience, proofs, ...where }: LoadOrder): Promise<Loa
     return { proof: holder.proof(), body: `${body}&audience=${audience}` };
   };
   const ready = Array.from({ length: proofs }, make);
-  const send = async (client: Client) => {
+  const send = (client: Client) => {
     const { proof, body } = ready[used++] ?? make();
-    const headers = { 'content-type': 'application/x-www-form-urlencoded', dpop: proof };
-    const answer = await client.request({ path: '/token', method: 'POST', headers, body });
-    const text = await answer.body.text();
-    if (answer.statusCode !== 200) throw new Error(`the broker answered ${answer.statusCode}: ${text.slice(0, 300)}`);
-    return text;
+    const headers = { ...FORM, dpop: proof };
+    return textOf(client, { path: '/token', method: 'POST', headers, body });
   };
   const look = (text: string) => {
     if (!isTokenReply(JSON.parse(text))) throw new Error('the broker granted something else than a token');
   };
   return { ...(await measure({ ...where, send, look })), late_proofs: Math.max(0, used - proofs) };
+}
+
+async function fetchPublic({ path, ...where }: FetchOrder): Promise<Load> {
+  const send = (client: Client) => textOf(client, { path, method: 'GET' });
+  const look = (text: string) => {
+    if (!/"keys":\[\{/.test(text)) throw new Error(`no keys at ${path}: ${text.slice(0, 300)}`);
+  };
+  return { ...(await measure({ ...where, send, look })), late_proofs: 0 };
+}
+
+/** Bodies that ask about a token of each session. */
+const asked = new Map<string, readonly string[]>();
+
+async function introspect({ set, token, audience, ...where }: IntrospectOrder): Promise<Load> {
+  const bodies = asked.get(set) ?? (await tokensOf(set, audience, where));
+  asked.set(set, bodies);
+  const headers = { ...FORM, authorization: `Bearer ${token}` };
+  let sent = 0;
+  const send = (client: Client) =>
+    textOf(client, { path: '/introspect', method: 'POST', headers, body: bodies[sent++ % bodies.length] ?? missing() });
+  const look = (text: string) => {
+    if (!/"active":true/.test(text)) throw new Error(`a living token is not active: ${text.slice(0, 300)}`);
+  };
+  return { ...(await measure({ ...where, send, look })), late_proofs: 0 };
+}
+
+async function tokensOf(set: string, audience: string, { url, ca }: Pick<IntrospectOrder, 'url' | 'ca'>) {
+  const client = new Client(url, { connect: { ...(ca && { ca }) } });
+  const bodies: string[] = [];
+  try {
+    for (const { holder, body } of heldOf(set)) {
+      const headers = { ...FORM, dpop: holder.proof() };
+      const renewal = { path: '/token', method: 'POST', headers, body: `${body}&audience=${audience}` } as const;
+      const granted: unknown = JSON.parse(await textOf(client, renewal));
+      if (!isTokenReply(granted)) throw new Error('the broker granted something else than a token');
+      bodies.push(`token=${granted.access_token}`);
+    }
+    return bodies;
+  } finally {
+    await client.destroy();
+  }
+}
+
+/** @throws Error where it is not 200 */
+async function textOf(client: Client, request: Parameters<Client['request']>[0]): Promise<string> {
+  const answer = await client.request(request);
+  const text = await answer.body.text();
+  if (answer.statusCode !== 200) throw new Error(`the broker answered ${answer.statusCode}: ${text.slice(0, 300)}`);
+  return text;
 }
 
 /** Longer than any deadline of the broker. */
@@ -215,7 +238,7 @@ async function open({ set, audience, url, ca, rate, connections, seconds }: Open
     const [cpu, start] = [process.cpuUsage(), performance.now()];
     const end = start + seconds * 1000;
     const send = async ({ proof, body }: { readonly proof: string; readonly body: string }, due: number) => {
-      const headers = { 'content-type': 'application/x-www-form-urlencoded', dpop: proof };
+      const headers = { ...FORM, dpop: proof };
       try {
         const answer = await pool.request({ path: '/token', method: 'POST', headers, body });
         const text = await answer.body.text();
@@ -258,6 +281,10 @@ function obey(order: Order): HeldSession[] | Promise<Load | OpenLoad> {
       return open(order);
     case 'review':
       return review(order);
+    case 'fetch':
+      return fetchPublic(order);
+    case 'introspect':
+      return introspect(order);
   }
 }
 

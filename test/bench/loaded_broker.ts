@@ -22,6 +22,10 @@ export interface LoadedBroker {
   measure(connections: number, window_seconds: number): Promise<Load>;
   /** The same for the webhook's decisions. */
   measureReviews(connections: number, window_seconds: number): Promise<Load>;
+  /** The same for introspection, by a cluster. */
+  measureIntrospection(connections: number, window_seconds: number): Promise<Load>;
+  /** The same for the signing keys. */
+  measureKeys(connections: number, window_seconds: number): Promise<Load>;
   /** Requests come at this rate, whether those before were answered or not. @param connections over which they are sent */
   measureOpen(rate: number, connections: number, window_seconds: number): Promise<OpenMeasure>;
   /** Resident memory of the broker's process, in MiB. */
@@ -129,6 +133,21 @@ export async function startLoadedBroker(
       );
       return load;
     },
+    async measureIntrospection(connections, window_seconds) {
+      const where = { set: folder, url, ca: certificate?.ca, connections, token: hook.toString('base64url') };
+      const introspect = (seconds: number) => client.introspect({ ...where, audience: AUDIENCE, seconds });
+      await introspect(quick ? 0.2 : 4);
+      const { load, took } = await watched(() => introspect(window_seconds), window_seconds);
+      log(`introspection, ${sayLoad(load, connections)}, ${took}`);
+      return load;
+    },
+    async measureKeys(connections, window_seconds) {
+      const where = { url, path: '/jwks', ca: certificate?.ca, connections };
+      await client.fetch({ ...where, seconds: quick ? 0.2 : 4 });
+      const { load, took } = await watched(() => client.fetch({ ...where, seconds: window_seconds }), window_seconds);
+      log(`keys, ${sayLoad(load, connections)}, ${took}`);
+      return load;
+    },
     async measureOpen(rate, connections, window_seconds) {
       const where = { set: folder, url, ca: certificate?.ca, audience: AUDIENCE };
       const open = () => client.open({ ...where, rate, connections, seconds: window_seconds });
@@ -147,6 +166,13 @@ export async function startLoadedBroker(
       await issuer.stop();
     },
   };
+}
+
+function sayLoad({ per_second, latencies, client_cpu }: Load, connections: number): string {
+  return (
+    `${connections} connections: ${Math.round(per_second)}/s, p50 ${median(latencies).toFixed(2)} ms, ` +
+    `load client at ${Math.round(client_cpu * 100)} % of a core`
+  );
 }
 
 async function certificateIn(folder: string) {

@@ -56,6 +56,23 @@ describe('a Kubernetes token', () => {
     assert.deepEqual(take(signToken(keys, plain)), plain);
   });
 
+  test('that was taken before is over at its exp, refused once its key is not ours any more, and lends nothing to another signature', () => {
+    const [text, other] = [token(), token()];
+    assert.ok(take(text));
+    assert.ok(take(text));
+    assert.equal(take(text, CLAIMS.exp), undefined);
+    const signed = text.slice(0, text.lastIndexOf('.'));
+    const altered = Buffer.from(text.slice(signed.length + 1), 'base64url');
+    altered[10] = (altered[10] ?? 0) ^ 1;
+    assert.equal(take(`${signed}.${altered.toString('base64url')}`), undefined);
+    assert.equal(take(`${signed}.`), undefined);
+    assert.ok(take(other), 'ECDSA signs the same differently each time');
+    // Another key of the same name, and none.
+    const { jwks } = makeKeys('one');
+    assert.equal(verifyToken({ config, keys: { jwks } }, text, NOW), undefined);
+    assert.equal(verifyToken({ config, keys: { jwks: { keys: [] } } }, text, NOW), undefined);
+  });
+
   test('S1 is taken one second before exp and refused at exp itself; before nbf it is refused (S7)', () => {
     assert.ok(take(token(), seconds(NOW + 299)));
     assert.equal(take(token(), seconds(NOW + 300)), undefined);
