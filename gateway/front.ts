@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type TlsPair, tlsOptions } from '../serving/config/tls.ts';
+import { HSTS } from '../serving/net/hsts.ts';
 import { endQuiet } from './quiet.ts';
 import { answer, type PlainParts, type Response, refuse } from './streams/plain.ts';
 import { WORDS_MS } from './streams/rest.ts';
@@ -26,6 +27,8 @@ const MOST_STREAMS = 250;
 /** MiB that one connection may take up: headers, and what is not sent yet. */
 const SESSION_MEMORY = 64;
 const LARGEST_HEAD_BYTES = 64 * 1024;
+
+const UNREADABLE = `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n${HSTS.join(': ')}\r\n\r\n`;
 
 export type FrontParts = PlainParts & UpgradeParts & { readonly isStopping: () => boolean };
 
@@ -73,7 +76,7 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
   const answering = new WeakMap<Duplex, Response>();
   server.on('clientError', (_error: Error, socket: Duplex) => {
     if (!socket.writable || answering.get(socket)?.headersSent) return void socket.destroy();
-    socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+    socket.end(UNREADABLE);
     // Whoever keeps it open on their side is not waited for.
     setTimeout(() => socket.destroy(), WORDS_MS).unref();
   });

@@ -1,6 +1,7 @@
 // The API servers that the broker asks, two connection pools each, kept while the configuration names them.
 
 import { Agent } from 'undici';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import type { Cluster } from '../config/settings.ts';
 import { type ClusterApi, createClusterApi } from './api.ts';
 
@@ -20,7 +21,7 @@ export function createClusterApis(): ClusterApis {
     const known = agents.get(key);
     if (known) return known;
     // said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing; its own authority instead of the system's, as in kubeconfig
-    const connect = { timeout: CONNECT_MS, rejectUnauthorized: true, ...(ca !== undefined && { ca }) };
+    const connect = { ...STRONG_TLS, timeout: CONNECT_MS, rejectUnauthorized: true, ...(ca !== undefined && { ca }) };
     const agent = new Agent({ connect, connections: 16, keepAliveTimeout: 30_000 });
     agents.set(key, agent);
     return agent;

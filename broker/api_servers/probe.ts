@@ -1,6 +1,7 @@
 // Whether one API server takes a token: asked what everybody may ask, so that all that it says is whether it knows the token.
 
 import { Agent, request } from 'undici';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import { sayFailure } from './failure.ts';
 
 /** Milliseconds. */
@@ -13,7 +14,7 @@ export type Taken = { readonly taken: boolean } | { readonly away: string };
 export async function takesToken(server: string, ca: string | undefined, token: string): Promise<Taken> {
   // Said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing.
   const agent = new Agent({
-    connect: { timeout: CONNECT_MS, rejectUnauthorized: true, ...(ca !== undefined && { ca }) },
+    connect: { ...STRONG_TLS, timeout: CONNECT_MS, rejectUnauthorized: true, ...(ca !== undefined && { ca }) },
   });
   try {
     const answer = await request(`${server.replace(/\/$/, '')}/version`, {

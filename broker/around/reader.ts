@@ -4,6 +4,7 @@ import { Agent, request } from 'undici';
 import { readBounded } from '../../serving/net/bounded_body.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import { isObject } from '../../shared/wire.ts';
 import { sayFailure } from '../api_servers/failure.ts';
 import type { Access } from './access.ts';
@@ -31,7 +32,7 @@ const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 
 /** @throws CurfewError `api_server` of each, when it is away or answers otherwise than an API server does */
 export function createReader({ server, ca, server_name, token, certificate }: Access): ClusterReader {
-  const secure = { rejectUnauthorized: true, timeout: CONNECT_MS };
+  const secure = { ...STRONG_TLS, rejectUnauthorized: true, timeout: CONNECT_MS };
   const roots = { ...(ca !== undefined && { ca }), ...(server_name !== undefined && { servername: server_name }) };
   const known = new Agent({ connect: { ...secure, ...roots, ...certificate } });
   const unknown = new Agent({ connect: { ...secure, ...roots } });

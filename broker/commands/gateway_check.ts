@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { CurfewError } from '../../shared/errors.ts';
 import { fromMilliseconds, type Seconds } from '../../shared/time.ts';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import type { Cluster, GatewaySettings } from '../config/settings.ts';
 import { error, type Finding, note, ok } from './finding.ts';
 import { checkLapse } from './lapse.ts';
@@ -43,6 +44,7 @@ function shakeHands({ url, ca }: GatewaySettings): Promise<TLSSocket> {
   const host = hostname.replace(/^\[(.*)\]$/, '$1');
   return new Promise((resolve, reject) => {
     const socket = connect({
+      ...STRONG_TLS,
       ...{ host, port: port === '' ? 443 : Number(port), timeout: ANSWER_MS },
       ...(isIP(host) === 0 && { servername: host }),
       ...(ca !== undefined && { ca }),

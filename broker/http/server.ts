@@ -3,6 +3,7 @@
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { type TlsPair, tlsOptions } from '../../serving/config/tls.ts';
+import { HSTS } from '../../serving/net/hsts.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { encryptionOf } from '../encryption.ts';
@@ -59,6 +60,7 @@ export type ServerParts = TokenParts &
 
 export function createServer(broker: ServerParts, { log, readiness, tls, limits }: ServerOptions): FastifyInstance {
   const { config } = broker;
+  const is_secure = tls !== undefined;
   const http = {
     ...{ headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
     // Looked at with the rest of the head, and answered like that.
@@ -71,8 +73,8 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     forceCloseConnections: 'idle' as const,
     // We say so ourselves, with the code.
     return503OnClosing: false,
-    clientErrorHandler: answerUnreadable,
-    frameworkErrors: answerBadTarget,
+    clientErrorHandler: answerUnreadable(is_secure),
+    frameworkErrors: answerBadTarget(is_secure),
   };
   const app: FastifyInstance = tls
     ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls), handshakeTimeout: HANDSHAKE_MS } })
@@ -83,7 +85,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     connections.close();
     done();
   });
-  answerExpectations(app.server);
+  answerExpectations(app.server, is_secure);
   tellAddresses(app, config.trusted_proxies);
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (connections.isCut(raw)) {
@@ -98,6 +100,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     reply.header('X-Content-Type-Options', 'nosniff');
     // Nothing here is for a cache unless its route says so (RFC 6749 5.1, RFC 9110 15.5).
     if (!reply.hasHeader('Cache-Control')) reply.header('Cache-Control', 'no-store');
+    if (is_secure) reply.header(...HSTS);
     if (!readiness.accepting) reply.header('Connection', 'close');
     done(null, payload);
   });

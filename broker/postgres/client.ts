@@ -3,6 +3,7 @@
 import { Kysely, type KyselyPlugin, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import { type DatabaseAddress, type Host, leavesMachine } from '../config/database_address.ts';
 import type { Schema } from '../store/tables.ts';
 
@@ -124,6 +125,7 @@ export async function connect(
 function tlsFor({ host }: Host, ca: string | undefined) {
   return {
     ...(ca !== undefined && { ca }),
+    ...STRONG_TLS,
     rejectUnauthorized: true,
     ...(host.startsWith('/') ? {} : { servername: host }),
   };

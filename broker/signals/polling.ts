@@ -9,6 +9,7 @@ import { trustedRoots } from '../../serving/net/roots.ts';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import type { Stopwatch } from '../../shared/time.ts';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import type { Transmitter } from '../config/settings.ts';
@@ -202,6 +203,6 @@ async function ask(
 }
 
 function agentFor({ ca }: Transmitter): Agent {
-  const connect = { ca: trustedRoots(ca), timeout: CONNECT_MS, rejectUnauthorized: true };
+  const connect = { ...STRONG_TLS, ca: trustedRoots(ca), timeout: CONNECT_MS, rejectUnauthorized: true };
   return new Agent({ connect, headersTimeout: LONG_POLL_MS, bodyTimeout: LONG_POLL_MS });
 }

@@ -3,6 +3,7 @@
 import { connect, type DetailedPeerCertificate } from 'node:tls';
 import { sayDuration } from '../../shared/duration.ts';
 import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import type { Metadata } from '../../shared/wire.ts';
 import { sayEnd } from '../audit/world.ts';
 import type { Host } from '../host/host.ts';
@@ -65,6 +66,7 @@ function presented(host: string, port: number): Promise<DetailedPeerCertificate 
       host,
       port,
       servername: /^[\d.:a-f]+$/i.test(host) ? '' : host,
+      ...STRONG_TLS,
       rejectUnauthorized: false,
     });
     const end = (certificate?: DetailedPeerCertificate) => {

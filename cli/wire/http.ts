@@ -6,6 +6,7 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import { isLoopback } from '../../shared/origin.ts';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import { countdown } from '../host/countdown.ts';
 import { codeOf } from '../host/error_code.ts';
 import type { Host } from '../host/host.ts';
@@ -101,8 +102,8 @@ function createAgents(proxy: ProxyServer | undefined, own: readonly string[] | u
   const proxyEnv = proxy === undefined ? {} : { HTTPS_PROXY: proxy.url };
   return {
     plain: new http.Agent({ proxyEnv: {} }),
-    few: new https.Agent({ proxyEnv, ...(own && { ca: [...own] }) }),
-    all: () => (all ??= new https.Agent({ proxyEnv, ca: everyRoot(own) })),
+    few: new https.Agent({ ...STRONG_TLS, proxyEnv, ...(own && { ca: [...own] }) }),
+    all: () => (all ??= new https.Agent({ ...STRONG_TLS, proxyEnv, ca: everyRoot(own) })),
   };
 }
 

@@ -8,6 +8,7 @@ import http2, {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
+import { HSTS } from '../../serving/net/hsts.ts';
 import { type AdmitParts, isRefusal, prepare } from '../admit.ts';
 import { breakOff } from '../break_off.ts';
 import { LineScan } from '../frames/lines.ts';
@@ -82,6 +83,7 @@ export function refuse(response: Response, refusal: Refusal, metrics: Metrics): 
     ['content-type', 'application/json'],
     ['content-length', String(body.length)],
     ['cache-control', 'no-store'],
+    HSTS,
     ...(retry_after === undefined ? [] : [['retry-after', String(retry_after)] as const]),
     ...(refusal.status === 401 ? [['www-authenticate', 'Bearer'] as const] : []),
   ]);

@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
+import { HSTS } from '../../serving/net/hsts.ts';
 import type { TlsOptions } from '../../serving/net/roots.ts';
 import { type AdmitParts, isRefusal, prepare } from '../admit.ts';
 import type { Live } from '../live/live.ts';
@@ -78,7 +79,7 @@ export function refuseUpgrade(socket: Duplex, refusal: Refusal, metrics: Metrics
   endWith(
     socket,
     refusal.status,
-    [...headers, ['content-type', 'application/json']],
+    [...headers, ['content-type', 'application/json'], HSTS],
     `${JSON.stringify(statusOf(refusal))}\n`,
   );
 }

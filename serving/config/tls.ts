@@ -1,8 +1,10 @@
 // The server's certificate: read from files, and again whenever they change. A broken pair never replaces a good one.
 
+import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { BaseLogger } from 'pino';
 import { CurfewError } from '../../shared/errors.ts';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import { readRegularFile } from '../files/regular_file.ts';
 import { watchFiles } from '../files/watch.ts';
 
@@ -28,9 +30,12 @@ export interface TlsWatch {
   close(): void;
 }
 
-/** What `https.createServer` takes: TLS 1.2 and later. */
-export function tlsOptions({ cert, key }: TlsPair): SecureContextOptions & { readonly minVersion: 'TLSv1.2' } {
-  return { cert, key, minVersion: 'TLSv1.2' };
+/**
+ * What `https.createServer` takes, and `setSecureContext` again at each reload: that forgets whatever it is not told. Renegotiation (TLS 1.2)
+ * costs a server more than whoever asks for it, and nobody needs it.
+ */
+export function tlsOptions({ cert, key }: TlsPair): SecureContextOptions & typeof STRONG_TLS {
+  return { cert, key, ...STRONG_TLS, secureOptions: constants.SSL_OP_NO_RENEGOTIATION };
 }
 
 /** @throws CurfewError `configuration` when a file cannot be read or the pair cannot be used. */

@@ -1,6 +1,7 @@
 // Whose certificates are believed where the broker, or a gateway, asks others.
 
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { STRONG_TLS } from '../../shared/tls.ts';
 
 /** Whose certificates are believed where we ask others: the system's roots and Node's, and one more. @param ca PEM */
 export function trustedRoots(ca: string | undefined): string[] {
@@ -21,7 +22,7 @@ export interface TlsOptions {
  */
 export function tlsTo(ca: string | undefined): TlsOptions {
   return {
-    secureContext: createSecureContext({ ca: trustedRoots(ca), minVersion: 'TLSv1.2' }),
+    secureContext: createSecureContext({ ca: trustedRoots(ca), ...STRONG_TLS }),
     rejectUnauthorized: true,
   };
 }
