@@ -170,8 +170,18 @@ struct full {
   const char *about;
 };
 
-// Beside this program stand, a line each, the paths of Node.js and of the full program, as `setup` wrote them. Returns what is
-// wrong with them, or NULL.
+// A path as it is; one that begins with ./ from this program's own folder, so that a tree may be unpacked anywhere.
+static char *from_folder(const char *folder, char *path) {
+  if (!folder || !path || strncmp(path, "./", 2) != 0) return path;
+  size_t size = strlen(folder) + strlen(path + 2) + 1;
+  char *whole = malloc(size);
+  if (!whole) abort();
+  snprintf(whole, size, "%s%s", folder, path + 2);
+  return whole;
+}
+
+// Beside this program stand, a line each, the paths of Node.js and of the full program, as `setup` wrote them or as they are in what
+// is published. Returns what is wrong with them, or NULL.
 static const char *find_full(struct full *full) {
   *full = (struct full){.about = ""};
   char *self = host_self();
@@ -190,7 +200,8 @@ static const char *find_full(struct full *full) {
     full->about = folder;
     return "others can change what this program starts: ";
   }
-  char *node = strtok(found.content, "\r\n"), *program = strtok(NULL, "\r\n");
+  char *node = from_folder(folder, strtok(found.content, "\r\n"));
+  char *program = from_folder(folder, strtok(NULL, "\r\n"));
   if (!node || !program) return "the full program is not known: nothing usable in ";
   // An upgrade of Node.js, or a package that was removed: said here, as nobody else would.
   struct found file_of_program = {0}, runtime = {0};

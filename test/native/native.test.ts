@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -336,6 +336,18 @@ for (const target of OURS) {
         assert.deepEqual([code, stdout], [78, '']);
         assert.match(stderr, /^curfew: error: others can change .*\ncurfew: hint: .*\n$/);
       }
+    });
+
+    it('finds the full program from its own folder, wherever it was unpacked and by whichever link it is called', async () => {
+      const before = readFileSync(full);
+      const link = path.join(home, 'linked');
+      symlinkSync(program, link);
+      symlinkSync(process.execPath, path.join(home, 'node'));
+      writeFileSync(path.join(home, 'say.cjs'), 'console.log(process.argv[2], process.env.NODE_OPTIONS);');
+      writeFileSync(full, './../node\n./../say.cjs\n');
+      const { code, stdout } = await run(link, ['status'], { env: { ...env, NODE_OPTIONS: '--nonsense' }, cwd: '/' });
+      writeFileSync(full, before);
+      assert.deepEqual([code, stdout], [0, 'status undefined\n']);
     });
 
     it('says what to do where it does not find the full program: exit 78, one error and one hint', async () => {

@@ -1,0 +1,66 @@
+// The Node.js of the trees: from the package of its project's builds, by its digest, without the symbols that only a debugger reads.
+// Fetched once into the cache outside the checkout.
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { cacheFolder } from '../cache_folder.ts';
+import { withLock } from '../lock.ts';
+import { must } from './must.ts';
+import { NODE_VERSION, type System } from './systems.ts';
+
+export interface NodeRuntime {
+  readonly program: string;
+  readonly licence: string;
+  /** What took the symbols away, with its version: another one may leave other bytes. */
+  readonly stripped_by: string;
+}
+
+type Log = (line: string) => void;
+
+/** @throws Error that says what is missing, or that what was fetched is not what is pinned */
+export async function nodeRuntime(system: System, log: Log): Promise<NodeRuntime> {
+  const stripped_by = await stripVersion();
+  const pins = createHash('sha256').update(`${system.node_integrity} ${stripped_by}`).digest('hex').slice(0, 12);
+  const folder = path.join(cacheFolder(), `node-${NODE_VERSION}-${system.name}-${pins}`);
+  const found = { program: path.join(folder, 'node'), licence: path.join(folder, 'LICENSE'), stripped_by };
+  await mkdir(path.dirname(folder), { recursive: true });
+  await withLock(
+    `${folder}.lock`,
+    () => log(`another process is fetching Node.js for ${system.name}: waiting for it`),
+    async () => {
+      if (existsSync(folder)) return;
+      log(`fetching Node.js ${NODE_VERSION} for ${system.name}, once: 50 MB`);
+      const unfinished = `${folder}.unfinished`;
+      await rm(unfinished, { recursive: true, force: true });
+      await mkdir(unfinished);
+      await fetchInto(unfinished, system);
+      await rename(unfinished, folder);
+    },
+  );
+  return found;
+}
+
+async function fetchInto(folder: string, { name, node_integrity }: System): Promise<void> {
+  const wanted = `node-${name}@${NODE_VERSION}`;
+  // From an empty folder: the settings of a checkout around it are not asked.
+  await must('npm', ['pack', wanted, '--pack-destination', folder, '--silent'], { cwd: folder, timeout: 900_000 });
+  const archive = path.join(folder, `node-${name}-${NODE_VERSION}.tgz`);
+  const digest = createHash('sha512').update(await readFile(archive));
+  if (`sha512-${digest.digest('base64')}` !== node_integrity) throw new Error(`${wanted} is not what is pinned`);
+  const members = ['package/bin/node', 'package/LICENSE'];
+  await must('tar', ['-xzf', archive, '-C', folder, '--no-same-owner', ...members]);
+  await must('llvm-strip', ['-o', path.join(folder, 'node'), path.join(folder, 'package/bin/node')]);
+  await rename(path.join(folder, 'package/LICENSE'), path.join(folder, 'LICENSE'));
+  await rm(archive);
+  await rm(path.join(folder, 'package'), { recursive: true });
+}
+
+/** One that knows every architecture, not this machine's alone. */
+async function stripVersion(): Promise<string> {
+  const said = await must('llvm-strip', ['--version']).catch(() => {
+    throw new Error('llvm-strip is missing (Debian: llvm): it takes the symbols from Node.js');
+  });
+  return `llvm-strip ${/version (\S+)/.exec(said)?.[1] ?? 'of an unknown version'}`;
+}
