@@ -16,6 +16,8 @@ export interface LockedPackage {
   readonly hasInstallScript: boolean;
   /** Names that it loads itself; where they are is a matter of `resolve`. */
   readonly dependencies: readonly string[];
+  /** Names that it loads only where somebody else has brought them. */
+  readonly optionalPeers: readonly string[];
 }
 
 interface Entry {
@@ -29,6 +31,7 @@ interface Entry {
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
   readonly peerDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
 }
 
 /** The packages of others, by place; our own workspaces are not among them. */
@@ -42,7 +45,9 @@ export function readLock(text: string): ReadonlyMap<string, LockedPackage> {
 
 function lockedPackage(place: string, entry: Entry): LockedPackage {
   if (entry.version === undefined) throw new Error(`package-lock.json: ${place} has no version`);
-  const { dependencies, optionalDependencies, peerDependencies } = entry;
+  const { dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta = {} } = entry;
+  const isOptionalPeer = (peer: string) => peerDependenciesMeta[peer]?.optional === true;
+  const peers = Object.keys(peerDependencies ?? {});
   return {
     place,
     // Its own name, where it is installed under another.
@@ -52,7 +57,11 @@ function lockedPackage(place: string, entry: Entry): LockedPackage {
     licence: entry.license,
     optional: entry.optional === true,
     hasInstallScript: entry.hasInstallScript === true,
-    dependencies: Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies }),
+    dependencies: [
+      ...Object.keys({ ...dependencies, ...optionalDependencies }),
+      ...peers.filter((peer) => !isOptionalPeer(peer)),
+    ],
+    optionalPeers: peers.filter(isOptionalPeer),
   };
 }
 

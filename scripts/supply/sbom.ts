@@ -43,7 +43,7 @@ export function sbom(
   };
   for (const one of held) {
     const component = components.get(one.place);
-    if (component) link(component, one.place, one.dependencies);
+    if (component) link(component, one.place, [...one.dependencies, ...one.optionalPeers]);
   }
   const itself = component(Enums.ComponentType.Application, program);
   link(itself, program.workspace, program.dependencies);

@@ -18,7 +18,7 @@ before(() => buildBundles());
 const lock = lockOf();
 const locked = (fields: Partial<LockedPackage>): LockedPackage => ({
   ...{ place: 'node_modules/x', name: 'x', version: '1.0.0', integrity: undefined, licence: undefined },
-  ...{ optional: false, hasInstallScript: false, dependencies: [], ...fields },
+  ...{ optional: false, hasInstallScript: false, dependencies: [], optionalPeers: [], ...fields },
 });
 
 describe('licences', () => {
