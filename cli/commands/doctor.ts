@@ -1,7 +1,8 @@
 // `doctor`: looks at all that a call of kubectl needs, and says what to do about what is not as it should be. Changes nothing.
 
+import { existsSync } from 'node:fs';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
-import { type Check, printChecks, printChecksAsJson, wrongBy } from '../doctor/check.ts';
+import { type Check, printChecks, printChecksAsJson, unseen, wrongBy } from '../doctor/check.ts';
 import {
   checkBackground,
   checkCache,
@@ -17,6 +18,7 @@ import {
 import { checkBroker, checkCertificate, checkClock, checkIdentityProvider, checkProxy } from '../doctor/network.ts';
 import { chooseBroker } from '../host/config.ts';
 import type { Host } from '../host/host.ts';
+import { launcherOf } from '../host/launcher.ts';
 import { createClient } from '../session/client.ts';
 import type { Config } from '../warm/settings.ts';
 
@@ -29,17 +31,25 @@ export interface DoctorOptions {
 export async function doctorCommand(host: Host, { output, broker }: DoctorOptions): Promise<number> {
   const checks = await examine(host, broker);
   host.print(output === 'json' ? printChecksAsJson(checks) : printChecks(checks));
-  return checks.every(({ ok }) => ok) ? EXIT.done : EXIT.findings;
+  return checks.every(({ ok }) => ok === true) ? EXIT.done : EXIT.findings;
 }
 
 /** Looks at one after the other: what comes later is often a consequence of what came before. */
 export async function examine(host: Host, broker?: string): Promise<readonly Check[]> {
   const { check: settings, config } = checkSettings(host);
   const { check: kubectl, minor } = await checkKubectl(host);
-  const here = [settings, await checkLauncher(host), kubectl, checkPlugin(host), checkKuberc(host, minor)];
-  const own = config
-    ? [checkKubeconfig(host, config), checkCache(host), checkKeychain(host, config)]
-    : [checkCache(host)];
+  const launcher = await checkLauncher(host);
+  const [there, known] = [launcher.ok === true, settings.ok === true];
+  const here = [
+    ...[settings, launcher, kubectl],
+    ...(there || existsSync(launcherOf(host)) ? [checkPlugin(host)] : after('launcher', 'plugin')),
+    checkKuberc(host, minor),
+  ];
+  const own = [
+    !config || !known ? unseen('kubeconfig', 'settings') : checkKubeconfig(host, config),
+    checkCache(host),
+    config ? await checkKeychain(host, config) : unseen('keychain', 'settings'),
+  ];
   return [...here, ...own, ...(config ? await examineBroker(host, config, broker) : []), checkBackground(host)];
 }
 
@@ -47,18 +57,27 @@ async function examineBroker(host: Host, config: Config, flag: string | undefine
   if (flag === undefined && Object.keys(config.brokers).length === 0) return [];
   try {
     const url = chooseBroker(host, flag);
-    const proxy = checkProxy(host, url);
-    if (!proxy.ok) return [proxy];
+    const proxy = await checkProxy(host, url);
+    if (!proxy.ok) return [proxy, ...after('proxy', 'broker', 'certificate', 'clock', 'identity_provider')];
     const client = createClient(host, url);
+    const certificate = await checkCertificate(client);
     const { check, metadata } = await checkBroker(client);
-    const rest = [
-      await checkCertificate(client),
-      await checkClock(client),
-      await checkIdentityProvider(client, metadata),
-    ];
+    if (!metadata && certificate.over)
+      return [
+        proxy,
+        ...after('certificate', 'broker'),
+        certificate,
+        ...after('certificate', 'clock', 'identity_provider'),
+      ];
+    if (!metadata) return [proxy, check, ...after('broker', 'certificate', 'clock', 'identity_provider')];
+    const rest = [certificate, await checkClock(client), await checkIdentityProvider(client, metadata)];
     return [proxy, check, ...rest, checkSession(host, url)];
   } catch (error) {
     if (!(error instanceof CurfewError)) throw error;
     return [wrongBy('broker', error)];
   }
+}
+
+function after(before: string, ...names: readonly string[]): readonly Check[] {
+  return names.map((name) => unseen(name, before));
 }

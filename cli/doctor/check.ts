@@ -11,7 +11,8 @@ export const CHECKS = [
 
 export interface Check {
   readonly name: string;
-  readonly ok: boolean;
+  /** `null` where it was not looked at, as something before it is at fault. */
+  readonly ok: boolean | null;
   /** What was found. */
   readonly says: string;
   /** What to do, where it is not as it should be. */
@@ -26,23 +27,30 @@ export function wrong(name: string, says: string, todo: string): Check {
   return { name, ok: false, says: oneLine(says), todo: oneLine(todo) };
 }
 
+/** @param before what is at fault: this would be no more than a consequence */
+export function unseen(name: string, before: string): Check {
+  return { name, ok: null, says: `not looked at: see ${before}` };
+}
+
 /** What an error says, and its hint. @throws whatever is not a CurfewError: our bug */
 export function wrongBy(name: string, error: unknown): Check {
   if (!(error instanceof CurfewError)) throw error;
   return wrong(name, error.message, error.hint);
 }
 
+const WORDS = { true: 'ok   ', false: 'FAULT', null: '-    ' } as const;
+
 export function printChecks(checks: readonly Check[]): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
   const lines = checks.flatMap(({ name, ok, says, todo }) => [
-    `${ok ? 'ok   ' : 'FAULT'}  ${name.padEnd(width)}  ${says}`,
+    `${WORDS[`${ok}`]}  ${name.padEnd(width)}  ${says}`,
     ...(todo === undefined ? [] : [`${' '.repeat(width + 9)}do: ${todo}`]),
   ]);
-  const faults = checks.filter(({ ok }) => !ok).length;
+  const faults = checks.filter(({ ok }) => ok === false).length;
   lines.push('', faults === 0 ? 'all is well' : `${faults} of ${checks.length} are not as they should be`);
   return `${lines.join('\n')}\n`;
 }
 
 export function printChecksAsJson(checks: readonly Check[]): string {
-  return `${JSON.stringify({ ok: checks.every(({ ok }) => ok), checks }, null, 2)}\n`;
+  return `${JSON.stringify({ ok: checks.every(({ ok }) => ok === true), checks }, null, 2)}\n`;
 }

@@ -13,15 +13,16 @@ import { callOf } from '../kubeconfig/entries.ts';
 import { kubeconfigFiles, readKubeconfig } from '../kubeconfig/kubeconfig.ts';
 import type { PluginField } from '../kubeconfig/kuberc_text.ts';
 import { hasKeychain } from '../secrets/keychain.ts';
+import { isLocked } from '../secrets/open_keychain.ts';
 import { rememberedFault } from '../secrets/probe.ts';
 import { lastBackgroundFault } from '../session/background.ts';
-import { readRecord } from '../session/record.ts';
+import { listRecords, readRecord } from '../session/record.ts';
 import { sayInstant } from '../warm/instant.ts';
 import type { OwnFiles } from '../warm/machine.ts';
 import { faultOfDirectory } from '../warm/read_cache.ts';
 import type { Config } from '../warm/settings.ts';
 import { VERSION } from '../warm/version.ts';
-import { type Check, fine, wrong, wrongBy } from './check.ts';
+import { type Check, fine, unseen, wrong, wrongBy } from './check.ts';
 
 const LONGEST_MS = 10_000;
 const SETUP = 'kubectl-curfew setup --broker URL';
@@ -114,6 +115,9 @@ export function checkKuberc(host: OwnFiles & Pick<Host, 'platform'>, minor: numb
   return wrong('kuberc', `does not let kubectl run ${file} (${allowed.policy})`, todo);
 }
 
+/** Of what kubeconfig gives to clients that tell the plugin nothing. */
+const INFO = 'KUBERNETES_EXEC_INFO';
+
 export function checkKubeconfig(host: Host, config: Config): Check {
   try {
     const files = kubeconfigFiles(host, undefined).filter((file) => existsSync(file));
@@ -123,9 +127,13 @@ export function checkKubeconfig(host: Host, config: Config): Check {
       const user = isObject(entry) && isObject(entry.user) ? entry.user : {};
       const call = callOf(user);
       const exec = isObject(user.exec) ? user.exec : {};
-      return call ? [{ name: String(isObject(entry) ? entry.name : ''), call, command: String(exec.command) }] : [];
+      const tells = Array.isArray(exec.env) && exec.env.some((one: unknown) => isObject(one) && one.name === INFO);
+      return call
+        ? [{ name: String(isObject(entry) ? entry.name : ''), call, command: String(exec.command), tells }]
+        : [];
     });
     const gone = ours.find(({ command }) => command.startsWith('/') && !existsSync(command));
+    if (gone?.command === launcherOf(host)) return unseen('kubeconfig', 'launcher');
     if (gone)
       return wrong('kubeconfig', `the user ${gone.name} calls ${gone.command}, which is not there`, `run: ${SETUP}`);
     const strange = ours.find(({ call }) => memberOf(config.brokers, call.broker ?? '') === undefined);
@@ -133,6 +141,13 @@ export function checkKubeconfig(host: Host, config: Config): Check {
       const says = `the user ${strange.name} asks the broker ${strange.call.broker}, which was not set up here`;
       return wrong('kubeconfig', says, `take that user away, or run: ${SETUP}`);
     }
+    const older = ours.find(({ tells }) => !tells);
+    if (older)
+      return wrong(
+        'kubeconfig',
+        `the user ${older.name} is as an earlier version wrote it: programs other than kubectl get no token by it`,
+        `run: ${SETUP}`,
+      );
     if (ours.length === 0)
       return wrong('kubeconfig', `no user calls this plugin in ${files.join(', ') || 'any file'}`, `run: ${SETUP}`);
     return fine('kubeconfig', `${ours.length} users call this plugin, in ${files.join(', ')}`);
@@ -153,14 +168,22 @@ export function checkCache(host: Host): Check {
   }
 }
 
-export function checkKeychain(host: Host, { secret_storage }: Config): Check {
+/** One that is locked keeps what was put into it from everybody, a call of kubectl too. */
+export async function checkKeychain(host: Host, { secret_storage }: Config): Promise<Check> {
   if (secret_storage === 'file' || secret_storage === 'memory') {
     return fine('keychain', `not used: secret_storage is ${secret_storage}`);
   }
-  const fault = hasKeychain(host, existsSync) ? rememberedFault(host) : 'there is no keychain in this session';
+  const there = hasKeychain(host, existsSync);
+  const inside = listRecords(host).some(({ kept_in, session }) => kept_in === 'keychain' && session !== undefined);
+  const locked =
+    there && host.platform === 'linux' && (inside || secret_storage === 'keychain') && (await isLocked(host));
+  const todo = 'unlock it and log in again, or set another secret_storage in config.json';
+  if (locked) return wrong('keychain', inside ? 'it is locked, and your session is in it' : 'it is locked', todo);
+  const fault = there ? rememberedFault(host) : 'there is no keychain in this session';
   if (fault === undefined) return fine('keychain', 'there is one');
-  if (secret_storage === undefined) return fine('keychain', `${fault}: secrets are in a file that you alone can read`);
-  return wrong('keychain', fault, 'unlock it and log in again, or set another secret_storage in config.json');
+  if (secret_storage === undefined && !inside)
+    return fine('keychain', `${fault}: secrets are in a file that you alone can read`);
+  return wrong('keychain', fault, todo);
 }
 
 export function checkSession(host: Host, url: string): Check {

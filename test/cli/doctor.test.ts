@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { examine } from '../../cli/commands/doctor.ts';
@@ -9,7 +11,8 @@ import { CHECKS, type Check } from '../../cli/doctor/check.ts';
 import type { Host } from '../../cli/host/host.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { credentialOf, type Desk, openDesk } from './desk.ts';
-import { testHost } from './host.ts';
+import { temporaryFolder, testHost } from './host.ts';
+import { startKeyring } from './keyring.ts';
 
 /** As kubectl of a version says it. */
 const kubectl = (minor: string) =>
@@ -35,16 +38,20 @@ describe('doctor', () => {
 
   const look = (more: Readonly<Record<string, string>> = {}, host: Partial<Host> = {}) =>
     examine({ ...testHost({ ...env, ...more }), ...host });
-  /** The first fault: what comes after it is often its consequence. */
   const cause = (checks: readonly Check[]): [string | undefined, string] => {
-    const fault = checks.find(({ ok }) => !ok);
+    const fault = checks.find(({ ok }) => ok === false);
     assert.ok(fault === undefined || (fault.todo ?? '') !== '', 'a fault without what to do');
     return [fault?.name, `${fault?.says} -- ${fault?.todo}`];
   };
-  const assertCause = (checks: readonly Check[], name: string, words: RegExp) => {
-    const [found, says] = cause(checks);
-    assert.equal(found, name, JSON.stringify(checks.filter(({ ok }) => !ok)));
-    assert.match(says, words);
+  /** It, and nothing else: what is only a consequence is not blamed. @param also true as well in this set-up */
+  const assertCause = (checks: readonly Check[], name: string, words: RegExp, also: readonly string[] = []) => {
+    const faults = checks.filter(({ ok }) => ok === false);
+    assert.deepEqual(
+      faults.map((one) => one.name),
+      [name, ...also],
+      JSON.stringify(faults),
+    );
+    assert.match(cause(checks)[1], words);
   };
   /** Another content while it is looked at. */
   const withFile = async (file: string, content: string, work: () => Promise<void>) => {
@@ -153,8 +160,62 @@ describe('doctor', () => {
       assertCause(await look({ DBUS_SESSION_BUS_ADDRESS: '' }), 'keychain', /there is no keychain/),
     ));
 
-  it("a proxy's address that is not one", async () =>
-    assertCause(await look({ HTTPS_PROXY: 'socks5://127.0.0.1:1' }, {}), 'proxy', /HTTPS_PROXY/));
+  it("a proxy's address that is not one, and a proxy that is not there", async () => {
+    const remote = (proxy: string) =>
+      examine(testHost({ ...env, HTTPS_PROXY: proxy, NO_PROXY: '' }), 'https://curfew.example.com');
+    assertCause(await remote('socks5://127.0.0.1:1'), 'proxy', /HTTPS_PROXY/);
+    assertCause(await remote('http://127.0.0.1:9'), 'proxy', /127\.0\.0\.1:9, of HTTPS_PROXY: it cannot be reached/);
+    // What goes to this machine goes to none.
+    assert.equal(cause(await look({ HTTPS_PROXY: 'http://127.0.0.1:9' }))[0], undefined);
+  });
+
+  it('a certificate that is over, told apart from one that is not trusted', async () => {
+    const bent = { LD_PRELOAD: '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1', FAKETIME: '-60d' };
+    const old = await createCertificateAuthority(path.join(desk.dir, 'old-ca'), undefined, bent);
+    const { certFile, keyFile } = await old.issue({ name: 'over', hosts: ['127.0.0.1'], days: 30 });
+    const server = createServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, (_, response) =>
+      response.end(),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const settings = JSON.parse(readFileSync(path.join(config, 'config.json'), 'utf8'));
+    settings.brokers[url] = { ca_file: old.caFile };
+    await withFile(path.join(config, 'config.json'), JSON.stringify(settings), async () =>
+      assertCause(await examine(testHost(env), url), 'certificate', /^over since .* -- ask who runs the broker/),
+    );
+    server.close();
+  });
+
+  it('a keychain that is locked, with the session in it', async () => {
+    const keyring = await startKeyring(temporaryFolder('keyring'));
+    const own = { ...env, ...keyring.env, CURFEW_CACHE_DIR: path.join(desk.dir, 'keychain-cache') };
+    const file = path.join(config, 'config.json');
+    try {
+      await withFile(file, withSetting('secret_storage', 'keychain'), async () => {
+        assert.equal((await desk.curfew(['login', '--flow', 'browser'], own)).code, 0);
+        assert.equal(cause(await look(own))[0], undefined);
+        await keyring.lock();
+        assertCause(await look(own), 'keychain', /it is locked, and your session is in it -- unlock it/);
+      });
+    } finally {
+      await keyring.stop();
+    }
+    assert.equal((await desk.curfew(['login', '--flow', 'browser'], env)).code, 0);
+  });
+
+  it('an entry of kubeconfig of an older form', async () => {
+    const file = path.join(desk.dir, 'kubeconfig');
+    const older = readFileSync(file, 'utf8').replaceAll(/ {6}env:\n {6}- name: KUBERNETES_EXEC_INFO\n.*\n/g, '');
+    await withFile(file, older, async () =>
+      assertCause(await look(), 'kubeconfig', /as an earlier version wrote it.* -- run: kubectl-curfew setup/),
+    );
+  });
+
+  it('a clock that is off by minutes', async () => {
+    const off = (seconds: number) => ({ now: () => (Math.floor(Date.now() / 1000) + seconds) as never });
+    assertCause(await look({}, off(300)), 'clock', /^5m.* ahead of the broker's -- set the clock/);
+    assertCause(await look({}, off(-300)), 'clock', /^5m.* behind the broker's/);
+  });
 
   it('a broker of which the certificate is of an issuer that is not known', async () => {
     const other = await createCertificateAuthority(path.join(desk.dir, 'other-ca'));
@@ -171,8 +232,8 @@ describe('doctor', () => {
     const checks = await look({}, later(3_600));
     assertCause(checks, 'clock', /^1h.* ahead of the broker's -- set the clock/);
     assert.match(cause(await look({}, later(-3_600)))[1], /behind the broker's/);
-    assertCause(await look({}, later(6.5 * 86_400)), 'certificate', /^soon over: until /);
-    assertCause(await look({}, later(100 * 365 * 86_400)), 'certificate', /^over since /);
+    assertCause(await look({}, later(6.5 * 86_400)), 'certificate', /^soon over: until /, ['clock']);
+    assertCause(await look({}, later(100 * 365 * 86_400)), 'certificate', /^over since /, ['clock']);
   });
 
   it('an identity provider that is not the one of before', () => {
@@ -195,7 +256,7 @@ describe('doctor', () => {
     await desk.idp.stop();
     assertCause(await look(), 'identity_provider', /out of reach|identity provider/);
     assert.equal((await desk.curfew(['logout'], env)).code, 0);
-    const logged = (await look()).filter(({ ok }) => !ok).map(({ name }) => name);
+    const logged = (await look()).filter(({ ok }) => ok === false).map(({ name }) => name);
     assert.deepEqual(logged, ['identity_provider', 'session']);
     await desk.stopBroker();
     assertCause(await look(), 'broker', /is out of reach/);
