@@ -94,7 +94,7 @@ async function verifyLogin(
   if (request.client_id !== config.identity_provider.client_id) {
     throw new CurfewError('id_token_audience', 'client_id is not the one of this broker');
   }
-  const idToken = await identityProvider.verifyIdToken(request.subject_token);
+  const idToken = await identityProvider.verifyIdToken(request.subject_token, now);
   checkBinding(idToken, caller, request, config.identity_provider.device_grant, now());
   return { caller, request, idToken };
 }

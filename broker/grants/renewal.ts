@@ -56,7 +56,7 @@ export async function renew(broker: RenewalParts, caller: Caller, request: Renew
   }
   const stranger = await refuseStranger(broker, 'renewal', caller, refresh_token);
   if (stranger) return stranger;
-  const idToken = id_token === undefined ? undefined : await identityProvider.verifyIdToken(id_token);
+  const idToken = id_token === undefined ? undefined : await identityProvider.verifyIdToken(id_token, now);
   const outcome = await store.transaction((transaction) => {
     requireClock(broker);
     decided = stopwatch();

@@ -15,9 +15,10 @@ export interface IdentityProvider {
   /**
    * Verifies an ID token: form, header, signature, claims, in this order; its times by the clock once its keys are there.
    *
+   * @param now that of decisions: the machine's own may be wrong by then
    * @throws CurfewError `id_token_*`, `auth_time`, `clock`; `identity_provider` when its keys are needed and out of reach
    */
-  verifyIdToken(text: string): Promise<IdTokenClaims>;
+  verifyIdToken(text: string, now: Clock): Promise<IdTokenClaims>;
   /**
    * Verifies a logout token likewise (OpenID Connect Back-Channel Logout 1.0 2.6, but for what only the store knows).
    *
@@ -38,6 +39,7 @@ export interface IdentityProvider {
 export interface IdentityProviderParts {
   readonly settings: Expected;
   readonly fetchJson: FetchJson;
+  /** The machine's: for when to ask again. */
   readonly now: Clock;
   readonly log: Pick<BaseLogger, 'warn'>;
 }
@@ -53,7 +55,7 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
     log,
   });
   return {
-    async verifyIdToken(text) {
+    async verifyIdToken(text, clock) {
       if (text.length > LONGEST_JWS) {
         const size = `${text.length} characters, more than ${LONGEST_JWS}`;
         throw new CurfewError(
@@ -70,7 +72,10 @@ export function createIdentityProvider({ settings, fetchJson, now, log }: Identi
         throw new CurfewError('id_token_key', message, { retry_after: signer.wait() });
       }
       if (how !== 'good') throw new CurfewError('id_token_signature', saySignature('ID token', how));
-      return Object.freeze({ ...checkClaims(jws.payload, settings, now()), signing_input_hash: signingInputHash(jws) });
+      return Object.freeze({
+        ...checkClaims(jws.payload, settings, clock()),
+        signing_input_hash: signingInputHash(jws),
+      });
     },
     async verifyLogoutToken(text, at) {
       const jws = parseCompactJws(text);

@@ -112,6 +112,7 @@ export class Verifier {
     // Without keys: never somebody else's where it may be a session's, which would pass and not be cut.
     if (this.#service_account_keys.length === 0) return this.#parts.keys.credential === 'token' ? OTHER : INVALID;
     const { sub, exp, nbf } = payload;
+    if (header.crit !== undefined) return INVALID;
     if (typeof sub !== 'string' || !isSeconds(exp) || !isSeconds(nbf)) return INVALID;
     const keys = this.#service_account_keys.filter(({ kid }) => kid === undefined || kid === header.kid);
     if (!keys.some(({ key }) => isSignedBy(key, header.alg, signed, signature))) return INVALID;

@@ -282,7 +282,7 @@ describe('over https', () => {
     world.upstream.keys = [rsa.jwk];
     const waits = { connect: 3000, total: 5000 };
     const trusting = world.connect(waits, ca.caPem);
-    assert.equal((await trusting.verifyIdToken(world.token())).sub, 'alice');
+    assert.equal((await trusting.verifyIdToken(world.token(), () => world.now)).sub, 'alice');
     world.upstream.metadata = { jwks_uri: 'http://127.0.0.1:1/jwks' };
     await assert.rejects(trusting.refresh(), /safe URL/);
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';

@@ -69,7 +69,7 @@ export async function startUpstreamWorld(): Promise<UpstreamWorld> {
       return { iss: world.upstream.issuer, sub: 'alice', aud: 'curfew', ...times, nonce: 'n', ...changes };
     },
     token: (changes = {}, header = {}, key = rsa) => signJws(key, world.claims(changes), header),
-    verify: (text) => world.idp.verifyIdToken(text),
+    verify: (text) => world.idp.verifyIdToken(text, () => world.now),
     refused: (code, text, words = /./) =>
       assert.rejects(world.verify(text), (error) => {
         assert.ok(error instanceof CurfewError, String(error));

@@ -98,11 +98,12 @@ describe('kube-apiserver with the printed configuration', () => {
     await refused(signToken(keys, claims({ aud: gatewayAudience('dev') }), GATEWAY_TOKEN_TYP));
   });
 
-  test('T10 refuses system: in any spelling, as username and as group', async () => {
-    for (const username of ['system:admin', 'System:admin', 'SYSTEM:kube-scheduler', '']) {
+  test('T10 refuses system: in any spelling, empty names and what is not seen, as username and as group', async () => {
+    const unseen = ['a\nb', 'a\u0007', 'a\u202eb', 'a\u200bb', '\u200bsystem:admin', 'a\u2028b', ' system:admin'];
+    for (const username of ['system:admin', 'System:admin', 'SYSTEM:kube-scheduler', '', ...unseen]) {
       await refused(signToken(keys, claims({ username })));
     }
-    for (const group of ['system:masters', 'SYSTEM:MASTERS', 'System:nodes']) {
+    for (const group of ['system:masters', 'SYSTEM:MASTERS', 'System:nodes', '', ...unseen]) {
       await refused(signToken(keys, claims({ groups: ['curfew:dev', group] })));
     }
   });

@@ -131,6 +131,28 @@ describe('S20 the clock, in this process', () => {
     });
   }
 
+  test('S20 set ahead, or back, while an ID token is verified: 503 and clock, and nobody is told that it is over', async () => {
+    for (const by of [3_600, -3_600]) {
+      // Its keys are read again for it, and the clock moves as they are asked for.
+      service.advance(700);
+      const { date } = service.issuer;
+      let bent = false;
+      service.issuer.date = () => {
+        if (!bent) service.setClock(by);
+        bent = true;
+        return date();
+      };
+      const email = `clock-${++people}@example.com`;
+      const { status, refused } = await service.login(service.holder(), { sub: email, email });
+      service.issuer.date = date;
+      assert.ok(bent, 'the keys are not read');
+      assert.deepEqual([status, refused.reason], [503, 'clock'], `${by} s`);
+      service.setClock(-by);
+      await until(async () => (await ready()) === 'ok', 'it does not heal');
+      assert.equal((await service.login(service.holder(), { sub: email, email })).status, 200);
+    }
+  });
+
   test('S20 set back within max_age: nothing is granted after its end, though 59 min were taken off the clock', async () => {
     const { holder, handle } = await open();
     service.advance(1_200);

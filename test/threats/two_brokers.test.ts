@@ -6,6 +6,7 @@ import { verifyAuditLog } from '../../broker/commands/audit_verify.ts';
 import { loadConfig } from '../../broker/config/load.ts';
 import { Holder } from '../support/holder.ts';
 import { until } from '../support/patience.ts';
+import { askAuthentication, askAuthorization, jtiOf } from '../support/review.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
 import { logoutToken, sendLogout } from '../support/signals.ts';
 import { openStoreDatabase } from '../support/store_database.ts';
@@ -17,7 +18,9 @@ describe('two brokers on one database', () => {
   let second: { readonly issuer: string; readonly url: string };
   before(async () => {
     const policy = { ...TEST_POLICY, max_sessions: { count: 3, when_exceeded: 'refuse' } };
-    service = await startTestService({ policy }, { postgres: true });
+    const webhook = { token_file: 'dev-hook', on_failure: 'deny', authentication: true };
+    const dev = { name: 'dev', server: 'https://127.0.0.1:1', audience: 'dev', allowed_groups: ['*'], webhook };
+    service = await startTestService({ policy, clusters: [dev] }, { postgres: true });
     second = await service.replica();
   });
   after(() => service?.stop());
@@ -73,6 +76,28 @@ describe('two brokers on one database', () => {
     assert.equal(stored(`select seq from feed where kind = 'end'`).length, SESSIONS);
   });
 
+  test('R1 after the answer to an end at one, webhook, TokenReview and introspection of the other deny, and at no time before', async () => {
+    const hook = service.webhook_tokens.dev ?? '';
+    for (let n = 0; n < 10; n++) {
+      const { place, holder } = somebody();
+      const email = `r1w-${n}@example.com`;
+      const { granted } = await insist(() => service.login(holder, { sub: `r1w-${n}`, email }, { audience: 'dev' }));
+      const { access_token: token = '', refresh_token: handle = '', session } = granted;
+      const asked = { user: `curfew:${email}`, sid: session.sid, jti: jtiOf(token) };
+      const passes = async () => [
+        !(await askAuthorization(second.url, hook, asked)).denied,
+        (await askAuthentication(second.url, hook, token)).authenticated === true,
+        ((await holder.introspect(token)).body as { active?: boolean }).active,
+      ];
+      place.url = second.url;
+      assert.deepEqual(await passes(), [true, true, true]);
+      place.url = service.url;
+      assert.equal((await insist(() => holder.revoke(handle))).status, 200);
+      place.url = second.url;
+      assert.deepEqual(await passes(), [false, false, false]);
+    }
+  });
+
   test('R3 an ID token, and a proof, are taken by one of them alone', async () => {
     const { place, holder } = somebody();
     const token = service.issuer.sign(service.claims(holder, { sub: 'r1', email: 'r1@example.com' }));
@@ -89,6 +114,24 @@ describe('two brokers on one database', () => {
     );
     const granted = answers.filter(({ status }) => status === 200);
     assert.equal(granted.length, 1, answers.map(({ status }) => status).join());
+  });
+
+  test('R3 a name that two people come with at once, one at each, is one of theirs', async () => {
+    for (let n = 0; n < 10; n++) {
+      const answers = await Promise.all(
+        [service.url, second.url].map((url, who) => {
+          const { place, holder } = somebody();
+          return insist(() => {
+            place.url = url;
+            return service.login(holder, { sub: `name-${n}-${who}`, email: `name-${n}@example.com` });
+          });
+        }),
+      );
+      assert.deepEqual(answers.map((one) => (one.status === 200 ? 'granted' : one.refused.reason)).sort(), [
+        'granted',
+        'username_taken',
+      ]);
+    }
   });
 
   test('R3 logins of one person at both at once open no more sessions than the policy allows', async () => {
@@ -153,6 +196,35 @@ describe('two brokers on one database', () => {
         if (status === 503) assert.ok(headers.has('retry-after'));
         return status === 200;
       }, `${url} does not work again`);
+    }
+  });
+
+  test('S1 one second before max_age both renew, at max_age itself neither does, whichever opened the session', async () => {
+    for (const opened_at of [service.url, second.url]) {
+      const { place, holder } = somebody();
+      place.url = opened_at;
+      const sub = `s1-${opened_at === second.url}`;
+      const { granted } = await insist(() => service.login(holder, { sub, email: `${sub}@example.com` }));
+      const handle = granted.refresh_token ?? '';
+      const both = async () => {
+        const answers: (number | string | undefined)[] = [];
+        for (const url of [service.url, second.url]) {
+          const answer = await insist(() => {
+            place.url = url;
+            return holder.renew(handle, 'dev');
+          });
+          answers.push(answer.status === 200 ? 200 : answer.refused.reason);
+        }
+        return answers;
+      };
+      for (const seconds of [1_500, 1_500, 599]) {
+        service.advance(seconds);
+        assert.deepEqual(await both(), [200, 200]);
+      }
+      service.advance(1);
+      const [first, then] = await both();
+      assert.equal(first, 'login_too_old');
+      assert.ok(then === 'login_too_old' || then === 'session_ended', String(then));
     }
   });
 
