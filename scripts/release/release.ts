@@ -6,8 +6,9 @@ import path from 'node:path';
 import { buildBundles } from '../bundle.ts';
 import { buildNative } from '../native/build.ts';
 import { writeArchive } from './archive.ts';
+import { archiveLayout, writeImage } from './image.ts';
 import { nodeRuntime } from './node_runtime.ts';
-import { nativeTargetOf, SYSTEMS, type System } from './systems.ts';
+import { nativeTargetOf, OURS, SYSTEMS, type System } from './systems.ts';
 import { writeTree } from './tree.ts';
 
 export interface ReleaseOptions {
@@ -28,6 +29,21 @@ export async function release(options: ReleaseOptions): Promise<void> {
   for (const system of SYSTEMS) {
     log(`the archive for ${system.name}`);
     await archive(system, options);
+  }
+  if (OURS) await image(OURS, options);
+  else log('no image: it is made on Debian, of its own architecture');
+}
+
+async function image(system: System, { out, version, epochSeconds, log }: ReleaseOptions): Promise<void> {
+  log(`the image for ${system.debian}`);
+  const folder = await mkdtemp(path.join(tmpdir(), 'curfew-release-'));
+  try {
+    const layout = path.join(folder, 'layout');
+    const digest = await writeImage(layout, system, await nodeRuntime(system, log), { version, epochSeconds, log });
+    await archiveLayout(layout, path.join(out, `curfew-${version}-image-${system.debian}.tar`), epochSeconds);
+    log(`the image is ${digest}`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
