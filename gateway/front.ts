@@ -24,6 +24,8 @@ const QUIET_MS = 180_000;
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
 const MOST_STREAMS = 250;
+/** Over HTTP/1.1, requests that do not wait for the answers to those before them: no client that we know of sends any. */
+const MOST_UNANSWERED = 16;
 /** MiB that one connection may take up: headers, and what is not sent yet. */
 const SESSION_MEMORY = 64;
 const LARGEST_HEAD_BYTES = 64 * 1024;
@@ -73,9 +75,12 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
   });
   // Without this a handshake that stands still is told of, and not ended.
   server.on('tlsClientError', (_error, socket: TLSSocket) => socket.destroy());
-  const answering = new WeakMap<Duplex, Response>();
+  /** What is not answered yet on each connection over HTTP/1.1. */
+  const unanswered = new WeakMap<Duplex, Set<Response>>();
+  const unansweredOn = (socket: Duplex) => [...(unanswered.get(socket) ?? [])];
   server.on('clientError', (_error: Error, socket: Duplex) => {
-    if (!socket.writable || answering.get(socket)?.headersSent) return void socket.destroy();
+    const has_begun = unansweredOn(socket).some(({ headersSent }) => headersSent);
+    if (!socket.writable || has_begun) return void socket.destroy();
     socket.end(UNREADABLE);
     // Whoever keeps it open on their side is not waited for.
     setTimeout(() => socket.destroy(), WORDS_MS).unref();
@@ -91,9 +96,15 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
     session.once('close', () => clearTimeout(first));
   });
   server.on('request', (request, response) => {
-    const { socket } = request;
-    answering.set(socket, response);
-    response.once('close', () => answering.delete(socket));
+    if (response instanceof ServerResponse) {
+      const { socket } = request;
+      // One that was cut: what came with it is not looked at.
+      if (socket.destroyed) return;
+      const all = unanswered.get(socket) ?? new Set();
+      unanswered.set(socket, all.add(response));
+      response.once('close', () => all.delete(response));
+      if (all.size > MOST_UNANSWERED) return void socket.destroy();
+    }
     if (parts.isStopping()) {
       if (response instanceof ServerResponse) response.setHeader('connection', 'close');
       refuse(response, STOPPING, parts.metrics);
@@ -103,6 +114,8 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, early: Buffer) => {
     socket.on('error', () => socket.destroy());
+    // Its bytes would be among those of an answer that is under way.
+    if (unansweredOn(socket).length > 0) return void socket.destroy();
     if (parts.isStopping()) return refuseUpgrade(socket, STOPPING, parts.metrics);
     upgrade(parts, request, socket, early).catch(() => socket.destroy());
   });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { decide } from '../../shared/decide.ts';
-import { LARGEST_REPORT_BYTES, MOST_ASKS } from '../../shared/gateway_wire.ts';
+import { LARGEST_REPORT_BYTES, MOST_ASKS, MOST_TARGETS, MOST_TARGETS_IN_ALL } from '../../shared/gateway_wire.ts';
 import { askLeases, denialIn, GATEWAY_CLUSTERS, type LeaseQuestion, leaseIn } from '../support/gateway.ts';
 import type { Holder } from '../support/holder.ts';
 import { askAuthorization, post } from '../support/review.ts';
@@ -255,6 +255,14 @@ describe('the caller', () => {
     for (const body of ['', '{', '[]', '{}', { asks: [] }, { asks: [{ sid }], uses: [] }, { asks: {}, uses: [] }])
       assert.equal(await send(body), 400, JSON.stringify(body));
     assert.equal(await send({ asks: Array(MOST_ASKS + 1).fill(one), uses: [] }), 400);
+    const asking = (asks: number, targets: number) => ({
+      asks: Array(asks).fill({ sid, targets: Array(targets).fill({}) }),
+      uses: [],
+    });
+    assert.equal(await send(asking(1, MOST_TARGETS)), 200);
+    assert.equal(await send(asking(1, MOST_TARGETS + 1)), 400);
+    assert.equal(await send(asking(MOST_TARGETS_IN_ALL / MOST_TARGETS, MOST_TARGETS)), 200);
+    assert.equal(await send(asking(MOST_TARGETS_IN_ALL / MOST_TARGETS + 1, MOST_TARGETS)), 400);
     assert.equal(await send('x'.repeat(LARGEST_REPORT_BYTES + 1)), 400);
     assert.equal(await send({ asks: Array(MOST_ASKS).fill(one), uses: [] }), 200);
     assert.equal(service.log.filter((line) => line.includes(service.gateway_tokens.dev ?? 'x')).length, 0);

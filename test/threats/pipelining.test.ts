@@ -7,11 +7,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { until } from '../support/patience.ts';
+import { requestText } from '../support/raw_client.ts';
+import { type RecordedGateway, startRecordedGateway } from '../support/recorded_gateway.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 describe('requests on one connection that wait for no answer', () => {
@@ -52,6 +54,91 @@ describe('requests on one connection that wait for no answer', () => {
     }
     assert.deepEqual(await pipeline(1), { answers: 1, cut: false });
   });
+});
+
+describe('requests on one connection to a gateway that wait for no answer', () => {
+  const PODS = '/api/v1/namespaces/dev/pods';
+  let lone: RecordedGateway;
+  before(async () => {
+    lone = await startRecordedGateway();
+  });
+  after(() => lone?.stop());
+  afterEach(() => lone.upstream.reset());
+  const bearer = (sid: string) => `Authorization: Bearer ${lone.broker.token(sid)}`;
+  const watches = () => lone.upstream.requests.filter(({ stream }) => !stream.closed).length;
+  const watchOnly = () => {
+    lone.upstream.answer = ({ stream }) => {
+      stream.respond({ ':status': 200, 'content-type': 'application/json' });
+      stream.write('{"type":"ADDED","object":{}}\n');
+    };
+  };
+
+  test('H2 a few are answered in their order, each judged by its own credential and as of when it came', async () => {
+    const client = await lone.open();
+    const of = (sid: string) => Array.from({ length: 4 }, (_, i) => [`${PODS}/${sid}-${i}`, bearer(sid)] as const);
+    const all = of('one').flatMap((one, i) => [one, of('two')[i] ?? one, [PODS, 'Authorization: Bearer x'] as const]);
+    client.send(all.map(([path, line]) => requestText(path, [line])).join(''));
+    const statuses = () => [...client.text().matchAll(/^HTTP\/1\.1 (\d{3})/gm)].map(([, status]) => status);
+    await until(() => statuses().length === all.length, 'not all are answered');
+    assert.deepEqual(
+      statuses(),
+      all.map(([path]) => (path === PODS ? '401' : '200')),
+    );
+    const asked = lone.upstream.requests.map(({ path, headers }) => [
+      path,
+      headers.find(([name]) => name === 'authorization')?.[1],
+    ]);
+    const passed = all.filter(([path]) => path !== PODS);
+    assert.deepEqual(
+      asked.toSorted(),
+      passed.map(([path, line]) => [path, line.slice('Authorization: '.length)]).toSorted(),
+    );
+    client.destroy();
+  });
+
+  test('H2 what is open behind another answer is cut at the end of its session, and no answer is torn by it', async () => {
+    watchOnly();
+    const client = await lone.open();
+    client.send(requestText(`${PODS}?watch=1`, [bearer('first')]) + requestText(`${PODS}?watch=1`, [bearer('second')]));
+    await until(() => watches() === 2, 'they are not open');
+    lone.endSession('second');
+    await until(() => watches() === 1, 'it goes on at the API server');
+    await client.says(/ADDED/);
+    assert.doesNotMatch(client.text(), /curfew:/);
+    lone.endSession('first');
+    await client.says(/"type":"ERROR".*curfew: session is over/);
+    client.destroy();
+  });
+
+  test('H2 nothing stays open when the connection is closed, and so many at once are cut', async () => {
+    watchOnly();
+    const few = await lone.open();
+    few.send(requestText(`${PODS}?watch=1`, [bearer('few')]).repeat(8));
+    await until(() => watches() === 8, 'they are not open');
+    few.destroy();
+    await until(() => watches() === 0, 'some stay open at the API server');
+    const many = await lone.open();
+    many.send(requestText(`${PODS}?watch=1`, [bearer('many')]).repeat(500));
+    await many.end();
+    await until(() => watches() === 0, 'some stay open at the API server');
+    assert.match(await lone.metrics(), /^curfew_gateway_streams\{kind="watch",segment=""\} 0$/m);
+  });
+
+  for (const [what, text] of [
+    ['cannot be read', 'neither a request nor anything\r\n\r\n'],
+    ['becomes something else', requestText(`${PODS}/shell/exec`, ['Connection: Upgrade', 'Upgrade: websocket'])],
+  ] as const) {
+    test(`H2 what ${what} after a request tears no answer that is under way`, async () => {
+      watchOnly();
+      const client = await lone.open();
+      const refused = requestText('/version', ['Authorization: Bearer x']);
+      client.send(refused + requestText(`${PODS}?watch=1`, [bearer('torn')]));
+      await client.says(/ADDED/);
+      client.send(text);
+      await client.end();
+      assert.equal(client.text().split('HTTP/1.1 ').length - 1, 2, client.text());
+    });
+  }
 });
 
 describe('answers that are not read', () => {
