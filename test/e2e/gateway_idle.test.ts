@@ -3,15 +3,20 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Egress, startEgress } from '../support/egress.ts';
 import { type GatewayWorld, kubectlOf, startGatewayWorld } from '../support/gateway_world.ts';
-import { logIn } from '../support/log_in.ts';
+import { logIn, tokenOf } from '../support/log_in.ts';
 import { applyContainers, openPipes, openTerminal, PROTOCOLS } from '../support/open_terminals.ts';
 import { until } from '../support/patience.ts';
 import type { Person } from '../support/person.ts';
 import type { Running } from '../support/running.ts';
+import { applyServiceOf, openSocketBehind, startTalker, type Talker } from '../support/web_sockets_behind.ts';
 
 /** Seconds, in the namespaces; elsewhere nobody is idle. */
 const IDLE = 12;
@@ -33,7 +38,7 @@ const POLICY = {
 const wordsIn = (segment: string) => `limit ${IDLE}s (segment ${segment}); run: kubectl curfew login --cluster dev`;
 const TICKS = 'while echo tick; do sleep 1; done\n';
 
-const NAMES = ['dora', 'emil', 'fred', 'gina', 'hugo', 'ivan', 'kate'];
+const NAMES = ['dora', 'emil', 'fred', 'gina', 'hugo', 'ivan', 'kate', 'lara', 'mark', 'nina'];
 const people = Object.fromEntries(
   NAMES.map((name) => [
     name,
@@ -42,6 +47,8 @@ const people = Object.fromEntries(
 );
 
 let world: GatewayWorld;
+/** Where the control plane reaches pods by. */
+let [egress, folder, talker]: [Egress, string, Talker] = [] as never;
 /** Behind the pods: it answers each line with a line, and to `tick` with one each second. */
 let port: number;
 const server = createServer((socket) => {
@@ -56,12 +63,19 @@ before(async () => {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   ({ port } = server.address() as { readonly port: number });
-  world = await startGatewayWorld({ policy: POLICY, users: people, kubelet: true, gateway: { required: true } });
+  folder = await mkdtemp(path.join(tmpdir(), 'curfew-egress-'));
+  [egress, talker] = [await startEgress(folder), await startTalker()];
+  const plane = { flags: egress.flags };
+  world = await startGatewayWorld({ policy: POLICY, users: people, kubelet: true, plane, gateway: { required: true } });
   await applyContainers(world);
+  await applyServiceOf(world, 'pipes', talker.port);
 });
 after(async () => {
   server.close();
+  talker?.stop();
   await world?.stop();
+  await egress?.stop();
+  await rm(folder, { recursive: true, force: true });
 });
 
 const loggedIn = (name: string) => logIn(world, name);
@@ -152,6 +166,46 @@ describe('G3 idleness', { concurrency: true }, () => {
       });
       await terminal.check();
       await terminal.assertCut(wordsIn('silent'));
+    });
+  });
+
+  describe('a WebSocket to what is behind `proxy`', { concurrency: true }, () => {
+    const [OF_POD, OF_SERVICE] = [
+      () => `/api/v1/namespaces/dev/pods/pipes:${talker.port}/proxy/socket`,
+      () => '/api/v1/namespaces/dev/services/talker/proxy/socket',
+    ];
+    const opened = async (name: string) => {
+      const person = await loggedIn(name);
+      const token = await tokenOf(world, person);
+      const sockets = [
+        await openSocketBehind(world, talker, token, OF_POD(), `${name}-pod`),
+        await openSocketBehind(world, talker, token, OF_SERVICE(), `${name}-service`),
+      ];
+      return { person, sockets };
+    };
+
+    test('is cut when it is only answered, whatever comes and pings', async () => {
+      const { sockets } = await opened('lara');
+      for (const socket of sockets) await socket.assertCut(wordsIn('silent'));
+      assert.ok(
+        [...egress.asked].some((address) => !address.startsWith('127.')),
+        'nothing went to a pod',
+      );
+    });
+
+    test('is kept by what is sent through it, and then cut', async () => {
+      const { sockets } = await opened('mark');
+      const [one] = sockets;
+      await keepOn(async () => one?.check());
+      for (const socket of sockets) await socket.check();
+      for (const socket of sockets) await socket.assertCut(wordsIn('silent'));
+    });
+
+    test('G1 is cut when the person logs out, with the reason, and not a byte passes either way afterwards', async () => {
+      const { person, sockets } = await opened('nina');
+      for (const socket of sockets) await socket.check();
+      assert.equal((await person.curfew(['logout'])).code, 0);
+      for (const socket of sockets) await socket.assertCut('session is over: logged out; run: kubectl curfew login');
     });
   });
 
