@@ -6,11 +6,19 @@ import { CurfewError } from '../../shared/errors.ts';
 import { between, isSeconds, over, plus, type Seconds } from '../../shared/time.ts';
 import { removeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
-import { noteBackgroundFault, renewQuietly } from '../session/background.ts';
+import {
+  type BackgroundFault,
+  lastBackgroundFault,
+  noteBackgroundFault,
+  renewQuietly,
+  rests,
+  restUntil,
+} from '../session/background.ts';
 import { type Client, createClient } from '../session/client.ts';
 import { parseGetToken } from '../warm/arguments.ts';
 import type { Key } from '../warm/entry.ts';
 import { NO_LATER_THAN, renewalFile } from '../warm/renewal_due.ts';
+import { Patience } from '../wire/patience.ts';
 
 /**
  * @param words `renew-in-background`, when kubectl called (seconds since 1970), and the words of that call
@@ -23,8 +31,10 @@ export async function renewInBackground(host: Host, words: readonly string[]): P
   if (!parsed || !isSeconds(at)) throw new CurfewError('usage', 'this command is for the plugin itself');
   const { key, ca_file } = parsed;
   const still = () => refuseLate(host, at);
-  const client = createClient(host, key.broker, ca_file, still);
+  const client = createClient(host, key.broker, ca_file, still, new Patience(0, host));
   const { directory } = client.cache;
+  const last = directory === undefined ? undefined : lastBackgroundFault(host, directory);
+  if (last && rests(last, client.url, host.now())) return;
   if (directory !== undefined) removeClaims(directory, key, at);
   try {
     await renewQuietly(client, key, still);
@@ -36,9 +46,11 @@ export async function renewInBackground(host: Host, words: readonly string[]): P
   }
 }
 
-function faultOf({ host }: Pick<Client, 'host'>, { broker, cluster }: Key, error: unknown) {
+function faultOf({ host }: Pick<Client, 'host'>, { broker, cluster }: Key, error: unknown): BackgroundFault {
   const { code, message } = error instanceof CurfewError ? error : { code: 'internal', message: 'unexpected error' };
-  return { at: host.now(), broker, cluster, code, message };
+  const retry_after = error instanceof CurfewError ? error.retry_after : undefined;
+  const rest = retry_after === undefined ? {} : { not_before: restUntil(host, retry_after) };
+  return { at: host.now(), broker, cluster, code, message, ...rest };
 }
 
 /** The native program begins none within 10 s of one that is noted: short tokens are due again sooner than that. */

@@ -3,7 +3,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
-import { isSeconds, type Seconds } from '../../shared/time.ts';
+import { between, earliest, isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { removeFile, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
@@ -27,6 +27,23 @@ export interface BackgroundFault {
   readonly cluster: string;
   readonly code: string;
   readonly message: string;
+  /** Nothing is asked in the background before that: the broker had no room. */
+  readonly not_before?: Seconds | undefined;
+}
+
+/** No broker, and no clock that was set, keeps renewals away for longer. */
+const LONGEST_REST = seconds(60);
+
+/** @param retry_after as the broker said it; those who heard the same do not come back together */
+export function restUntil({ now, random }: Pick<Host, 'now' | 'random'>, retry_after: number): Seconds {
+  const chance = random(4).readUInt32BE() / 2 ** 32;
+  return plus(now(), earliest(LONGEST_REST, seconds(Math.ceil(retry_after * (1 + chance)))));
+}
+
+/** Whether this broker is left alone still. */
+export function rests({ broker, not_before }: BackgroundFault, url: string, now: Seconds): boolean {
+  if (not_before === undefined || broker !== url || over(not_before, now)) return false;
+  return between(now, not_before) <= LONGEST_REST;
 }
 
 /**
@@ -84,8 +101,8 @@ export function lastBackgroundFault(reader: Reader, directory: string): Backgrou
   const content = readOurs(reader, faultFile(directory))?.content;
   const value = content === undefined ? undefined : parseJson(content);
   if (!isObject(value) || !isSeconds(value.at)) return undefined;
-  const { at, broker, cluster, code, message } = value;
+  const { at, broker, cluster, code, message, not_before } = value;
   if (typeof broker !== 'string' || typeof cluster !== 'string') return undefined;
   if (typeof code !== 'string' || typeof message !== 'string') return undefined;
-  return { at, broker, cluster, code, message };
+  return { at, broker, cluster, code, message, ...(isSeconds(not_before) && { not_before }) };
 }

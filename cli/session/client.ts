@@ -11,6 +11,7 @@ import type { AskedBroker } from '../warm/refusal.ts';
 import { isDefault } from '../warm/settings.ts';
 import { type Broker, createBroker, refuseInsecure } from '../wire/broker.ts';
 import { createSend, type Send } from '../wire/http.ts';
+import type { Patience } from '../wire/patience.ts';
 import { type Cache, openCache } from './cache.ts';
 import { stateDirectoryOf } from './record.ts';
 import { type Trusted, trust } from './trust.ts';
@@ -33,9 +34,16 @@ export interface Client extends AskedBroker {
 
 /**
  * @param before is called before each request, and may throw: then nothing is sent
+ * @param patience with a broker that says when to ask again, where another than that of a call
  * @throws CurfewError `insecure`, `configuration`, `unknown_broker`
  */
-export function createClient(host: Host, url: string, ca_file?: string, before: () => void = () => undefined): Client {
+export function createClient(
+  host: Host,
+  url: string,
+  ca_file?: string,
+  before: () => void = () => undefined,
+  patience?: Patience,
+): Client {
   const config = readConfig(host);
   // What cannot be kept as it was asked for is said before anybody logs in.
   stateDirectoryOf(host);
@@ -46,7 +54,7 @@ export function createClient(host: Host, url: string, ca_file?: string, before: 
     before();
     return await sendNow(to, request);
   };
-  const broker = createBroker(url, send, host);
+  const broker = createBroker(url, send, host, patience);
   const is_default = isDefault(host.env, config, url);
   return {
     host,

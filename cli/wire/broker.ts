@@ -1,6 +1,5 @@
 // The broker as the plugin sees it: its metadata, POST /token, POST /revoke. A refusal is a value, a failure an exception.
 
-import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
 import type { ExchangeParameters } from '../../shared/exchange.ts';
 import { parseJson } from '../../shared/json.ts';
@@ -32,9 +31,11 @@ import {
 } from './broker_request.ts';
 import type { PrivateJwk } from './dpop.ts';
 import type { Send } from './http.ts';
+import { CALL_PATIENCE_MS, LOGIN_PATIENCE_MS, Patience, patiently } from './patience.ts';
 
-/** For one request with all its repetitions. */
+/** For one request with all its repetitions; that of a login is as patient as it is, beside that. */
 const WHOLE_MS = 9_000;
+const LOGIN_WHOLE_MS = LOGIN_PATIENCE_MS + WHOLE_MS;
 
 /** The broker's answer. `asked_at` is our clock before the request: nothing in the answer is younger. */
 export type TokenAnswer =
@@ -75,15 +76,22 @@ export interface Broker {
 
 /**
  * @param url from `brokerKey`
+ * @param patience how long it waits, in all, where the broker says when to ask again
  * @throws CurfewError `insecure` when the URL cannot carry secrets
  */
-export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 'env' | 'random'>): Broker {
+export function createBroker(
+  url: string,
+  send: Send,
+  host: Clocks & Pick<Host, 'env' | 'random'>,
+  patience = new Patience(CALL_PATIENCE_MS, host),
+): Broker {
   refuseInsecure(url, host);
-  const line = { name: new URL(url).host, send, host };
+  const line = { name: new URL(url).host, send, host, patience };
+  const ofLogin = { ...line, patience: new Patience(LOGIN_PATIENCE_MS, host) };
   return {
     metadata: (deadline) => readMetadata(line, url, deadline),
     exchange: (endpoints, key, { id_token, nonce_random, client_id, audience, max_age }) =>
-      askForToken(line, endpoints, key, {
+      askForToken(ofLogin, LOGIN_WHOLE_MS, endpoints, key, {
         grant_type: GRANT.exchange,
         subject_token: id_token,
         subject_token_type: TOKEN_TYPE.id_token,
@@ -93,7 +101,7 @@ export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 
         max_age: max_age?.toString(),
       }),
     renew: (endpoints, key, { handle, audience, max_age, id_token }) =>
-      askForToken(line, endpoints, key, {
+      askForToken(line, WHOLE_MS, endpoints, key, {
         grant_type: GRANT.renewal,
         refresh_token: handle,
         audience,
@@ -101,7 +109,8 @@ export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 
         id_token,
       }),
     async sessions(endpoint, credential, request, is) {
-      const answer = await askWithHandle(line, endpoint, credential, request);
+      const left = countdown(WHOLE_MS, host);
+      const answer = await patiently(patience, left, () => askWithHandle(line, endpoint, credential, request));
       const body = parseJson(answer.body);
       if (answer.status === 200 && is(body)) return { reply: body };
       if (isRefusal(body) && answer.status < 500 && answer.status !== 429) return { refusal: body };
@@ -109,15 +118,25 @@ export function createBroker(url: string, send: Send, host: Clocks & Pick<Host, 
     },
     async revoke(endpoints, key, handle) {
       const form = { token: handle, token_type_hint: 'refresh_token' };
-      const answer = await postForm(line, endpoints.revocation_endpoint, form, key, countdown(WHOLE_MS, host));
+      const left = countdown(WHOLE_MS, host);
+      const ask = () => postForm(line, endpoints.revocation_endpoint, form, key, left);
+      const answer = await patiently(patience, left, ask);
       // A handle that the broker does not know, or no longer, is as revoked as can be (RFC 7009 section 2.2).
       if (answer.status !== 200 && errorOf(answer) !== 'invalid_grant') throw unexpected(line, answer);
     },
   };
 }
 
-async function readMetadata(line: BrokerLine, url: string, deadline: number | undefined): Promise<Metadata> {
-  const answer = await reach(line, () => line.send(`${url}/.well-known/curfew`, { method: 'GET', deadline }));
+/** A line, and how long it is waited on it. */
+interface PatientLine extends BrokerLine {
+  readonly patience: Patience;
+}
+
+async function readMetadata(line: PatientLine, url: string, deadline: number | undefined): Promise<Metadata> {
+  const left = countdown(deadline ?? WHOLE_MS, line.host);
+  const within = () => (deadline === undefined ? undefined : Math.max(1, left()));
+  const request = () => line.send(`${url}/.well-known/curfew`, { method: 'GET', deadline: within() });
+  const answer = await patiently(line.patience, left, () => reach(line, request));
   const metadata = parseJson(answer.body);
   if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(line, answer);
   const { token_endpoint, revocation_endpoint, sessions_endpoint } = metadata;
@@ -125,27 +144,31 @@ async function readMetadata(line: BrokerLine, url: string, deadline: number | un
   return metadata;
 }
 
-/** POST /token (RFC 8693 section 2.1, RFC 6749 section 6); once more where the broker says that it is ready in a moment. */
+/** POST /token (RFC 8693 section 2.1, RFC 6749 section 6). @param whole milliseconds for all that it takes */
 async function askForToken(
-  line: BrokerLine,
+  line: PatientLine,
+  whole: number,
   { token_endpoint }: Endpoints,
   key: PrivateJwk,
   form: Form,
 ): Promise<TokenAnswer> {
-  const { host } = line;
-  const left = countdown(WHOLE_MS, host);
+  const { host, patience } = line;
+  const left = countdown(whole, host);
   let asked_at = host.now();
-  let answer = await postForm(line, token_endpoint, form, key, left);
-  const wait = answer.status === 503 ? Number(answer.headers['retry-after'] ?? Number.NaN) : Number.NaN;
-  if (wait <= 2) {
-    await pause(wait * 1000);
+  const answer = await patiently(patience, left, () => {
     asked_at = host.now();
-    answer = await postForm(line, token_endpoint, form, key, left);
-  }
+    const own = countdown(WHOLE_MS, host);
+    return postForm(line, token_endpoint, form, key, () => Math.min(own(), left()));
+  });
   const body = parseJson(answer.body);
   if (answer.status === 200 && isTokenReply(body)) return { reply: body, asked_at };
-  if (isRefusal(body) && answer.status < 500) return { refusal: body, asked_at };
+  if (isRefusal(body) && isAboutTheLogin(answer.status, body)) return { refusal: body, asked_at };
   throw unexpected(line, answer);
+}
+
+/** A broker that has no room says nothing about who asks. */
+function isAboutTheLogin(status: number, { reason }: Refusal): boolean {
+  return status < 500 && (status !== 429 || reason === 'too_many_failures');
 }
 
 /** @throws CurfewError `insecure` */

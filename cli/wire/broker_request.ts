@@ -1,12 +1,15 @@
 // One request to the broker: with a DPoP proof (RFC 9449), sent again when its answer got lost, and what is wrong in words.
 
+import { sayDuration } from '../../shared/duration.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
+import { seconds } from '../../shared/time.ts';
 import { isRefusal } from '../../shared/wire.ts';
 import type { Clocks, Host } from '../host/host.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { type PrivateJwk, prove } from './dpop.ts';
 import { ANSWER_MS, type HttpAnswer, HttpFault, hintOf, type Send } from './http.ts';
+import { retryAfter } from './patience.ts';
 
 /** For an end of sessions: everybody's may be many, and each is on disk before it is acknowledged. */
 const ENDING_MS = 60_000;
@@ -125,8 +128,13 @@ export function unexpected({ name }: Pick<BrokerLine, 'name'>, answer: HttpAnswe
     );
   }
   const own = BEHIND.find((reason) => reason === body.reason);
-  const code = own ?? (answer.status === 429 ? 'busy' : 'unavailable');
-  return new CurfewError(code, `the broker at ${name} answered: ${oneLine(body.error_description)}`);
+  const code = own ?? (answer.status === 429 || body.reason === 'busy' ? 'busy' : 'unavailable');
+  const after = retryAfter(answer);
+  return new CurfewError(code, `the broker at ${name} answered: ${oneLine(body.error_description)}`, {
+    ...(after !== undefined && { retry_after: after }),
+    ...(after !== undefined &&
+      own === undefined && { hint: `try again in ${sayDuration(seconds(Math.max(1, after)))}` }),
+  });
 }
 
 export function errorOf(answer: HttpAnswer): string | undefined {

@@ -223,7 +223,7 @@ describe('a broker that fails', () => {
     assert.equal(code, 'broker_unreachable');
   });
 
-  it('by 503 says so in its words, after one more try where it is asked for soon', async () => {
+  it('by 503 says so in its words, after a few more tries where it is asked for soon', async () => {
     const refusal = { error: 'temporarily_unavailable', error_description: 'the store\nis away', reason: 'store' };
     let tries = 0;
     const away: RequestListener = (_request, response) => {
@@ -233,8 +233,9 @@ describe('a broker that fails', () => {
     const { code, message } = await renewAt(away);
     assert.equal(code, 'unavailable');
     assert.match(message ?? '', /answered: the store is away$/);
-    assert.equal(tries, 2);
-    const back = await renewAt((request, response) => (tries++ === 2 ? away(request, response) : ok(response)));
+    assert.ok(tries === 2 || tries === 3, `${tries}`);
+    let late = 0;
+    const back = await renewAt((request, response) => (late++ === 0 ? away(request, response) : ok(response)));
     assert.equal(back.answer?.reply?.access_token, 't');
   });
 
