@@ -11,6 +11,8 @@ import { renewInBackground } from '../../cli/commands/renew_in_background.ts';
 import { isOpenKeychain } from '../../cli/secrets/open_keychain.ts';
 import { lastBackgroundFault, renewQuietly } from '../../cli/session/background.ts';
 import { createClient } from '../../cli/session/client.ts';
+import { readRecord } from '../../cli/session/record.ts';
+import { isDue } from '../../cli/session/revalidation.ts';
 import { type Entry, parseEntry, printEntry } from '../../cli/warm/entry.ts';
 import { isNearlyOver, RENEW_COMMAND, renewalDue } from '../../cli/warm/renewal_due.ts';
 import { CurfewError } from '../../shared/errors.ts';
@@ -22,6 +24,7 @@ import { credentialOf, type Desk, execInfo, openDesk } from './desk.ts';
 import { entryAt, KEY, LIMITS, tokenOf } from './entries.ts';
 import { temporaryFolder, testHost } from './host.ts';
 import { startKeyring } from './keyring.ts';
+import { type Refreshing, startRefreshing } from './refreshing.ts';
 
 const HALF_HOUR = { max_age: '1h', inactivity_timeout: '30m' };
 const clock = () => seconds(Math.floor(Date.now() / 1000));
@@ -251,6 +254,95 @@ describe('what renews in the background', () => {
       process.kill(desk.broker.pid, 'SIGCONT');
     }
   });
+});
+
+describe('a session of which the identity provider has to confirm the account', () => {
+  let desk: Desk;
+  let idp: Refreshing;
+  before(async () => {
+    const limits = { ...HALF_HOUR, token_ttl: '5m', revalidate: '10m' };
+    desk = await openDesk({ policy: { limits, segments: [] } });
+    idp = await startRefreshing(desk.idp, 'alice');
+  });
+  after(async () => {
+    idp.stop();
+    await desk.stop();
+  });
+
+  it('is left to the next call: no refresh token is used in the background, where a kill would lose it', async () => {
+    credentialOf(await desk.getToken('dev', true));
+    const host = testHost({ ...desk.env, KUBERNETES_EXEC_INFO: execInfo(false) });
+    const call = ['get-token', '--broker', desk.url, '--cluster', 'dev', '--ca-file', desk.ca_file];
+    const words = () => [RENEW_COMMAND, String(clock()), ...call];
+    const due = () => {
+      const record = readRecord(host, desk.url);
+      return record !== undefined && isDue(entryOf(desk, 'dev'), record, clock());
+    };
+    // Not yet: it is renewed as any other.
+    age(desk, 'dev', 230);
+    const rows = minted(desk);
+    assert.deepEqual([isNearlyOver(entryOf(desk, 'dev'), clock()), due()], [true, false]);
+    await renewInBackground(host, words());
+    assert.deepEqual([minted(desk) - rows, idp.refreshes.length], [1, 0]);
+    // The word of the identity provider is nearly over, and so is the token.
+    age(desk, 'dev', 230);
+    wordOf(desk, 330);
+    assert.deepEqual([isNearlyOver(entryOf(desk, 'dev'), clock()), due()], [true, true]);
+    const { token } = entryOf(desk, 'dev');
+    await renewInBackground(host, words());
+    assert.deepEqual([minted(desk) - rows, idp.refreshes.length], [1, 0]);
+    assert.equal(entryOf(desk, 'dev').token, token);
+    assert.equal(lastBackgroundFault(host, path.join(desk.dir, 'cache')), undefined, 'nothing failed');
+  });
+
+  /** As if the last word of the identity provider were so many seconds old. */
+  function wordOf(of: Desk, by: number): void {
+    const revalidated_at = seconds(clock() - by);
+    const { session, ...entry } = entryOf(of, 'dev');
+    assert.ok(session);
+    const older = { ...session, auth_time: revalidated_at, revalidated_at };
+    writeFileSync(entryFile(of, 'dev'), printEntry({ ...entry, session: older }), { mode: 0o600 });
+    const folder = path.join(of.dir, 'config/sessions');
+    const [name = ''] = readdirSync(folder);
+    const record = JSON.parse(readFileSync(path.join(folder, name), 'utf8'));
+    record.session = { ...record.session, auth_time: revalidated_at, revalidated_at };
+    writeFileSync(path.join(folder, name), JSON.stringify(record), { mode: 0o600 });
+  }
+});
+
+describe('a session that nobody uses any more', () => {
+  it('is not kept up: one call renews once, and no renewal follows without a call', async () => {
+    const limits = { max_age: '1h', inactivity_timeout: '30m', token_ttl: '15s' };
+    const { desk, env } = await openCounted({ limits, segments: [] });
+    try {
+      credentialOf(await desk.getToken('dev', true));
+      const call = () => desk.getToken('dev', false, { env });
+      const before = () => entryOf(desk, 'dev').token;
+      // Until one call has left a renewal behind.
+      await until(async () => {
+        const first = before();
+        forgetTries(desk);
+        age(desk, 'dev', 4);
+        const { token } = credentialOf(await call());
+        return token === first && (await changes(() => before() !== first));
+      }, 'no call leaves a renewal behind');
+      const [rows, called] = [minted(desk), clock()];
+      // Its whole life long the next token is looked at by nobody.
+      await until(() => clock() > called + 16, 'the clock stands still');
+      assert.equal(minted(desk), rows);
+      const { stdout } = await desk.curfew(['sessions', 'list', '-o', 'json', '--broker', desk.url]);
+      const [session] = JSON.parse(stdout).sessions;
+      assert.ok(session.last_used <= called, `used ${session.last_used - called}s after the last call`);
+    } finally {
+      await desk.stop();
+    }
+  });
+
+  /** Within a second or two: it may not have been due any more on a busy machine. */
+  async function changes(looks: () => boolean): Promise<boolean> {
+    for (let i = 0; i < 20 && !looks(); i++) await sleep(100);
+    return looks();
+  }
 });
 
 describe('when a renewal is due', () => {
