@@ -92,7 +92,7 @@ async function setUp(host: SetupHost, writer: Writer, options: SetupOptions): Pr
   const kuberc = options.writeKuberc
     ? await allowInKuberc(host, writer, minor, kubeconfigs.files)
     : sayKuberc(host, minor);
-  return [...report(host, launcher, contexts, current), ...kuberc];
+  return [...sayWritten(launcher, contexts), ...kuberc, ...sayNext(host, launcher, contexts, current)];
 }
 
 /** By the names of their contexts, as the settings remember them. */
@@ -102,12 +102,7 @@ function named(contexts: readonly Written[], { broker, maxAge: max_age }: SetupO
   );
 }
 
-function report(
-  host: Pick<Host, 'env' | 'platform'>,
-  { file: command, slow }: Launcher,
-  written: readonly Written[],
-  current: string,
-): readonly string[] {
+function sayWritten({ slow }: Launcher, written: readonly Written[]): readonly string[] {
   const lines: string[] = [];
   for (const file of new Set(written.map((one) => one.file))) {
     lines.push(`wrote ${file}`);
@@ -118,7 +113,16 @@ function report(
       lines.push(`  context ${oneLine(context)} for the cluster ${oneLine(cluster.name)}${why}`);
     }
   }
-  lines.push('next:');
+  return lines;
+}
+
+function sayNext(
+  host: Pick<Host, 'env' | 'platform'>,
+  { file: command }: Launcher,
+  written: readonly Written[],
+  current: string,
+): readonly string[] {
+  const lines = ['next:'];
   const [first] = written;
   if (first && written.every(({ context }) => context !== current)) {
     lines.push(`  kubectl config use-context ${oneLine(first.context)}`);

@@ -128,7 +128,7 @@ describe('doctor', () => {
     assert.match(
       told.stdout,
       new RegExp(
-        `\nkuberc does not let kubectl run this plugin yet:\n  .*- command: ${launcher}, or: .*--write-kuberc\n$`,
+        `\nkuberc does not let kubectl run this plugin yet:\n  .*- command: ${launcher}, or: .*--write-kuberc\nnext:`,
       ),
     );
     writeFileSync(file, `${head}credentialPluginAllowlist:\n- name: ${launcher}\n`);

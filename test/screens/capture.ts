@@ -51,6 +51,8 @@ export async function captureScreens(log: (line: string) => void): Promise<Captu
       [world.idp.issuer, 'https://idp.example.com'],
       [new URL(world.idp.issuer).host, 'idp.example.com'],
       [desk.person.dir, '/home/alice'],
+      [world.authority.caFile, '/home/alice/curfew-ca.crt'],
+      [world.plane.server, 'https://dev.example.com:6443'],
     ] as const;
     return { screens, replace };
   } finally {
@@ -65,6 +67,15 @@ interface Scene {
 }
 
 const SCENES: readonly Scene[] = [
+  {
+    title: 'What setting up would change',
+    says: 'Nothing is written. In a file that is there nothing of others is shown.',
+    async play(desk) {
+      const { brokerUrl, authority } = desk.world;
+      const args = ['setup', '--broker', brokerUrl, '--ca-file', authority.caFile, '--dry-run'];
+      return await desk.show('kubectl-curfew setup --broker https://curfew.example.com --dry-run', desk.curfew(args));
+    },
+  },
   {
     title: 'Setting up',
     says: 'Once for each machine.',
@@ -187,6 +198,14 @@ const SCENES: readonly Scene[] = [
       return [...found, '', '$ kubectl curfew audit kubeconfig old --fix', '(the same, and then)', ...after];
     },
   },
+  {
+    title: 'Taken away again',
+    says: 'What setup wrote for this broker goes; what stays is said.',
+    async play(desk) {
+      const args = ['setup', '--broker', desk.world.brokerUrl, '--remove'];
+      return await desk.show('kubectl-curfew setup --broker https://curfew.example.com --remove', desk.curfew(args));
+    },
+  },
 ];
 
 /** A token of a person, and one of a pipeline. */
@@ -227,7 +246,9 @@ class Desk {
   }
 
   private run(command: string, args: readonly string[], more: Readonly<Record<string, string | undefined>> = {}): Pty {
-    const env = { ...this.person.env, LANG: 'C.UTF-8', ...more };
+    // Of that version, whatever else this machine has.
+    const PATH = `${path.dirname(this.world.plane.kubectlPath)}:${this.person.env.PATH}`;
+    const env = { ...this.person.env, PATH, LANG: 'C.UTF-8', ...more };
     return runInPty(command, args, { env, cols: COLUMNS });
   }
   kubectl(args: readonly string[], more?: Readonly<Record<string, string | undefined>>): Pty {

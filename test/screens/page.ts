@@ -30,6 +30,8 @@ function steady(line: string, replace: readonly (readonly [string, string])[]): 
     .replace(/(\d{4}-\d\d-\d\d )?\b\d\d:\d\d\b/g, '14:05')
     .replace(/\(\d+s ago\)/, '(2s ago)')
     .replace(/until \d{4}-\d\d-\d\d \([^)]*\)/, 'until 2027-01-15 (7d)')
+    .replace(/\(sha256 [0-9a-f]{16}\)/, '(sha256 6a0f9c3c2b1e4d57)')
+    .replace(/^(\+ +"?)[0-9a-f]{64}("?)$/, '$1…$2')
     .replace(/within \d+s$/, 'within 0s')
     .replace(/\b(in|for) (7h 59m|8h)\b/g, '$1 7h 59m')
     .replace(/\bin 1[45]m\b/g, 'in 14m')
