@@ -19,7 +19,9 @@ interface Options {
 
 async function serve({ config }: Options): Promise<void> {
   // A terminal that goes away, or whoever means a reload, does not end what people have open.
-  process.on('SIGHUP', () => log.info('settings are read at the start alone, certificates whenever they change'));
+  process.on('SIGHUP', () =>
+    log.info('settings are read at the start alone, certificates and the token for the broker whenever they change'),
+  );
   const gateway = await startGateway(await loadSettings(config), { version: about.version, elapsed, wall, log });
   log.info({ signal: await endingSignal() }, 'signal received');
   await gateway.stop();

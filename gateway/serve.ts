@@ -10,6 +10,7 @@ import { listen, urlOf } from '../serving/net/listen.ts';
 import { tlsTo } from '../serving/net/roots.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
+import { watchToken } from './config/broker_token.ts';
 import { watchKeys } from './config/service_account_keys.ts';
 import type { Settings } from './config/settings.ts';
 import { Verifier } from './credentials/verify.ts';
@@ -110,6 +111,8 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
   const watcher = watchTls(front.server, settings.listen.tls, tls, { log });
   const found = api_server.service_account_keys;
   const stopWatching = found && watchKeys(found, (read) => verifier.useServiceAccountKeys(read), log);
+  const { token_file } = place;
+  const stopToken = token_file && watchToken(token_file, place.token, (read) => broker.useToken(read), log);
   const health_url = health && urlOf(health);
   const own_url = urlOf(front.server);
   log.info({ cluster, url: own_url, ...(health_url !== undefined && { metrics: health_url }) }, 'listening');
@@ -132,6 +135,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
       }
       watcher.close();
       stopWatching?.();
+      if (stopToken) stopToken();
       await close();
       log.info('stopped');
     },

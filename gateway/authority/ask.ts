@@ -27,6 +27,8 @@ export interface Broker {
   postForm(path: string, fields: Readonly<Record<string, string>>): Promise<Answer>;
   /** An answer that goes on: its body is read as it comes. @throws CurfewError `broker_unreachable` */
   open(path: string): Promise<http.IncomingMessage>;
+  /** From now on it asks by this one. */
+  useToken(token: KeyObject): void;
   close(): void;
 }
 
@@ -36,18 +38,18 @@ export interface BrokerPlace {
   readonly token: KeyObject;
 }
 
-export function createBroker({ url, ca, token }: BrokerPlace): Broker {
+export function createBroker({ url, ca, token: first }: BrokerPlace): Broker {
   const { protocol } = new URL(url);
   const agent =
     protocol === 'https:' ? new https.Agent({ keepAlive: true, ...tlsTo(ca) }) : new http.Agent({ keepAlive: true });
   const { request } = protocol === 'https:' ? https : http;
-  const authorization = `Bearer ${token.export().toString('base64url')}`;
+  let token = first;
 
   const send = (method: string, path: string, type?: string, text?: string): Promise<http.IncomingMessage> =>
     new Promise((resolve, reject) => {
       const headers = {
         accept: 'application/json',
-        authorization,
+        authorization: `Bearer ${token.export().toString('base64url')}`,
         ...(type !== undefined && { 'content-type': type }),
       };
       const asked = request(url + path, { method, agent, headers });
@@ -82,6 +84,9 @@ export function createBroker({ url, ca, token }: BrokerPlace): Broker {
     postForm: async (path, fields) =>
       whole(await send('POST', path, 'application/x-www-form-urlencoded', new URLSearchParams(fields).toString())),
     open: (path) => send('GET', path),
+    useToken(next) {
+      token = next;
+    },
     close: () => agent.destroy(),
   };
 }

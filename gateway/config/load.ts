@@ -84,7 +84,10 @@ async function readFiles(file: string, parsed: z.infer<typeof SCHEMA>, around: S
   const tls = await readPair(listen.tls, around, faults);
   if (!token || faults.length > 0) throw refused(file, faults);
   return Object.freeze({
-    broker: { url: broker.url.replace(/\/$/, ''), ca: broker_ca, token },
+    broker: {
+      ...{ url: broker.url.replace(/\/$/, ''), ca: broker_ca, token },
+      token_file: path.resolve(around.folder, broker.token_file),
+    },
     cluster,
     listen: { ...listen, tls },
     api_server: { url: api_server.url, ca: api_server_ca, service_account_keys },

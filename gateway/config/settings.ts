@@ -14,6 +14,8 @@ export interface Settings {
     readonly ca?: string | undefined;
     /** 256 bits, by which the broker knows this gateway. Prints as nothing. */
     readonly token: KeyObject;
+    /** Where it is read again when that changes; absolute. */
+    readonly token_file?: string | undefined;
   };
   /** The name that the broker has for it. */
   readonly cluster: string;

@@ -195,3 +195,42 @@ test('docs/kubernetes-install.md lists each value of the chart, and no other', a
   walk('', parse(await readFile(path.join(CHART, 'values.yaml'), 'utf8')));
   assert.deepEqual(listed, real);
 });
+
+/** As far as the test reads it. */
+interface Policy {
+  readonly podSelector: { readonly matchLabels: Readonly<Record<string, string>> };
+  readonly policyTypes: readonly string[];
+  readonly ingress?: readonly {
+    readonly from?: readonly object[];
+    readonly ports?: readonly { readonly port: unknown }[];
+  }[];
+  readonly egress?: readonly { readonly to?: readonly object[] }[];
+}
+
+for (const file of [...EXAMPLES.map(valuesOf), EVERYTHING])
+  test(`${path.basename(file)}: each pod is in a NetworkPolicy both ways, and no rule of it is for everybody unless it says so`, async () => {
+    const read = async (changes: Changes = {}) => objectsIn((await render([file], changes)).yaml);
+    const policies = (objects: readonly Manifest[]) =>
+      objects.flatMap(({ kind, spec }) => (kind === 'NetworkPolicy' ? [spec as unknown as Policy] : []));
+    const objects = await read();
+    const templates = objects.flatMap(({ spec }) => {
+      const template = spec?.template as { metadata: { labels: Record<string, string> } } | undefined;
+      return template ? [template.metadata.labels] : [];
+    });
+    assert.ok(templates.length > 0);
+    for (const labels of templates) {
+      const own = policies(objects).filter(({ podSelector }) =>
+        Object.entries(podSelector.matchLabels).every(([name, value]) => labels[name] === value),
+      );
+      assert.equal(own.length, 1, JSON.stringify(labels));
+      assert.deepEqual(own[0]?.policyTypes, ['Ingress', 'Egress']);
+    }
+    for (const { ingress = [], egress = [] } of policies(objects)) {
+      // A rule without peers lets everybody through.
+      for (const { from, ports } of ingress) assert.ok((from?.length ?? 0) > 0 && (ports?.length ?? 0) === 1);
+      for (const { to } of egress) assert.ok((to?.length ?? 0) > 0);
+    }
+    const quiet = await read({ 'broker.metricsFrom': [], 'gateway.metricsFrom': [] });
+    const ports = policies(quiet).flatMap(({ ingress = [] }) => ingress.flatMap((rule) => rule.ports ?? []));
+    assert.deepEqual([...new Set(ports.map(({ port }) => port))], ['https'], 'metrics are read by nobody unless told');
+  });

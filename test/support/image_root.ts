@@ -53,7 +53,9 @@ export async function unpackImage(layout: string, folder: string, volumes: Volum
   await mkdir(root);
   await succeed('tar', ['-xzf', file, '-C', root, '--numeric-owner', '--same-owner', '-p']);
   await mkdir(state);
-  await succeed('chown', [about.config.User, state]);
+  // As a volume is with an fsGroup.
+  await succeed('chown', [about.config.User.replace(/^\d+/, '0'), state]);
+  await succeed('chmod', ['2775', state]);
   for (const [at, files] of Object.entries(volumes)) {
     await mkdir(path.join(root, at), { recursive: true });
     await mkdir(path.join(folder, 'volumes', at), { recursive: true });

@@ -26,8 +26,16 @@ export interface LoneGateway extends Gateway {
   untilReady(): Promise<void>;
 }
 
-/** @param changes of its settings @param wall_ahead milliseconds, from its start on */
-export async function startLoneGateway(changes: Partial<Settings> = {}, wall_ahead = 0): Promise<LoneGateway> {
+/**
+ * @param changes of its settings
+ * @param wall_ahead milliseconds, from its start on
+ * @param token_file where its token is read again
+ */
+export async function startLoneGateway(
+  changes: Partial<Settings> = {},
+  wall_ahead = 0,
+  token_file?: string,
+): Promise<LoneGateway> {
   const dir = await mkdtemp(path.join(tmpdir(), 'curfew-lone-gateway-'));
   const authority = await createCertificateAuthority(dir);
   const { certFile: cert_file, keyFile: key_file } = await authority.issue({ name: 'gateway', hosts: ['127.0.0.1'] });
@@ -38,7 +46,7 @@ export async function startLoneGateway(changes: Partial<Settings> = {}, wall_ahe
   let stood: { readonly elapsed: number; readonly wall: number } | undefined;
   const log: string[] = [];
   const settings: Settings = {
-    broker: broker.place,
+    broker: { ...broker.place, token_file },
     cluster: 'prod',
     listen: { address: '127.0.0.1', port: 0, tls: { cert_file, key_file } },
     api_server: { url: api.url, ca: authority.caPem },

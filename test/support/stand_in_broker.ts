@@ -49,6 +49,8 @@ export interface StandInBroker {
   onEvents: (report: EventsReport) => { readonly before?: Instead; readonly after?: Instead };
   /** All questions for leases, in their order. */
   readonly asked: readonly LeaseRequest[];
+  /** What gateways showed with them, the newest last. */
+  readonly shown: readonly string[];
   /** How many of them were under way at a time, at most. */
   readonly most_at_once: number;
   /** Events that it took, each once, by the gateway's process. */
@@ -70,6 +72,7 @@ export interface StandInBroker {
 export async function startStandInBroker(): Promise<StandInBroker> {
   const state = { most_at_once: 0, under_way: 0, swaps: 0 };
   const asked: LeaseRequest[] = [];
+  const shown: string[] = [];
   const events: EventsReport['events'][number][] = [];
   const places = new Map<string, number>();
   const feeds = new Set<ServerResponse>();
@@ -124,6 +127,7 @@ export async function startStandInBroker(): Promise<StandInBroker> {
     if (path === '/.well-known/curfew') return METADATA;
     let text = '';
     for await (const chunk of request.setEncoding('utf8')) text += chunk;
+    if (path === GATEWAY_PATHS.sessions) shown.push(request.headers.authorization ?? '');
     if (path === GATEWAY_PATHS.sessions) return answerLeases(JSON.parse(text));
     if (path === GATEWAY_PATHS.events) return takeEvents(JSON.parse(text));
     return path === GATEWAY_PATHS.token ? swapped() : 404;
@@ -159,7 +163,7 @@ export async function startStandInBroker(): Promise<StandInBroker> {
     record: ['exec', 'watch'],
     onAsk: () => undefined,
     onEvents: () => ({}),
-    ...{ asked, events, afters },
+    ...{ asked, shown, events, afters },
     get most_at_once() {
       return state.most_at_once;
     },
