@@ -13,6 +13,7 @@ import {
   createCertificateAuthority,
   type IssuedCertificate,
 } from '../support/certificates.ts';
+import { until } from '../support/patience.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
 
 let folder: string;
@@ -107,4 +108,37 @@ test('F9 a pair that is broken is refused by its setting, in log and record, wit
   await place(good);
   assert.equal((await service.reload({ policy })).outcome, 'reloaded');
   assert.notEqual(await serial(), old);
+});
+
+test('F9 under load, with good pairs and broken ones in turn: every client is served, by a certificate that is good', async () => {
+  const good = async () => {
+    await place(await issue(`loaded-${serials.size}`));
+    await service.reload();
+  };
+  const broken = async () => {
+    await place({ ...(await issue('one')), keyFile: (await issue('another')).keyFile });
+    await service.reload();
+  };
+  const serials = new Set<string>();
+  let [over, served] = [false, 0];
+  const client = async () => {
+    while (!over) {
+      const socket = await connected();
+      serials.add(socket.getPeerCertificate().serialNumber);
+      await isServed(socket);
+      served += 1;
+      socket.destroy();
+    }
+  };
+  // One that is not served ends the test, whenever it is.
+  const clients = Promise.all(Array.from({ length: 6 }, client));
+  clients.catch(() => undefined);
+  for (const change of [good, broken, good, broken, good]) {
+    await change();
+    const before = served;
+    await until(() => served >= before + 12, 'nobody is served');
+  }
+  over = true;
+  await clients;
+  assert.ok(serials.size >= 4, `${serials.size} certificates`);
 });
