@@ -7,13 +7,14 @@ import { globSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { run } from '../../scripts/run.ts';
 import { freePort } from '../cluster/ports.ts';
 import { type BrokerProcess, spawnBroker } from '../support/broker_process.ts';
 import { makeBrokers } from '../support/brokers.ts';
 import { Holder } from '../support/holder.ts';
 import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { assertKept, until } from '../support/patience.ts';
-import { startPostgres } from '../support/postgres.ts';
+import { sharedPostgres } from '../support/postgres.ts';
 import { scrape } from '../support/scrape.ts';
 import { ISSUER } from '../support/service.ts';
 import type { Fault } from '../support/static_issuer.ts';
@@ -132,8 +133,7 @@ describe('F7 the clock of a broker as a process', { concurrency: 2 }, () => {
 
   test('F7 30 s, 5 min and 1 h against the database, either way: not ready, nothing is granted, it says clock and heals (I6)', async (context) => {
     assert.notEqual(FAKETIME, '', 'libfaketime is missing (Debian: libfaketime)');
-    const server = await startPostgres();
-    context.after(server.stop);
+    const server = await sharedPostgres();
     const brokers = await makeBrokers({ database: await server.createDatabase('clocks'), count: 1 });
     context.after(brokers.remove);
     const [replica] = brokers.replicas;
@@ -158,6 +158,52 @@ describe('F7 the clock of a broker as a process', { concurrency: 2 }, () => {
       assert.equal((await holder.renew(handle, 'dev')).status, 200, by);
     }
   });
+});
+
+test('F6 the name of the database leads nowhere any more: 503 with Retry-After, not ready, and it heals by itself (I6)', async (context) => {
+  const server = await sharedPostgres();
+  const url = new URL(await server.createDatabase('by_name'));
+  url.hostname = 'localhost';
+  const brokers = await makeBrokers({ database: url.href, count: 1 });
+  context.after(brokers.remove);
+  const [hosts, resolver] = ['hosts', 'resolv.conf'].map((name) => path.join(brokers.folder, name)) as [string, string];
+  await writeFile(hosts, '127.0.0.1 localhost\n');
+  // Nobody is there to be asked.
+  await writeFile(resolver, 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n');
+  const mount = 'mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"';
+  const [replica] = brokers.replicas;
+  await replica?.start({ by: ['unshare', '-Urm', 'sh', '-c', mount, hosts, resolver] });
+  const at = replica?.url ?? '';
+  const holder = new Holder({ url: at, issuer: ISSUER });
+  const login = (who: Holder, sub: string) => {
+    const now = who.now();
+    const claims = {
+      iss: brokers.issuer.issuer,
+      aud: 'curfew',
+      sub,
+      email: `${sub}@example.com`,
+      email_verified: true,
+    };
+    const times = { iat: now, exp: now + 300, auth_time: now, nonce: who.nonce };
+    return who.exchange(brokers.issuer.sign({ ...claims, ...times }));
+  };
+  const { refresh_token: handle = '' } = (await login(holder, 'before')).granted;
+
+  await writeFile(hosts, '# nobody\n');
+  const cut = `select pg_terminate_backend(pid) from pg_stat_activity where datname = 'by_name' and pid <> pg_backend_pid()`;
+  await server.query(cut);
+  await until(async () => (await statusOf(at)) !== 'ok', 'it stays ready');
+  const asked = ['-t', `${replica?.process?.pid}`, '-U', '-m', 'getent', 'hosts', 'localhost'];
+  assert.notEqual((await run('nsenter', asked)).code, 0, 'the name is known');
+  for (let n = 0; n < 5; n += 1) {
+    const { status, headers } = await holder.renew(handle, 'dev');
+    assert.deepEqual([status, headers.has('retry-after')], [503, true]);
+  }
+  assert.notEqual(await statusOf(at), 'ok');
+  await writeFile(hosts, '127.0.0.1 localhost\n');
+  await until(async () => (await statusOf(at)) === 'ok', 'it does not heal');
+  assert.equal((await holder.renew(handle, 'dev')).status, 200);
+  assert.equal((await login(new Holder({ url: at, issuer: ISSUER }), 'after')).status, 200);
 });
 
 test('F9 a broker as a process whose configuration becomes unusable keeps the old one, and says so in log and metric', async (context) => {
