@@ -80,6 +80,22 @@ describe('commands', async () => {
   });
 });
 
+test('the way through the code for a review leads to what is there', () => {
+  const rows = rowsOf(read('docs/for-security-review.md'), '', 'what holds', 'where it is kept', 'attack it with');
+  assert.equal(rows.length, 6);
+  for (const [invariant = '', , kept = '', attacks = ''] of rows) {
+    assert.match(read('ARCHITECTURE.md'), new RegExp(`^\\| ${invariant} \\|`, 'm'));
+    const places = namesIn(kept).filter((name) => /^[a-z]+\/./.test(name));
+    const tests = namesIn(attacks).map((name) => `test/${name}.test.ts`);
+    assert.ok(places.length > 0 && tests.length > 0, invariant);
+    const all = [
+      ...places.map((name) => (name.startsWith('test/') && !/\.\w+$/.test(name) ? `${name}.test.ts` : name)),
+      ...tests,
+    ];
+    for (const place of all) assert.ok(existsSync(path.join(ROOT, place)), `${invariant}: ${place}`);
+  }
+});
+
 test('each thing that check --live looks at is documented, and no other', () => {
   const documented = firstNames(rowsOf(read('docs/commands.md'), 'live check', 'what is looked at'));
   sameNames(documented, LIVE_CHECKS, 'live checks');
