@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
+import { type BreakGlass, makeBreakGlass } from '../support/break_glass.ts';
 import type { AuditLine } from '../support/broker_process.ts';
 import { tokenOf as heldToken, logIn } from '../support/log_in.ts';
 import { until } from '../support/patience.ts';
@@ -57,15 +58,17 @@ spec: {nodeName: worker, automountServiceAccountToken: false, containers: [{name
 `;
 
 let world: World;
+let breakGlass: BreakGlass;
 
 before(async () => {
+  breakGlass = await makeBreakGlass();
   world = await startWorld({
     policy: POLICY,
     users: ALL,
     sections: { admins: { groups: ['platform-admins'], limits: { max_age: '15m' } } },
     planes: [
       { name: 'dev', webhook: { on_failure: 'no_opinion' } },
-      { name: 'prod', webhook: { on_failure: 'deny' }, kwok: true },
+      { name: 'prod', webhook: { on_failure: 'deny' }, kwok: true, flags: breakGlass.flags },
       { name: 'edge', webhook: { on_failure: 'deny', authentication: true } },
     ],
   });
@@ -74,7 +77,10 @@ before(async () => {
   const ready = ['-n', 'payments', 'wait', '--for=condition=Ready', 'pod/shell', '--timeout=60s'];
   assert.equal((await prod?.adminKubectl(ready))?.code, 0);
 });
-after(() => world?.stop());
+after(async () => {
+  await world?.stop();
+  breakGlass?.remove();
+});
 
 /** Somebody with a kubeconfig, who logged in that many seconds ago (by the IdP's word) for a cluster, or at large. */
 const loggedIn = (name: string, { age = 0, cluster }: { age?: number; cluster?: string } = {}) =>
@@ -310,6 +316,46 @@ describe('while the broker is down', () => {
     assert.equal((await world.planes.prod?.adminKubectl(['get', 'namespaces']))?.code, 0);
     await world.restartBroker();
     assert.equal((await withToken(hugo, 'prod', prod, 'get', 'namespaces')).code, 0);
+  });
+});
+
+describe('break-glass, by the commands of docs/operations.md', () => {
+  test('a sealed client certificate gets in while the broker is down, its use is in the audit log of the API server, and it can be shut', async () => {
+    const { prod } = world.planes;
+    assert.ok(prod);
+    const { commands } = breakGlass;
+    const [make = '', use = '', seen = '', found = '', shut = ''] = commands;
+    assert.equal(commands.length, 5);
+    const shell = (text: string) => breakGlass.shell(text, prod, world.site.configFile);
+    const made = await shell(make);
+    assert.equal(made.code, 0, made.stderr);
+    const unseen = await shell(seen);
+    assert.deepEqual([unseen.code, unseen.stdout], [1, ''], 'making it is no use of it');
+
+    await world.broker.kill();
+    const used = await shell(use);
+    assert.equal(used.code, 0, used.stderr);
+    assert.match(used.stdout, /^payments +Active/m);
+    const lines = (await shell(seen)).stdout.trimEnd().split('\n');
+    const events = lines.map((line) => JSON.parse(line) as { user: { username: string }; requestURI: string });
+    assert.ok(events.length > 0);
+    assert.ok(events.every(({ user }) => user.username === 'break-glass-1'));
+    assert.ok(events.some(({ requestURI }) => requestURI.startsWith('/api/v1/namespaces')));
+
+    const [kubeconfig = '', cluster = ''] = found.split('\n');
+    const atPerson = await shell(kubeconfig);
+    assert.deepEqual([atPerson.code, /client_certificate/.test(atPerson.stdout)], [1, true], atPerson.stdout);
+    const atCluster = await shell(cluster);
+    assert.equal(atCluster.code, 1, atCluster.stdout + atCluster.stderr);
+    assert.match(
+      atCluster.stdout,
+      /foreign_subject: group break-glass by clusterrolebinding break-glass \(cluster-admin\)/,
+    );
+
+    assert.equal((await shell(shut)).code, 0);
+    const after = await shell(use);
+    assert.match(after.stderr, /Forbidden.*"break-glass-1"/);
+    await world.restartBroker();
   });
 });
 

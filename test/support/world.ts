@@ -251,7 +251,8 @@ async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: Wor
   await writeFile(kubeconfig, await site.print('webhook-kubeconfig', name), { mode: 0o600 });
   const authorizationConfig = await site.print('authz-config', name, '--kubeconfig', kubeconfig, ...version);
   if (!webhook.authentication) {
-    return startControlPlane({ authenticationConfig: await authnConfig(), authorizationConfig, ...common });
+    const authenticationConfig = await authnConfig();
+    return startControlPlane({ authenticationConfig, authorizationConfig, extraArgs: flags, ...common });
   }
   // Its tokens are not verified by the API server: it asks.
   const reviews = path.join(dir, `${name}-token-reviews.kubeconfig`);
