@@ -23,6 +23,8 @@ export function nativeParts(): OtherPart[] {
     // As it comes with the compiler, which changes it and gives it no version.
     { name: 'musl', licence: 'MIT' },
     { name: 'zig-compiler-rt', version: compiler, licence: 'MIT' },
+    // In those for Windows; permissive, it asks for its text.
+    { name: 'mingw-w64', licence: 'ZPL-2.1' },
   ];
 }
 
@@ -31,6 +33,7 @@ export function nativePartsWithTexts({ quickjs, zig }: Sources): Part[] {
   const text: Readonly<Record<string, string>> = {
     'quickjs-ng': headOf(path.join(quickjs, 'quickjs.c')),
     musl: readFileSync(path.join(path.dirname(zig), 'lib/libc/musl/COPYRIGHT'), 'utf8').trim(),
+    'mingw-w64': readFileSync(path.join(path.dirname(zig), 'lib/libc/mingw/COPYING'), 'utf8').trim(),
     'zig-compiler-rt': readFileSync(path.join(path.dirname(zig), 'LICENSE'), 'utf8').trim(),
   };
   return nativeParts().map(({ name, version = '', licence }) => ({

@@ -22,7 +22,7 @@ export function printParts(program: string, parts: readonly Part[]): string {
   const rule = '-'.repeat(80);
   const sections = parts.map(
     ({ name, version, licence, texts }) =>
-      `${rule}\n${name} ${version} (${licence})\n${rule}\n\n${texts.join('\n\n')}\n`,
+      `${rule}\n${version === '' ? name : `${name} ${version}`} (${licence})\n${rule}\n\n${texts.join('\n\n')}\n`,
   );
   return `${program} holds code of the following projects, under the licences below.\n\n${sections.join('\n')}`;
 }

@@ -68,7 +68,7 @@ describe('what is published', () => {
     const builds = names.filter((name) => name.includes('stamp') || path.basename(name).startsWith('.'));
     assert.deepEqual(builds, [], 'what only the build needs stays here');
     const licences = await readFile(path.join(home, 'package/dist/native/THIRD_PARTY_LICENSES'), 'utf8');
-    for (const owner of ['Fabrice Bellard', 'Rich Felker', 'Zig contributors'])
+    for (const owner of ['Fabrice Bellard', 'Rich Felker', 'Zig contributors', 'mingw-w64 project'])
       assert.ok(licences.includes(owner), owner);
     assert.ok(names.includes('package/dist/THIRD_PARTY_LICENSES'));
   });

@@ -9,6 +9,7 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import { packagesAt, placesIn } from '../../scripts/supply/contents.ts';
 import { licenceFault, licenceFaults, licenceTexts, SHIPPED, USED } from '../../scripts/supply/licences.ts';
 import { type LockedPackage, readLock } from '../../scripts/supply/lock_file.ts';
+import { nativeParts } from '../../scripts/supply/native_parts.ts';
 import { heldBy, lockOf, WORKSPACES } from '../../scripts/supply/programs.ts';
 import { thirdPartyLicenses } from '../../scripts/supply/third_party.ts';
 import { ROOT } from '../docs/documents.ts';
@@ -27,6 +28,16 @@ describe('licences', () => {
     for (const allowed of USED) {
       const others = new Set([...USED].filter((name) => name !== allowed));
       assert.ok(licenceFaults(lock.values(), others).length > 0, `nobody needs ${allowed}`);
+    }
+  });
+
+  test('each part of the native program has one that is allowed', () => {
+    const allowed = new Set([...SHIPPED, 'ZPL-2.1']);
+    const parts = nativeParts();
+    assert.ok(parts.length >= 3);
+    for (const { name, version, licence } of parts) {
+      assert.equal(licenceFault(licence, allowed), undefined, name);
+      assert.notEqual(version, '', name);
     }
   });
 
