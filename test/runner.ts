@@ -8,8 +8,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { buildBundles } from '../scripts/bundle.ts';
 import { buildNative, OURS } from '../scripts/native/build.ts';
-import { ensureBinaries, ensureProgram } from './cluster/build.ts';
-import { helm } from './cluster/versions.ts';
+import { ensureBinaries } from './cluster/build.ts';
 import { BENDABLE } from './native/launcher.ts';
 import { missingPackages } from './support/debian.ts';
 import { zoneBeforeMidnight } from './support/local_time.ts';
@@ -45,7 +44,6 @@ export async function runGroups(groups: readonly Group[]): Promise<void> {
     return;
   }
   await ensureBinaries(say);
-  if (groups.some(({ files }) => files.some((file) => file.includes('test/chart/')))) await ensureProgram(helm, say);
   await buildBundles();
   await buildNative([...OURS, BENDABLE], say);
 

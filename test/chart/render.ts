@@ -4,8 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Document, isMap, parseAllDocuments } from 'yaml';
 import { run } from '../../scripts/run.ts';
-import { ensureProgram } from '../cluster/build.ts';
-import { helm } from '../cluster/versions.ts';
+import { ensureOtherClients } from '../support/other_clients.ts';
 
 export const ROOT = path.join(import.meta.dirname, '../..');
 export const CHART = path.join(ROOT, 'deploy/helm/curfew');
@@ -30,7 +29,7 @@ export interface Rendered {
 
 /** @param files of values, of which the later win @param notes whether they come instead of nothing at the end */
 export async function render(files: readonly string[], changes: Changes = {}, notes = false): Promise<Rendered> {
-  const program = await ensureProgram(helm);
+  const { helm } = await ensureOtherClients();
   const values = files.flatMap((file) => ['--values', file]);
   const set = Object.entries(changes).flatMap(([name, value]) => ['--set-json', `${name}=${JSON.stringify(value)}`]);
   // Its own folders, as helm has them, are not looked at.
@@ -38,7 +37,7 @@ export async function render(files: readonly string[], changes: Changes = {}, no
   // `install` tells the notes; as a client it needs no cluster.
   const command = notes ? ['install', '--dry-run=client'] : ['template'];
   const args = [...command, 'curfew', CHART, '--namespace', 'curfew', ...values, ...set];
-  const { code, stdout, stderr } = await run(program, args, { env });
+  const { code, stdout, stderr } = await run(helm, args, { env });
   return { code, yaml: stdout, said: stderr };
 }
 

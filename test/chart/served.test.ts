@@ -15,7 +15,22 @@ import { until } from '../support/patience.ts';
 import { startRunning } from '../support/running.ts';
 import { startStaticIssuer } from '../support/static_issuer.ts';
 import { startStreamingApiServer } from '../support/streaming_api_server.ts';
-import { type EXAMPLES, objectsIn, render, valuesOf } from './render.ts';
+import { type Changes, type EXAMPLES, type Manifest, objectsIn, render, valuesOf } from './render.ts';
+
+interface Container {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+}
+
+const PRINTED: Readonly<Record<string, RegExp>> = {
+  'authn-config': /^kind: AuthenticationConfiguration$/m,
+  'authz-config': /^kind: AuthorizationConfiguration$/m,
+  'webhook-kubeconfig': /^ +tokenFile: \/etc\/kubernetes\/curfew-webhook\.token$/m,
+};
+
+const configIn = (objects: readonly Manifest[]) =>
+  Object.values(objects.find(({ kind }) => kind === 'ConfigMap')?.data ?? {}).join('');
 
 let folder: string;
 before(async () => {
@@ -42,7 +57,8 @@ test('the real broker serves by the settings that the chart writes, and the real
   const gateway_token = secret();
   await mkdir(path.join(folder, 'var/lib/curfew'), { recursive: true });
   await place('keys/encryption-key', secret());
-  await place('files/webhook', secret());
+  const webhook_token = secret();
+  await place('files/webhook', webhook_token);
   await place('files/gateway', gateway_token);
   await place('token/token', gateway_token);
   await place('files/ca.crt', authority.caPem);
@@ -61,24 +77,24 @@ test('the real broker serves by the settings that the chart writes, and the real
       token_file: '/etc/curfew/files/gateway',
     },
   };
-  const broker = await configOf('broker-on-sqlite', {
+  const objectsOfBroker = await objectsOf('broker-on-sqlite', {
     'broker.config.issuer': url,
     'broker.config.issuer_ca_file': '/etc/curfew/files/ca.crt',
     'broker.config.identity_provider.issuer': issuer.issuer,
     'broker.config.clusters': [cluster],
   });
-  const config = await writeConfig('curfew-broker.yaml', broker, new URL(url).port);
+  const config = await writeConfig('curfew-broker.yaml', configIn(objectsOfBroker), new URL(url).port);
   const { broker: broker_program, gateway: gateway_program } = await buildBundles();
 
   const running = await startBroker({ configFile: config, url, ca: authority.caPem });
   context.after(() => running.kill());
 
-  const gateway = await configOf('gateway', {
+  const gateway = await objectsOf('gateway', {
     'gateway.config.broker': { url, ca_file: '/etc/curfew/files/ca.crt' },
     'gateway.config.cluster': 'dev',
     'gateway.config.api_server.url': api.url,
   });
-  const gateway_config = await writeConfig('curfew-gateway.yaml', gateway, new URL(gateway_url).port);
+  const gateway_config = await writeConfig('curfew-gateway.yaml', configIn(gateway), new URL(gateway_url).port);
   const found = await run(process.execPath, [gateway_program, 'check', '--config', gateway_config]);
   assert.equal(found.code, 0, found.stdout + found.stderr);
   assert.match(found.stdout, /tokens for dev are for/);
@@ -94,13 +110,31 @@ test('the real broker serves by the settings that the chart writes, and the real
   });
   assert.match(said, /^ok: .*gateway/m);
 
-  async function configOf(
-    example: (typeof EXAMPLES)[number],
-    changes: Readonly<Record<string, unknown>>,
-  ): Promise<string> {
+  // What the Job prints for the API server: by its own command lines, and without a secret.
+  const [job] = objectsOfBroker.filter(({ kind }) => kind === 'Job');
+  assert.ok(job?.spec);
+  const { containers } = (job.spec as { template: { spec: { containers: readonly Container[] } } }).template.spec;
+  assert.deepEqual(
+    containers.map(({ name }) => name),
+    ['authn-config', 'authz-config', 'webhook-kubeconfig'],
+  );
+  for (const { name, command, args } of containers) {
+    assert.deepEqual(command, ['curfew-broker']);
+    const own = args.map((word) => (word.startsWith('/etc/curfew/config/') ? config : word));
+    const printed = await run(process.execPath, [broker_program, ...own]);
+    assert.equal(printed.code, 0, printed.stderr);
+    assert.match(printed.stdout, PRINTED[name] ?? /^$/);
+    for (const form of ['base64', 'base64url', 'hex'] as const)
+      assert.ok(
+        !printed.stdout.includes(Buffer.from(webhook_token, 'base64').toString(form)),
+        `${name} prints a secret`,
+      );
+  }
+
+  async function objectsOf(example: (typeof EXAMPLES)[number], changes: Changes): Promise<readonly Manifest[]> {
     const { code, yaml, said } = await render([valuesOf(example)], changes);
     assert.equal(code, 0, said);
-    return Object.values(objectsIn(yaml).find(({ kind }) => kind === 'ConfigMap')?.data ?? {}).join('');
+    return objectsIn(yaml);
   }
 
   /** Below our folder, and at ports that are free. */

@@ -44,12 +44,6 @@ export const kubelet: Program = {
   ...{ variables: [], usual_seconds: 20 },
 };
 
-/** Renders the chart. Most of what it holds is compiled for kubectl already. */
-export const helm: Program = {
-  ...{ name: 'helm', module: goModule('helm', 'helm.sh/helm/v4'), package: 'helm.sh/helm/v4/cmd/helm' },
-  ...{ variables: [], usual_seconds: 90 },
-};
-
 /** For a long form alone: what the other tests need is built without it. 12 minutes of processor. */
 export const k9s: Program = {
   ...{ name: 'k9s', module: goModule('k9s', 'github.com/derailed/k9s'), package: 'github.com/derailed/k9s' },
