@@ -20,7 +20,7 @@ const COUNTS = {
   /** Sessions that are ended with ten streams each at a gateway under load. */
   gateway_ends: [10, 100],
   /** Requests by chance at a gateway, and as many at what the broker has for gateways. */
-  gateway_chance: [200, 20_000],
+  gateway_chance: [200, 5_000],
   /** MiB that are copied through a gateway, each way. */
   gateway_mib: [64, 1_024],
   /** Calls of a client that nobody sits at, by the program that answers. */

@@ -59,7 +59,8 @@ export async function startTalker(): Promise<Talker> {
   const sockets = new Map<string, Socket>();
   const server = createServer((_request, response) => void response.writeHead(404).end());
   server.on('upgrade', (request, socket: Socket) => {
-    const name = new URL(request.url ?? '', 'http://talker').searchParams.get('name') ?? '';
+    // An API server passes on the path of an upgrade, and not its query.
+    const name = request.url?.split('/').at(-1) ?? '';
     const messages: string[] = [];
     heard.set(name, messages);
     sockets.set(name, socket);
@@ -156,8 +157,9 @@ export async function openSocketBehind(
   const client = await openRaw({ url: world.gateway.url, ca: world.authority.caPem });
   const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'];
   const key = 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==';
-  client.send(requestText(`${at}?name=${name}`, [`Authorization: Bearer ${token}`, ...upgrade, key]));
+  client.send(requestText(`${at}/${name}`, [`Authorization: Bearer ${token}`, ...upgrade, key]));
   assert.equal(await client.status(), 101, client.text());
+  assert.ok(talker.open.has(name), `${name}: the server does not know it`);
   const bytes = () => client.bytes().subarray(client.text().indexOf('\r\n\r\n') + 4);
   const sendFrame = (operation: number, text: string) => {
     const payload = Buffer.from(text);
