@@ -69,6 +69,8 @@ describe('npm run bench', () => {
       'broker.rss_mib.100k': '<= 300',
       'broker.rss_mib.1m': null,
       'webhook.postgres.per_second': '>= 5000',
+      'morning.errors': '<= 0',
+      'morning.p99_ms': null,
       'end_to_known.p99_ms': '<= 100',
       'end_to_known.without_notify.p99_ms': '<= 5000',
       'renew.cli_vs_warm': null,

@@ -17,6 +17,7 @@ import { gatewayKubectl, gatewayList } from './gateway_kubectl.ts';
 import { getTokenWarm } from './get_token.ts';
 import { kubectlWarm } from './kubectl.ts';
 import { kubectlWebhook } from './kubectl_webhook.ts';
+import { morning } from './morning.ts';
 import { native } from './native.ts';
 import { parallel } from './parallel.ts';
 import { introspectionBench, keysBench } from './public_and_introspection.ts';
@@ -53,6 +54,7 @@ export const BENCHES: readonly Bench[] = [
   kubectlWebhook,
   keysBench,
   introspectionBench,
+  morning,
   endToDenial,
   endToKnown,
   serviceAccounts,

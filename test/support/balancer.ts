@@ -3,6 +3,7 @@
 
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, fetch } from 'undici';
 import { listenAnywhere } from './ports.ts';
 
 /** Milliseconds. */
@@ -15,15 +16,19 @@ export interface Balancer {
   stop(): Promise<void>;
 }
 
-/** @param urls where brokers listen at the moment, ready or not */
-export async function startBalancer(urls: () => readonly string[]): Promise<Balancer> {
+/** @param urls where brokers listen at the moment, ready or not @param ca PEM of that of their certificate: then it is https, also through this */
+export async function startBalancer(urls: () => readonly string[], ca?: string): Promise<Balancer> {
+  const dispatcher = new Agent({ pipelining: 0, connect: { ...(ca !== undefined && { ca }) } });
   let ready: readonly string[] = [];
   let next = 0;
   let stopped = false;
   const sockets = new Set<Socket>();
   const isReady = (url: string) =>
-    fetch(`${url}/readyz`, { signal: AbortSignal.timeout(LOOK_FOR), headers: { connection: 'close' } }).then(
-      ({ ok }) => ok,
+    fetch(`${url}/readyz`, { signal: AbortSignal.timeout(LOOK_FOR), dispatcher }).then(
+      async ({ ok, body }) => {
+        await body?.cancel();
+        return ok;
+      },
       () => false,
     );
   const look = async () => {
@@ -60,7 +65,7 @@ export async function startBalancer(urls: () => readonly string[]): Promise<Bala
     }
   })();
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `${ca === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     get ready() {
       return ready;
     },
@@ -70,6 +75,7 @@ export async function startBalancer(urls: () => readonly string[]): Promise<Bala
       const closed = new Promise((resolve) => server.close(resolve));
       for (const socket of sockets) socket.destroy();
       await closed;
+      await dispatcher.destroy();
     },
   };
 }

@@ -108,7 +108,7 @@ export async function makeBrokers({ database, count, sections = {} }: BrokersOpt
       },
       async start(how = {}) {
         const started = await replica.spawn(how);
-        await untilServing(started, {});
+        await untilServing(started, how);
         url = started.url;
         return started;
       },
