@@ -1,8 +1,8 @@
 // 5,000 people who log in within 60 s, all from one address: each by the plugin's own code, on connections of their own, at one of two brokers
 // on one database in PostgreSQL. A login is whole: metadata, ID token, session, token for the cluster.
 
+import { startBalancedReplicas } from '../support/balanced_replicas.ts';
 import type { Morning, MorningResult } from '../support/morning.ts';
-import { startReplicasWithTls } from '../support/replicas_with_tls.ts';
 import { Child } from './child.ts';
 import type { Bench, Settings } from './figure.ts';
 import { processorTime } from './process.ts';
@@ -40,7 +40,7 @@ export const morning: Bench = {
 };
 
 async function measure({ quick, log }: Settings): Promise<MorningResult> {
-  const site = await startReplicasWithTls(CONNECTIONS);
+  const site = await startBalancedReplicas(CONNECTIONS);
   const office = new Child<Morning>('morning_client.ts');
   try {
     const { url, ca_file, brokers } = site;
