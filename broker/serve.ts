@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { readTlsPair, watchTls } from '../serving/config/tls.ts';
+import type { ConnectionLimits } from '../serving/net/connections.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { between, type Clock, type Stopwatch } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
@@ -18,7 +19,7 @@ import { type Encryption, encryptionOf } from './encryption.ts';
 import { FailingAddresses } from './failed_logins/failed_logins.ts';
 import { joinReplicas } from './feed/replicas.ts';
 import { startDeliveries } from './hooks/delivery.ts';
-import { type ConnectionLimits, fewFor, limitsFor } from './http/connections.ts';
+import { fewFor, limitsFor } from './http/connections.ts';
 import { listenAt } from './http/listen.ts';
 import { createMetricsServer, type Shown } from './http/metrics.ts';
 import { createServer, type Readiness } from './http/server.ts';

@@ -6,7 +6,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type TlsPair, tlsOptions } from '../serving/config/tls.ts';
+import type { ConnectionLimits } from '../serving/net/connections.ts';
 import { HSTS } from '../serving/net/hsts.ts';
+import { boundClients } from './clients.ts';
 import { endQuiet } from './quiet.ts';
 import { answer, type PlainParts, type Response, refuse } from './streams/plain.ts';
 import { WORDS_MS } from './streams/rest.ts';
@@ -32,18 +34,25 @@ const LARGEST_HEAD_BYTES = 64 * 1024;
 
 const UNREADABLE = `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n${HSTS.join(': ')}\r\n\r\n`;
 
-export type FrontParts = PlainParts & UpgradeParts & { readonly isStopping: () => boolean };
+export type FrontParts = Omit<PlainParts & UpgradeParts, 'onLetIn'> & {
+  readonly isStopping: () => boolean;
+  /** Milliseconds, by a clock that is never set. */
+  readonly elapsed: () => number;
+  /** Is told of each connection that had to go, as there were too many. */
+  readonly onCut: () => void;
+};
 
 export interface Front {
   readonly server: Http2SecureServer;
+  /** How many are open. */
+  connections(): number;
   /** Ends what has nothing under way, and takes no new connections. */
   close(): void;
   /** Ends everything. */
   destroy(): void;
 }
 
-/** @param most connections at a time */
-export function createFront(parts: FrontParts, tls: TlsPair, most: number): Front {
+export function createFront(around: FrontParts, tls: TlsPair, limits: ConnectionLimits): Front {
   const times = {
     ...{ headersTimeout: HEADERS_MS, requestTimeout: 0, connectionsCheckingInterval: 1_000 },
     ...{ keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: LARGEST_HEAD_BYTES },
@@ -62,7 +71,8 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
     // As they came from the API server.
     strictSingleValueFields: false,
   } as http2.SecureServerOptions);
-  server.maxConnections = most;
+  const clients = boundClients(server, limits, around.elapsed, around.onCut);
+  const parts = { ...around, onLetIn: clients.prove };
   // Else Node.js drops those beyond a thousand without a word; all of them together are bounded.
   (server as unknown as HttpServer).maxHeadersCount = 0;
   const sessions = new Set<ServerHttp2Session>();
@@ -96,6 +106,7 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
     session.once('close', () => clearTimeout(first));
   });
   server.on('request', (request, response) => {
+    clients.begin(request.socket, response);
     if (response instanceof ServerResponse) {
       const { socket } = request;
       // One that was cut: what came with it is not looked at.
@@ -116,6 +127,7 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
     socket.on('error', () => socket.destroy());
     // Its bytes would be among those of an answer that is under way.
     if (unansweredOn(socket).length > 0) return void socket.destroy();
+    clients.begin(request.socket, socket);
     if (parts.isStopping()) return refuseUpgrade(socket, STOPPING, parts.metrics);
     upgrade(parts, request, socket, early).catch(() => socket.destroy());
   });
@@ -123,6 +135,7 @@ export function createFront(parts: FrontParts, tls: TlsPair, most: number): Fron
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => socket.destroy());
   return {
     server,
+    connections: () => clients.size,
     close() {
       server.close();
       for (const session of sessions) session.close();

@@ -10,6 +10,8 @@ export interface Metrics {
   /** @param seconds since the end was heard of, where it was told */
   cut(reason: string, seconds: number | undefined): void;
   bytes(direction: 'sent' | 'received', count: number): void;
+  /** One that had to go, as there were too many. */
+  connectionCut(): void;
   upstreamError(kind: 'connect' | 'retried' | 'broken' | 'redirect' | 'upgrade'): void;
 }
 
@@ -19,6 +21,7 @@ export interface Looked {
   readonly leaseAge: () => number;
   readonly isLost: () => boolean;
   readonly waitingEvents: () => number;
+  readonly connections: () => number;
 }
 
 /** @param looked what is looked up when they are read */
@@ -42,6 +45,10 @@ export function createMetrics(version: string, looked: Looked, of_process = true
   look('lease_age_seconds', 'since the newest leases were asked for', () => looked.leaseAge() / 1000);
   look('lost', 'whether nothing passes, as the broker is lost', () => (looked.isLost() ? 1 : 0));
   look('events_waiting', 'events of streams that the broker has not acknowledged', looked.waitingEvents);
+  look('connections', 'connections of clients that are open', looked.connections);
+  const connections_cut = new Counter(
+    of('connections_cut_total', 'connections that had to go, as there were too many'),
+  );
   const requests = new Counter(of('requests_total', 'requests, by what became of them', ['outcome', 'code']));
   const streams = new Gauge(of('streams', 'requests and streams that are open', ['kind', 'segment']));
   const cuts = new Counter(of('cuts_total', 'what was cut, by reason', ['reason']));
@@ -61,6 +68,7 @@ export function createMetrics(version: string, looked: Looked, of_process = true
       if (seconds !== undefined) cut_seconds.observe(seconds);
     },
     bytes: (direction, count) => bytes.inc({ direction }, count),
+    connectionCut: () => connections_cut.inc(),
     upstreamError: (kind) => upstream.inc({ kind }),
   };
 }

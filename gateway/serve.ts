@@ -8,13 +8,15 @@ import { readTlsPair, watchTls } from '../serving/config/tls.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { listen, urlOf } from '../serving/net/listen.ts';
 import { tlsTo } from '../serving/net/roots.ts';
+import { sayNowAndThen } from '../serving/net/say_cut.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
+import { limitsFor } from './clients.ts';
 import { watchToken } from './config/broker_token.ts';
 import { watchKeys } from './config/service_account_keys.ts';
 import type { Settings } from './config/settings.ts';
 import { Verifier } from './credentials/verify.ts';
-import { createFront } from './front.ts';
+import { createFront, type Front } from './front.ts';
 import { createHealthServer } from './health.ts';
 import { Live } from './live/live.ts';
 import { createMetrics } from './metrics.ts';
@@ -35,6 +37,8 @@ export interface Surroundings {
   readonly log: Logger;
   /** Whether figures of the process are shown as well. */
   readonly of_process?: boolean;
+  /** How many files and sockets it may have open: asked of the system unless it is told. */
+  readonly descriptors?: number | undefined;
 }
 
 export interface Gateway {
@@ -70,6 +74,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
       leaseAge: () => authority.leases.age,
       isLost: () => authority.lost() !== undefined,
       waitingEvents: () => authority.events.waiting,
+      connections: () => front.connections(),
     },
     around.of_process,
   );
@@ -81,14 +86,18 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
   const api_tls = tlsTo(api_server.ca);
   const sessions = new Sessions(api_server.url, api_tls);
   const url = new URL(api_server.url);
-  const front = createFront(
+  const sayCut = sayNowAndThen(log);
+  const front: Front = createFront(
     {
       ...{ authority, verifier, other_credentials, live, metrics, sessions, connections: new Connections() },
-      ...{ api_server: url, authority_name: url.host, tls: api_tls, isStopping: () => stopping },
+      ...{ api_server: url, authority_name: url.host, tls: api_tls, isStopping: () => stopping, elapsed },
+      onCut() {
+        metrics.connectionCut();
+        sayCut();
+      },
     },
     tls,
-    // Each may have one to the API server as well.
-    Math.max(64, Math.floor((await descriptorLimit()) * 0.4)),
+    limitsFor(around.descriptors ?? (await descriptorLimit())),
   );
   const status = () => (stopping ? 'stopping' : (authority.lost()?.why ?? 'ok'));
   const health = settings.metrics && createHealthServer(metrics, status);

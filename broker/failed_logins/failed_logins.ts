@@ -5,13 +5,13 @@
 import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { pauseAfter } from '../../serving/background.ts';
+import { networkOf } from '../../serving/net/address.ts';
 import { sayDuration } from '../../shared/duration.ts';
 import { type Code, meaning } from '../../shared/errors.ts';
 import { between, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { FailedLoginsEvent } from '../audit_log/events.ts';
 import type { Config } from '../config/settings.ts';
 import { queueReports } from '../hooks/queue.ts';
-import { networkOf } from '../net/network.ts';
 import { Allowance } from '../refusals/allowance.ts';
 import { lastTimeout } from '../sessions/ending.ts';
 import type { Transaction } from '../store/store.ts';

@@ -3,7 +3,8 @@
 
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { inNetwork, plainSpelling } from '../net/network.ts';
+import { plainSpelling } from '../../serving/net/address.ts';
+import { inNetwork } from '../net/network.ts';
 
 /** RFC 4291 2.5.2, the absence of an address: of a socket that is closed already. */
 const NONE = '::';

@@ -2,10 +2,11 @@
 // no transaction, so it answers while the store does not.
 
 import Fastify, { type FastifyInstance } from 'fastify';
+import type { ConnectionLimits } from '../../serving/net/connections.ts';
+import { boundConnections } from '../../serving/net/http_connections.ts';
 import type { Broker } from '../broker.ts';
 import { countOverdue } from '../sessions/bound_secrets.ts';
 import { countActive } from '../sessions/lists.ts';
-import { type ConnectionLimits, Connections } from './connections.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
 const REQUEST_MS = 5_000;
@@ -22,7 +23,7 @@ export function createMetricsServer(broker: Shown, limits: ConnectionLimits): Fa
     bodyLimit: 1,
     forceCloseConnections: true,
   });
-  new Connections(app.server, limits, () => undefined);
+  boundConnections(app.server, limits, () => undefined);
   const { metrics } = broker;
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.render(await lookUp(broker))),

@@ -3,7 +3,10 @@
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { type TlsPair, tlsOptions } from '../../serving/config/tls.ts';
+import type { ConnectionLimits } from '../../serving/net/connections.ts';
 import { HSTS } from '../../serving/net/hsts.ts';
+import { boundConnections } from '../../serving/net/http_connections.ts';
+import { sayNowAndThen } from '../../serving/net/say_cut.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { encryptionOf } from '../encryption.ts';
@@ -11,7 +14,6 @@ import { Rarely } from '../refusals/rarely.ts';
 import { createProofVerifier } from '../tokens/dpop.ts';
 import { sendError } from './answer.ts';
 import { tellAddresses } from './client_address.ts';
-import { type ConnectionLimits, Connections } from './connections.ts';
 import { LARGEST_BODY_BYTES } from './form.ts';
 import { type GatewayParts, gatewayRoutes } from './gateways.ts';
 import { introspectionRoutes } from './introspection.ts';
@@ -28,7 +30,6 @@ const REQUEST_MS = 8_000;
 const HEADERS_MS = 5_000;
 const KEEP_ALIVE_MS = 30_000;
 const HANDSHAKE_MS = 5_000;
-const SAY_MS = 60_000;
 
 export interface Readiness {
   /** False from the first word of a stop on, so that whoever routes requests sends them elsewhere. */
@@ -80,7 +81,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls), handshakeTimeout: HANDSHAKE_MS } })
     : Fastify({ ...common, http });
 
-  const connections = new Connections(app.server, limits, sayNowAndThen(log));
+  const connections = boundConnections(app.server, limits, sayNowAndThen(log));
   app.addHook('preClose', (done) => {
     connections.close();
     done();
@@ -175,21 +176,6 @@ function asFailure(error: unknown): CurfewError {
     });
   }
   return new CurfewError('internal', 'unexpected error', { cause: error });
-}
-
-/** One line in a minute, whatever is cut. */
-function sayNowAndThen(log: Logger): () => void {
-  let count = 0;
-  let timer: NodeJS.Timeout | undefined;
-  const say = () => {
-    if (count > 0) log.warn({ connections: count }, 'connections that sent nothing were cut: there were too many');
-    timer = count > 0 ? setTimeout(say, SAY_MS).unref() : undefined;
-    count = 0;
-  };
-  return () => {
-    count += 1;
-    if (timer === undefined) say();
-  };
 }
 
 function nameOf(error: unknown): string {

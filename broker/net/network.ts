@@ -1,6 +1,7 @@
 // Blocks of addresses as rules write them: `10.0.0.0/8`, `2001:db8::/32`, or one address alone.
 
-import { BlockList, isIP, SocketAddress } from 'node:net';
+import { BlockList } from 'node:net';
+import { plainAddress } from '../../serving/net/address.ts';
 import { memo } from '../../shared/memo.ts';
 
 interface Network {
@@ -8,7 +9,6 @@ interface Network {
   readonly list: BlockList;
 }
 
-const MAPPED = /^::ffff:(?=[0-9.]+$)/;
 const BITS = /^(0|[1-9][0-9]{0,2})$/;
 
 /** Blocks come from the policy and from labels, so there are few; more than this many are not kept. */
@@ -33,22 +33,6 @@ export function inNetwork(address: string, block: string): boolean {
   return plain.family === network.family && network.list.check(plain.address, nameOf(plain.family));
 }
 
-/** An address in its one spelling, IPv4 as what it is; a text that is none as it came. */
-export function plainSpelling(address: string): string {
-  return plainAddress(address)?.address ?? address;
-}
-
-/** Whose an address is likely to be: of IPv6 the first 64 bits, as a single host has as many addresses as it likes. */
-export function networkOf(address: string): string {
-  const plain = plainSpelling(address);
-  if (isIP(plain) !== 6) return plain;
-  const [head = '', tail] = plain.split('::');
-  const first = head.split(':').filter((part) => part !== '');
-  const last = (tail ?? '').split(':').filter((part) => part !== '');
-  const zeros = Array.from({ length: tail === undefined ? 0 : 8 - first.length - last.length }, () => '0');
-  return `${[...first, ...zeros, ...last].slice(0, 4).join(':')}::/64`;
-}
-
 const blockOf = memo(MOST, (text: string): Network | undefined => {
   const [base = '', bits, ...rest] = text.split('/');
   const plain = base.includes('%') ? undefined : plainAddress(base);
@@ -61,20 +45,6 @@ const blockOf = memo(MOST, (text: string): Network | undefined => {
   list.addSubnet(address, prefix, nameOf(family));
   return { family, list };
 });
-
-function plainAddress(text: string) {
-  switch (isIP(text)) {
-    case 4:
-      return { family: 4, address: text, mapped: false } as const;
-    case 6: {
-      const { address } = new SocketAddress({ address: text, family: 'ipv6' });
-      const mapped = MAPPED.test(address);
-      return { family: mapped ? 4 : 6, address: address.replace(MAPPED, ''), mapped } as const;
-    }
-    default:
-      return undefined;
-  }
-}
 
 function nameOf(family: 4 | 6): 'ipv4' | 'ipv6' {
   return family === 4 ? 'ipv4' : 'ipv6';

@@ -1,9 +1,9 @@
 // Rows that would repeat, into the audit log: the first of a kind at once, further ones like it counted, so that a client that
 // calls 500 times fills no disk and hides nothing. Nor do 500 kinds of somebody who varies the address with each call.
 
+import { networkOf } from '../../serving/net/address.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { DenialEvent, RefusalEvent } from '../audit_log/events.ts';
-import { networkOf } from '../net/network.ts';
 import type { Store } from '../store/store.ts';
 import { Allowance, type Rate } from './allowance.ts';
 

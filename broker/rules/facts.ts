@@ -2,8 +2,8 @@
 // login that is for none.
 
 import type { Environment } from '@marcbachmann/cel-js';
+import { plainSpelling } from '../../serving/net/address.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { plainSpelling } from '../net/network.ts';
 import { Moment, registerMoment } from './moment.ts';
 
 export interface RuleFacts {

@@ -19,6 +19,7 @@ import {
   forwardedHeaders,
   grouped,
   type HeaderList,
+  hasCredential,
   headerList,
   returnedHeaders,
   valuesOf,
@@ -37,6 +38,8 @@ export interface PlainParts extends AdmitParts {
   readonly sessions: Pick<Sessions, 'request'>;
   readonly connections: Connections;
   readonly metrics: Metrics;
+  /** Is told the socket of a request with a credential that the API server took. */
+  readonly onLetIn: (end: Request['socket']) => void;
   /** `host:port` of the API server. */
   readonly authority_name: string;
 }
@@ -112,6 +115,7 @@ class Passing {
   readonly #response: Response;
   readonly #opened: Opened;
   readonly #exchange: Exchange;
+  readonly #has_credential: boolean;
   /** Absent over HTTP/1.1. */
   readonly #session: ServerHttp2Session | undefined;
   /** Of a watch whose events are lines. */
@@ -133,6 +137,7 @@ class Passing {
   ) {
     this.#parts = parts;
     this.#response = response;
+    this.#has_credential = hasCredential(headers);
     this.#session = 'stream' in response ? (response.stream.session as ServerHttp2Session | undefined) : undefined;
     this.#opened = open((refusal) => this.#cut(refusal));
     this.#is_stream = ['log', 'watch'].includes(this.#opened.kind);
@@ -174,11 +179,16 @@ class Passing {
     write(this.#response, status, returnedHeaders(back));
     // Whoever watches hears that it has begun before the first event comes.
     if (!('stream' in this.#response)) this.#response.flushHeaders();
-    if (isLetIn(status)) this.#opened.accepted(this.#is_stream && status < 300);
+    if (isLetIn(status)) this.#letIn(status);
     const type = back.find(([name]) => name === 'content-type')?.[1] ?? '';
     this.#left = Number(back.find(([name]) => name === 'content-length')?.[1]);
     const encoded = back.some(([name]) => name === 'content-encoding');
     if (this.#opened.kind === 'watch' && /^application\/json\b/.test(type) && !encoded) this.#lines = new LineScan();
+  }
+
+  #letIn(status: number): void {
+    this.#opened.accepted(this.#is_stream && status < 300);
+    if (this.#has_credential) this.#parts.onLetIn(this.#response.req.socket);
   }
 
   #onData(bytes: Buffer): boolean {

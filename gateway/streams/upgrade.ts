@@ -11,7 +11,14 @@ import { type AdmitParts, isRefusal, prepare } from '../admit.ts';
 import type { Live } from '../live/live.ts';
 import { isLetIn, type Opened } from '../live/opened.ts';
 import type { Metrics } from '../metrics.ts';
-import { forwardedHeaders, type HeaderList, headerList, returnedHeaders, valuesOf } from '../request/headers.ts';
+import {
+  forwardedHeaders,
+  type HeaderList,
+  hasCredential,
+  headerList,
+  returnedHeaders,
+  valuesOf,
+} from '../request/headers.ts';
 import { isUpgradable } from '../request/target.ts';
 import { API_SERVER_AWAY, badRequest, LARGEST_STATUS, type Refusal, statusOf } from '../words.ts';
 import { WORDS_MS } from './rest.ts';
@@ -20,6 +27,8 @@ import { Tunnel } from './tunnel.ts';
 export interface UpgradeParts extends AdmitParts {
   readonly live: Live;
   readonly metrics: Metrics;
+  /** Is told the socket of a request with a credential that the API server took. */
+  readonly onLetIn: (end: IncomingMessage['socket']) => void;
   readonly api_server: URL;
   readonly tls: TlsOptions;
 }
@@ -103,6 +112,7 @@ class Upgrading {
   readonly #socket: Duplex;
   readonly #opened: Opened;
   readonly #asked: ReturnType<typeof https.request>;
+  readonly #letIn: () => void;
   #tunnel: Tunnel | undefined;
   #answered = false;
 
@@ -116,6 +126,7 @@ class Upgrading {
   ) {
     this.#parts = parts;
     this.#socket = socket;
+    this.#letIn = () => hasCredential(headers) && parts.onLetIn(request.socket);
     this.#opened = open(
       (refusal) => this.#cut(refusal),
       (text) => {
@@ -179,6 +190,7 @@ class Upgrading {
       url: request.url ?? '',
     });
     this.#opened.accepted(true);
+    this.#letIn();
     this.#tunnel.begin(early, rest);
   }
 
@@ -205,7 +217,10 @@ class Upgrading {
     if (this.#answered || this.#socket.destroyed) return;
     this.#answered = true;
     this.#parts.metrics.request('passed');
-    if (isLetIn(status)) this.#opened.accepted(false);
+    if (isLetIn(status)) {
+      this.#opened.accepted(false);
+      this.#letIn();
+    }
     const back = returnedHeaders(headerList(answer.rawHeaders)).filter(([name]) => name !== 'content-length');
     endWith(this.#socket, status, back, Buffer.concat(chunks));
     this.#asked.destroy();

@@ -166,7 +166,10 @@ test('docs/metrics.md lists each metric with its type and labels, and no other',
 
 test('docs/gateway.md lists each metric of the gateway with its type and labels, and no other', () => {
   const nothing = () => 0;
-  const looked = { feedAge: nothing, leaseAge: nothing, isLost: () => false, waitingEvents: nothing };
+  const looked = {
+    ...{ feedAge: nothing, leaseAge: nothing, isLost: () => false, waitingEvents: nothing },
+    connections: nothing,
+  };
   const { registry } = createGatewayMetrics('', looked, false);
   const all = registry.getMetricsAsArray() as unknown as (Counter & Metric & { name: string; labelNames: string[] })[];
   const real = all.map(({ name, type, labelNames }): [string, Metric] => [

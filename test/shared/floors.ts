@@ -5,6 +5,7 @@ export const FLOORS = {
   gateway: [
     'words.ts',
     'forget_oldest.ts',
+    'clients.ts',
     'quiet.ts',
     'break_off.ts',
     'config',

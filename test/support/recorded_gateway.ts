@@ -23,6 +23,8 @@ export interface RecordedGateway {
   readonly broker: StandInBroker;
   readonly upstream: RecordingUpstream;
   readonly gateway: Gateway;
+  /** Milliseconds by which the clock that is never set is ahead of this process's. */
+  readonly ahead: { elapsed: number };
   /** All that it has logged. */
   log(): string;
   metrics(): Promise<string>;
@@ -36,6 +38,7 @@ export interface RecordedGateway {
 /** Ready, with short waits at its stop. */
 export async function startRecordedGateway(
   changes: Partial<Omit<Settings, 'broker' | 'cluster' | 'listen'>> = {},
+  descriptors?: number,
 ): Promise<RecordedGateway> {
   const dir = await mkdtemp(path.join(tmpdir(), 'curfew-recorded-gateway-'));
   const authority = await createCertificateAuthority(dir);
@@ -48,6 +51,7 @@ export async function startRecordedGateway(
   const sink = new PassThrough().setEncoding('utf8').on('data', (text: string) => {
     logged += text;
   });
+  const ahead = { elapsed: 0 };
   const nowhere = { address: '127.0.0.1', port: 0 };
   const settings: Settings = {
     broker: broker.place,
@@ -59,12 +63,13 @@ export async function startRecordedGateway(
     ...changes,
   };
   const gateway = await startGateway(settings, {
-    ...{ version: 'test', elapsed: () => performance.now(), wall: () => Date.now(), of_process: false },
+    ...{ version: 'test', wall: () => Date.now(), of_process: false, descriptors },
+    elapsed: () => performance.now() + ahead.elapsed,
     log: pino({ level: 'trace' }, sink),
   });
   await until(() => gateway.status() === 'ok', 'the gateway does not become ready');
   return {
-    ...{ url: gateway.url, authority, broker, upstream, gateway },
+    ...{ url: gateway.url, authority, broker, upstream, gateway, ahead },
     log: () => logged,
     metrics: async () => (await fetch(`${gateway.health_url}/metrics`)).text(),
     open: (protocol = 'http/1.1') => openRaw({ url: gateway.url, ca: authority.caPem, protocol }),

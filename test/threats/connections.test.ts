@@ -10,7 +10,9 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import { type ConnectionLimits, Connections, fewFor, limitsFor } from '../../broker/http/connections.ts';
+import { fewFor, limitsFor } from '../../broker/http/connections.ts';
+import type { ConnectionLimits } from '../../serving/net/connections.ts';
+import { type BoundConnections, boundConnections } from '../../serving/net/http_connections.ts';
 import { type LoneBroker, makeLoneBroker } from '../support/lone_broker.ts';
 import { assertKept, until } from '../support/patience.ts';
 
@@ -19,16 +21,16 @@ const HEAD = 'GET / HTTP/1.1\r\nHost: x\r\n';
 describe('a server with bounds', () => {
   /** Runs with a server that answers everything, and closes all of it. */
   async function guarded(
-    limits: ConnectionLimits,
+    limits: Omit<ConnectionLimits, 'of_address'>,
     work: (world: {
       readonly open: (address?: string) => Promise<Socket>;
-      readonly connections: Connections;
+      readonly connections: BoundConnections;
       readonly cut: () => number;
     }) => Promise<void>,
   ): Promise<void> {
     const server = createServer((incoming, response) => incoming.resume().on('end', () => response.end('ok')));
     let cut = 0;
-    const connections = new Connections(server, limits, () => {
+    const connections = boundConnections(server, { ...limits, of_address: limits.all }, () => {
       cut += 1;
     });
     server.listen(0, '127.0.0.1');

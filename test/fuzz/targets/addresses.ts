@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import { clientAddress } from '../../../broker/http/client_address.ts';
-import { inNetwork, isNetwork, networkOf, plainSpelling } from '../../../broker/net/network.ts';
+import { inNetwork, isNetwork } from '../../../broker/net/network.ts';
+import { networkOf, plainSpelling } from '../../../serving/net/address.ts';
 import { type Targets, textOf } from '../target.ts';
 
 const TRUSTED = ['10.0.0.0/8', '127.0.0.1', 'fd00::/8'];
