@@ -25,7 +25,7 @@ import type { Config } from './config/settings.ts';
 import { watchConfig } from './config/watch.ts';
 import { printAdmissionPolicy } from './layers/admission_policy.ts';
 import { printAuthnConfig } from './layers/authn_config.ts';
-import { KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './layers/authz_config.ts';
+import { CERTIFICATE_PATHS, KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './layers/authz_config.ts';
 import { printGatewayConfig } from './layers/gateway_config.ts';
 import { printRbac, printServiceAccounts } from './layers/manifests.ts';
 import { createFetchJson } from './net/fetch_json.ts';
@@ -89,6 +89,8 @@ async function free(names: readonly string[], { config: file, all, reason: note 
 interface WebhookOptions extends OfCluster {
   readonly authentication?: true;
   readonly tokenFile?: string;
+  readonly clientCertificate: string;
+  readonly clientKey: string;
 }
 
 interface OfCluster {
@@ -235,9 +237,21 @@ function addPrint(root: Command): void {
       '--token-file <path>',
       "where the API server's machine keeps the webhook's token, which is then not printed",
     )
-    .action(async ({ config, cluster, authentication, tokenFile }: WebhookOptions) => {
+    .option(
+      '--client-certificate <path>',
+      "where the API server's machine keeps its certificate, with client_certificate: true",
+      CERTIFICATE_PATHS.certificate,
+    )
+    .option('--client-key <path>', 'and the key of it', CERTIFICATE_PATHS.key)
+    .action(async (options: WebhookOptions) => {
+      const { config, cluster, authentication, tokenFile, clientCertificate, clientKey } = options;
       const asks = authentication ? 'authentication' : 'authorization';
-      stdout.write(printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks, tokenFile));
+      stdout.write(
+        printWebhookKubeconfig(await loadConfig(config, { env }), cluster, asks, tokenFile, {
+          certificate: clientCertificate,
+          key: clientKey,
+        }),
+      );
     });
   const PLAIN = [
     [

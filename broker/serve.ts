@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { readTlsPair, watchTls } from '../serving/config/tls.ts';
+import { ClientCertificates } from '../serving/net/client_certificates.ts';
 import type { ConnectionLimits } from '../serving/net/connections.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { between, type Clock, type Stopwatch } from '../shared/time.ts';
@@ -183,20 +184,20 @@ export async function startService(config: Config, around: Surroundings): Promis
     policyFault: () => replicas.policies.fault(),
   };
   const descriptors = await descriptorLimit();
-  const app = createServer(broker, { log, readiness, tls, limits: limitsFor(descriptors) });
+  const certificates = new ClientCertificates(now);
+  const app = createServer(broker, { log, readiness, tls, limits: limitsFor(descriptors), certificates });
   const stopSweeper = startSweeper(broker, log);
   const stopFlushing = startFlushing(touches, store, log);
   const stopDeliveries = startDeliveries(broker);
   deletions = startDeletions(broker);
   const stopPolling = startPolling(broker, stopwatch);
   const stopAnchors = startAnchors(broker, log);
-  const measured = await startMetrics(broker, fewFor(descriptors));
+  const measured = await startMetrics(broker, fewFor(descriptors), log);
   const url = await listenAt(app, 'listen', config.listen).catch(async (error: unknown) => {
     await measured?.close();
     throw error;
   });
-  const watcher =
-    tls && files && 'setSecureContext' in app.server ? watchTls(app.server as never, files, tls, { log }) : undefined;
+  const watcher = tls && files && watchTls(app.server as never, files, tls, { log, onClientCa: certificates.changed });
   log.info({ issuer: config.issuer, url, ...(measured && { metrics: measured.url }) }, 'ready');
   return {
     url,
@@ -220,7 +221,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       }
       if (outcome.outcome === 'same') metrics.sameConfig();
       // Whoever asks for a reload means certificates too, and does not wait until they are looked at.
-      await watcher?.reload();
+      await Promise.all([watcher?.reload(), measured?.watcher?.reload()]);
       sayOutcome(outcome, log);
       return outcome;
     },
@@ -256,14 +257,24 @@ export async function startService(config: Config, around: Surroundings): Promis
 }
 
 /** Before the broker itself listens, so that a place that is taken stops the start. */
-async function startMetrics(broker: Shown, limits: ConnectionLimits) {
+async function startMetrics(broker: Shown, limits: ConnectionLimits, log: Logger) {
   const { config, store, metrics, now } = broker;
   if (!config.metrics) return undefined;
   const { token_ttl } = config.policy.limits;
   metrics.restore(await store.read((db) => mintedSince(db, between(token_ttl, now()), MOST_SESSIONS)));
-  const app = createMetricsServer(broker, limits);
+  const { tls: files } = config.metrics;
+  const setting = 'metrics.tls';
+  const tls = files && (await readTlsPair(files, setting));
+  const certificates = new ClientCertificates(now);
+  const app = createMetricsServer(broker, limits, tls, certificates);
   const url = await listenAt(app, 'metrics', config.metrics);
-  return { url: `${url}/metrics`, close: () => app.close() };
+  const watcher =
+    tls && files && watchTls(app.server as never, files, tls, { log, setting, onClientCa: certificates.changed });
+  const close = async () => {
+    watcher?.close();
+    await app.close();
+  };
+  return { url: `${url}/metrics`, watcher, close };
 }
 
 type Timed = Pick<Surroundings, 'stopwatch' | 'exact'>;

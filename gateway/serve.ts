@@ -5,10 +5,12 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { readTlsPair, watchTls } from '../serving/config/tls.ts';
+import { ClientCertificates } from '../serving/net/client_certificates.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { listen, urlOf } from '../serving/net/listen.ts';
 import { tlsTo } from '../serving/net/roots.ts';
 import { sayNowAndThen } from '../serving/net/say_cut.ts';
+import { fromMilliseconds } from '../shared/time.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
 import { limitsFor } from './clients.ts';
@@ -100,7 +102,12 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
     limitsFor(around.descriptors ?? (await descriptorLimit())),
   );
   const status = () => (stopping ? 'stopping' : (authority.lost()?.why ?? 'ok'));
-  const health = settings.metrics && createHealthServer(metrics, status);
+  const health_files = settings.metrics?.tls;
+  const setting = 'metrics.tls';
+  const health_pair = health_files && (await readTlsPair(health_files, setting));
+  const certificates = new ClientCertificates(() => fromMilliseconds(wall()));
+  const health_tls = health_pair && { pair: health_pair, certificates };
+  const health = settings.metrics && createHealthServer(metrics, status, health_tls);
   const close = async () => {
     front.destroy();
     health?.close();
@@ -118,6 +125,10 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
     throw error;
   }
   const watcher = watchTls(front.server, settings.listen.tls, tls, { log });
+  const health_watcher =
+    health_files &&
+    health_pair &&
+    watchTls(health as never, health_files, health_pair, { log, setting, onClientCa: certificates.changed });
   const found = api_server.service_account_keys;
   const stopWatching = found && watchKeys(found, (read) => verifier.useServiceAccountKeys(read), log);
   const { token_file } = place;
@@ -143,6 +154,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
         await sleep(WORDS_MS);
       }
       watcher.close();
+      health_watcher?.close();
       stopWatching?.();
       if (stopToken) stopToken();
       await close();

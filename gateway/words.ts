@@ -127,3 +127,11 @@ export const ANOTHER_USER: Refusal = {
 export function sayWarning(left: Seconds): string {
   return `curfew: this session ends in ${sayDuration(left)}; to continue, run: kubectl curfew login`;
 }
+
+/** Where the API server does not answer a request, or cannot be asked it. */
+export const FAILURES: Readonly<Record<'away' | 'broken' | 'too_large' | 'headers', Refusal>> = {
+  away: API_SERVER_AWAY,
+  broken: { status: 502, code: 'api_server', message: 'curfew: the answer of the API server cannot be passed on' },
+  too_large: API_SERVER_CLOSING,
+  headers: badRequest('the headers cannot be passed on'),
+};

@@ -175,6 +175,12 @@ export const CODES = {
     error: 'invalid_token',
     hint: 'give kube-apiserver what curfew-broker print webhook-kubeconfig prints for this cluster',
   },
+  client_certificate: {
+    exit: EXIT.configuration,
+    status: 401,
+    error: 'invalid_token',
+    hint: 'give kube-apiserver a certificate of an authority in listen.tls.client_ca_file, where the printed webhook-kubeconfig names it',
+  },
   gateway_token: {
     exit: EXIT.configuration,
     status: 401,

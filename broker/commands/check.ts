@@ -15,6 +15,7 @@ import type { ClusterApis } from '../api_servers/apis.ts';
 import { clusterLimits, strictestLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import type { Discovery } from '../upstream/discovery.ts';
+import { checkClientAuthorities } from './client_authorities.ts';
 import { checkApiServer } from './cluster_check.ts';
 import { checkDiscovery } from './discovery_check.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
@@ -153,15 +154,17 @@ function checkStore({ store: { sqlite, witness_file } }: Config): Finding[] {
   return [...open, ...none];
 }
 
-async function checkCertificate({ listen, issuer }: Config, now: Seconds): Promise<Finding[]> {
+async function checkCertificate({ listen, issuer, clusters }: Config, now: Seconds): Promise<Finding[]> {
   if (!listen.tls) return [warning('listen: plain HTTP on a loopback address: something in front must speak https')];
   try {
-    const certificate = new X509Certificate((await readTlsPair(listen.tls)).cert);
+    const { cert, client_ca } = await readTlsPair(listen.tls);
+    const certificate = new X509Certificate(cert);
     const host = new URL(issuer).hostname.replace(/^\[(.*)\]$/, '$1');
     const fits = isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host);
     return [
       ...(fits ? [] : [warning(`listen.tls: the certificate is not for ${host}, the host of issuer`)]),
       ...checkLapse('listen.tls', fromMilliseconds(certificate.validToDate.getTime()), now),
+      ...checkClientAuthorities(client_ca, clusters, now),
     ];
   } catch (fault) {
     return [error(fault instanceof CurfewError ? fault.message : 'listen.tls: the certificate cannot be parsed')];

@@ -19,6 +19,14 @@ export function faultsOf(given: Given): string[] {
 }
 
 /** A public address in plain text would show handles and tokens to the network. */
+/** Else nobody could present one. */
+const certificatesCanBePresented: Rule = ({ listen, clusters = [] }) =>
+  clusters.flatMap(({ webhook }, i) =>
+    webhook?.client_certificate && listen && !listen.tls?.client_ca_file
+      ? [`clusters[${i}].webhook.client_certificate: needs listen.tls.client_ca_file`]
+      : [],
+  );
+
 const tlsUnlessLoopback: Rule = ({ listen }) =>
   listen && !listen.tls && !isLoopbackAddress(listen.address)
     ? ['listen.tls: required, as listen.address is not a loopback address']
@@ -237,6 +245,7 @@ function mayMean({ match }: { readonly match?: Match | undefined }, cluster: str
 
 const RULES: readonly Rule[] = [
   tlsUnlessLoopback,
+  certificatesCanBePresented,
   oneKey,
   oneOtherKey,
   prefixesNotReserved,

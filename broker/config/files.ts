@@ -9,11 +9,11 @@ import {
   readCa,
   readSecret,
   readSecretText,
-  readText,
   type Surroundings,
   sayOpen,
 } from '../../serving/config/named_files.ts';
-import { faultOfPair, type TlsFiles } from '../../serving/config/tls.ts';
+import type { TlsFiles } from '../../serving/config/tls.ts';
+import { readTlsFiles } from '../../serving/config/tls_files.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { isName } from '../text/names.ts';
 import { parseDatabaseAddress } from './database_address.ts';
@@ -27,6 +27,7 @@ export interface ReadFiles {
   /** By the cluster's index. */
   readonly cluster_cas: readonly (string | undefined)[];
   readonly tls?: TlsFiles | undefined;
+  readonly metrics_tls?: TlsFiles | undefined;
   readonly store?: StorePlaces | undefined;
   readonly encryption_key?: KeyObject | undefined;
   readonly other_encryption_key?: KeyObject | undefined;
@@ -48,9 +49,9 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
   const { clusters = [], listen, store, keys } = sections;
   const ca = (steps: readonly PropertyKey[], file: string | undefined) =>
     readCa(formatPath(steps), file, around, faults);
-  const at = (file: string) => path.resolve(around.folder, file);
-  const tls = listen?.tls && { cert_file: at(listen.tls.cert_file), key_file: at(listen.tls.key_file) };
-  if (tls) await readPair(tls, around, faults);
+  const tls = listen?.tls && (await readTlsFiles('listen.tls', listen.tls, around, faults));
+  const { metrics } = sections;
+  const metrics_tls = metrics?.tls && (await readTlsFiles('metrics.tls', metrics.tls, around, faults));
   const tokens = await readClusterTokens(clusters, around, faults);
   return {
     faults,
@@ -58,6 +59,7 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
     identity_provider_ca: await ca(['identity_provider', 'ca_file'], sections.identity_provider?.ca_file),
     cluster_cas: await Promise.all(clusters.map(({ ca_file }, i) => ca(['clusters', i, 'ca_file'], ca_file))),
     tls,
+    metrics_tls,
     store: store && (await readStore(store, around, faults)),
     encryption_key: keys && (await readKey(keys, '', around, faults)),
     other_encryption_key: keys && (await readKey(keys, 'other_', around, faults)),
@@ -212,13 +214,6 @@ async function readPoll(
   const found = await readSecretText(setting, secret, around, faults);
   if (found && !isName(found.text.trim(), 1024)) faults.push(`${setting}: ${secret}: expected one secret`);
   return { url, client: { id, secret_file: path.resolve(around.folder, secret), token_endpoint, scopes } };
-}
-
-async function readPair(tls: TlsFiles, around: Surroundings, faults: string[]): Promise<void> {
-  const cert = await readText('listen.tls.cert_file', tls.cert_file, around, faults);
-  const key = await readText('listen.tls.key_file', tls.key_file, around, faults);
-  const fault = cert && key && faultOfPair(cert.text, key.text);
-  if (fault) faults.push(`listen.tls: ${fault}`);
 }
 
 async function readKey(

@@ -54,7 +54,7 @@ export async function loadConfig(
   const read = await readAll(sections, { folder: path.dirname(absolute), variable, readFile: readSeen });
   const faults = [...shape, ...faultsOf(sections), ...read.faults];
   const digest = createHash('sha256').update(text.text).digest('hex');
-  const apart = [absolute, read.tls?.cert_file, read.tls?.key_file];
+  const apart = [absolute, ...[read.tls, read.metrics_tls].flatMap((tls) => Object.values(tls ?? {}))];
   const files = [...names].filter((name) => !apart.includes(name)).sort();
   const config = assemble(absolute, { files, digest, contents: contentsOf(seen) }, sections, read);
   if (!config || faults.length > 0) throw refused(file, faults);
@@ -99,7 +99,7 @@ function assemble(
     identity_provider: { ...idp, ca: read.identity_provider_ca },
     clusters: clusters.map((cluster, i) => assembleCluster(cluster, i, read)),
     admins: sections.admins,
-    metrics: sections.metrics,
+    metrics: sections.metrics && { ...sections.metrics, tls: read.metrics_tls },
     hooks: read.hooks,
     ssf: read.transmitters,
     store: read.store,

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { sayIssue, sayValue } from '../../serving/config/faults.ts';
+import { tlsShapeWithClients } from '../../serving/config/tls_files.ts';
 import { seconds } from '../../shared/time.ts';
 import { CREDENTIALS } from '../../shared/wire.ts';
 import { ACTIONS, SIGNALS, type Signal, withDefaults } from '../audit_log/signals.ts';
@@ -41,6 +42,7 @@ const webhook = z.strictObject({
   token_file: value.filePath,
   on_failure: value.oneOf('deny', 'no_opinion'),
   authentication: value.yesOrNo.optional().transform((wanted) => wanted ?? false),
+  client_certificate: value.yesOrNo.optional().transform((wanted) => wanted ?? false),
 });
 
 const gateway = z.strictObject({
@@ -194,7 +196,7 @@ const SECTIONS = {
   listen: z.strictObject({
     address: value.address,
     port: value.listenPort,
-    tls: z.strictObject({ cert_file: value.filePath, key_file: value.filePath }).optional(),
+    tls: tlsShapeWithClients.optional(),
   }),
   trusted_proxies: value.networks.optional(),
   keys: z.strictObject({
@@ -207,7 +209,9 @@ const SECTIONS = {
   identity_provider,
   clusters: z.array(cluster).min(1, { error: 'expected at least one cluster' }),
   admins: admins.optional(),
-  metrics: z.strictObject({ address: value.address, port: value.listenPort }).optional(),
+  metrics: z
+    .strictObject({ address: value.address, port: value.listenPort, tls: tlsShapeWithClients.optional() })
+    .optional(),
   hooks: z.array(hook).optional(),
   ssf: z.array(transmitter).optional(),
   store,

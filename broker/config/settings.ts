@@ -31,7 +31,7 @@ export interface Config {
   readonly clusters: readonly Cluster[];
   /** Without them nobody is an administrator. */
   readonly admins?: Admins | undefined;
-  readonly metrics?: { readonly address: string; readonly port: number } | undefined;
+  readonly metrics?: Listen | undefined;
   readonly hooks: readonly Hook[];
   /** Shared Signals transmitters that are heard. */
   readonly ssf: readonly Transmitter[];
@@ -177,6 +177,8 @@ export interface Webhook {
   readonly on_failure: 'deny' | 'no_opinion';
   /** Whether it asks about tokens too (TokenReview). */
   readonly authentication: boolean;
+  /** Whether its token counts with a certificate of `listen.tls.client_ca_file` alone. */
+  readonly client_certificate: boolean;
 }
 
 /** What is in front of the API server and closes what is open when a session is over. */

@@ -1,6 +1,7 @@
 // POST /introspect (RFC 7662): by the holder of a key with a proof, or by a cluster with its webhook token.
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { ClientCertificates } from '../../serving/net/client_certificates.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
@@ -17,6 +18,7 @@ export function introspectionRoutes(
   app: FastifyInstance,
   broker: IntrospectionParts & Pick<Broker, 'clock'>,
   proofs: ProofVerifier,
+  certificates: Pick<ClientCertificates, 'faultOf'>,
 ): void {
   const url = `${broker.config.issuer}/introspect`;
   const edge: Edge = {
@@ -33,6 +35,11 @@ export function introspectionRoutes(
       if (authorization !== undefined) {
         const cluster = clusterOfToken(broker.config, authorization);
         if (!cluster) throw new CurfewError('webhook_token', 'the bearer token is not a webhook token of this broker');
+        const fault = cluster.webhook?.client_certificate ? certificates.faultOf(request.raw.socket) : undefined;
+        if (fault !== undefined) {
+          reply.header('Connection', 'close');
+          throw new CurfewError('client_certificate', fault);
+        }
         return introspectAsCluster(broker, cluster, token);
       }
       const proof = proofs.verify(typeof dpop === 'string' ? dpop : undefined, { method: 'POST', url });

@@ -19,6 +19,8 @@ export interface Callers<Caller> {
   readonly callerOf: (authorization: string | undefined) => Caller | undefined;
   /** What is refused, as the log has it. */
   readonly what: (request: FastifyRequest) => string;
+  /** What else a caller must have shown, by what it asks with: why not. */
+  readonly unshown?: (caller: Caller, request: FastifyRequest) => string | undefined;
   /** A token of nobody. */
   readonly stranger: {
     readonly code: Stranger[2] & ConstructorParameters<typeof CurfewError>[0];
@@ -35,7 +37,7 @@ export interface KnownCallers<Caller> {
 export function knownCallers<Caller extends { readonly name: string }>(
   app: FastifyInstance,
   broker: Pick<Broker, 'store' | 'refusals' | 'now' | 'log'>,
-  { body, largest_bytes, callerOf, what, stranger }: Callers<Caller>,
+  { body, largest_bytes, callerOf, what, unshown, stranger }: Callers<Caller>,
 ): KnownCallers<Caller> {
   const callers = new WeakMap<FastifyRequest, Caller>();
   app.removeAllContentTypeParsers();
@@ -52,9 +54,13 @@ export function knownCallers<Caller extends { readonly name: string }>(
     const facts = { cluster, address: request.address, reason, ...(unsaid > 0 && { repeated: unsaid }) };
     broker.log.warn(facts, `${asked} was refused`);
   };
-  const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    await recordStranger(broker, stranger.grant(request), stranger.code, request.address);
-    return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError(stranger.code, stranger.message));
+  const refuse = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { code, message }: Pick<Callers<Caller>['stranger'], 'code' | 'message'> = stranger,
+  ): Promise<FastifyReply> => {
+    await recordStranger(broker, stranger.grant(request), code, request.address);
+    return sendError(reply.header('WWW-Authenticate', 'Bearer'), new CurfewError(code, message));
   };
   app.addHook('onError', async (request, _reply, error) => {
     const reason = faultOfRequest(error, body, largest_bytes);
@@ -67,6 +73,11 @@ export function knownCallers<Caller extends { readonly name: string }>(
       return refuse(request, reply);
     }
     callers.set(request, caller);
+    const message = unshown?.(caller, request);
+    if (message === undefined) return;
+    sayRefused(request, message);
+    // The next handshake may show another one.
+    return refuse(request, reply.header('Connection', 'close'), { code: 'client_certificate', message });
   });
   return {
     sayRefused,

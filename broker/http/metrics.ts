@@ -2,7 +2,10 @@
 // no transaction, so it answers while the store does not.
 
 import Fastify, { type FastifyInstance } from 'fastify';
+import { type TlsPair, tlsOptions } from '../../serving/config/tls.ts';
+import type { ClientCertificates } from '../../serving/net/client_certificates.ts';
 import type { ConnectionLimits } from '../../serving/net/connections.ts';
+import { HSTS } from '../../serving/net/hsts.ts';
 import { boundConnections } from '../../serving/net/http_connections.ts';
 import type { Broker } from '../broker.ts';
 import { countOverdue } from '../sessions/bound_secrets.ts';
@@ -17,12 +20,26 @@ export type Shown = Pick<
   'metrics' | 'store' | 'config' | 'keys' | 'identityProvider' | 'clock' | 'replicas' | 'turn' | 'now'
 >;
 
-export function createMetricsServer(broker: Shown, limits: ConnectionLimits): FastifyInstance {
-  const app: FastifyInstance = Fastify({
-    http: { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
-    bodyLimit: 1,
-    forceCloseConnections: true,
-  });
+export function createMetricsServer(
+  broker: Shown,
+  limits: ConnectionLimits,
+  tls: TlsPair | undefined,
+  certificates: ClientCertificates,
+): FastifyInstance {
+  const http = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 };
+  const common = { bodyLimit: 1, forceCloseConnections: true };
+  const app: FastifyInstance = tls
+    ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls), handshakeTimeout: REQUEST_MS } })
+    : Fastify({ ...common, http });
+  if (tls) {
+    certificates.attach(app.server);
+    app.addHook('onRequest', async ({ raw }, reply) => {
+      reply.header(...HSTS);
+      const fault = tls.client_ca === undefined ? undefined : certificates.faultOf(raw.socket);
+      if (fault !== undefined)
+        return reply.code(401).header('Connection', 'close').type('text/plain').send(`${fault}\n`);
+    });
+  }
   boundConnections(app.server, limits, () => undefined);
   const { metrics } = broker;
   app.get('/metrics', async (_request, reply) =>

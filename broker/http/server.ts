@@ -3,6 +3,7 @@
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { type TlsPair, tlsOptions } from '../../serving/config/tls.ts';
+import type { ClientCertificates } from '../../serving/net/client_certificates.ts';
 import type { ConnectionLimits } from '../../serving/net/connections.ts';
 import { HSTS } from '../../serving/net/hsts.ts';
 import { boundConnections } from '../../serving/net/http_connections.ts';
@@ -48,6 +49,8 @@ export interface ServerOptions {
   /** TLS material in PEM; plain HTTP without it. */
   readonly tls?: TlsPair | undefined;
   readonly limits: ConnectionLimits;
+  /** Of its clients. */
+  readonly certificates: ClientCertificates;
 }
 
 /** What all routes work with. */
@@ -59,7 +62,10 @@ export type ServerParts = TokenParts &
   WebhookParts &
   GatewayParts;
 
-export function createServer(broker: ServerParts, { log, readiness, tls, limits }: ServerOptions): FastifyInstance {
+export function createServer(
+  broker: ServerParts,
+  { log, readiness, tls, limits, certificates }: ServerOptions,
+): FastifyInstance {
   const { config } = broker;
   const is_secure = tls !== undefined;
   const http = {
@@ -86,6 +92,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     connections.close();
     done();
   });
+  if (is_secure) certificates.attach(app.server);
   answerExpectations(app.server, is_secure);
   tellAddresses(app, config.trusted_proxies);
   app.addHook('onRequest', ({ raw }, reply, done) => {
@@ -129,7 +136,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     async (scope) => {
       metadataRoutes(scope, broker);
       tokenRoutes(scope, broker, proofs);
-      introspectionRoutes(scope, broker, proofs);
+      introspectionRoutes(scope, broker, proofs, certificates);
       sessionRoutes(scope, broker, proofs);
       logoutRoute(scope, broker);
       for (const url of ['/token', '/revoke', '/introspect', '/backchannel-logout']) {
@@ -138,7 +145,7 @@ export function createServer(broker: ServerParts, { log, readiness, tls, limits 
     },
     { prefix },
   );
-  app.register(async (scope) => webhookRoutes(scope, broker), { prefix });
+  app.register(async (scope) => webhookRoutes(scope, broker, certificates), { prefix });
   app.register(async (scope) => gatewayRoutes(scope, broker), { prefix });
   app.register(async (scope) => pushRoute(scope, broker), { prefix });
   app.get('/healthz', async () => ({ status: 'ok' }));

@@ -1,6 +1,7 @@
 // The webhooks of kube-apiserver: who asks is known by its token before a byte of the question is read.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ClientCertificates } from '../../serving/net/client_certificates.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
@@ -23,13 +24,18 @@ const REVIEW: Readonly<Record<Webhook, string>> = { authorize: 'SubjectAccessRev
 /** What the webhooks work with. */
 export type WebhookParts = ReviewParts & TokenReviewParts & Pick<Broker, 'refusals' | 'metrics'>;
 
-export function webhookRoutes(app: FastifyInstance, broker: WebhookParts): void {
+export function webhookRoutes(
+  app: FastifyInstance,
+  broker: WebhookParts,
+  certificates: Pick<ClientCertificates, 'faultOf'>,
+): void {
   const outcomes = new WeakMap<FastifyRequest, WebhookOutcome>();
   const { callerOf, sayRefused } = knownCallers(app, broker, {
     ...{ body: 'review', largest_bytes: LARGEST_REVIEW_BYTES },
     callerOf: (authorization) => clusterOfToken(broker.config, authorization),
     // An administrator who sets a webhook up sees only `Unauthorized` at the API server: here is why.
     what: (request) => `a ${REVIEW[webhookOf(request)]}`,
+    unshown: ({ webhook }, { raw }) => (webhook?.client_certificate ? certificates.faultOf(raw.socket) : undefined),
     stranger: {
       ...{ code: 'webhook_token', message: 'the bearer token is not a webhook token of this broker' },
       grant: (request) => (webhookOf(request) === 'authenticate' ? 'authentication' : 'authorization'),

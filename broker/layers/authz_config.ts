@@ -11,6 +11,12 @@ import { type Capabilities, capabilitiesOf } from './kubernetes_version.ts';
 /** Where the API server's machine keeps the printed kubeconfig, unless it is said otherwise. */
 export const KUBECONFIG_PATH = '/etc/kubernetes/curfew-webhook.kubeconfig';
 
+/** Where it keeps its certificate, where one is wanted, and the key. */
+export const CERTIFICATE_PATHS = {
+  certificate: '/etc/kubernetes/curfew-webhook.crt',
+  key: '/etc/kubernetes/curfew-webhook.key',
+};
+
 /**
  * @param kubeconfig path of the printed kubeconfig on the API server's machine
  * @param kubernetes the version of the API server, `1.33`; without it, what is current
@@ -52,6 +58,7 @@ function settingsOf({ on_failure }: Webhook, kubeConfigFile: string, { cache_swi
 /**
  * @param asks what the API server asks: for `--authorization-config`, or for `--authentication-token-webhook-config-file`
  * @param token_file where the API server's machine keeps the webhook's token; without it the token is in the kubeconfig itself
+ * @param paths of certificate and key there, where the cluster must present one
  * @returns YAML of a kubeconfig; without `token_file` it is a secret
  * @throws CurfewError `usage` when there is no such cluster, `configuration` when it has no such webhook
  */
@@ -60,6 +67,7 @@ export function printWebhookKubeconfig(
   clusterName: string,
   asks: 'authorization' | 'authentication',
   token_file?: string,
+  paths: { readonly certificate: string; readonly key: string } = CERTIFICATE_PATHS,
 ): string {
   const { cluster, webhook } = withWebhook(config, clusterName);
   if (asks === 'authentication' && !webhook.authentication) {
@@ -67,8 +75,10 @@ export function printWebhookKubeconfig(
   }
   const server = `${config.issuer}/webhooks/${asks === 'authorization' ? 'authorize' : 'authenticate'}`;
   const ca = config.issuer_ca === undefined ? {} : { 'certificate-authority-data': base64(config.issuer_ca) };
-  const user =
+  const bearer =
     token_file === undefined ? { token: webhook.token.export().toString('base64url') } : { tokenFile: token_file };
+  const certificate = { 'client-certificate': paths.certificate, 'client-key': paths.key };
+  const user = { ...bearer, ...(webhook.client_certificate && certificate) };
   const secrecy = token_file === undefined ? 'keep it secret' : `in ${token_file} is the webhook's token in base64url`;
   const head = `# For kube-apiserver of cluster ${cluster.name}: ${secrecy}. Printed by: curfew-broker print webhook-kubeconfig\n`;
   const object = {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { refused, sayIssue, sayValue } from '../../serving/config/faults.ts';
 import { readCa, readSecret, readText, type Surroundings } from '../../serving/config/named_files.ts';
-import { faultOfPair } from '../../serving/config/tls.ts';
+import { readTlsFiles, tlsShape, tlsShapeWithClients } from '../../serving/config/tls_files.ts';
 import * as value from '../../serving/config/values.ts';
 import { parseYaml } from '../../serving/config/yaml.ts';
 import { type FileReader, readRegularFile } from '../../serving/files/regular_file.ts';
@@ -35,7 +35,7 @@ export const SCHEMA = z.strictObject({
   listen: z.strictObject({
     address: value.address,
     port: value.listenPort,
-    tls: z.strictObject({ cert_file: value.filePath, key_file: value.filePath }),
+    tls: tlsShape,
   }),
   api_server: z.strictObject({
     url: value.server,
@@ -46,7 +46,9 @@ export const SCHEMA = z.strictObject({
   on_lost_broker: z.strictObject({ cut_after: cutAfter }),
   warn: warning.optional().transform((length) => length ?? seconds(60)),
   drain: value.duration.optional().transform((length) => length ?? seconds(30)),
-  metrics: z.strictObject({ address: value.address, port: value.listenPort }).optional(),
+  metrics: z
+    .strictObject({ address: value.address, port: value.listenPort, tls: tlsShapeWithClients.optional() })
+    .optional(),
 });
 
 /**
@@ -81,7 +83,8 @@ async function readFiles(file: string, parsed: z.infer<typeof SCHEMA>, around: S
   const broker_ca = await readCa('broker.ca_file', broker.ca_file, around, faults);
   const api_server_ca = await readCa('api_server.ca_file', api_server.ca_file, around, faults);
   const service_account_keys = await readKeys(api_server.service_account_keys_file, around, faults);
-  const tls = await readPair(listen.tls, around, faults);
+  const tls = await readTlsFiles('listen.tls', listen.tls, around, faults);
+  const metrics_tls = metrics?.tls && (await readTlsFiles('metrics.tls', metrics.tls, around, faults));
   if (!token || faults.length > 0) throw refused(file, faults);
   return Object.freeze({
     broker: {
@@ -91,21 +94,9 @@ async function readFiles(file: string, parsed: z.infer<typeof SCHEMA>, around: S
     cluster,
     listen: { ...listen, tls },
     api_server: { url: api_server.url, ca: api_server_ca, service_account_keys },
-    ...{ other_credentials, on_lost_broker, warn, drain, metrics },
+    ...{ other_credentials, on_lost_broker, warn, drain },
+    metrics: metrics && { ...metrics, tls: metrics_tls },
   });
-}
-
-async function readPair(
-  tls: { readonly cert_file: string; readonly key_file: string },
-  around: Surroundings,
-  faults: string[],
-) {
-  const cert = await readText('listen.tls.cert_file', tls.cert_file, around, faults);
-  const key = await readText('listen.tls.key_file', tls.key_file, around, faults);
-  const fault = cert && key && faultOfPair(cert.text, key.text);
-  if (fault) faults.push(`listen.tls: ${fault}`);
-  const at = (file: string) => path.resolve(around.folder, file);
-  return { cert_file: at(tls.cert_file), key_file: at(tls.key_file) };
 }
 
 async function readKeys(

@@ -34,5 +34,5 @@ export interface Settings {
   readonly warn: Seconds | 'off';
   /** How long a stop waits for streams. */
   readonly drain: Seconds;
-  readonly metrics?: Place | undefined;
+  readonly metrics?: (Place & { readonly tls?: TlsFiles | undefined }) | undefined;
 }

@@ -2,12 +2,7 @@
 // reader can show.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import http2, {
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2';
+import http2, { type Http2ServerRequest, type Http2ServerResponse, type ServerHttp2Session } from 'node:http2';
 import { HSTS } from '../../serving/net/hsts.ts';
 import { type AdmitParts, isRefusal, prepare } from '../admit.ts';
 import { breakOff } from '../break_off.ts';
@@ -26,8 +21,9 @@ import {
 } from '../request/headers.ts';
 import { Exchange } from '../upstream/exchange.ts';
 import type { Sessions } from '../upstream/sessions.ts';
-import { API_SERVER_AWAY, API_SERVER_CLOSING, badRequest, LARGEST_STATUS, type Refusal, statusOf } from '../words.ts';
+import { badRequest, FAILURES, LARGEST_STATUS, type Refusal, statusOf } from '../words.ts';
 import type { Connections } from './connections.ts';
+import { hasBody } from './has_body.ts';
 import { Rest, WORDS_MS } from './rest.ts';
 
 export type Request = IncomingMessage | Http2ServerRequest;
@@ -38,7 +34,7 @@ export interface PlainParts extends AdmitParts {
   readonly sessions: Pick<Sessions, 'request'>;
   readonly connections: Connections;
   readonly metrics: Metrics;
-  /** Is told the socket of a request with a credential that the API server took. */
+  /** Is told of whose credential the API server took. */
   readonly onLetIn: (end: Request['socket']) => void;
   /** `host:port` of the API server. */
   readonly authority_name: string;
@@ -143,7 +139,6 @@ class Passing {
     this.#is_stream = ['log', 'watch'].includes(this.#opened.kind);
     parts.connections.add(this.#session, this.#opened);
     response.once('close', () => this.#gone());
-    const { remoteAddress = '' } = request.socket;
     // No event of ours can be put into a watch that is compressed, as the lists that watches begin with may be.
     const is_watch = this.#opened.kind === 'watch';
     this.#exchange = new Exchange(
@@ -152,7 +147,9 @@ class Passing {
         method: request.method ?? '',
         path: request.url ?? '',
         authority: parts.authority_name,
-        headers: forwardedHeaders(headers, remoteAddress).filter(([name]) => !(is_watch && name === 'accept-encoding')),
+        headers: forwardedHeaders(headers, request.socket.remoteAddress ?? '').filter(
+          ([name]) => !(is_watch && name === 'accept-encoding'),
+        ),
         body: hasBody(request) ? request : undefined,
       },
       {
@@ -179,16 +176,14 @@ class Passing {
     write(this.#response, status, returnedHeaders(back));
     // Whoever watches hears that it has begun before the first event comes.
     if (!('stream' in this.#response)) this.#response.flushHeaders();
-    if (isLetIn(status)) this.#letIn(status);
+    if (isLetIn(status)) {
+      this.#opened.accepted(this.#is_stream && status < 300);
+      if (this.#has_credential) this.#parts.onLetIn(this.#response.req.socket);
+    }
     const type = back.find(([name]) => name === 'content-type')?.[1] ?? '';
     this.#left = Number(back.find(([name]) => name === 'content-length')?.[1]);
     const encoded = back.some(([name]) => name === 'content-encoding');
     if (this.#opened.kind === 'watch' && /^application\/json\b/.test(type) && !encoded) this.#lines = new LineScan();
-  }
-
-  #letIn(status: number): void {
-    this.#opened.accepted(this.#is_stream && status < 300);
-    if (this.#has_credential) this.#parts.onLetIn(this.#response.req.socket);
   }
 
   #onData(bytes: Buffer): boolean {
@@ -295,16 +290,3 @@ class Passing {
     }, ms).unref();
   }
 }
-
-function hasBody(request: Request): boolean {
-  if ('stream' in request) return !(request.stream as ServerHttp2Stream).endAfterHeaders;
-  const { 'content-length': length = '0', 'transfer-encoding': encoding } = request.headers;
-  return encoding !== undefined || Number(length) !== 0;
-}
-
-const FAILURES: Readonly<Record<'away' | 'broken' | 'too_large' | 'headers', Refusal>> = {
-  away: API_SERVER_AWAY,
-  broken: { status: 502, code: 'api_server', message: 'curfew: the answer of the API server cannot be passed on' },
-  too_large: API_SERVER_CLOSING,
-  headers: badRequest('the headers cannot be passed on'),
-};

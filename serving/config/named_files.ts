@@ -31,7 +31,7 @@ export async function readCa(setting: string, file: string | undefined, around: 
 }
 
 /** These texts are handed out (authn-config, metadata), so a key beside the certificate must not slip through. */
-function faultOfCertificates(pem: string): string | undefined {
+export function faultOfCertificates(pem: string): string | undefined {
   if (pem.includes('PRIVATE KEY')) return 'holds a private key, where only certificates may stand';
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) return 'holds no certificate in PEM';

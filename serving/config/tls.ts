@@ -7,16 +7,20 @@ import { CurfewError } from '../../shared/errors.ts';
 import { STRONG_TLS } from '../../shared/tls.ts';
 import { readRegularFile } from '../files/regular_file.ts';
 import { watchFiles } from '../files/watch.ts';
+import { faultOfCertificates } from './named_files.ts';
 
 /** Where they are; absolute paths. */
 export interface TlsFiles {
   readonly cert_file: string;
   readonly key_file: string;
+  /** Of those whose certificates are believed: clients are asked for one then, and need none by that alone. */
+  readonly client_ca_file?: string | undefined;
 }
 
 export interface TlsPair {
   readonly cert: string;
   readonly key: string;
+  readonly client_ca?: string | undefined;
 }
 
 /** The part of `https.Server` (`tls.Server`) that a reload needs. */
@@ -34,22 +38,28 @@ export interface TlsWatch {
  * What `https.createServer` takes, and `setSecureContext` again at each reload: that forgets whatever it is not told. Renegotiation (TLS 1.2)
  * costs a server more than whoever asks for it, and nobody needs it.
  */
-export function tlsOptions({ cert, key }: TlsPair): SecureContextOptions & typeof STRONG_TLS {
-  return { cert, key, ...STRONG_TLS, secureOptions: constants.SSL_OP_NO_RENEGOTIATION };
+export function tlsOptions({ cert, key, client_ca }: TlsPair): SecureContextOptions & typeof STRONG_TLS {
+  // Who needs a certificate is judged by what is asked (`ClientCertificates`).
+  const clients = client_ca === undefined ? {} : { ca: client_ca, requestCert: true, rejectUnauthorized: false };
+  return { cert, key, ...clients, ...STRONG_TLS, secureOptions: constants.SSL_OP_NO_RENEGOTIATION };
 }
 
-/** @throws CurfewError `configuration` when a file cannot be read or the pair cannot be used. */
-export async function readTlsPair(files: TlsFiles): Promise<TlsPair> {
+/** @param setting that names the files @throws CurfewError `configuration` when a file cannot be read or the pair cannot be used. */
+export async function readTlsPair(files: TlsFiles, setting = 'listen.tls'): Promise<TlsPair> {
+  const { cert_file, key_file, client_ca_file } = files;
   try {
-    const texts = await Promise.all([files.cert_file, files.key_file].map(readRegularFile));
-    const [cert = '', key = ''] = texts.map(({ text }) => text);
-    const fault = faultOfPair(cert, key);
-    if (fault) throw new CurfewError('configuration', `listen.tls: ${fault}`);
-    return { cert, key };
+    const texts = await Promise.all(
+      [cert_file, key_file, ...(client_ca_file ? [client_ca_file] : [])].map(readRegularFile),
+    );
+    const [cert = '', key = '', client_ca] = texts.map(({ text }) => text);
+    const unusable = client_ca === undefined ? undefined : faultOfCertificates(client_ca);
+    const fault = faultOfPair(cert, key) ?? (unusable && `client_ca_file ${unusable}`);
+    if (fault) throw new CurfewError('configuration', `${setting}: ${fault}`);
+    return { cert, key, client_ca };
   } catch (error) {
     if (error instanceof CurfewError) throw error;
     const why = error instanceof Error ? error.message : 'unknown error';
-    throw new CurfewError('configuration', `listen.tls: certificate or key cannot be read: ${why}`);
+    throw new CurfewError('configuration', `${setting}: certificate or key cannot be read: ${why}`);
   }
 }
 
@@ -69,6 +79,16 @@ export function faultOfPair(cert: string, key: string): string | undefined {
   }
 }
 
+export interface TlsWatchOptions {
+  readonly log: Pick<BaseLogger, 'info' | 'error' | 'warn'>;
+  /** Milliseconds. */
+  readonly interval?: number;
+  /** That names the files. */
+  readonly setting?: string;
+  /** Is called once others than before are believed. */
+  readonly onClientCa?: (() => void) | undefined;
+}
+
 /**
  * Keeps a server's certificate up to date: on a change in the files' folders (Kubernetes swaps a link there), and by
  * looking every `interval` milliseconds where the file system reports nothing. Keeps no process alive.
@@ -77,15 +97,17 @@ export function watchTls(
   server: SecureServer,
   files: TlsFiles,
   current: TlsPair,
-  { log, interval = 30_000 }: { readonly log: Pick<BaseLogger, 'info' | 'error' | 'warn'>; readonly interval?: number },
+  { log, interval = 30_000, setting = 'listen.tls', onClientCa }: TlsWatchOptions,
 ): TlsWatch {
-  let [used, refused] = [fingerprint(current), ''];
+  let [used, refused, client_ca] = [fingerprint(current), '', current.client_ca];
   const reload = async (): Promise<void> => {
     try {
-      const pair = await readTlsPair(files);
+      const pair = await readTlsPair(files, setting);
       if (fingerprint(pair) === used) return;
       server.setSecureContext(tlsOptions(pair));
       [used, refused] = [fingerprint(pair), ''];
+      if (client_ca !== pair.client_ca) onClientCa?.();
+      client_ca = pair.client_ca;
       log.info({ cert_file: files.cert_file }, 'certificate reloaded');
     } catch (error) {
       const reason = error instanceof CurfewError ? error.message : 'the certificate cannot be used';
@@ -95,10 +117,12 @@ export function watchTls(
       refused = reason;
     }
   };
-  const close = watchFiles([files.cert_file, files.key_file], reload, { log, interval });
+  const { cert_file, key_file, client_ca_file } = files;
+  const watched = [cert_file, key_file, ...(client_ca_file === undefined ? [] : [client_ca_file])];
+  const close = watchFiles(watched, reload, { log, interval });
   return { reload, close };
 }
 
-function fingerprint({ cert, key }: TlsPair): string {
-  return `${cert}\0${key}`;
+function fingerprint({ cert, key, client_ca = '' }: TlsPair): string {
+  return `${cert}\0${key}\0${client_ca}`;
 }
