@@ -7,6 +7,7 @@ import type { TLSSocket } from 'node:tls';
 import { readBounded } from '../../serving/net/bounded_body.ts';
 import { parseJson } from '../../shared/json.ts';
 import { type Clock, fromMilliseconds, type Seconds } from '../../shared/time.ts';
+import { STRONG_TLS } from '../../shared/tls.ts';
 import { isObject } from '../../shared/wire.ts';
 
 export interface Question {
@@ -61,7 +62,7 @@ export function createAsk(now: Clock): Ask {
       const roots = ca === undefined ? {} : { ca: typeof ca === 'string' ? ca : [...ca] };
       const request = url.startsWith('http:')
         ? http.request(url, options)
-        : https.request(url, { ...options, ...roots, rejectUnauthorized: true });
+        : https.request(url, { ...options, ...STRONG_TLS, ...roots, rejectUnauthorized: true });
       request.on('error', (error) => resolve(silenceOf(error)));
       request.on('response', (response) => {
         const certificate = certificateOf(response.socket as TLSSocket);

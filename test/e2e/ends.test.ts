@@ -2,7 +2,7 @@
 // OIDC provider, broker and plugin as shipped. Nobody's clock is bent: logins are aged by the IdP, limits are short.
 
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { copyFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
@@ -69,7 +69,7 @@ before(async () => {
     planes: [
       { name: 'dev', webhook: { on_failure: 'no_opinion' } },
       { name: 'prod', webhook: { on_failure: 'deny' }, kwok: true, flags: breakGlass.flags },
-      { name: 'edge', webhook: { on_failure: 'deny', authentication: true } },
+      { name: 'edge', webhook: { on_failure: 'deny', authentication: true, client_certificate: true } },
     ],
   });
   const { prod } = world.planes;
@@ -240,6 +240,20 @@ describe('the end of a session at the API server', () => {
     assert.match((await withToken(gina, 'dev', dev, 'get', 'namespaces')).stderr, /session is over: logged out/);
     const denied = await withToken(gina, 'edge', edge, 'get', 'namespaces');
     assert.match(denied.stderr, /session is over: logged out|Unauthorized|logged in to the server/);
+  });
+
+  test('H21 an API server that must present a certificate is heard with one of the authority that is named, of no other', async () => {
+    const gina = await loggedIn('gina');
+    const token = await tokenOf(gina, 'edge');
+    const heard = async () => (await withToken(gina, 'edge', token, 'auth', 'whoami')).code === 0;
+    assert.ok(await heard());
+    const file = path.join(world.dir, 'client-ca.crt');
+    await copyFile(world.authority.caFile, file);
+    await until(async () => !(await heard()), 'it is heard with a certificate of another authority');
+    const reasons = world.broker.audit().map(({ reason }) => reason);
+    assert.ok(reasons.includes('client_certificate'));
+    await copyFile(path.join(world.dir, 'clients', 'clients.crt'), file);
+    await until(heard, 'it is not heard again');
   });
 
   test('idle: real use keeps the session alive beyond inactivity_timeout, silence ends it, SSO does not bring it back', async () => {

@@ -19,6 +19,8 @@ export interface SiteOptions {
   readonly idp: Pick<Idp, 'issuer' | 'clientId'>;
   /** Its origin as kube-apiserver reaches it: `https://host:port`. */
   readonly issuer: string;
+  /** Of API servers that present a certificate. */
+  readonly client_ca_file?: string | undefined;
   /** Where it listens; a loopback address unless kube-apiserver is elsewhere. */
   readonly address?: string;
   readonly policy: Settings;
@@ -48,7 +50,7 @@ export interface Site {
 }
 
 export async function startSite(options: SiteOptions, clusters: readonly Settings[]): Promise<Site> {
-  const { dir, authority, issuer, address = '127.0.0.1', sections, program } = options;
+  const { dir, authority, issuer, address = '127.0.0.1', sections, program, client_ca_file } = options;
   const { hostname, port } = new URL(issuer);
   const tls = await authority.issue({ name: 'broker', hosts: [...new Set([hostname, '127.0.0.1', 'localhost'])] });
   const keyFile = path.join(dir, 'encryption-key');
@@ -56,7 +58,10 @@ export async function startSite(options: SiteOptions, clusters: readonly Setting
   const configFile = path.join(dir, 'curfew-broker.yaml');
   const settings = {
     ...settingsOf(options, keyFile),
-    listen: { address, port: Number(port), tls: { cert_file: tls.certFile, key_file: tls.keyFile } },
+    listen: {
+      ...{ address, port: Number(port) },
+      tls: { cert_file: tls.certFile, key_file: tls.keyFile, ...(client_ca_file !== undefined && { client_ca_file }) },
+    },
     clusters,
     store: { sqlite: { file: 'curfew.db' } },
     ...sections,

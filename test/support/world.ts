@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -27,7 +27,12 @@ export interface PlaneOptions {
   readonly cluster?: Settings;
   readonly kwok?: boolean | KwokOptions;
   /** Whether its API server asks the broker about each request, and about tokens. */
-  readonly webhook?: { readonly on_failure: 'deny' | 'no_opinion'; readonly authentication?: boolean };
+  readonly webhook?: {
+    readonly on_failure: 'deny' | 'no_opinion';
+    readonly authentication?: boolean;
+    /** Made for it by `client-ca.crt`. */
+    readonly client_certificate?: boolean;
+  };
   /** Its API server where that is one before 1.34: the version that is printed for, and the program's path. */
   readonly earlier?: { readonly version: string; readonly kubeApiserver: string };
   /** Further flags of its API server, where it takes any; they win over those that come with `webhook`. */
@@ -139,11 +144,22 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       ...(options.clusters ?? []).map((more) => ({ allowed_groups: ['*'], ...api('dev'), ...more })),
     ];
     // kube-apiserver asks a new issuer at once only if it is there when it starts: the broker comes first.
+    const client_ca_file = await makeClientAuthority(dir, wanted);
     const unknown = await clusters(() => ({ server: 'https://127.0.0.1:6443', ca_file: authority.caFile }));
     const sections = typeof options.sections === 'function' ? options.sections(idp) : options.sections;
     const start = options.store === 'postgres' ? startReplicatedSite : startSite;
     const site = await start(
-      { dir, authority, idp, issuer, policy, identityProvider, sections, program: options.brokerProgram },
+      {
+        dir,
+        authority,
+        client_ca_file,
+        idp,
+        issuer,
+        policy,
+        identityProvider,
+        sections,
+        program: options.brokerProgram,
+      },
       unknown,
     );
     stops.push(() => site.stop());
@@ -197,6 +213,17 @@ function planeOf({ cluster, kwok }: WorldOptions): PlaneOptions {
   return { name: 'dev', ...(cluster && { cluster }), ...(kwok && { kwok }) };
 }
 
+/** The file of the authority of API servers that present a certificate, which each such has beside its kubeconfig. */
+async function makeClientAuthority(dir: string, planes: readonly PlaneOptions[]): Promise<string | undefined> {
+  const presenting = planes.filter(({ webhook }) => webhook?.client_certificate);
+  if (presenting.length === 0) return undefined;
+  const authority = await createCertificateAuthority(path.join(dir, 'clients'), 'clients');
+  for (const { name } of presenting) await authority.issue({ name, hosts: ['127.0.0.1'] });
+  const file = path.join(dir, 'client-ca.crt');
+  await copyFile(authority.caFile, file);
+  return file;
+}
+
 async function clusterOf(dir: string, plane: PlaneOptions, api: Settings): Promise<Settings> {
   const { name, cluster, webhook, serviceAccounts } = plane;
   const common = { name, audience: name, allowed_groups: ['*'], ...api };
@@ -248,7 +275,9 @@ async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: Wor
   }
   if (!webhook) return startControlPlane({ authenticationConfig: await authnConfig(), extraArgs: flags, ...common });
   const kubeconfig = path.join(dir, `${name}-webhook.kubeconfig`);
-  await writeFile(kubeconfig, await site.print('webhook-kubeconfig', name), { mode: 0o600 });
+  const paths = ['--client-certificate', path.join(dir, 'clients', `${name}.crt`)];
+  const own = webhook.client_certificate ? [...paths, '--client-key', path.join(dir, 'clients', `${name}.key`)] : [];
+  await writeFile(kubeconfig, await site.print('webhook-kubeconfig', name, ...own), { mode: 0o600 });
   const authorizationConfig = await site.print('authz-config', name, '--kubeconfig', kubeconfig, ...version);
   if (!webhook.authentication) {
     const authenticationConfig = await authnConfig();
@@ -261,7 +290,7 @@ async function startPlane(site: Site, dir: string, plane: PlaneOptions, log: Wor
   await writeFile(token_file, `${token}\n`, { mode: 0o600 });
   await writeFile(
     reviews,
-    await site.print('webhook-kubeconfig', name, '--authentication', '--token-file', token_file),
+    await site.print('webhook-kubeconfig', name, '--authentication', '--token-file', token_file, ...own),
   );
   const extraArgs = [
     `--authentication-token-webhook-config-file=${reviews}`,

@@ -133,7 +133,8 @@ describe('a client of ours', () => {
   }
 
   test('H20 nothing in the programs speaks TLS by what Node.js would choose', async () => {
-    const makes = /new (?:https\.)?Agent\(|createSecureContext\(|http2\.connect\(|\bssl:|\bconnect\b.* from 'node:tls'/;
+    const makes =
+      /new (?:https\.)?Agent\(|createSecureContext\(|https\.request\(|http2\.connect\(|\bssl:|\bconnect\b.* from 'node:tls'/;
     const files = globSync('{broker,gateway,cli,serving}/**/*.ts', { cwd: ROOT });
     const makers: string[] = [];
     for (const file of files) {
