@@ -15,11 +15,15 @@ const FRAME_BYTES = 256 * 1024;
 const PING_MS = 15_000;
 const ANSWER_MS = 10_000;
 const CONNECT_MS = 10_000;
+/** For how long one is kept that nothing is on, while there are others. */
+const IDLE_MS = 20_000;
 
 interface Held {
   readonly session: http2.ClientHttp2Session;
   streams: number;
   leaving: boolean;
+  /** Runs while nothing is on it. */
+  idle: NodeJS.Timeout | undefined;
 }
 
 export class Sessions {
@@ -28,7 +32,10 @@ export class Sessions {
   readonly #held = new Set<Held>();
   #closed = false;
 
-  constructor(url: string, tls: TlsOptions) {
+  readonly #idle_ms: number;
+
+  constructor(url: string, tls: TlsOptions, idle_ms = IDLE_MS) {
+    this.#idle_ms = idle_ms;
     this.#url = url;
     this.#tls = tls;
   }
@@ -41,8 +48,10 @@ export class Sessions {
     const held = this.#free() ?? this.#connect();
     const stream = held.session.request(headers, { endStream: end });
     held.streams += 1;
+    clearTimeout(held.idle);
     stream.once('close', () => {
       held.streams -= 1;
+      if (held.streams === 0) held.idle = setTimeout(() => this.#leave(held), this.#idle_ms).unref();
       // Whatever was refused with it, and all that come now, are for another; it goes when nothing is on it any more.
       if (stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM && !held.session.closed) held.session.close();
     });
@@ -62,6 +71,11 @@ export class Sessions {
     return undefined;
   }
 
+  /** What a crowd has opened is not kept for the next. */
+  #leave(held: Held): void {
+    if (held.streams === 0 && this.#held.size > 1) held.session.close();
+  }
+
   #connect(): Held {
     const options = {
       ...this.#tls,
@@ -72,7 +86,7 @@ export class Sessions {
       strictSingleValueFields: false,
     };
     const session = http2.connect(this.#url, options);
-    const held: Held = { session, streams: 0, leaving: this.#closed };
+    const held: Held = { session, streams: 0, leaving: this.#closed, idle: undefined };
     this.#held.add(held);
     const connecting = setTimeout(() => session.destroy(new Error('no connection in time')), CONNECT_MS);
     let pinging: NodeJS.Timeout | undefined;
@@ -89,6 +103,7 @@ export class Sessions {
     session.once('close', () => {
       clearTimeout(connecting);
       clearInterval(pinging);
+      clearTimeout(held.idle);
       this.#held.delete(held);
     });
     return held;

@@ -3,10 +3,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http2, { type ClientHttp2Session, type ServerHttp2Session } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createSecureContext } from 'node:tls';
 import { queryObjects } from 'node:v8';
 import { endQuiet } from '../../gateway/quiet.ts';
+import { Sessions } from '../../gateway/upstream/sessions.ts';
 import { type LoneGateway, startLoneGateway } from '../support/lone_gateway.ts';
 import { until } from '../support/patience.ts';
 import { listenAnywhere } from '../support/ports.ts';
@@ -80,4 +83,23 @@ describe('a connection of a client', () => {
       await until(() => held() <= base + CLIENTS / 10, `${held() - base} connections are held`);
     });
   });
+});
+
+test('I5 G6 connections to the API server that a crowd has opened are closed when nothing is on them; one stays', async (context) => {
+  const { open, server } = await startServer();
+  const { port } = server.address() as AddressInfo;
+  const tls = { secureContext: createSecureContext(), rejectUnauthorized: true } as const;
+  const sessions = new Sessions(`http://127.0.0.1:${port}`, tls, 50);
+  context.after(() => sessions.close());
+  context.after(() => server.close());
+  const ask = async () => {
+    const stream = sessions.request({ ':path': '/' }, true).resume();
+    await once(stream, 'close');
+  };
+  const crowd = Promise.all(Array.from({ length: 300 }, ask));
+  await until(() => open.size > 2, 'they are on one connection');
+  await crowd;
+  await until(() => open.size === 1, `${open.size} connections are kept`);
+  await ask();
+  assert.equal(open.size, 1);
 });
