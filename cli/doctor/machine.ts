@@ -150,7 +150,8 @@ export function checkKubeconfig(host: Host, config: Config): Check {
       );
     if (ours.length === 0)
       return wrong('kubeconfig', `no user calls this plugin in ${files.join(', ') || 'any file'}`, `run: ${SETUP}`);
-    return fine('kubeconfig', `${ours.length} users call this plugin, in ${files.join(', ')}`);
+    const count = ours.length === 1 ? '1 user calls' : `${ours.length} users call`;
+    return fine('kubeconfig', `${count} this plugin, in ${files.join(', ')}`);
   } catch (error) {
     return wrongBy('kubeconfig', error);
   }

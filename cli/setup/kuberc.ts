@@ -21,7 +21,7 @@ export function sayKuberc(host: KubercHost, minor: number | undefined): readonly
   if (!ok) return ['kuberc does not let kubectl run this plugin yet:', `  ${todo}`];
   const entry = `- ${fieldOf(minor)}: ${launcherOf(host)}`;
   return policy === 'AllowAll'
-    ? ['where kuberc has a credentialPluginAllowlist, this plugin is in it as:', `  ${entry}`]
+    ? ['if your kuberc has a credentialPluginAllowlist, add to it:', `  ${entry}`]
     : ['kuberc lets kubectl run this plugin, as:', `  ${entry}`];
 }
 

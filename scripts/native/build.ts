@@ -133,7 +133,8 @@ async function engine(tools: Tools, triple: string, log: Log): Promise<string[]>
     object: path.join(folder, `${name}.o`),
   }));
   const missing = objects.filter(({ object }) => !existsSync(object));
-  if (missing.length > 0) log(`building the native program's engine for ${triple}, once: about 30s`);
+  if (missing.length > 0)
+    log(`building the native program's engine for ${triple}, once: a minute, or several on a busy machine`);
   await Promise.all(
     missing.map(async ({ source, object }) => {
       await compile(tools, triple, [...OPTIMIZE, '-w', '-c', '-o', `${object}.new`, source]);

@@ -36,7 +36,9 @@ export async function ensureTools(log: (line: string) => void): Promise<Tools> {
       const unfinished = `${folder}.unfinished`;
       await rm(unfinished, { recursive: true, force: true });
       await mkdir(unfinished);
-      log('fetching the C compiler and the engine for the native program, once: about 30s');
+      log(
+        'fetching the C compiler and the engine for the native program, once: a minute, or several on a busy machine',
+      );
       await fetchInto(unfinished);
       await rename(unfinished, folder);
     },

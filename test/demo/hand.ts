@@ -41,6 +41,7 @@ ${exports.join('\n')}
   kubectl get namespaces          # no login, no delay
   kubectl auth whoami
   kubectl curfew status
+  kubectl curfew doctor           # whether all is there that a call needs
   kubectl get namespaces          # after 60 s: says why, logs in again, goes on
   kubectl get namespaces </dev/null | cat   # after 60 s with no terminal: refused, exit status 1
   kubectl curfew sessions list
