@@ -1,7 +1,6 @@
 // The tree that archive, Debian packages and images hold: launchers in bin/, one Node.js and the bundles in lib/curfew, texts of licences.
 // It can be anywhere: nothing in it names an absolute path.
 
-import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { nativeProgram } from '../native/build.ts';
@@ -48,12 +47,15 @@ export async function writeTree(
     const { workspace, more } = PROGRAMS[name];
     for (const file of [`${name}.cjs`, ...more])
       await put(path.join(ROOT, workspace, 'dist', file), path.join(lib, file), READ);
-    const licences = path.join(ROOT, workspace, 'dist/THIRD_PARTY_LICENSES');
-    if (existsSync(licences)) await put(licences, path.join(folder, `THIRD-PARTY-${name}`), READ);
-    if (name === 'kubectl-curfew') await putPlugin(bin, lib, system);
-    else await put(launcherOf(name), path.join(bin, name), RUNS);
+    await put(path.join(ROOT, workspace, 'dist/THIRD_PARTY_LICENSES'), path.join(folder, `THIRD-PARTY-${name}`), READ);
+    if (name === 'kubectl-curfew') {
+      await putPlugin(bin, lib, system);
+      await put(NATIVE_LICENCES, path.join(folder, 'THIRD-PARTY-native'), READ);
+    } else await put(launcherOf(name), path.join(bin, name), RUNS);
   }
 }
+
+const NATIVE_LICENCES = path.join(ROOT, 'cli/dist/native/THIRD_PARTY_LICENSES');
 
 /** The native program in front, and once more where `setup` takes it from; the keychain library of this system. */
 async function putPlugin(bin: string, lib: string, system: System): Promise<void> {
