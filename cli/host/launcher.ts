@@ -3,6 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
 import type { OwnFiles } from '../warm/machine.ts';
 import { readOurs } from '../warm/read_cache.ts';
@@ -95,13 +96,23 @@ function writeNative(
   host: Pick<Host, 'arch' | 'bundles' | 'platform' | 'random'>,
   directory: string,
 ): Launcher | undefined {
-  const { bundles, platform, arch } = host;
-  const suffix = platform === 'win32' ? '.exe' : '';
-  const file = `${directory}/kubectl-curfew${suffix}`;
-  const built = `${bundles}/native/${platform}-${arch}/kubectl-curfew${suffix}`;
-  if (!existsSync(built)) return undefined;
+  const name = `kubectl-curfew${host.platform === 'win32' ? '.exe' : ''}`;
+  const file = `${directory}/${name}`;
+  const built = builtFor(host, name);
+  if (built === undefined) return undefined;
   writeWhole(file, readFileSync(built), host, 0o700);
   return saysItsVersion(file) ? { file } : undefined;
+}
+
+/** The native program as it came with the bundles, or as npm put it: a package of its own for each system, wherever Node.js finds that. */
+function builtFor({ bundles, platform, arch }: Pick<Host, 'arch' | 'bundles' | 'platform'>, name: string) {
+  const beside = `${bundles}/native/${platform}-${arch}/${name}`;
+  if (existsSync(beside)) return beside;
+  try {
+    return createRequire(`${bundles}/`).resolve(`kubectl-curfew-${platform}-${arch}/${name}`);
+  } catch {
+    return undefined;
+  }
 }
 
 function saysItsVersion(file: string): boolean {

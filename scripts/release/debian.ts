@@ -68,15 +68,17 @@ async function writeDocuments(root: string, { name, version, epochSeconds, manua
 /** @returns whether the program is a service */
 async function writeService(root: string, name: ProgramName): Promise<boolean> {
   if (name === 'kubectl-curfew') return false;
-  const unit = await readFile(path.join(ROOT, 'deploy/systemd', `${name}.service`));
-  const [units, users, defaults] = ['usr/lib/systemd/system', 'usr/lib/sysusers.d', 'etc/default'].map((folder) =>
-    path.join(root, folder),
-  ) as [string, string, string];
-  for (const folder of [units, users, defaults, path.join(root, 'etc', name)]) await mkdir(folder, { recursive: true });
-  await writeFile(path.join(units, `${name}.service`), unit);
-  await writeFile(path.join(users, `${name}.conf`), `u ${name} - "${name}" /var/lib/${name} /usr/sbin/nologin\n`);
-  const hint = `# Where ${name}.service finds its configuration.\n#CONFIG=/etc/${name}/${name}.yaml\n`;
-  await writeFile(path.join(defaults, name), hint);
+  const files = {
+    [`usr/lib/systemd/system/${name}.service`]: await readFile(path.join(ROOT, 'deploy/systemd', `${name}.service`)),
+    [`usr/lib/sysusers.d/${name}.conf`]: `u ${name} - "${name}" /var/lib/${name} /usr/sbin/nologin\n`,
+    // Its secrets are there: the service reads them, and writes nothing.
+    [`usr/lib/tmpfiles.d/${name}.conf`]: `d /etc/${name} 0750 root ${name} -\n`,
+    [`etc/default/${name}`]: `# Where ${name}.service finds its configuration.\n#CONFIG=/etc/${name}/${name}.yaml\n`,
+  };
+  for (const [file, content] of Object.entries(files)) {
+    await mkdir(path.join(root, path.dirname(file)), { recursive: true });
+    await writeFile(path.join(root, file), content);
+  }
   return true;
 }
 

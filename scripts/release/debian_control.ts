@@ -11,17 +11,20 @@ const ABOUT: Readonly<Record<ProgramName, { readonly short: string; readonly lon
   'curfew-broker': {
     short: 'Kubernetes sessions that end on time: the token service',
     long: 'Exchanges logins at an OIDC provider for short-lived tokens of Kubernetes, and ends sessions.',
-    more: 'Recommends: systemd\n',
+    more: '',
   },
   'curfew-gateway': {
     short: 'Kubernetes sessions that end on time: in front of kube-apiserver',
     long: 'Lets requests of active sessions through, and cuts what is open when a session is over.',
-    more: 'Recommends: systemd\n',
+    more: '',
   },
 };
 
 /** What Node.js is linked against, and the certificates of public authorities. */
 const DEPENDS = 'libc6 (>= 2.28), libstdc++6 (>= 9), libgcc-s1, ca-certificates';
+
+/** What makes a service's user and its folder. */
+const SERVICE_DEPENDS = 'systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles';
 
 export function control(name: ProgramName, version: string, architecture: string, kilobytes: number): string {
   const { short, long, more } = ABOUT[name];
@@ -30,7 +33,7 @@ Version: ${version}-1
 Architecture: ${architecture}
 Maintainer: Curfew <curfew@example.com>
 Installed-Size: ${kilobytes}
-Depends: ${DEPENDS}
+Depends: ${name === 'kubectl-curfew' ? DEPENDS : `${DEPENDS}, ${SERVICE_DEPENDS}`}
 ${more}Section: admin
 Priority: optional
 Description: ${short}
@@ -54,19 +57,13 @@ License: Apache-2.0
 /** A service's: its user, its folder that it may read and not write, and systemd told. Nothing is started before there is a configuration. */
 export function scriptsOf(name: ProgramName): Readonly<Record<string, string>> {
   return {
+    // In another root (DPKG_ROOT) nothing of this machine is touched.
     postinst: `#!/bin/sh
 set -e
 if [ "$1" = configure ]; then
-  if command -v systemd-sysusers >/dev/null; then
-    systemd-sysusers ${name}.conf
-  elif ! getent passwd ${name} >/dev/null; then
-    useradd --system --no-create-home --home-dir /var/lib/${name} --shell /usr/sbin/nologin ${name}
-  fi
-  if [ -z "$2" ]; then
-    chown root:${name} /etc/${name}
-    chmod 0750 /etc/${name}
-  fi
-  if [ -d /run/systemd/system ]; then
+  systemd-sysusers --root="\${DPKG_ROOT:-/}" ${name}.conf
+  systemd-tmpfiles --root="\${DPKG_ROOT:-/}" --create ${name}.conf
+  if [ -z "\${DPKG_ROOT:-}" ] && [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     [ -z "$2" ] || systemctl try-restart ${name}.service || true
   fi
@@ -74,13 +71,13 @@ fi
 `,
     prerm: `#!/bin/sh
 set -e
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+if [ "$1" = remove ] && [ -z "\${DPKG_ROOT:-}" ] && [ -d /run/systemd/system ]; then
   systemctl --no-reload disable --now ${name}.service || true
 fi
 `,
     postrm: `#!/bin/sh
 set -e
-if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
+if [ -z "\${DPKG_ROOT:-}" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
 `,
   };
 }

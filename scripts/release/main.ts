@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { epochOf } from '../supply/programs.ts';
 import { must } from './must.ts';
 import { faultsOf } from './ready.ts';
 import { PARTS, type Part, release } from './release.ts';
@@ -43,13 +44,17 @@ async function main(): Promise<void> {
   }
   const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
   const { from = `https://example.com/curfew/v${version}` } = values;
-  const epochSeconds = Number(await must('git', ['log', '-1', '--format=%ct'], { cwd: ROOT }));
+  const epochSeconds = epochOf(process.env.SOURCE_DATE_EPOCH) ?? (await timeOfCommit());
   const [folder] = positionals;
   const out = folder === undefined ? path.join(ROOT, 'dist/release') : path.resolve(folder);
   // Ours to replace; a folder that somebody names must not be there.
   if (folder === undefined) await rm(out, { recursive: true, force: true });
   await release({ out, version, epochSeconds, from, key, parts: only?.filter(isPart), log });
   process.stdout.write(`${out}\n`);
+}
+
+async function timeOfCommit(): Promise<number> {
+  return Number(await must('git', ['log', '-1', '--format=%ct'], { cwd: ROOT }));
 }
 
 function isPart(word: string): word is Part {

@@ -19,36 +19,49 @@ export interface NodeRuntime {
 
 type Log = (line: string) => void;
 
-/** @throws Error that says what is missing, or that what was fetched is not what is pinned */
-export async function nodeRuntime(system: System, log: Log): Promise<NodeRuntime> {
+/** One version of it for one system. */
+export interface NodeBuild {
+  readonly version: string;
+  readonly name: string;
+  /** As subresource integrity. */
+  readonly integrity: string;
+}
+
+/** That of the trees. @throws Error that says what is missing, or that what was fetched is not what is pinned */
+export function nodeRuntime({ name, node_integrity: integrity }: System, log: Log): Promise<NodeRuntime> {
+  return nodeBuild({ version: NODE_VERSION, name, integrity }, log);
+}
+
+export async function nodeBuild(build: NodeBuild, log: Log): Promise<NodeRuntime> {
+  const { version, name, integrity } = build;
   const stripped_by = await stripVersion();
-  const pins = createHash('sha256').update(`${system.node_integrity} ${stripped_by}`).digest('hex').slice(0, 12);
-  const folder = path.join(cacheFolder(), `node-${NODE_VERSION}-${system.name}-${pins}`);
+  const pins = createHash('sha256').update(`${integrity} ${stripped_by}`).digest('hex').slice(0, 12);
+  const folder = path.join(cacheFolder(), `node-${version}-${name}-${pins}`);
   const found = { program: path.join(folder, 'node'), licence: path.join(folder, 'LICENSE'), stripped_by };
   await mkdir(path.dirname(folder), { recursive: true });
   await withLock(
     `${folder}.lock`,
-    () => log(`another process is fetching Node.js for ${system.name}: waiting for it`),
+    () => log(`another process is fetching Node.js for ${name}: waiting for it`),
     async () => {
       if (existsSync(folder)) return;
-      log(`fetching Node.js ${NODE_VERSION} for ${system.name}, once: 50 MB`);
+      log(`fetching Node.js ${version} for ${name}, once: 50 MB`);
       const unfinished = `${folder}.unfinished`;
       await rm(unfinished, { recursive: true, force: true });
       await mkdir(unfinished);
-      await fetchInto(unfinished, system);
+      await fetchInto(unfinished, build);
       await rename(unfinished, folder);
     },
   );
   return found;
 }
 
-async function fetchInto(folder: string, { name, node_integrity }: System): Promise<void> {
-  const wanted = `node-${name}@${NODE_VERSION}`;
+async function fetchInto(folder: string, { version, name, integrity }: NodeBuild): Promise<void> {
+  const wanted = `node-${name}@${version}`;
   // From an empty folder: the settings of a checkout around it are not asked.
   await must('npm', ['pack', wanted, '--pack-destination', folder, '--silent'], { cwd: folder, timeout: 900_000 });
-  const archive = path.join(folder, `node-${name}-${NODE_VERSION}.tgz`);
+  const archive = path.join(folder, `node-${name}-${version}.tgz`);
   const digest = createHash('sha512').update(await readFile(archive));
-  if (`sha512-${digest.digest('base64')}` !== node_integrity) throw new Error(`${wanted} is not what is pinned`);
+  if (`sha512-${digest.digest('base64')}` !== integrity) throw new Error(`${wanted} is not what is pinned`);
   const members = ['package/bin/node', 'package/LICENSE'];
   await must('tar', ['-xzf', archive, '-C', folder, '--no-same-owner', ...members]);
   await must('llvm-strip', ['-o', path.join(folder, 'node'), path.join(folder, 'package/bin/node')]);

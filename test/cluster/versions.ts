@@ -44,6 +44,15 @@ export const kubelet: Program = {
   ...{ variables: [], usual_seconds: 20 },
 };
 
+const krewModule = goModule('krew', 'sigs.k8s.io/krew');
+const krewProgram = (name: string): Program => ({
+  ...{ name, module: krewModule, package: `sigs.k8s.io/krew/cmd/${name}`, variables: [], usual_seconds: 30 },
+});
+
+/** Installs plugins, and judges their manifests. For a long form alone. */
+export const krew = krewProgram('krew');
+export const validateKrewManifest = krewProgram('validate-krew-manifest');
+
 /** For a long form alone: what the other tests need is built without it. 12 minutes of processor. */
 export const k9s: Program = {
   ...{ name: 'k9s', module: goModule('k9s', 'github.com/derailed/k9s'), package: 'github.com/derailed/k9s' },

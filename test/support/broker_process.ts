@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
 import { buildBundles } from '../../scripts/bundle.ts';
 import { adopt, signalGroup } from '../../scripts/process.ts';
+import { commandOf } from './command_of.ts';
 import { compileCache } from './compile_cache.ts';
 import { localTime } from './local_time.ts';
 import { PATIENCE_MS } from './patience.ts';
@@ -60,7 +61,7 @@ export async function spawnBroker({
 }: BrokerOptions): Promise<BrokerProcess> {
   const bundle = given ?? (await buildBundles()).broker;
   const inherited = { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...localTime(), ...compileCache() };
-  const command = [...by, process.execPath, bundle, 'serve', '--config', configFile];
+  const command = [...by, ...commandOf(bundle), 'serve', '--config', configFile];
   const limited = ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command];
   const [program = '', ...parameters] = descriptors === undefined ? command : limited;
   const child = spawn(program, parameters, {

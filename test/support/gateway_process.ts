@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import { buildBundles } from '../../scripts/bundle.ts';
 import { freePort } from '../cluster/ports.ts';
 import type { CertificateAuthority } from './certificates.ts';
+import { commandOf } from './command_of.ts';
 import { compileCache } from './compile_cache.ts';
 import { until } from './patience.ts';
 import { type Running, startRunning } from './running.ts';
@@ -23,6 +24,8 @@ export interface GatewaySettings {
   /** Further sections, or others. */
   readonly more?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** The program, where it is another than the bundle. */
+  readonly program?: string | undefined;
 }
 
 export interface GatewayProcess extends Running {
@@ -35,7 +38,7 @@ export interface GatewayProcess extends Running {
 
 /** Resolves when it is ready. @throws Error with what it wrote, when it ends instead */
 export async function startGatewayProcess(settings: GatewaySettings): Promise<GatewayProcess> {
-  const { dir, authority, broker, api_server, cluster = 'dev', port, more, env } = settings;
+  const { dir, authority, broker, api_server, cluster = 'dev', port, more, env, program } = settings;
   const tls = await authority.issue(GATEWAY_CERTIFICATE);
   const health_port = await freePort();
   const config = path.join(dir, 'curfew-gateway.yaml');
@@ -47,8 +50,8 @@ export async function startGatewayProcess(settings: GatewaySettings): Promise<Ga
     ...more,
   };
   await writeFile(config, stringify(object));
-  const { gateway } = await buildBundles();
-  const running = startRunning(process.execPath, [gateway, 'serve', '--config', config], {
+  const [command, ...words] = commandOf(program ?? (await buildBundles()).gateway);
+  const running = startRunning(command, [...words, 'serve', '--config', config], {
     ...{ PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...compileCache(), ...env },
   });
   const health = `http://127.0.0.1:${health_port}`;

@@ -29,6 +29,8 @@ export interface GatewayWorldOptions extends Omit<WorldOptions, 'planes' | 'dir'
   readonly more?: Readonly<Record<string, unknown>>;
   /** Whether a kubelet of the tests runs what is in the pods, with stdin and terminals, instead of kwok. */
   readonly kubelet?: boolean;
+  /** Another gateway than the bundle. */
+  readonly gatewayProgram?: string;
   /** Of the gateway's process. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -72,7 +74,7 @@ spec: {forwards: [{command: [cat]}]}
 const logLine = (text: string) => `${new Date().toISOString()} stdout F ${text}\n`;
 
 export async function startGatewayWorld(options: GatewayWorldOptions = {}): Promise<GatewayWorld> {
-  const { plane, gateway: settings, more, kubelet, env = {}, ...rest } = options;
+  const { plane, gateway: settings, more, kubelet, env = {}, gatewayProgram, ...rest } = options;
   const dir = await mkdtemp(path.join(tmpdir(), 'curfew-gateway-'));
   const token_file = path.join(dir, 'gateway-token');
   await writeFile(token_file, randomBytes(32).toString('base64'), { mode: 0o600 });
@@ -105,7 +107,7 @@ export async function startGatewayWorld(options: GatewayWorldOptions = {}): Prom
   const service_account_keys_file = plane?.serviceAccounts && keys_file;
   const start = async (changes: Readonly<Record<string, unknown>> = {}) => {
     running = await startGatewayProcess({
-      ...{ dir, authority: world.authority, port, env },
+      ...{ dir, authority: world.authority, port, env, program: gatewayProgram },
       broker: { url: world.brokerUrl, ca_file: world.authority.caFile, token_file },
       api_server: { url: world.plane.server, ca_file: world.plane.caFile, service_account_keys_file },
       more: { ...more, ...changes },

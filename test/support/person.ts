@@ -6,6 +6,7 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import { buildNative } from '../../scripts/native/build.ts';
 import { type RunResult, run } from '../../scripts/run.ts';
 import { type Browser, type BrowserSettings, makeBrowser } from './browser.ts';
+import { commandOf } from './command_of.ts';
 import { localTime } from './local_time.ts';
 import { type Pty, runInPty } from './pty.ts';
 
@@ -20,7 +21,7 @@ export interface PersonOptions {
   readonly browser: BrowserSettings;
   /** A package without the native program, as on a platform that has none: kubectl runs Node.js. */
   readonly nodeOnly?: boolean | undefined;
-  /** Another plugin than today's, to be run by Node.js alone: of an earlier release. */
+  /** Another plugin than today's: of an earlier release, to be run by Node.js alone, or as it is installed from a package. */
   readonly program?: string | undefined;
   /** Takes a line instead of a failure where the native program cannot be built: everything works without it, slower. */
   readonly withoutNative?: ((line: string) => void) | undefined;
@@ -71,7 +72,8 @@ export async function makePerson({
     });
   }
   // On the PATH, so that `kubectl curfew` finds its plugin as it does on a person's machine.
-  await writeLauncher(path.join(bin, 'kubectl-curfew'), [process.execPath, cli]);
+  const [command, ...words] = commandOf(cli);
+  await writeLauncher(path.join(bin, 'kubectl-curfew'), [command, ...words]);
   await writeLauncher(path.join(bin, 'kubectl'), [kubectl]);
   const browser = makeBrowser(tabs, settings);
   const env = {
@@ -86,13 +88,13 @@ export async function makePerson({
     BROWSER: browser.command,
   };
   const curfew: Person['curfew'] = (args, { env: more, ...options } = {}) =>
-    run(process.execPath, [cli, ...args], { env: { ...env, ...more }, ...options });
+    run(command, [...words, ...args], { env: { ...env, ...more }, ...options });
   return {
     ...{ dir, env, browser, curfew },
     setup: (...more) => curfew(['setup', '--broker', brokerUrl, '--ca-file', caFile, ...more]),
     kubectl: (args, { env: more, ...options } = {}) => run(kubectl, args, { env: { ...env, ...more }, ...options }),
     kubectlAtTerminal: (...args) => runInPty(kubectl, args, { env, cols: 200 }),
-    curfewAtTerminal: (...args) => runInPty(process.execPath, [cli, ...args], { env, cols: 200 }),
+    curfewAtTerminal: (...args) => runInPty(command, [...words, ...args], { env, cols: 200 }),
   };
 }
 
