@@ -200,7 +200,7 @@ test('docs/install.md names each file that a release has, and the Node.js in it'
       'SHA256SUMS',
       'SHA256SUMS.sig',
       'curfew-VERSION-image-ARCH.tar',
-    'curfew-VERSION-linux-ARCH.tar.gz',
+      'curfew-VERSION-linux-ARCH.tar.gz',
       'curfew-broker-VERSION.tgz',
       'curfew-broker_VERSION-1_ARCH.deb',
       'curfew-gateway-VERSION.tgz',
