@@ -24,8 +24,7 @@ export async function helpOf(program: string, words: readonly string[]): Promise
   const text = await must(process.execPath, [program, ...rest, '--help'], { env: { PATH: process.env.PATH } });
   const { usage, description, options, commands } = parseHelp(text);
   const inner = commands.map(({ name }) => name.split(/[\s|]/, 1)[0] ?? name).filter((name) => name !== 'help');
-  const inside: HelpedCommand[] = [];
-  for (const name of inner) inside.push(await helpOf(program, [...words, name]));
+  const inside = await Promise.all(inner.map((name) => helpOf(program, [...words, name])));
   return { words, usage, description, options, commands: inside };
 }
 

@@ -21,6 +21,7 @@ import { morning } from './morning.ts';
 import { native } from './native.ts';
 import { parallel } from './parallel.ts';
 import { introspectionBench, keysBench } from './public_and_introspection.ts';
+import { releaseSizes } from './release.ts';
 import { renewBench } from './renew.ts';
 import { renewBackground } from './renew_background.ts';
 import { renewCli } from './renew_cli.ts';
@@ -48,6 +49,7 @@ export const BENCHES: readonly Bench[] = [
   renewCli,
   renewBackground,
   auditKubeconfig,
+  releaseSizes,
   resolveAndDecide,
   webhookBench({ name: 'webhook.c8', database: 'sqlite', per_second: 3000, p99: 10 }),
   webhookBench({ name: 'webhook.postgres', database: 'postgres', per_second: 5000 }),

@@ -8,6 +8,8 @@ import { printAuthnConfig } from '../../broker/layers/authn_config.ts';
 import { LIVE_CHECKS } from '../../broker/live/seen.ts';
 import { FLOWS, OWN_SETTINGS, SECRET_STORAGES } from '../../cli/warm/settings.ts';
 import { buildBundles } from '../../scripts/bundle.ts';
+import { helpOf } from '../../scripts/release/help.ts';
+import { manualPage } from '../../scripts/release/man.ts';
 import { run } from '../../scripts/run.ts';
 import { REASONS } from '../../shared/decide.ts';
 import { CODES, EXIT } from '../../shared/errors.ts';
@@ -19,9 +21,9 @@ import { go_version, programs } from '../cluster/versions.ts';
 import { FLOORS } from '../shared/floors.ts';
 import { blocks, firstNames, namesIn, ROOT, read, rowsOf, sectionsByName } from './documents.ts';
 import {
-  commandsOf,
   environmentVariables,
   filesOf,
+  flagsOf,
   gatewaySettingPaths,
   settingPaths,
   settingsNotAvailable,
@@ -48,12 +50,12 @@ function sameNames(documented: readonly string[], real: readonly string[], what:
 
 describe('commands', async () => {
   const { cli, broker, gateway } = await buildBundles();
-  const found = await Promise.all([
-    commandsOf(cli, ['kubectl-curfew']),
-    commandsOf(broker, ['curfew-broker']),
-    commandsOf(gateway, ['curfew-gateway']),
+  const programs = await Promise.all([
+    helpOf(cli, ['kubectl-curfew']),
+    helpOf(broker, ['curfew-broker']),
+    helpOf(gateway, ['curfew-gateway']),
   ]);
-  const commands = new Map(found.flatMap((one) => [...one]));
+  const commands = new Map(programs.flatMap((one) => [...flagsOf(one)]));
 
   test('each command and each of its flags is documented, and no other', () => {
     const sections = sectionsByName(read('docs/commands.md'), '###');
@@ -69,6 +71,30 @@ describe('commands', async () => {
       sameNames(documented, flags, `flags of ${command}`);
     }
   });
+
+  for (const [i, section] of ([1, 8, 8] as const).entries())
+    test(`the manual page of program ${i + 1} has each of its commands, with its flags, and each exit status`, async () => {
+      const program = programs[i];
+      assert.ok(program);
+      const [name = ''] = program.words;
+      const page = await manualPage(program, section, 1_795_000_000);
+      assert.ok(page.startsWith(`.TH "${name.toUpperCase()}" "${section}" "2026-11-18" "${name}"\n`), page);
+      const sections = new Map(
+        page.split(/^\.SS /m).map((one) => [one.split('\n', 1)[0]?.replaceAll('\\-', '-') ?? '', one] as const),
+      );
+      const own = [...commands].filter(([command]) => command.startsWith(`${name} `));
+      assert.ok(own.length >= 2);
+      assert.equal(sections.size, own.length + 1);
+      for (const [command, flags] of own) {
+        const text = sections.get(command.slice(name.length + 1))?.replaceAll('\\-', '-');
+        assert.ok(text !== undefined, command);
+        for (const flag of flags) assert.match(text, new RegExp(`^\\.B .*${flag}\\b`, 'm'), command);
+      }
+      for (const exit of Object.values(EXIT)) assert.ok(page.includes(`.B ${exit}\n`), `exit ${exit}`);
+      // Nothing of it is a request or an escape that was not meant.
+      const { stderr } = await run('groff', ['-man', '-Tutf8', '-ww', '-z'], { input: page });
+      assert.equal(stderr, '');
+    });
 
   test('the list of commands names each of them', () => {
     const documented = firstNames(rowsOf(read('docs/commands.md'), 'command', 'does'));

@@ -1,28 +1,22 @@
 // The sources of truth that documents are compared with: commands, settings, environment, test names.
 
-import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
 import { z } from 'zod';
 import { parseSections, SECTION_NAMES } from '../../broker/config/schema.ts';
 import { SCHEMA } from '../../gateway/config/load.ts';
-import { run } from '../../scripts/run.ts';
+import { type HelpedCommand, helpOf } from '../../scripts/release/help.ts';
 import { ROOT, read } from './documents.ts';
 
 /** Every command of a program that does something, as typed, with its long flags; from what `--help` says. */
 export async function commandsOf(program: string, words: readonly string[]): Promise<Map<string, string[]>> {
-  const [name = '', ...rest] = words;
-  const { code, stdout, stderr } = await run(process.execPath, [program, ...rest, '--help']);
-  assert.equal(code, 0, `${words.join(' ')} --help: ${stderr}`);
-  const [options = '', commands] = stdout.split(/^Commands:$/m);
-  if (commands === undefined) {
-    const flags = [...options.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag = '']) => flag);
-    return new Map([[words.join(' '), flags.filter((flag) => flag !== '--help')]]);
-  }
-  const inner = [...commands.matchAll(/^ {2}([\w-]+)/gm)].map(([, command = '']) => command);
-  const found = await Promise.all(
-    inner.filter((word) => word !== 'help').map((word) => commandsOf(program, [name, ...rest, word])),
-  );
-  return new Map(found.flatMap((commandsInside) => [...commandsInside]));
+  return flagsOf(await helpOf(program, words));
+}
+
+/** The same of what it said already. */
+export function flagsOf({ words, options, commands }: HelpedCommand): Map<string, string[]> {
+  if (commands.length > 0) return new Map(commands.flatMap((command) => [...flagsOf(command)]));
+  const flags = options.flatMap(({ name }) => /^(?:-\w, )?(--[\w-]+)/.exec(name)?.[1] ?? []);
+  return new Map([[words.join(' '), flags.filter((flag) => flag !== '--help')]]);
 }
 
 /** The path of every single setting: the schema reads what it knows of anything, and then names what is wrong with it. */

@@ -6,16 +6,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { buildBundles } from '../../scripts/bundle.ts';
-import { helpOf, parseHelp } from '../../scripts/release/help.ts';
+import { parseHelp } from '../../scripts/release/help.ts';
 import { writeKrewManifest } from '../../scripts/release/krew.ts';
-import { exitStatuses, manualPage, roff } from '../../scripts/release/man.ts';
+import { exitStatuses, roff } from '../../scripts/release/man.ts';
 import { must } from '../../scripts/release/must.ts';
 import { faultsOf } from '../../scripts/release/ready.ts';
 import { NAMESPACE, sign, writeSums } from '../../scripts/release/sums.ts';
 import { NODE_VERSION, SYSTEMS } from '../../scripts/release/systems.ts';
 import { run } from '../../scripts/run.ts';
-import { EXIT } from '../../shared/errors.ts';
 import { firstNames, ROOT, read, rowsOf } from '../docs/documents.ts';
 
 let folder: string;
@@ -137,30 +135,7 @@ for (const name of ['curfew-broker', 'curfew-gateway'])
     assert.notEqual((await run('systemd-analyze', ['security', '--offline=yes', '--threshold=15', open])).code, 0);
   });
 
-describe('manual pages', async () => {
-  const { cli, broker, gateway } = await buildBundles();
-  const programs = [
-    [cli, 'kubectl-curfew', 1],
-    [broker, 'curfew-broker', 8],
-    [gateway, 'curfew-gateway', 8],
-  ] as const;
-  for (const [bundle, name, section] of programs)
-    test(`${name}(${section}) has each command of docs/commands.md with its flags, and each exit status`, async () => {
-      const page = await manualPage(await helpOf(bundle, [name]), section, 1795000000);
-      assert.match(page, new RegExp(`^\\.TH "${name.toUpperCase()}" "${section}" "2026-11-18" "${name}"\n`));
-      const commands = [...read('docs/commands.md').matchAll(new RegExp(`^### \`${name} (.+)\``, 'gm'))];
-      assert.ok(commands.length >= 2, name);
-      const sections = page.split(/^\.SS /m).slice(1);
-      assert.deepEqual(
-        sections.map((one) => (one.split('\n', 1)[0] ?? '').replaceAll('\\-', '-')).toSorted(),
-        commands.map(([, command]) => command).toSorted(),
-      );
-      for (const exit of Object.values(EXIT)) assert.ok(page.includes(`.B ${exit}\n`), `exit ${exit}`);
-      // Nothing of it is a request or an escape that was not meant.
-      const { stderr } = await run('sh', ['-c', 'groff -man -Tutf8 -ww -z'], { input: page });
-      assert.equal(stderr, '');
-    });
-
+describe('manual pages', () => {
   test('flags that a help text says over several lines are whole', () => {
     const help = parseHelp(`Usage: a b [options]
 

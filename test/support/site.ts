@@ -9,6 +9,7 @@ import { buildBundles } from '../../scripts/bundle.ts';
 import { type RunResult, run } from '../../scripts/run.ts';
 import { type BrokerProcess, startBroker } from './broker_process.ts';
 import type { CertificateAuthority } from './certificates.ts';
+import { commandOf } from './command_of.ts';
 import type { Idp } from './idp.ts';
 
 export type Settings = Readonly<Record<string, unknown>>;
@@ -106,8 +107,8 @@ export function runCommand(
   program?: string,
 ): Pick<Site, 'command' | 'authenticationConfig' | 'print'> {
   const command = async (...words: readonly string[]) => {
-    const broker = program ?? (await buildBundles()).broker;
-    return run(process.execPath, [broker, ...words, '--config', configFile]);
+    const [file, ...before] = commandOf(program ?? (await buildBundles()).broker);
+    return run(file, [...before, ...words, '--config', configFile]);
   };
   const print = async (what: string, cluster: string, ...more: readonly string[]) => {
     const { code, stdout, stderr } = await command('print', what, '--cluster', cluster, ...more);
