@@ -102,7 +102,9 @@ export async function pack(one: Package, version: string, work: string, out: str
   }
   const { name, manifest } = one;
   const whole = { name, version, license: 'Apache-2.0', ...manifest, files: Object.keys(files).sort() };
-  await writeFile(path.join(folder, 'package.json'), `${JSON.stringify(whole, undefined, 2)}\n`);
+  const file = path.join(folder, 'package.json');
+  await writeFile(file, `${JSON.stringify(whole, undefined, 2)}\n`);
+  await chmod(file, 0o644);
   // Its times are npm's own, the same for all packages.
   await must('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', out], { cwd: folder });
   await rm(folder, { recursive: true });

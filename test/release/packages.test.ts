@@ -27,13 +27,17 @@ before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'curfew-packages-'));
   await buildBundles();
   await buildNative();
+  const umask = process.umask();
   for (const place of ['one', 'a/second/place']) {
+    // Modes are of the release, not of whoever makes it.
+    if (place !== 'one') process.umask(0o077);
     const [work, out] = [path.join(folder, place, 'work'), path.join(folder, place)];
     const programs = await Promise.all(PROGRAM_NAMES.map((name) => programPackage(name, VERSION, SYSTEMS)));
     const native = nativePackages().filter(({ name }) => name === NATIVE);
     await Promise.all([...programs, ...native].map((one) => pack(one, VERSION, work, out)));
     await rm(work, { recursive: true, force: true });
   }
+  process.umask(umask);
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
