@@ -202,6 +202,12 @@ export const CODES = {
   broker_unreachable: AWAY,
   store: { ...AWAY, hint: 'ask who runs curfew-broker: its store cannot be used' },
   draining: { ...AWAY, hint: 'try again: another broker, or this one once it has started again, will answer' },
+  too_many_requests: {
+    exit: EXIT.try_again,
+    status: 429,
+    error: 'temporarily_unavailable',
+    hint: 'wait as long as it says, then try again',
+  },
   busy: { exit: EXIT.try_again, status: 503, error: 'temporarily_unavailable', hint: 'try again' },
   login_failed: { exit: EXIT.login_required, status: 400, error: 'invalid_grant', hint: LOGIN },
   insecure: { ...CONFIGURATION, hint: 'use https, or a loopback address' },

@@ -44,6 +44,11 @@ export type TokenRequest =
   | { readonly grant: 'exchange'; readonly request: ExchangeRequest }
   | { readonly grant: 'renewal'; readonly request: RenewalRequest };
 
+/** Before it is known to be a good one. */
+export function isRenewal(form: Form | undefined): boolean {
+  return form?.get('grant_type') === GRANT.renewal;
+}
+
 /** @throws CurfewError `request_invalid` or `grant_type`, naming the parameter */
 export function parseTokenRequest(form: Form): TokenRequest {
   switch (required(form, 'grant_type')) {

@@ -23,6 +23,7 @@ import { faultOfHead } from './request_head.ts';
 import { sessionRoutes } from './sessions.ts';
 import { logoutRoute, pushRoute } from './signals.ts';
 import { type TokenParts, tokenRoutes } from './token.ts';
+import { type Traffic, type TrafficParts, watchTraffic } from './traffic.ts';
 import { answerBadTarget, answerExpectations, answerUnreadable } from './unreadable.ts';
 import { type WebhookParts, webhookRoutes } from './webhooks.ts';
 
@@ -60,7 +61,8 @@ export type ServerParts = TokenParts &
   Parameters<typeof sessionRoutes>[1] &
   Parameters<typeof logoutRoute>[1] &
   WebhookParts &
-  GatewayParts;
+  GatewayParts &
+  TrafficParts;
 
 export function createServer(
   broker: ServerParts,
@@ -112,6 +114,9 @@ export function createServer(
     if (!readiness.accepting) reply.header('Connection', 'close');
     done(null, payload);
   });
+  const prefix = new URL(config.issuer).pathname.replace(/\/$/, '');
+  const traffic = watchTraffic(app, broker, { log, prefix });
+  app.addHook('onClose', async () => traffic.stop());
   const said = new Rarely();
   app.setErrorHandler((error, request, reply) => {
     const failure = asFailure(error);
@@ -131,7 +136,6 @@ export function createServer(
   );
 
   const proofs = createProofVerifier(() => encryptionOf(broker.config)(), broker.now);
-  const prefix = new URL(config.issuer).pathname.replace(/\/$/, '');
   app.register(
     async (scope) => {
       metadataRoutes(scope, broker);
@@ -150,7 +154,7 @@ export function createServer(
   app.register(async (scope) => pushRoute(scope, broker), { prefix });
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
-    const status = statusOf(broker, readiness);
+    const status = statusOf(broker, readiness, traffic);
     return reply.code(status === 'ok' ? 200 : 503).send({ status });
   });
   return app;
@@ -160,11 +164,13 @@ export function createServer(
 function statusOf(
   { clock }: Pick<Broker, 'clock'>,
   { accepting, storeFault, policyFault }: Readiness,
+  { overloaded }: Pick<Traffic, 'overloaded'>,
 ): 'ok' | 'stopping' | 'policy' | Code {
   if (!accepting) return 'stopping';
   if (clock.fault() !== undefined) return 'clock';
   if (storeFault() !== undefined) return 'store';
-  return policyFault() === undefined ? 'ok' : 'policy';
+  if (policyFault() !== undefined) return 'policy';
+  return overloaded() ? 'busy' : 'ok';
 }
 
 /** RFC 9110 15.5.6 */

@@ -70,6 +70,12 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'Secrets of sessions that are over, and that are still to be deleted',
       'cluster',
     ),
+    sent_away: counter(
+      'curfew_requests_sent_away_total',
+      'Requests that were not looked at: too many were under way, or too many from their address were no good',
+      'class',
+      'reason',
+    ),
     webhook: histogram(
       'curfew_webhook_duration_seconds',
       'Answering kube-apiserver, from the request to the answer sent',

@@ -23,6 +23,7 @@ import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
 import type { Minted } from '../sessions/minted.ts';
 import { CHANGES, type Change } from '../store/changes.ts';
 import { RENEWAL_WAYS, SETTLED, type StoreObserver } from '../store/options.ts';
+import { REQUEST_CLASSES, type RequestClass, SENT_AWAY, type SentAway } from '../traffic/classes.ts';
 import { ActiveSessions } from './active_sessions.ts';
 import { defineAll } from './definitions.ts';
 import { EndEffects } from './end_effects.ts';
@@ -81,6 +82,8 @@ export interface Metrics {
   /** One answered request. */
   readonly webhook: (webhook: Webhook, outcome: WebhookOutcome, seconds: number) => void;
   readonly gateway: (request: GatewayRequest, outcome: GatewayOutcome, seconds: number) => void;
+  /** A request that was not looked at. */
+  readonly sentAway: (name: RequestClass, reason: SentAway) => void;
   /** How many gateways of a cluster are told of ends. */
   readonly gatewayFeeds: (cluster: string, open: number) => void;
   /** A logout token or a security event that could not be taken yet. */
@@ -198,6 +201,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
     gatewayFeeds: (cluster, open) => void feeds.set(cluster, open),
     signalPutOff: (source, reason) => all.signals_put_off.inc({ source, reason }),
     pollFailed: () => all.poll_failures.inc(),
+    sentAway: (name, reason) => all.sent_away.inc({ class: name, reason }),
     restore(tokens) {
       for (const token of tokens) active.minted(token);
     },
@@ -261,6 +265,7 @@ function beginAtZero({
   gateway,
   transactions,
   renewals,
+  sent_away,
 }: ReturnType<typeof defineAll>): void {
   for (const reason of END_REASONS) ends.inc({ reason }, 0);
   for (const source of SIGNAL_SOURCES) {
@@ -280,4 +285,5 @@ function beginAtZero({
   for (const request of GATEWAY_REQUESTS) for (const outcome of GATEWAY_OUTCOMES) gateway.zero({ request, outcome });
   for (const outcome of SETTLED) transactions.zero({ outcome });
   for (const way of RENEWAL_WAYS) renewals.inc({ way }, 0);
+  for (const name of REQUEST_CLASSES) for (const reason of SENT_AWAY) sent_away.inc({ class: name, reason }, 0);
 }

@@ -38,6 +38,7 @@ export const FLOORS = {
     'feed',
     'leases',
     'refusals',
+    'traffic',
     'tokens',
     'upstream',
     'clock',
