@@ -83,14 +83,17 @@ function claimValidationRules({ max_age, token_ttl }: Caps) {
   ];
 }
 
-/** kube-apiserver takes any name from an issuer that it trusts, `system:masters` too. `\p{C}` is what nobody sees. */
+/**
+ * kube-apiserver takes any name from an issuer that it trusts, `system:masters` too. Nobody sees `\p{C}`, nor the ends of lines and
+ * paragraphs (`\p{Zl}`, `\p{Zp}`).
+ */
 const userValidationRules = [
   {
-    expression: String.raw`user.username.matches(r'^[^\p{C}]+$') && !user.username.matches(r'(?i)^\s*system:')`,
+    expression: String.raw`user.username.matches(r'^[^\p{C}\p{Zl}\p{Zp}]+$') && !user.username.matches(r'(?i)^\s*system:')`,
     message: 'curfew: the username is reserved or has invisible characters',
   },
   {
-    expression: String.raw`user.groups.all(group, group.matches(r'^[^\p{C}]+$') && !group.matches(r'(?i)^\s*system:'))`,
+    expression: String.raw`user.groups.all(group, group.matches(r'^[^\p{C}\p{Zl}\p{Zp}]+$') && !group.matches(r'(?i)^\s*system:'))`,
     message: 'curfew: a group is reserved or has invisible characters',
   },
 ];
