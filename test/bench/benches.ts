@@ -29,6 +29,7 @@ import { renewOpen } from './renew_open.ts';
 import { renewScale } from './renew_scale.ts';
 import { resolveAndDecide } from './resolve_and_decide.ts';
 import { serviceAccounts } from './service_accounts.ts';
+import { shed } from './shed.ts';
 import { setToDenial, signals } from './signals.ts';
 import { webhookBench } from './webhook.ts';
 
@@ -57,6 +58,7 @@ export const BENCHES: readonly Bench[] = [
   keysBench,
   introspectionBench,
   morning,
+  shed,
   endToDenial,
   endToKnown,
   serviceAccounts,
