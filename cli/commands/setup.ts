@@ -43,6 +43,7 @@ type SetupHost = Clocks & Owner & Program & Pick<Host, 'print' | 'random' | 'say
 
 export async function setupCommand(host: SetupHost, options: SetupOptions): Promise<void> {
   requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
+  if (!options.remove) refuseInsecure(options.broker, host);
   requireByHand(host, readConfig(host), options.broker);
   const { dryRun = false } = options;
   const rehearsal = createRehearsal(host);
@@ -54,7 +55,6 @@ export async function setupCommand(host: SetupHost, options: SetupOptions): Prom
 /** @returns what was done, and what comes next, in lines */
 async function setUp(host: SetupHost, writer: Writer, options: SetupOptions): Promise<readonly string[]> {
   const config = readConfig(host);
-  refuseInsecure(options.broker, host);
   const ca_file = options.caFile === undefined ? undefined : resolve(options.caFile);
   const known = ca_file ?? memberOf(config.brokers, options.broker)?.ca_file;
   const metadata = await createBroker(options.broker, createSend(host, known), host).metadata();

@@ -134,8 +134,8 @@ interface PatientLine extends BrokerLine {
 
 async function readMetadata(line: PatientLine, url: string, deadline: number | undefined): Promise<Metadata> {
   const left = countdown(deadline ?? WHOLE_MS, line.host);
-  const within = () => (deadline === undefined ? undefined : Math.max(1, left()));
-  const request = () => line.send(`${url}/.well-known/curfew`, { method: 'GET', deadline: within() });
+  // Each time in full: of what is left a process that was stopped meanwhile would have none.
+  const request = () => line.send(`${url}/.well-known/curfew`, { method: 'GET', deadline });
   const answer = await patiently(line.patience, left, () => reach(line, request));
   const metadata = parseJson(answer.body);
   if (answer.status !== 200 || !isMetadata(metadata)) throw unexpected(line, answer);
