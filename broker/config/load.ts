@@ -99,7 +99,7 @@ function assemble(
     identity_provider: { ...idp, ca: read.identity_provider_ca },
     clusters: clusters.map((cluster, i) => assembleCluster(cluster, i, read)),
     admins: sections.admins,
-    metrics: sections.metrics && { ...sections.metrics, tls: read.metrics_tls },
+    metrics: sections.metrics && { ...sections.metrics, ...(read.metrics_tls && { tls: read.metrics_tls }) },
     hooks: read.hooks,
     ssf: read.transmitters,
     store: read.store,

@@ -37,7 +37,7 @@ const BEARERS = ['poll', 'broker-token', 'client-secret'] as const;
 const files = (): Record<string, string> => ({
   ...(config.files as Record<string, string>),
   ...Object.fromEntries(
-    ['issuer', 'idp', 'cluster', 'gateway', 'hook', 'ssf', 'database'].map((of) => [
+    ['issuer', 'idp', 'cluster', 'gateway', 'hook', 'ssf', 'database', 'client'].map((of) => [
       `${of}.ca`,
       config.files['ca.crt'] as string,
     ]),
@@ -78,6 +78,9 @@ const settings = () => ({
   ],
 });
 
+const TLS = { cert_file: 'tls.crt', key_file: 'tls.key', client_ca_file: 'client.ca' };
+const METRICS = { metrics: { address: '127.0.0.1', port: 9090, tls: TLS } };
+
 /** What is changed for each setting: another content under the same path. */
 const CHANGES: Readonly<
   Record<
@@ -93,6 +96,13 @@ const CHANGES: Readonly<
   issuer_ca_file: () => ({ files: { 'issuer.ca': otherCa } }),
   'listen.tls.cert_file': () => ({ files: { 'tls.crt': `${config.files['tls.crt']}\n` } }),
   'listen.tls.key_file': () => ({ files: { 'tls.key': `${config.files['tls.key']}\n` } }),
+  'listen.tls.client_ca_file': () => ({
+    before: { listen: { ...SETTINGS.listen, tls: TLS } },
+    files: { 'client.ca': otherCa },
+  }),
+  'metrics.tls.cert_file': () => ({ before: METRICS, files: { 'tls.crt': `${config.files['tls.crt']}\n` } }),
+  'metrics.tls.key_file': () => ({ before: METRICS, files: { 'tls.key': `${config.files['tls.key']}\n` } }),
+  'metrics.tls.client_ca_file': () => ({ before: METRICS, files: { 'client.ca': otherCa } }),
   'keys.encryption_key_file': () => ({ files: { key: newSecret() } }),
   'keys.encryption_key_env': () => ({ before: { keys: { encryption_key_env: 'KEY' } }, env: { KEY: newSecret() } }),
   'keys.other_encryption_key_file': () => ({
