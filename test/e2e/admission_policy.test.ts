@@ -268,6 +268,9 @@ describe('T13 with the cluster’s own tokens', () => {
     const name = items.find(({ metadata }) => metadata.annotations['curfew.internal/session-id'] === bob.sid)?.metadata
       .name;
     assert.ok(name, 'there is the Secret of the session');
+    // Each policy takes effect on its own, a while after it was made.
+    const probe = `${there}/secrets?dryRun=All`;
+    await until(async () => (await admin.ask('POST', probe, secretNamed('probe'))).status === 403, 'it has no effect');
     for (const who of [bob, admin]) {
       const metadata = { name: 'mine' };
       allRefused(
