@@ -50,7 +50,7 @@ export function watchTraffic(
 
   const classOf = ({ method, routeOptions, headers }: FastifyRequest) => {
     const { url } = routeOptions;
-    const route = url?.startsWith(prefix) ? url.slice(prefix.length) : url;
+    const route = url?.startsWith(`${prefix}/`) ? url.slice(prefix.length) : url;
     return classOfRoute(method, route, headers.authorization !== undefined);
   };
   /** @throws CurfewError `busy` */
@@ -76,7 +76,7 @@ export function watchTraffic(
       name === 'end' || good.has(request.raw.socket) ? undefined : failing.waits(network, broker.stopwatch());
     if (waits !== undefined) {
       broker.metrics.sentAway(name === 'token' ? 'login' : name, 'too_many_requests');
-      const unsaid = said.note(network, broker.now());
+      const unsaid = said.note('no good', broker.now());
       if (unsaid !== undefined)
         log.warn({ address: network, unsaid }, 'too many requests from there are no good: it waits');
       const fault = 'too many requests from this address were no good';
@@ -103,7 +103,7 @@ export function watchTraffic(
     failing.note(networkOf(request.address), broker.stopwatch());
   });
   return {
-    overloaded: () => episode.overloaded(),
+    overloaded: () => shedding.overloaded(),
     stop() {
       delay.stop();
       episode.stop();

@@ -5,8 +5,6 @@ import type { Stopwatch } from '../../shared/time.ts';
 
 /** Seconds without anybody being sent away, after which it is over. */
 const CALM_S = 10;
-/** Milliseconds of delay of the event loop: from which on others are to take the requests, and below which they need not. */
-const [LATE_MS, IN_TIME_MS] = [500, 100];
 
 export class Episode {
   readonly #log: Pick<Logger, 'warn' | 'info'>;
@@ -16,7 +14,6 @@ export class Episode {
   #began = 0;
   #last = 0;
   #count = 0;
-  #overloaded = false;
 
   /** @param delay of the event loop, in milliseconds */
   constructor(log: Pick<Logger, 'warn' | 'info'>, delay: () => number, stopwatch: Stopwatch) {
@@ -35,14 +32,6 @@ export class Episode {
       'more is asked than can be answered: requests are sent away',
     );
     this.#timer = setInterval(() => this.#look(), 1000).unref();
-  }
-
-  /** Whether whoever routes requests is to send them elsewhere: not yes and no in turn. */
-  overloaded(): boolean {
-    const delay = this.#delay();
-    if (delay >= LATE_MS) this.#overloaded = true;
-    else if (delay < IN_TIME_MS) this.#overloaded = false;
-    return this.#overloaded;
   }
 
   stop(): void {

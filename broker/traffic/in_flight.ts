@@ -25,7 +25,8 @@ export class InFlight {
   take(network: string): (() => void) | undefined {
     const { shared, reserved } = this.#limit;
     const own = this.#networks.get(network) ?? 0;
-    const share = Math.max(1, Math.floor(shared / Math.max(1, this.#networks.size + (own === 0 ? 1 : 0))));
+    const networks = this.#networks.size + (own === 0 ? 1 : 0);
+    const share = Math.max(1, Math.floor(shared / networks));
     const fits = this.#all < shared || (this.#all < shared + reserved && own < share);
     if (!fits) return undefined;
     this.#all += 1;

@@ -22,6 +22,9 @@ const LATE_MS: Readonly<Record<RequestClass, readonly [many: number, all: number
   other: [150, 250],
 };
 
+/** From which delay on others are to take the requests, and below which they need not any more, in milliseconds. */
+const [OVERLOADED_MS, IN_TIME_MS] = [500, 100];
+
 /** Requests of a second that make a network one that asks much, while there is too much. */
 const MANY = 50;
 /** Networks that are counted within a second: beyond them the next are among those that ask little. */
@@ -33,8 +36,9 @@ export class Shedding {
   readonly #classes: Readonly<Record<RequestClass, InFlight>>;
   readonly #asked = new Map<string, number>();
   #second = 0;
+  #overloaded = false;
 
-  /** @param delay of the event loop, in milliseconds  */
+  /** @param delay of the event loop, in milliseconds */
   constructor(delay: () => number, stopwatch: Stopwatch) {
     this.#delay = delay;
     this.#stopwatch = stopwatch;
@@ -56,6 +60,14 @@ export class Shedding {
     const before = this.#asked.get(network) ?? 0;
     if (before > 0 || this.#asked.size < MOST_NETWORKS) this.#asked.set(network, before + 1);
     return before >= MANY;
+  }
+
+  /** Whether whoever routes requests is to send them elsewhere: not yes and no in turn. */
+  overloaded(): boolean {
+    const delay = this.#delay();
+    if (delay >= OVERLOADED_MS) this.#overloaded = true;
+    else if (delay < IN_TIME_MS) this.#overloaded = false;
+    return this.#overloaded;
   }
 
   /** @returns what to call once when the request is over; `undefined` where it is to be sent away */
