@@ -1,5 +1,6 @@
 // The webhooks, asked as kube-apiserver asks them: at the issuer's address, with the cluster's token. About nobody: nothing is decided.
 
+import type { Code } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Cluster, Config } from '../config/settings.ts';
 import { type Ask, isSilent } from './ask.ts';
@@ -14,7 +15,10 @@ const REVIEWS = {
   authenticate: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token: 'curfew-check' } },
 } as const;
 
-export async function lookAtWebhooks(config: Config, cluster: Cluster, ask: Ask): Promise<readonly Seen[]> {
+type Place = Pick<Config, 'issuer' | 'issuer_ca'>;
+type Asker = Pick<Cluster, 'name' | 'webhook'>;
+
+export async function lookAtWebhooks(config: Place, cluster: Asker, ask: Ask): Promise<readonly Seen[]> {
   const { webhook } = cluster;
   if (!webhook) return [];
   const asked = webhook.authentication ? (['authorize', 'authenticate'] as const) : (['authorize'] as const);
@@ -24,8 +28,8 @@ export async function lookAtWebhooks(config: Config, cluster: Cluster, ask: Ask)
 }
 
 async function askWebhook(
-  { issuer, issuer_ca: ca }: Config,
-  { name }: Cluster,
+  { issuer, issuer_ca: ca }: Place,
+  { name }: Pick<Asker, 'name'>,
   which: keyof typeof REVIEWS,
   bearer: string,
   ask: Ask,
@@ -35,6 +39,13 @@ async function askWebhook(
   const answer = await ask({ url: `${issuer}/webhooks/${which}`, ca, method: 'POST', bearer, body });
   if (isSilent(answer)) return unknown('webhook', of, answer.silent, 'see the broker, above');
   const { status, json } = answer;
+  if (status === 401 && json.reason === ('client_certificate' satisfies Code))
+    return unknown(
+      'webhook',
+      of,
+      'the broker knows the token, and asks for a client certificate, which only the API server has',
+      'see that the kubeconfig of the webhook there names it: client-certificate and client-key',
+    );
   if (status === 401)
     return wrong(
       'webhook',

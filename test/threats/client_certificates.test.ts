@@ -2,12 +2,15 @@
 // connection that stays open, or by a session that is resumed. On the same listener people need none.
 
 import assert from 'node:assert/strict';
+import { createSecretKey } from 'node:crypto';
 import { globSync } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { createAsk } from '../../broker/live/ask.ts';
+import { lookAtWebhooks } from '../../broker/live/webhook.ts';
 import { seconds } from '../../shared/time.ts';
 import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts';
 import { until } from '../support/patience.ts';
@@ -111,6 +114,24 @@ const refusals = (): Readonly<Record<string, Pair>> => ({ none: NONE, 'of anothe
 async function assertRefused({ status, body }: Answer, what: string): Promise<void> {
   assert.deepEqual([status, JSON.parse(body).reason], [401, 'client_certificate'], what);
 }
+
+test('H21 check --live, which has no certificate, blames no token for that', async () => {
+  const where = { issuer: service.url, issuer_ca: authority.caPem };
+  const look = async (name: string) => {
+    const token = createSecretKey(Buffer.from(service.webhook_tokens[name] ?? '', 'base64url'));
+    const webhook = { token, on_failure: 'deny', authentication: false, client_certificate: name === 'dev' } as const;
+    const [seen] = await lookAtWebhooks(
+      where,
+      { name, webhook },
+      createAsk(() => T0),
+    );
+    return seen;
+  };
+  assert.equal((await look('prod-eu'))?.state, 'ok');
+  const seen = await look('dev');
+  assert.equal(seen?.state, 'not_known', seen?.says);
+  assert.match(seen.says, /knows the token, and asks for a client certificate/);
+});
 
 test('H21 the webhook of a cluster that must present a certificate takes no other, nor does introspection; people and others need none', async () => {
   assert.equal((await review(agentOf(good))).status, 200);
