@@ -8,6 +8,7 @@ import type { TLSSocket } from 'node:tls';
 import { type TlsPair, tlsOptions } from '../serving/config/tls.ts';
 import type { ConnectionLimits } from '../serving/net/connections.ts';
 import { HSTS } from '../serving/net/hsts.ts';
+import { MOST_UNANSWERED } from '../serving/net/http_connections.ts';
 import { boundClients } from './clients.ts';
 import { endQuiet } from './quiet.ts';
 import { answer, type PlainParts, type Response, refuse } from './streams/plain.ts';
@@ -26,8 +27,6 @@ const QUIET_MS = 180_000;
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
 const MOST_STREAMS = 250;
-/** Over HTTP/1.1, requests that do not wait for the answers to those before them: no client that we know of sends any. */
-const MOST_UNANSWERED = 16;
 /** MiB that one connection may take up: headers, and what is not sent yet. */
 const SESSION_MEMORY = 64;
 const LARGEST_HEAD_BYTES = 64 * 1024;

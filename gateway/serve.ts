@@ -9,7 +9,7 @@ import { ClientCertificates } from '../serving/net/client_certificates.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { listen, urlOf } from '../serving/net/listen.ts';
 import { tlsTo } from '../serving/net/roots.ts';
-import { sayNowAndThen } from '../serving/net/say_cut.ts';
+import { sayCuts } from '../serving/net/say_cut.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
@@ -88,7 +88,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
   const api_tls = tlsTo(api_server.ca);
   const sessions = new Sessions(api_server.url, api_tls);
   const url = new URL(api_server.url);
-  const sayCut = sayNowAndThen(log);
+  const sayCut = sayCuts(log);
   const front: Front = createFront(
     {
       ...{ authority, verifier, other_credentials, live, metrics, sessions, connections: new Connections() },

@@ -6,6 +6,7 @@ import { clusterAt, lookAround } from '../around/look.ts';
 import { AROUND } from '../around/names.ts';
 import { createReader } from '../around/reader.ts';
 import type { Config } from '../config/settings.ts';
+import { oneLine } from '../text/one_line.ts';
 import type { Checked } from './check.ts';
 
 export interface AroundOptions {
@@ -35,9 +36,4 @@ export async function checkAround(config: Config, { kubeconfig, context }: Aroun
   } finally {
     await reader.close();
   }
-}
-
-/** Names in a cluster are anybody's who may make them. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').slice(0, 500);
 }

@@ -18,7 +18,6 @@ export function faultsOf(given: Given): string[] {
   return RULES.flatMap((rule) => rule(given));
 }
 
-/** A public address in plain text would show handles and tokens to the network. */
 /** Else nobody could present one. */
 const certificatesCanBePresented: Rule = ({ listen, clusters = [] }) =>
   clusters.flatMap(({ webhook }, i) =>
@@ -27,6 +26,7 @@ const certificatesCanBePresented: Rule = ({ listen, clusters = [] }) =>
       : [],
   );
 
+/** A public address in plain text would show handles and tokens to the network. */
 const tlsUnlessLoopback: Rule = ({ listen }) =>
   listen && !listen.tls && !isLoopbackAddress(listen.address)
     ? ['listen.tls: required, as listen.address is not a loopback address']

@@ -37,7 +37,7 @@ export interface Config {
   readonly ssf: readonly Transmitter[];
   readonly store: StorePlaces;
   readonly policy: BrokerPolicy;
-  /** Absolute paths of what it names and was read to make this, but those of `listen.tls`, which are watched by themselves. */
+  /** Absolute paths of what it names and was read to make this, but those of `listen.tls` and `metrics.tls`, which are watched by themselves. */
   readonly files: readonly string[];
   /** SHA-256 of the file, hex. */
   readonly digest: string;

@@ -5,9 +5,8 @@ import { createHmac } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Agent, request } from 'undici';
 import { every, pauseAfter } from '../../serving/background.ts';
-import { trustedRoots } from '../../serving/net/roots.ts';
+import { tlsTo } from '../../serving/net/roots.ts';
 import { between, type Clock, plus, type Seconds, seconds } from '../../shared/time.ts';
-import { STRONG_TLS } from '../../shared/tls.ts';
 import type { Config, Hook } from '../config/settings.ts';
 import type { Turn } from '../leases/turn.ts';
 import { type Lease, requireLease } from '../store/lease.ts';
@@ -155,7 +154,7 @@ function originOf(url: string): string {
 
 function agentFor({ ca }: Hook): Agent {
   // said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing
-  return new Agent({ connect: { ...STRONG_TLS, ca: trustedRoots(ca), timeout: 3_000, rejectUnauthorized: true } });
+  return new Agent({ connect: { ...tlsTo(ca), timeout: 3_000 } });
 }
 
 /** Of the report, not of the attempt: whoever receives it twice can tell. */

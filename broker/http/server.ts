@@ -7,7 +7,7 @@ import type { ClientCertificates } from '../../serving/net/client_certificates.t
 import type { ConnectionLimits } from '../../serving/net/connections.ts';
 import { HSTS } from '../../serving/net/hsts.ts';
 import { boundConnections } from '../../serving/net/http_connections.ts';
-import { sayNowAndThen } from '../../serving/net/say_cut.ts';
+import { sayCuts } from '../../serving/net/say_cut.ts';
 import { type Code, CurfewError } from '../../shared/errors.ts';
 import type { Broker } from '../broker.ts';
 import { encryptionOf } from '../encryption.ts';
@@ -89,7 +89,7 @@ export function createServer(
     ? Fastify({ ...common, https: { ...http, ...tlsOptions(tls), handshakeTimeout: HANDSHAKE_MS } })
     : Fastify({ ...common, http });
 
-  const connections = boundConnections(app.server, limits, sayNowAndThen(log));
+  const connections = boundConnections(app.server, limits, sayCuts(log));
   app.addHook('preClose', (done) => {
     connections.close();
     done();

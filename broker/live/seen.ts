@@ -1,5 +1,7 @@
 // One thing that was looked at in what runs: as it should be, at fault with what to do, or not to be seen from here.
 
+import { oneLine } from '../text/one_line.ts';
+
 export const LIVE_CHECKS = [
   ...['broker', 'keys', 'store', 'standby', 'identity_provider', 'api_server', 'webhook', 'gateway', 'signals'],
   ...['certificate', 'clock'],
@@ -42,9 +44,4 @@ export function printSeen(seen: readonly Seen[]): readonly string[] {
 
 export function printSeenAsJson(seen: readonly Seen[]): readonly string[] {
   return JSON.stringify({ ok: seen.every(({ state }) => state !== 'fault'), checks: seen }, null, 2).split('\n');
-}
-
-/** Names and words of others are anybody's. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').slice(0, 500);
 }

@@ -4,12 +4,11 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent } from 'undici';
-import { trustedRoots } from '../../serving/net/roots.ts';
+import { tlsTo, trustedRoots } from '../../serving/net/roots.ts';
 import { sayDuration } from '../../shared/duration.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { between, type Clock, latest } from '../../shared/time.ts';
-import { STRONG_TLS } from '../../shared/tls.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Transmitter } from '../config/settings.ts';
 import { createFetchJson } from '../net/fetch_json.ts';
@@ -69,7 +68,7 @@ async function verify(
   if (!poll)
     return byWhatCame(transmitter, look, 'it pushes, and the broker has nothing by which to ask it for a test');
   if (!safe(endpoint) || !safe(streams)) return byWhatCame(transmitter, look, 'it has no verification_endpoint');
-  const agent = new Agent({ connect: { ...STRONG_TLS, ca: trustedRoots(transmitter.ca), rejectUnauthorized: true } });
+  const agent = new Agent({ connect: tlsTo(transmitter.ca) });
   try {
     const bearer = await createPollCredentials(agent, look.elapsed).bearer(transmitter, AbortSignal.timeout(WAIT_MS));
     const list = await look.ask({ url: streams, ca: trusted(transmitter), bearer });

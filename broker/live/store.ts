@@ -40,12 +40,7 @@ export async function lookAtStore(config: Config, now: Clock, exact: () => numbe
   try {
     store = await openForCommand(config.store, options, false);
   } catch (error) {
-    return {
-      seen: [faultOf(what, error)],
-      behind: false,
-      signals: async () => undefined,
-      close: async () => undefined,
-    };
+    return unread(what, error);
   }
   try {
     const keys = await store.read((db) => readKeys(db, encryptionOf(config), now));
@@ -60,19 +55,19 @@ export async function lookAtStore(config: Config, now: Clock, exact: () => numbe
     };
   } catch (error) {
     await store.close();
-    return {
-      seen: [faultOf(what, error)],
-      behind: false,
-      signals: async () => undefined,
-      close: async () => undefined,
-    };
+    return unread(what, error);
   }
 }
 
 /** @throws what is no CurfewError: our bug */
-function faultOf(what: string, error: unknown): Seen {
+function unread(what: string, error: unknown): OpenStore {
   if (!(error instanceof CurfewError)) throw error;
-  return wrong('store', what, error.message, error.hint);
+  return {
+    seen: [wrong('store', what, error.message, error.hint)],
+    behind: false,
+    signals: async () => undefined,
+    close: async () => undefined,
+  };
 }
 
 async function aheadOf(store: Store, exact: () => number): Promise<number | undefined> {

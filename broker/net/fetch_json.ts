@@ -2,11 +2,10 @@
 
 import { Agent, fetch } from 'undici';
 import { readBounded } from '../../serving/net/bounded_body.ts';
-import { trustedRoots } from '../../serving/net/roots.ts';
+import { tlsTo } from '../../serving/net/roots.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { fromMilliseconds, plus, type Seconds, seconds } from '../../shared/time.ts';
-import { STRONG_TLS } from '../../shared/tls.ts';
 import { isObject } from '../../shared/wire.ts';
 
 export interface FetchJson {
@@ -59,7 +58,7 @@ export function createFetchJson(ca: string | undefined, waits: Waits = WAITS, wh
     new FetchError(kind, `${whose.name} ${new URL(url).host} ${what}`);
   const dispatcher = new Agent({
     // said outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing
-    connect: { ...STRONG_TLS, ca: trustedRoots(ca), timeout: waits.connect, rejectUnauthorized: true },
+    connect: { ...tlsTo(ca), timeout: waits.connect },
     headersTimeout: waits.total,
     bodyTimeout: waits.total,
   });

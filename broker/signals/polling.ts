@@ -5,11 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { every, pauseAfter } from '../../serving/background.ts';
 import { readBounded } from '../../serving/net/bounded_body.ts';
-import { trustedRoots } from '../../serving/net/roots.ts';
+import { tlsTo } from '../../serving/net/roots.ts';
 import { answerOf, CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import type { Stopwatch } from '../../shared/time.ts';
-import { STRONG_TLS } from '../../shared/tls.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import type { Transmitter } from '../config/settings.ts';
@@ -203,6 +202,6 @@ async function ask(
 }
 
 function agentFor({ ca }: Transmitter): Agent {
-  const connect = { ...STRONG_TLS, ca: trustedRoots(ca), timeout: CONNECT_MS, rejectUnauthorized: true };
+  const connect = { ...tlsTo(ca), timeout: CONNECT_MS };
   return new Agent({ connect, headersTimeout: LONG_POLL_MS, bodyTimeout: LONG_POLL_MS });
 }

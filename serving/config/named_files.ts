@@ -30,10 +30,15 @@ export async function readCa(setting: string, file: string | undefined, around: 
   return found?.text;
 }
 
+/** Each by itself. */
+export function certificatesIn(pem: string): readonly string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
 /** These texts are handed out (authn-config, metadata), so a key beside the certificate must not slip through. */
 export function faultOfCertificates(pem: string): string | undefined {
   if (pem.includes('PRIVATE KEY')) return 'holds a private key, where only certificates may stand';
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  const blocks = certificatesIn(pem);
   if (blocks.length === 0) return 'holds no certificate in PEM';
   try {
     for (const block of blocks) new X509Certificate(block);

@@ -8,7 +8,7 @@ import { type Connection, type ConnectionLimits, Connections } from './connectio
  * Requests that are sent on one connection without waiting for their answers: a few (RFC 9112 9.3.2). No client that we know of sends
  * a second one before the first is answered, and all that come in one piece are there at once, each with its answer to be kept.
  */
-const MOST_UNANSWERED = 16;
+export const MOST_UNANSWERED = 16;
 
 /**
  * Milliseconds without a byte either way, in the middle of an answer: then whoever asked does not read it. Node.js sees that after one
@@ -50,7 +50,7 @@ export function boundConnections(server: Server, limits: ConnectionLimits, onCut
     const connection = connections.of(socket);
     // Who has not sent a whole request has less time than this, and another clock.
     if (connection && connections.unproven.has(connection)) return;
-    // What waits for us, and not we for it, goes on.
+    // A client that waits for our answer stays connected; one that does not read it, or sends nothing, is cut.
     const isOurs = connection !== undefined && connection.open > 0 && socket.writableLength === 0;
     if (!isOurs) socket.destroy();
   });

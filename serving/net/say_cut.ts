@@ -5,7 +5,7 @@ import type { BaseLogger } from 'pino';
 const SAY_MS = 60_000;
 
 /** @returns what is to be called for each */
-export function sayNowAndThen(log: Pick<BaseLogger, 'warn'>): () => void {
+export function sayCuts(log: Pick<BaseLogger, 'warn'>): () => void {
   let count = 0;
   let timer: NodeJS.Timeout | undefined;
   const say = () => {
