@@ -44,17 +44,24 @@ type SetupHost = Clocks & Owner & Program & Pick<Host, 'print' | 'random' | 'say
 export async function setupCommand(host: SetupHost, options: SetupOptions): Promise<void> {
   requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
   if (!options.remove) refuseInsecure(options.broker, host);
-  requireByHand(host, readConfig(host), options.broker);
+  const config = readConfig(host);
+  requireByHand(host, config, options.broker);
   const { dryRun = false } = options;
   const rehearsal = createRehearsal(host);
   const writer = dryRun ? rehearsal : createWriter(host);
-  const lines = await (options.remove ? removeSetup(host, writer, options) : setUp(host, writer, options));
+  const lines = await (options.remove
+    ? removeSetup(host, writer, config, options)
+    : setUp(host, writer, config, options));
   host.print(dryRun ? rehearsal.report() : `${lines.join('\n')}\n`);
 }
 
 /** @returns what was done, and what comes next, in lines */
-async function setUp(host: SetupHost, writer: Writer, options: SetupOptions): Promise<readonly string[]> {
-  const config = readConfig(host);
+async function setUp(
+  host: SetupHost,
+  writer: Writer,
+  config: Config,
+  options: SetupOptions,
+): Promise<readonly string[]> {
   const ca_file = options.caFile === undefined ? undefined : resolve(options.caFile);
   const known = ca_file ?? memberOf(config.brokers, options.broker)?.ca_file;
   const metadata = await createBroker(options.broker, createSend(host, known), host).metadata();

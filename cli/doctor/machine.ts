@@ -9,7 +9,7 @@ import { readAllowed } from '../audit/kuberc.ts';
 import { readConfig, requireOwnPlace } from '../host/config.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host } from '../host/host.ts';
 import { launcherOf } from '../host/launcher.ts';
-import { callOf } from '../kubeconfig/entries.ts';
+import { callOf, INFO } from '../kubeconfig/entries.ts';
 import { kubeconfigFiles, readKubeconfig } from '../kubeconfig/kubeconfig.ts';
 import type { PluginField } from '../kubeconfig/kuberc_text.ts';
 import { hasKeychain } from '../secrets/keychain.ts';
@@ -114,9 +114,6 @@ export function checkKuberc(host: OwnFiles & Pick<Host, 'platform'>, minor: numb
   const todo = `in kuberc, credentialPluginPolicy: Allowlist, and in credentialPluginAllowlist: - ${fieldOf(minor)}: ${file}, or: kubectl-curfew setup --broker URL --write-kuberc`;
   return wrong('kuberc', `does not let kubectl run ${file} (${allowed.policy})`, todo);
 }
-
-/** Of what kubeconfig gives to clients that tell the plugin nothing. */
-const INFO = 'KUBERNETES_EXEC_INFO';
 
 export function checkKubeconfig(host: Host, config: Config): Check {
   try {

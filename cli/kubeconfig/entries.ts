@@ -89,7 +89,8 @@ export function userOf(cluster: string, call: PluginCall): Fields {
   return { user: { exec: execFields(cluster, call, {}) } };
 }
 
-const INFO = 'KUBERNETES_EXEC_INFO';
+/** What kubeconfig gives to clients that tell the plugin nothing. */
+export const INFO = 'KUBERNETES_EXEC_INFO';
 
 /** The cluster's own name, unless kubectl would find something there that is not ours, in any of its files. */
 function freeName(

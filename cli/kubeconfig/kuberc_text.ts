@@ -1,11 +1,11 @@
 // The plugins that kuberc lets kubectl run (kubectl.config.k8s.io/v1beta1, kubectl 1.35 and later): one entry put in or taken out,
 // all else stays, to the byte. Pure: text in, text out.
 
-import { isMap, isScalar, isSeq, type Node, type YAMLMap } from 'yaml';
+import { isMap, isSeq, type Node, type YAMLMap } from 'yaml';
 import { isObject } from '../../shared/wire.ts';
 import { asLines, columnOf, insertLines, type Splice, spliced } from './lines.ts';
 import { appendItems, removeItems } from './list_splices.ts';
-import { endOf, isNode, isNull, parse, rangeOf, sorted, stringify, TextFault } from './yaml.ts';
+import { afterKey, endOf, fieldOf, isNode, isNull, parse, rangeOf, sorted, stringify, TextFault } from './yaml.ts';
 
 /** `name` is all that kubectl 1.35 and 1.36 read; from 1.37 on it is `command`. */
 export type PluginField = 'name' | 'command';
@@ -44,7 +44,7 @@ export function allowIn(text: string, field: PluginField, file: string, used: re
   const value = isNode(list) ? list : null;
   return checked(
     text,
-    spliced(text, appendItems({ text, newline }, value, afterKey(text, root), place, entriesOf([file]))),
+    spliced(text, appendItems({ text, newline }, value, afterKey(text, root, LIST), place, entriesOf([file]))),
   );
 }
 
@@ -54,7 +54,7 @@ export function disallowIn(text: string, file: string): string {
   const list = root && fieldOf(root, LIST);
   if (!root || !isSeq(list)) return text;
   const gone = list.items.filter((item) => isMap(item) && nameOf(item) === file);
-  const splices: Splice[] = removeItems(text, list, afterKey(text, root), gone);
+  const splices: Splice[] = removeItems(text, list, afterKey(text, root, LIST), gone);
   return splices.length === 0 ? text : checked(text, spliced(text, splices));
 }
 
@@ -66,16 +66,6 @@ function rootOf(text: string): YAMLMap | undefined {
   if (contents === null || contents === undefined) return undefined;
   if (!isMap(contents)) throw new TextFault(' is not a kuberc');
   return contents;
-}
-
-function fieldOf(root: YAMLMap, key: string): unknown {
-  const pair = root.items.find(({ key: found }) => isScalar(found) && found.value === key);
-  return pair === undefined ? undefined : (pair.value ?? null);
-}
-
-function afterKey(text: string, root: YAMLMap): number {
-  const pair = root.items.find(({ key: found }) => isScalar(found) && found.value === LIST);
-  return text.indexOf(':', rangeOf(pair?.key as Node)[1]) + 1;
 }
 
 function nameOf(item: YAMLMap): unknown {

@@ -1,13 +1,13 @@
 // Takes entries of ours out of a kubeconfig; all else stays, to the byte. Pure: text in, text out.
 
-import { isMap, isScalar, isSeq, type Node, type YAMLMap } from 'yaml';
+import { isMap, isScalar, isSeq } from 'yaml';
 import { isObject } from '../../shared/wire.ts';
 import { callOf } from './entries.ts';
 import { type Splice, spliced } from './lines.ts';
 import { removeItems } from './list_splices.ts';
 import { LISTS, type List, othersAreKept } from './others.ts';
 import type { KubeconfigText } from './text.ts';
-import { isNode, nameOf, parse, rangeOf, TextFault } from './yaml.ts';
+import { afterKey, fieldOf, isNode, nameOf, parse, rangeOf, TextFault } from './yaml.ts';
 
 export interface Found {
   readonly names: ReadonlyMap<List, ReadonlySet<string>>;
@@ -81,15 +81,6 @@ export function removeEntries(text: string, names: Found['names']): string {
   if (!othersAreKept(text, after, names, undefined, leads))
     throw new TextFault(' is written in a way that cannot be changed safely');
   return after;
-}
-
-function fieldOf(root: YAMLMap, key: string): unknown {
-  return root.items.find(({ key: found }) => isScalar(found) && found.value === key)?.value;
-}
-
-function afterKey(text: string, root: YAMLMap, key: string): number {
-  const pair = root.items.find(({ key: found }) => isScalar(found) && found.value === key);
-  return text.indexOf(':', rangeOf(pair?.key as Node)[1]) + 1;
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

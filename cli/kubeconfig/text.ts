@@ -1,14 +1,16 @@
 // The text of a kubeconfig, changed at the places that are meant and nowhere else: whatever is not an entry of ours stays as it
 // is, to the byte. Pure: text in, text out.
 
-import { type Document, isMap, isScalar, isSeq, type Node, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
+import { type Document, isMap, isSeq, type Node, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
 import { parseJson } from '../../shared/json.ts';
 import { asLines, columnOf, indentOf, insertLines, type Splice, spliced, within } from './lines.ts';
 import { appendItems, flowValue, placeOf } from './list_splices.ts';
 import { LISTS, type List, othersAreKept } from './others.ts';
 import {
+  afterKey,
   endOf,
   type Fields,
+  fieldOf,
   hasAnchor,
   includes,
   isNode,
@@ -118,8 +120,7 @@ export class KubeconfigText {
   }
 
   #valueOf(key: string): unknown {
-    const pair = this.#root?.items.find(({ key: found }) => isScalar(found) && found.value === key);
-    return pair === undefined ? undefined : (pair.value ?? null);
+    return fieldOf(this.#root, key);
   }
 
   #entriesOf(list: List): YAMLMap[] {
@@ -232,9 +233,7 @@ export class KubeconfigText {
   }
 
   #afterKey(key: string): number {
-    const pair = this.#root?.items.find(({ key: found }) => isScalar(found) && found.value === key);
-    const [, end] = rangeOf(pair?.key as Node);
-    return this.#text.indexOf(':', end) + 1;
+    return afterKey(this.#text, this.#root, key);
   }
 
   #columnOfRoot(): number {

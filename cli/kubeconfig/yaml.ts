@@ -147,3 +147,18 @@ export function endOf(value: unknown): number {
   visit(value);
   return end;
 }
+
+/** The value of a key: `null` where nothing stands there, `undefined` where the key is not. */
+export function fieldOf(root: YAMLMap | undefined, key: string): unknown {
+  const pair = pairOf(root, key);
+  return pair === undefined ? undefined : (pair.value ?? null);
+}
+
+/** The place after the colon of a key that is there. */
+export function afterKey(text: string, root: YAMLMap | undefined, key: string): number {
+  return text.indexOf(':', rangeOf(pairOf(root, key)?.key as Node)[1]) + 1;
+}
+
+function pairOf(root: YAMLMap | undefined, key: string) {
+  return root?.items.find(({ key: found }) => isScalar(found) && found.value === key);
+}

@@ -5,6 +5,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { between, earliest, isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
+import { chance } from '../host/chance.ts';
 import { removeFile, writeWhole } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { withLock } from '../host/lock.ts';
@@ -35,9 +36,9 @@ export interface BackgroundFault {
 const LONGEST_REST = seconds(60);
 
 /** @param retry_after as the broker said it; those who heard the same do not come back together */
-export function restUntil({ now, random }: Pick<Host, 'now' | 'random'>, retry_after: number): Seconds {
-  const chance = random(4).readUInt32BE() / 2 ** 32;
-  return plus(now(), earliest(LONGEST_REST, seconds(Math.ceil(retry_after * (1 + chance)))));
+export function restUntil(host: Pick<Host, 'now' | 'random'>, retry_after: number): Seconds {
+  const rest = seconds(Math.ceil(retry_after * (1 + chance(host))));
+  return plus(host.now(), earliest(LONGEST_REST, rest));
 }
 
 /** Whether this broker is left alone still. */

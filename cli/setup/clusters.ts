@@ -2,9 +2,9 @@
 
 import type { MetadataCluster } from '../../shared/wire.ts';
 import { addCluster, hasCluster, type PluginCall } from '../kubeconfig/entries.ts';
-import { inKubeconfig, named } from '../kubeconfig/kubeconfig.ts';
-import { KubeconfigText } from '../kubeconfig/text.ts';
-import type { Writer } from './writer.ts';
+import { inKubeconfig } from '../kubeconfig/kubeconfig.ts';
+import type { KubeconfigText } from '../kubeconfig/text.ts';
+import { readIn, type Writer } from './writer.ts';
 
 export interface Written {
   readonly file: string;
@@ -57,9 +57,4 @@ export async function setCurrent(
     (config) => config.setCurrentContext(context),
   );
   return context;
-}
-
-/** As it is, or would be by now. @throws CurfewError `configuration` */
-export function readIn(writer: Pick<Writer, 'read'>, file: string): KubeconfigText {
-  return named(file, () => new KubeconfigText(writer.read(file)));
 }

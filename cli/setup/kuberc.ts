@@ -8,8 +8,7 @@ import type { Owner, Program } from '../host/host.ts';
 import { launcherOf } from '../host/launcher.ts';
 import { allowIn, disallowIn } from '../kubeconfig/kuberc_text.ts';
 import { oneLine } from '../warm/one_line.ts';
-import { readIn } from './clusters.ts';
-import type { Writer } from './writer.ts';
+import { readIn, type Writer } from './writer.ts';
 
 type KubercHost = Owner & Program;
 

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { memberOf } from '../../shared/json.ts';
-import { configFileOf, forgetFolder, readConfig, requireOwnPlace } from '../host/config.ts';
+import { configFileOf, forgetFolder } from '../host/config.ts';
 import { cacheDirectoryOf, configDirectoryOf, type Host, type Owner, type Program } from '../host/host.ts';
 import { launcherFiles } from '../host/launcher.ts';
 import { kubeconfigFiles } from '../kubeconfig/kubeconfig.ts';
@@ -11,9 +11,8 @@ import { KubeconfigText } from '../kubeconfig/text.ts';
 import { readRecord } from '../session/record.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { type Config, OWN_SETTINGS } from '../warm/settings.ts';
-import { readIn } from './clusters.ts';
 import { takeFromKuberc } from './kuberc.ts';
-import type { Writer } from './writer.ts';
+import { readIn, type Writer } from './writer.ts';
 
 export interface RemoveOptions {
   /** From `brokerKey`. */
@@ -30,11 +29,10 @@ type RemoveHost = Owner & Program & Pick<Host, 'random' | 'say'>;
 export async function removeSetup(
   host: RemoveHost,
   writer: Writer,
+  config: Config,
   options: RemoveOptions,
 ): Promise<readonly string[]> {
-  requireOwnPlace(host, `${configDirectoryOf(host)}/bin`);
   const { broker } = options;
-  const config = readConfig(host);
   const known = memberOf(config.brokers, broker);
   const { done, stays } = await removeFromKubeconfigs(host, writer, options);
   if (!known && done.length === 0) return [`nothing of ${broker} is set up here`];

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { structuredPatch } from 'diff';
 import { isMap, isPair, isScalar, isSeq, visit } from 'yaml';
-import { callOf } from '../kubeconfig/entries.ts';
+import { callOf, INFO } from '../kubeconfig/entries.ts';
 import { type Splice, spliced } from '../kubeconfig/lines.ts';
 import { parse, rangeOf } from '../kubeconfig/yaml.ts';
 import { oneLine } from '../warm/one_line.ts';
@@ -35,7 +35,6 @@ const HARMLESS = new Set([
   ...['identity_provider', 'flow', 'secret_storage', 'background_renewal', 'ca_sha256', 'insecure-skip-tls-verify'],
 ]);
 const AUTHORITY = 'certificate-authority-data';
-const INFO = 'KUBERNETES_EXEC_INFO';
 
 /** The same text, with what may be secret put out, and comments, in which people keep anything. */
 export function withoutSecrets(text: string): string {

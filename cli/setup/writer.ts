@@ -7,6 +7,7 @@ import { removeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { type Launcher, type LauncherHost, launcherFiles, launcherOf, writeLauncher } from '../host/launcher.ts';
 import { editText, named, readText } from '../kubeconfig/kubeconfig.ts';
+import { KubeconfigText } from '../kubeconfig/text.ts';
 import type { Config } from '../warm/settings.ts';
 import { diffOf } from './shown.ts';
 
@@ -74,4 +75,9 @@ export function createRehearsal(host: WriterHost): Rehearsal {
       return `${[...diffs, ...lines].join('\n')}\n`;
     },
   };
+}
+
+/** As it is, or would be by now. @throws CurfewError `configuration` */
+export function readIn(writer: Pick<Writer, 'read'>, file: string): KubeconfigText {
+  return named(file, () => new KubeconfigText(writer.read(file)));
 }

@@ -2,6 +2,7 @@
 // (RFC 9110 section 15.6.4). Those who were sent away together must not come back together.
 
 import { setTimeout as pause } from 'node:timers/promises';
+import { chance } from '../host/chance.ts';
 import type { Host } from '../host/host.ts';
 import type { HttpAnswer } from './http.ts';
 
@@ -16,12 +17,12 @@ const SHORTEST_MS = 500;
 /** What is left of it is for all that asks with it. */
 export class Patience {
   #left: number;
-  readonly #random: Host['random'];
+  readonly #host: Pick<Host, 'random'>;
 
   /** @param milliseconds of waiting in all; none: nothing is asked again */
-  constructor(milliseconds: number, { random }: Pick<Host, 'random'>) {
+  constructor(milliseconds: number, host: Pick<Host, 'random'>) {
     this.#left = milliseconds;
-    this.#random = random;
+    this.#host = host;
   }
 
   /**
@@ -37,7 +38,7 @@ export class Patience {
     const least = Math.max(said * 1000, SHORTEST_MS) * tries;
     const most = Math.min(this.#left, left);
     if (least > most) return undefined;
-    const wait = least + Math.min(least, most - least) * (this.#random(4).readUInt32BE() / 2 ** 32);
+    const wait = least + Math.min(least, most - least) * chance(this.#host);
     this.#left -= wait;
     return wait;
   }
