@@ -1,11 +1,9 @@
 // Compiler and engine for the native program: fetched once by pip, by their hashes, into the cache outside the checkout.
 
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { cacheFolder } from '../cache_folder.ts';
-import { withLock } from '../lock.ts';
+import { fetchOnce } from '../fetch_once.ts';
 import { run } from '../run.ts';
 
 export interface Tools {
@@ -25,23 +23,14 @@ export async function ensureTools(log: (line: string) => void): Promise<Tools> {
     .update(await readFile(REQUIREMENTS))
     .digest('hex')
     .slice(0, 12);
-  const root = cacheFolder();
-  const folder = path.join(root, `native-tools-${process.platform}-${process.arch}-${pins}`);
-  await mkdir(root, { recursive: true });
-  await withLock(
-    `${folder}.lock`,
-    () => log('another process is fetching the C compiler: waiting for it'),
-    async () => {
-      if (existsSync(folder)) return;
-      const unfinished = `${folder}.unfinished`;
-      await rm(unfinished, { recursive: true, force: true });
-      await mkdir(unfinished);
-      log(
-        'fetching the C compiler and the engine for the native program, once: a minute, or several on a busy machine',
-      );
-      await fetchInto(unfinished);
-      await rename(unfinished, folder);
+  const folder = await fetchOnce(
+    {
+      name: `native-tools-${process.platform}-${process.arch}-${pins}`,
+      what: 'the C compiler',
+      says: 'fetching the C compiler and the engine for the native program, once: a minute, or several on a busy machine',
+      fill: fetchInto,
     },
+    log,
   );
   const [source] = (await readdir(folder)).filter((name) => name.startsWith('edwh_quickjs_ng-'));
   if (source === undefined) throw new Error(`${folder} is not whole: remove it`);

@@ -3,8 +3,13 @@
 import { readdir } from 'node:fs/promises';
 import { must } from './must.ts';
 
-/** Modes that an archive may have: those of other umasks are none of these. */
-const MODE = 'u=rwX,go=rX';
+/** Whose its files are, and their modes: those of other umasks are none of these. */
+export const NOBODYS = ['--owner=0', '--group=0', '--mode=u=rwX,go=rX'] as const;
+
+/** What is the same whoever writes it. @param folder that its names are from */
+export function plainTar(folder: string, epochSeconds: number): readonly string[] {
+  return ['--sort=name', `--mtime=@${epochSeconds}`, '--numeric-owner', '--format=ustar', '-C', folder];
+}
 
 /**
  * @param folder with one folder in it, or several: what the archive holds at its top
@@ -12,24 +17,11 @@ const MODE = 'u=rwX,go=rX';
  * @param epochSeconds the time of everything in it
  */
 export async function writeArchive(folder: string, out: string, epochSeconds: number): Promise<void> {
-  const plain = [
-    '--sort=name',
-    `--mtime=@${epochSeconds}`,
-    '--owner=0',
-    '--group=0',
-    '--numeric-owner',
-    `--mode=${MODE}`,
-  ];
   const names = (await readdir(folder)).sort();
   if (names.length === 0) throw new TypeError(`${folder} is empty`);
   await must('tar', [
-    ...plain,
-    '--format=ustar',
+    ...['-cf', out, ...plainTar(folder, epochSeconds), ...NOBODYS],
     '--use-compress-program=gzip -9n',
-    '-cf',
-    out,
-    '-C',
-    folder,
     ...names,
   ]);
 }

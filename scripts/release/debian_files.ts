@@ -1,13 +1,12 @@
 // What the image has from Debian: the C library and its kin, certificates, and the texts of their licences. No shell, no package manager.
 
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { cp, glob, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, glob, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { cacheFolder } from '../cache_folder.ts';
-import { withLock } from '../lock.ts';
+import { fetchOnce } from '../fetch_once.ts';
 import { must } from './must.ts';
+import { digestOf } from './sums.ts';
 import type { System } from './systems.ts';
 
 /** What Node.js is linked against, and whom it trusts. */
@@ -74,33 +73,26 @@ async function fetched(system: System, log: Log) {
     .update(packages.map(({ sha256 }) => sha256).join(' '))
     .digest('hex')
     .slice(0, 12);
-  const folder = path.join(cacheFolder(), `debian-${system.debian}-${pins}`);
-  await mkdir(cacheFolder(), { recursive: true });
-  await withLock(
-    `${folder}.lock`,
-    () => log('another process is fetching Debian packages: waiting for it'),
-    async () => {
-      if (existsSync(folder)) return;
-      const unfinished = `${folder}.unfinished`;
-      await rm(unfinished, { recursive: true, force: true });
-      await mkdir(unfinished);
-      log(`fetching ${packages.length} Debian packages for the image, once: 4 MB`);
-      await must('apt-get', ['download', '-qq', ...packages.map(({ name, version }) => `${name}=${version}`)], {
-        cwd: unfinished,
-      });
-      const came: string[] = [];
-      for await (const file of glob('*.deb', { cwd: unfinished }))
-        came.push(
-          createHash('sha256')
-            .update(await readFile(path.join(unfinished, file)))
-            .digest('hex'),
-        );
-      const wanted = packages.map(({ sha256 }) => sha256).sort();
-      if (came.sort().join() !== wanted.join()) throw new Error('a Debian package is not what the lists of apt say');
-      await rename(unfinished, folder);
+  const folder = await fetchOnce(
+    {
+      name: `debian-${system.debian}-${pins}`,
+      what: 'Debian packages',
+      says: `fetching ${packages.length} Debian packages for the image, once: 4 MB`,
+      fill: (unfinished) => download(packages, unfinished),
     },
+    log,
   );
   return { packages, folder };
+}
+
+/** @throws Error where what came is not what apt's lists say */
+async function download(packages: readonly DebianPackage[], folder: string): Promise<void> {
+  const names = packages.map(({ name, version }) => `${name}=${version}`);
+  await must('apt-get', ['download', '-qq', ...names], { cwd: folder });
+  const came: string[] = [];
+  for await (const file of glob('*.deb', { cwd: folder })) came.push(await digestOf(path.join(folder, file)));
+  const wanted = packages.map(({ sha256 }) => sha256).sort();
+  if (came.sort().join() !== wanted.join()) throw new Error('a Debian package is not what the lists of apt say');
 }
 
 /** As the signed lists of apt have them. */

@@ -3,6 +3,7 @@
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { NOBODYS, plainTar } from './archive.ts';
 import { putDebianFiles } from './debian_files.ts';
 import { must } from './must.ts';
 import type { NodeRuntime } from './node_runtime.ts';
@@ -61,13 +62,8 @@ export async function writeImage(
  * @param folder of the layout
  */
 export async function archiveLayout(folder: string, file: string, epochSeconds: number): Promise<void> {
-  const owned = ['--owner=0', '--group=0', '--mode=u=rwX,go=rX'];
-  await must('tar', ['-cf', file, ...plain(folder, epochSeconds), ...owned, 'blobs', 'index.json', 'oci-layout']);
-}
-
-/** What is the same whoever writes it. */
-function plain(folder: string, epochSeconds: number): readonly string[] {
-  return ['--sort=name', `--mtime=@${epochSeconds}`, '--numeric-owner', '--format=ustar', '-C', folder];
+  const options = ['-cf', file, ...plainTar(folder, epochSeconds), ...NOBODYS];
+  await must('tar', [...options, 'blobs', 'index.json', 'oci-layout']);
 }
 
 /** @param root is made */
@@ -84,7 +80,7 @@ async function writeRoot(root: string, system: System, node: NodeRuntime, log: I
   const texts = ['LICENSE', 'NODE-LICENSE', ...PROGRAMS.map((name) => `THIRD-PARTY-${name}`)];
   for (const text of texts)
     await rename(path.join(root, 'usr', text), path.join(root, 'usr/share/doc/curfew', text)).catch(missing(text));
-  // There is no shell for those of the tree.
+  // The launchers of the tree are shell scripts, and this root has no shell.
   for (const name of PROGRAMS)
     await put(`usr/bin/${name}`, `#!/usr/lib/curfew/node\nrequire('/usr/lib/curfew/${name}.cjs');\n`, 0o755);
   await put(
@@ -116,7 +112,7 @@ async function writeLayer(root: string, layer: string, epochSeconds: number): Pr
     must('tar', [
       '-rf',
       layer,
-      ...plain(root, epochSeconds),
+      ...plainTar(root, epochSeconds),
       `--mode=${mode}`,
       `--owner=${owner}`,
       `--group=${owner}`,

@@ -1,8 +1,8 @@
 // The manifest that krew installs the plugin by: that of deploy/krew, with what only the release knows.
 
-import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { digestOf } from './sums.ts';
 import { SYSTEMS } from './systems.ts';
 
 const TEMPLATE = path.resolve(import.meta.dirname, '../../deploy/krew/curfew.yaml');
@@ -14,8 +14,7 @@ export async function writeKrewManifest(out: string, version: string, from: stri
     ['FROM', from],
   ]);
   for (const { name } of SYSTEMS) {
-    const archive = await readFile(path.join(out, `curfew-${version}-${name}.tar.gz`));
-    known.set(`SHA256_${name}`, createHash('sha256').update(archive).digest('hex'));
+    known.set(`SHA256_${name}`, await digestOf(path.join(out, `curfew-${version}-${name}.tar.gz`)));
   }
   const template = await readFile(TEMPLATE, 'utf8');
   const text = template.replaceAll(/@([\w-]+)@/g, (_, name: string) => {

@@ -2,11 +2,9 @@
 // Fetched once into the cache outside the checkout.
 
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { cacheFolder } from '../cache_folder.ts';
-import { withLock } from '../lock.ts';
+import { fetchOnce } from '../fetch_once.ts';
 import { must } from './must.ts';
 import { NODE_VERSION, type System } from './systems.ts';
 
@@ -36,23 +34,16 @@ export async function nodeBuild(build: NodeBuild, log: Log): Promise<NodeRuntime
   const { version, name, integrity } = build;
   const stripped_by = await stripVersion();
   const pins = createHash('sha256').update(`${integrity} ${stripped_by}`).digest('hex').slice(0, 12);
-  const folder = path.join(cacheFolder(), `node-${version}-${name}-${pins}`);
-  const found = { program: path.join(folder, 'node'), licence: path.join(folder, 'LICENSE'), stripped_by };
-  await mkdir(path.dirname(folder), { recursive: true });
-  await withLock(
-    `${folder}.lock`,
-    () => log(`another process is fetching Node.js for ${name}: waiting for it`),
-    async () => {
-      if (existsSync(folder)) return;
-      log(`fetching Node.js ${version} for ${name}, once: 50 MB`);
-      const unfinished = `${folder}.unfinished`;
-      await rm(unfinished, { recursive: true, force: true });
-      await mkdir(unfinished);
-      await fetchInto(unfinished, build);
-      await rename(unfinished, folder);
+  const folder = await fetchOnce(
+    {
+      name: `node-${version}-${name}-${pins}`,
+      what: `Node.js for ${name}`,
+      says: `fetching Node.js ${version} for ${name}, once: 50 MB`,
+      fill: (unfinished) => fetchInto(unfinished, build),
     },
+    log,
   );
-  return found;
+  return { program: path.join(folder, 'node'), licence: path.join(folder, 'LICENSE'), stripped_by };
 }
 
 async function fetchInto(folder: string, { version, name, integrity }: NodeBuild): Promise<void> {

@@ -5,6 +5,7 @@ import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promise
 import path from 'node:path';
 import { nativeProgram } from '../native/build.ts';
 import { TARGETS } from '../native/targets.ts';
+import { manifestOf } from '../supply/programs.ts';
 import { must } from './must.ts';
 import type { NodeRuntime } from './node_runtime.ts';
 import { NODE_VERSION, type System } from './systems.ts';
@@ -34,7 +35,7 @@ export async function programPackage(name: ProgramName, version: string, systems
   const { workspace, more } = PROGRAMS[name];
   const dist = path.join(ROOT, workspace, 'dist');
   const front = await readFile(path.join(import.meta.dirname, 'front.cjs'), 'utf8');
-  const { description } = await manifestOf(workspace);
+  const { description } = manifestOf(workspace);
   const plugin = name === 'kubectl-curfew';
   const libraries = plugin ? TARGETS.map((target) => `prebuilds/${target.name}/keytar.node`) : [];
   const optional = [
@@ -109,8 +110,4 @@ export async function pack(one: Package, version: string, work: string, out: str
   await must('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', out], { cwd: folder });
   await rm(folder, { recursive: true });
   return `${name}-${version}.tgz`;
-}
-
-async function manifestOf(workspace: string): Promise<{ readonly description: string }> {
-  return JSON.parse(await readFile(path.join(ROOT, workspace, 'package.json'), 'utf8'));
 }

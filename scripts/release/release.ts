@@ -40,6 +40,7 @@ export interface ReleaseOptions {
 
 /** For all parts at once. */
 interface Made extends ReleaseOptions {
+  readonly bundles: Awaited<ReturnType<typeof buildBundles>>;
   readonly systems: readonly System[];
   readonly runtimes: ReadonlyMap<System, NodeRuntime>;
   readonly work: string;
@@ -49,14 +50,14 @@ export async function release(options: ReleaseOptions): Promise<void> {
   const { out, log, key, parts = PARTS, systems = SYSTEMS } = options;
   await mkdir(path.dirname(out), { recursive: true });
   await mkdir(out);
-  await buildBundles();
+  const bundles = await buildBundles();
   await buildNative(TARGETS, log);
   const runtimes = new Map<System, NodeRuntime>();
   for (const system of systems) runtimes.set(system, await nodeRuntime(system, log));
   const work = await mkdtemp(path.join(tmpdir(), 'curfew-release-'));
   try {
     for (const part of PARTS.filter((one) => parts.includes(one)))
-      await MAKERS[part]({ ...options, systems, runtimes, work });
+      await MAKERS[part]({ ...options, bundles, systems, runtimes, work });
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -97,16 +98,10 @@ const SECTIONS = { 'kubectl-curfew': 1, 'curfew-broker': 8, 'curfew-gateway': 8 
   1 | 8
 >;
 
-async function debianPackages({ version, out, work, runtimes, epochSeconds, log }: Made): Promise<void> {
-  const bundles = await buildBundles();
-  const files = {
-    'kubectl-curfew': bundles.cli,
-    'curfew-broker': bundles.broker,
-    'curfew-gateway': bundles.gateway,
-  } as const satisfies Record<ProgramName, string>;
+async function debianPackages({ bundles, version, out, work, runtimes, epochSeconds, log }: Made): Promise<void> {
   for (const name of PROGRAM_NAMES) {
     const section = SECTIONS[name];
-    const manual = await manualPage(await helpOf(files[name], [name]), section, epochSeconds);
+    const manual = await manualPage(await helpOf(bundles[PROGRAMS[name].workspace], [name]), section, epochSeconds);
     for (const [system, node] of runtimes) {
       const one = { name, system, version, epochSeconds, manual, section, node };
       log(`made ${await writeDebianPackage(one, work, out)}`);

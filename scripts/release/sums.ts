@@ -19,7 +19,8 @@ export async function writeSums(out: string): Promise<void> {
   await writeFile(path.join(out, SUMS), lines.join(''));
 }
 
-async function digestOf(file: string): Promise<string> {
+/** @returns SHA-256 of a file, hex */
+export async function digestOf(file: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(file), hash);
   return hash.digest('hex');

@@ -45,6 +45,7 @@ interface Manifest {
   readonly name: string;
   readonly version: string;
   readonly license: string;
+  readonly description: string;
   readonly devDependencies: Readonly<Record<string, string>>;
 }
 
