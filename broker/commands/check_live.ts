@@ -6,7 +6,7 @@ import { type LookParts, lookAtAll } from '../live/look.ts';
 import { printSeen, printSeenAsJson } from '../live/seen.ts';
 import type { Checked } from './check.ts';
 
-/** @returns exit 1 where something is not as it should be; what cannot be seen from here is no fault */
+/** @returns exit status 1 if a check failed; one that cannot be made from this machine does not count as a failure */
 export async function checkLive(config: Config, parts: LookParts, json: boolean): Promise<Checked> {
   const seen = await lookAtAll(config, parts);
   return {

@@ -69,7 +69,7 @@ export function grouped(headers: HeaderList): Record<string, string | string[]> 
   return all;
 }
 
-/** Whether it is somebody's, as it goes on to the API server. */
+/** Whether a request carries a credential that is forwarded to the API server. */
 export function hasCredential(headers: HeaderList): boolean {
   return headers.some(([name]) => name === 'authorization');
 }

@@ -20,7 +20,7 @@ export function networkOf(address: string): string {
   return `${[...first, ...zeros, ...last].slice(0, 4).join(':')}::/64`;
 }
 
-/** @returns `undefined` for a text that is no address */
+/** @returns `undefined` if the text is not an address */
 export function plainAddress(text: string) {
   switch (isIP(text)) {
     case 4:

@@ -89,7 +89,7 @@ describe('keys', () => {
     assert.ok(await world.verify(world.token({}, {}, other)));
   });
 
-  test('are read again for a login when they are old, and one removed is no longer taken', async () => {
+  test('are read again before a login is judged by old ones, and a key that was removed is no longer accepted', async () => {
     const next = makeKey('RS256', 'next');
     await world.verify(world.token());
     world.upstream.keys = [next.jwk];

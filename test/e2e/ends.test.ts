@@ -344,7 +344,7 @@ describe('break-glass, by the commands of docs/operations.md', () => {
     const made = await shell(make);
     assert.equal(made.code, 0, made.stderr);
     const unseen = await shell(seen);
-    assert.deepEqual([unseen.code, unseen.stdout], [1, ''], 'making it is no use of it');
+    assert.deepEqual([unseen.code, unseen.stdout], [1, ''], 'creating the credential does not count as using it');
 
     await world.broker.kill();
     const used = await shell(use);
