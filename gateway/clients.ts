@@ -32,6 +32,7 @@ export interface Clients {
   begin(end: End, over: EventEmitter): void;
   /** The API server has let somebody in. */
   prove(end: End): void;
+  isProven(end: End): boolean;
 }
 
 /**
@@ -74,6 +75,10 @@ export function boundClients(
     prove(end) {
       const connection = connections.of(end);
       if (connection) connections.prove(connection);
+    },
+    isProven(end) {
+      const connection = connections.of(end);
+      return connection !== undefined && connections.isProven(connection);
     },
   };
 }

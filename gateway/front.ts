@@ -11,10 +11,11 @@ import { HSTS } from '../serving/net/hsts.ts';
 import { MOST_UNANSWERED } from '../serving/net/http_connections.ts';
 import { boundClients } from './clients.ts';
 import { endQuiet } from './quiet.ts';
+import { sendsAway } from './shedding.ts';
 import { answer, type PlainParts, type Response, refuse } from './streams/plain.ts';
 import { WORDS_MS } from './streams/rest.ts';
 import { refuseUpgrade, type UpgradeParts, upgrade } from './streams/upgrade.ts';
-import { STOPPING } from './words.ts';
+import { BUSY, type Refusal, STOPPING } from './words.ts';
 
 /** Milliseconds. */
 const HANDSHAKE_MS = 5_000;
@@ -37,6 +38,8 @@ export type FrontParts = Omit<PlainParts & UpgradeParts, 'onLetIn'> & {
   readonly isStopping: () => boolean;
   /** Milliseconds, by a clock that is never set. */
   readonly elapsed: () => number;
+  /** Of the event loop, in milliseconds. */
+  readonly delay: () => number;
   /** Is told of each connection that had to go, as there were too many. */
   readonly onCut: () => void;
 };
@@ -104,7 +107,13 @@ export function createFront(around: FrontParts, tls: TlsPair, limits: Connection
     session.once('stream', () => clearTimeout(first));
     session.once('close', () => clearTimeout(first));
   });
+  /** Why nothing new is taken on a connection. */
+  const reasonAgainst = (end: Socket): Refusal | undefined => {
+    if (parts.isStopping()) return STOPPING;
+    return sendsAway(parts.delay(), clients.isProven(end)) ? BUSY : undefined;
+  };
   server.on('request', (request, response) => {
+    const against = reasonAgainst(request.socket);
     clients.begin(request.socket, response);
     if (response instanceof ServerResponse) {
       const { socket } = request;
@@ -115,9 +124,9 @@ export function createFront(around: FrontParts, tls: TlsPair, limits: Connection
       response.once('close', () => all.delete(response));
       if (all.size > MOST_UNANSWERED) return void socket.destroy();
     }
-    if (parts.isStopping()) {
-      if (response instanceof ServerResponse) response.setHeader('connection', 'close');
-      refuse(response, STOPPING, parts.metrics);
+    if (against) {
+      if (against === STOPPING && response instanceof ServerResponse) response.setHeader('connection', 'close');
+      refuse(response, against, parts.metrics);
       return;
     }
     answer(parts, request, response).catch(() => response.destroy());
@@ -126,8 +135,9 @@ export function createFront(around: FrontParts, tls: TlsPair, limits: Connection
     socket.on('error', () => socket.destroy());
     // Its bytes would be among those of an answer that is under way.
     if (unansweredOn(socket).length > 0) return void socket.destroy();
+    const against = reasonAgainst(request.socket);
     clients.begin(request.socket, socket);
-    if (parts.isStopping()) return refuseUpgrade(socket, STOPPING, parts.metrics);
+    if (against) return refuseUpgrade(socket, against, parts.metrics);
     upgrade(parts, request, socket, early).catch(() => socket.destroy());
   });
   // Neither a proxy nor a tunnel to elsewhere.

@@ -8,6 +8,8 @@ import { readTlsPair, watchTls } from '../serving/config/tls.ts';
 import { ClientCertificates } from '../serving/net/client_certificates.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { listen, urlOf } from '../serving/net/listen.ts';
+import { watchLoopDelay } from '../serving/net/loop_delay.ts';
+import { Overload } from '../serving/net/overload.ts';
 import { tlsTo } from '../serving/net/roots.ts';
 import { sayCuts } from '../serving/net/say_cut.ts';
 import { fromMilliseconds } from '../shared/time.ts';
@@ -41,6 +43,8 @@ export interface Surroundings {
   readonly of_process?: boolean;
   /** How many files and sockets it may have open: asked of the system unless it is told. */
   readonly descriptors?: number | undefined;
+  /** By how many milliseconds the event loop is late: watched unless it is told. */
+  readonly delay?: (() => number) | undefined;
 }
 
 export interface Gateway {
@@ -89,10 +93,13 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
   const sessions = new Sessions(api_server.url, api_tls);
   const url = new URL(api_server.url);
   const sayCut = sayCuts(log);
+  const watched = around.delay ? undefined : watchLoopDelay(() => elapsed() / 1000);
+  const delay = around.delay ?? watched?.ms ?? (() => 0);
+  const overload = new Overload(delay);
   const front: Front = createFront(
     {
       ...{ authority, verifier, other_credentials, live, metrics, sessions, connections: new Connections() },
-      ...{ api_server: url, authority_name: url.host, tls: api_tls, isStopping: () => stopping, elapsed },
+      ...{ api_server: url, authority_name: url.host, tls: api_tls, isStopping: () => stopping, elapsed, delay },
       onCut() {
         metrics.connectionCut();
         sayCut();
@@ -101,7 +108,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
     tls,
     limitsFor(around.descriptors ?? (await descriptorLimit())),
   );
-  const status = () => (stopping ? 'stopping' : (authority.lost()?.why ?? 'ok'));
+  const status = () => (stopping ? 'stopping' : (authority.lost()?.why ?? (overload.now() ? 'busy' : 'ok')));
   const health_files = settings.metrics?.tls;
   const setting = 'metrics.tls';
   const health_pair = health_files && (await readTlsPair(health_files, setting));
@@ -109,6 +116,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
   const health_tls = health_pair && { pair: health_pair, certificates };
   const health = settings.metrics && createHealthServer(metrics, status, health_tls);
   const close = async () => {
+    watched?.stop();
     front.destroy();
     health?.close();
     health?.closeAllConnections();

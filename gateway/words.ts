@@ -97,6 +97,13 @@ export const STOPPING: Refusal = {
   retry_after: 1,
 };
 
+export const BUSY: Refusal = {
+  status: 503,
+  code: 'busy',
+  message: 'curfew: this gateway is asked more than it can answer; try again',
+  retry_after: 1,
+};
+
 export const KEY_REVOKED: Refusal = {
   status: 401,
   code: 'key_revoked',

@@ -1,5 +1,6 @@
 // Who is sent away while there is more to do than can be done: what matters least first, and whoever asks the most before others.
 
+import { Overload } from '../../serving/net/overload.ts';
 import type { Stopwatch } from '../../shared/time.ts';
 import type { RequestClass } from './classes.ts';
 import { InFlight, type InFlightLimit } from './in_flight.ts';
@@ -22,9 +23,6 @@ const LATE_MS: Readonly<Record<RequestClass, readonly [many: number, all: number
   other: [150, 250],
 };
 
-/** From which delay on others are to take the requests, and below which they need not any more, in milliseconds. */
-const [OVERLOADED_MS, IN_TIME_MS] = [500, 100];
-
 /** Requests of a second that make a network one that asks much, while there is too much. */
 const MANY = 50;
 /** Networks that are counted within a second: beyond them the next are among those that ask little. */
@@ -36,11 +34,12 @@ export class Shedding {
   readonly #classes: Readonly<Record<RequestClass, InFlight>>;
   readonly #asked = new Map<string, number>();
   #second = 0;
-  #overloaded = false;
+  readonly #overload: Overload;
 
   /** @param delay of the event loop, in milliseconds */
   constructor(delay: () => number, stopwatch: Stopwatch) {
     this.#delay = delay;
+    this.#overload = new Overload(delay);
     this.#stopwatch = stopwatch;
     const inFlight = (name: RequestClass) => new InFlight(AT_A_TIME[name]);
     this.#classes = {
@@ -62,12 +61,9 @@ export class Shedding {
     return before >= MANY;
   }
 
-  /** Whether whoever routes requests is to send them elsewhere: not yes and no in turn. */
+  /** Whether whoever routes requests is to send them elsewhere. */
   overloaded(): boolean {
-    const delay = this.#delay();
-    if (delay >= OVERLOADED_MS) this.#overloaded = true;
-    else if (delay < IN_TIME_MS) this.#overloaded = false;
-    return this.#overloaded;
+    return this.#overload.now();
   }
 
   /** @returns what to call once when the request is over; `undefined` where it is to be sent away */

@@ -105,6 +105,10 @@ export class Connections {
     connection.network.receiving.delete(connection);
   }
 
+  isProven(connection: Connection): boolean {
+    return this.has(connection) && !this.#unproven.has(connection);
+  }
+
   prove(connection: Connection): void {
     this.#unproven.delete(connection);
     connection.network.unproven.delete(connection);

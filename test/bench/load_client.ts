@@ -2,7 +2,7 @@
 // connections, each sending its next request when it has the answer. Proofs are real and single use; they are made just before the measured window.
 
 import { createSecretKey } from 'node:crypto';
-import { Client, Pool } from 'undici';
+import { Client, type Dispatcher, Pool } from 'undici';
 import { hashOfHandle } from '../../broker/sessions/find.ts';
 import { randomHandle, randomId } from '../../broker/tokens/random.ts';
 import { createTokenIds } from '../../broker/tokens/token_id.ts';
@@ -101,6 +101,8 @@ export interface OpenLoad {
   readonly per_second: number;
   /** Milliseconds from when each request was to be sent to its token. */
   readonly latencies: Float64Array;
+  /** The same from when it was written to a connection: without what it waited in this process for one that was free. */
+  readonly served: Float64Array;
   /** Answers that are no token, and requests without one. */
   readonly errors: number;
   readonly client_cpu: number;
@@ -232,19 +234,22 @@ async function open({ set, audience, url, ca, rate, connections, seconds }: Open
     return { proof: holder.proof(), body: `${body}&audience=${audience}` };
   });
   const pool = new Pool(url, { connections, connect: { ...(ca && { ca }) }, bodyTimeout: LAST_ANSWER_MS });
-  const latencies: number[] = [];
+  const timed = pool.compose(noteWritten);
+  const [latencies, served]: [number[], number[]] = [[], []];
   let [errors, answered] = [0, 0];
   try {
     const [cpu, start] = [process.cpuUsage(), performance.now()];
     const end = start + seconds * 1000;
     const send = async ({ proof, body }: { readonly proof: string; readonly body: string }, due: number) => {
       const headers = { ...FORM, dpop: proof };
+      const opaque: Written = { at: due };
       try {
-        const answer = await pool.request({ path: '/token', method: 'POST', headers, body });
+        const answer = await timed.request({ path: '/token', method: 'POST', headers, body, opaque });
         const text = await answer.body.text();
         if (answer.statusCode !== 200 || !isTokenReply(JSON.parse(text))) throw new Error(`${answer.statusCode}`);
         const now = performance.now();
         latencies.push(now - due);
+        served.push(now - opaque.at);
         if (now < end) answered += 1;
       } catch {
         errors += 1;
@@ -261,11 +266,27 @@ async function open({ set, audience, url, ca, rate, connections, seconds }: Open
     const { user, system } = process.cpuUsage(cpu);
     await Promise.all(sent);
     const client_cpu = (user + system) / 1e6 / seconds;
-    return { per_second: answered / seconds, latencies: Float64Array.from(latencies), errors, client_cpu };
+    const all = { latencies: Float64Array.from(latencies), served: Float64Array.from(served) };
+    return { per_second: answered / seconds, ...all, errors, client_cpu };
   } finally {
     await pool.destroy();
   }
 }
+
+/** When a request was written, by this process's clock. */
+interface Written {
+  at: number;
+}
+
+const noteWritten: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) => {
+  const { opaque } = options as { readonly opaque?: Written };
+  const begin = handler.onRequestStart?.bind(handler);
+  const note: Dispatcher.DispatchHandler['onRequestStart'] = (...started) => {
+    if (opaque) opaque.at = performance.now();
+    begin?.(...started);
+  };
+  return dispatch(options, Object.assign(handler, { onRequestStart: note }));
+};
 
 function missing(): never {
   throw new TypeError('no such key');

@@ -18,7 +18,7 @@ export const shed: Bench = {
     {
       name: 'shed.p99_ms',
       unit: 'ms',
-      says: 'time from when a renewal was to be sent to its token, of those that are served while three times as many come as fit, 99th percentile',
+      says: 'time from when a renewal was written to its connection to its token, of those that are served while three times as many come as fit, 99th percentile',
     },
     {
       name: 'shed.served_vs_fitting',
@@ -38,7 +38,7 @@ export const shed: Bench = {
         const load = await broker.measureOpen(per_second * TIMES, quick ? 64 : CONNECTIONS, quick ? 0.5 : SECONDS);
         log(`${Math.round(per_second)}/s fit; ${load.errors} were sent away`);
         return {
-          'shed.p99_ms': quantile(load.latencies, 0.99),
+          'shed.p99_ms': quantile(load.served, 0.99),
           'shed.served_vs_fitting': load.per_second / per_second,
         };
       } finally {

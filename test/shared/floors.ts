@@ -7,6 +7,7 @@ export const FLOORS = {
     'forget_oldest.ts',
     'clients.ts',
     'quiet.ts',
+    'shedding.ts',
     'break_off.ts',
     'config',
     'metrics.ts',

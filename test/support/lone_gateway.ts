@@ -19,6 +19,8 @@ export interface LoneGateway extends Gateway {
   readonly log: readonly string[];
   /** Milliseconds by which the machine's clock is ahead of this process's. */
   readonly ahead: { wall: number };
+  /** By how many milliseconds its event loop is said to be late. */
+  readonly delay: { ms: number };
   /** From here on the clock that is never set stands still at a moment from now: nothing grows old by itself. */
   standStill(): void;
   /** Somebody with a token of that session. */
@@ -45,6 +47,7 @@ export async function startLoneGateway(
   /** Of both clocks. */
   let stood: { readonly elapsed: number; readonly wall: number } | undefined;
   const log: string[] = [];
+  const delay = { ms: 0 };
   const settings: Settings = {
     broker: { ...broker.place, token_file },
     cluster: 'prod',
@@ -58,12 +61,13 @@ export async function startLoneGateway(
     ...{ version: '0', of_process: false },
     elapsed: () => stood?.elapsed ?? performance.now(),
     wall: () => (stood?.wall ?? Date.now()) + ahead.wall,
+    delay: () => delay.ms,
     log: pino({ level: 'info' }, { write: (line: string) => void log.push(line) }),
   });
   const clients: GatewayClient[] = [];
   const lone: LoneGateway = {
     ...gateway,
-    ...{ broker, api, log, ahead },
+    ...{ broker, api, log, ahead, delay },
     client(sid, for_gateway) {
       const client = new GatewayClient(gateway.url, authority.caPem, broker.token(sid, for_gateway));
       clients.push(client);
