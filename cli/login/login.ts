@@ -22,6 +22,7 @@ import type { Place } from '../warm/session_record.ts';
 import { sayUntil } from '../warm/strikes.ts';
 import { commit, generateKey, type PrivateJwk } from '../wire/dpop.ts';
 import { discover } from '../wire/identity_provider.ts';
+import { LOGIN_PATIENCE_MS, Patience, sendPatiently } from '../wire/patience.ts';
 import { AGE_REASONS, type Attempt, type Scene } from './attempt.ts';
 import { blame, sayWhatIsMissing } from './blame.ts';
 import { LOOK_AT_TERMINAL, sentence } from './browser.ts';
@@ -51,7 +52,9 @@ export async function login(client: Client, wish: Wish, signal: AbortSignal): Pr
   const [metadata, key] = await Promise.all([client.broker.metadata(), loadKey(client, before?.kept_in)]);
   requireIdentityProvider(client, metadata);
   const cluster = wish.cluster === undefined ? undefined : findCluster(metadata.clusters, wish.cluster);
-  const provider = await discover(metadata.identity_provider, client.send);
+  const patience = new Patience(LOGIN_PATIENCE_MS, client.host);
+  const send = sendPatiently(client.send, patience, () => LOGIN_PATIENCE_MS);
+  const provider = await discover(metadata.identity_provider, send);
   await using way = await openWay(client, metadata, provider, wish);
   const scene = { client, metadata, cluster, key, signal };
 

@@ -5,7 +5,9 @@ import { parseJson } from '../../shared/json.ts';
 import { isObject, type Metadata } from '../../shared/wire.ts';
 import { deadlineWithin } from '../host/countdown.ts';
 import type { Secret } from '../secrets/secret.ts';
+import type { HttpRequest } from '../wire/http.ts';
 import type { IdentityProvider } from '../wire/identity_provider.ts';
+import { CALL_PATIENCE_MS, Patience, sendPatiently } from '../wire/patience.ts';
 import type { Client } from './client.ts';
 
 export type RefreshToken = NonNullable<Secret['refresh']>;
@@ -61,7 +63,8 @@ export async function discoverOnly(
   const { identity_provider } = await broker.metadata(deadline());
   if (identity_provider.issuer !== issuer) return undefined;
   const { discover } = await import('../wire/identity_provider.ts');
-  return await discover(identity_provider, (url, request) => send(url, { ...request, deadline: deadline() }));
+  const within = (url: string, request: HttpRequest) => send(url, { ...request, deadline: deadline() });
+  return await discover(identity_provider, sendPatiently(within, new Patience(CALL_PATIENCE_MS, host), deadline));
 }
 
 /**

@@ -1,10 +1,10 @@
-// How long a call waits for a broker that says when it has room again: `Retry-After` of 429 (RFC 6585 section 4) and 503
+// How long a call waits for a broker, or an identity provider, that says when it has room again: `Retry-After` of 429 (RFC 6585 section 4) and 503
 // (RFC 9110 section 15.6.4). Those who were sent away together must not come back together.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { chance } from '../host/chance.ts';
 import type { Host } from '../host/host.ts';
-import type { HttpAnswer } from './http.ts';
+import type { HttpAnswer, Send } from './http.ts';
 
 /** Of all requests of a call together: kubectl waits for it, and others for its lock. */
 export const CALL_PATIENCE_MS = 5_000;
@@ -56,6 +56,22 @@ export async function patiently(
     if (wait === undefined) return answer;
     await pause(wait);
   }
+}
+
+/**
+ * The same for whoever is not ours: what changes something is asked again after 429 alone, as 503 does not say that nothing was done, and
+ * a refresh token or a code that was used is not used twice.
+ */
+export function sendPatiently(send: Send, patience: Patience, left: () => number): Send {
+  return async (url, request) => {
+    for (let tries = 1; ; tries++) {
+      const answer = await send(url, request);
+      const is_undone = request.method === 'GET' || answer.status === 429;
+      const wait = is_undone ? patience.waits(answer, tries, left()) : undefined;
+      if (wait === undefined) return answer;
+      await pause(wait);
+    }
+  };
 }
 
 /** @returns seconds; none where it is not said, or as a date: that would be by another's clock */
