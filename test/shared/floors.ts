@@ -59,6 +59,7 @@ export const FLOORS = {
     'grants',
     'api',
     'layers',
+    'layers_table',
     'around',
     'live',
     'commands',
