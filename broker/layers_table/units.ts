@@ -96,6 +96,10 @@ const HAPROXY_LONGEST = 2 ** 31 - 1;
 /** The longest that Go's `time.Duration` holds. */
 const GO_LONGEST = (2 ** 63 - 1) / 1e6;
 
+const NGINX_FORM = new RegExp(
+  `^${['y', 'M', 'w', 'd', 'h', 'm', 's', 'ms'].map((unit) => `([0-9]{1,9}${unit})?`).join(' *')}$`,
+);
+
 type Read = Length | undefined;
 const READERS: Readonly<Record<Unit, (text: string) => Read>> = {
   bare_seconds: (text) => (/^[0-9]{1,10}$/.test(text) ? { ms: Number(text) * SECOND } : undefined),
@@ -112,16 +116,12 @@ const READERS: Readonly<Record<Unit, (text: string) => Read>> = {
   grpc_timeout: (text) => (/^[0-9]{1,8}[HMSmun]$/.test(text) ? sum(text, GRPC) : undefined),
 };
 
-/** Units from the largest to the smallest, each once, spaces allowed between; a last number without a unit is seconds. */
+/** Units from the largest to the smallest, each once, spaces between; a last number without a unit is seconds. */
 function readNginx(text: string): Read {
-  if (/^[0-9]{1,9}$/.test(text)) return { ms: Number(text) * SECOND };
-  if (
-    !/^([0-9]{1,9}y)? ?([0-9]{1,9}M)? ?([0-9]{1,9}w)? ?([0-9]{1,9}d)? ?([0-9]{1,9}h)? ?([0-9]{1,9}m)? ?([0-9]{1,9}s)? ?([0-9]{1,9}ms)?$/.test(
-      text,
-    )
-  )
-    return undefined;
-  return text.trim() === text && text !== '' ? sum(text.replaceAll(' ', ''), NGINX) : undefined;
+  const whole = /[0-9]$/.test(text) ? `${text}s` : text;
+  return whole.trim() === whole && whole !== '' && NGINX_FORM.test(whole)
+    ? sum(whole.replaceAll(' ', ''), NGINX)
+    : undefined;
 }
 
 function readGo(text: string): Read {

@@ -67,12 +67,12 @@ export const INGRESS_NGINX_TIMINGS: readonly Timing[] = [
     ...ingressNginx,
     place: onIngress('auth-cache-duration'),
     unit: 'nginx_time',
-    default: '200 202 401 5m',
+    default: '5m',
     zero: 'off',
     absent: 'off',
     bounds: 'verdict_cache',
     of: ['plain'],
-    shown: 'ran',
+    shown: 'not run here',
     trap: 'statuses, then a time (`200 5m`), lists with commas between; nothing is kept unless auth-cache-key is set, and then for 5 min unless the answer says Cache-Control: no-store',
   },
   {
@@ -104,7 +104,7 @@ export const INGRESS_NGINX_SWITCHES: readonly Switch[] = [
     place: onIngress('auth-url'),
     opens: { is: 'absent' },
     finding: 'auth_missing',
-    shown: 'ran',
+    shown: 'not run here',
     trap: 'per Ingress object: another one for the same host and path has none. Only 2xx, 401 and 403 are taken from it, a 302 becomes 500',
   },
   {
