@@ -13,6 +13,7 @@ import { exportAuditLog, tailAuditLog } from './commands/audit_commands.ts';
 import { verifyAuditLog } from './commands/audit_verify.ts';
 import { addCheck } from './commands/check_command.ts';
 import { addKeys } from './commands/keys_command.ts';
+import { addLayers } from './commands/layers_command.ts';
 import { freeNames } from './commands/name_commands.ts';
 import { operator } from './commands/operator.ts';
 import { type AuthzOptions, type FreeOptions, several } from './commands/options.ts';
@@ -116,6 +117,7 @@ function program(): Command {
     },
   });
   addPrint(root);
+  addLayers(root, { print: printLines });
   const audit = root.command('audit').description('check and read the audit log');
   audit
     .command('verify')

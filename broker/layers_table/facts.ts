@@ -2,7 +2,7 @@
 
 import type { Layer, LayerFacts } from './layer.ts';
 
-const NO_SESSION = 'no: it knows no session; the next request is refused by whoever it asks, what is open goes on';
+const NO_SESSION = 'it knows no session; the next request is refused by whoever it asks, what is open goes on';
 const PINGS = 'bytes count, and pings are bytes';
 
 export const LAYER_FACTS: Readonly<Record<Layer, LayerFacts>> = {
@@ -143,7 +143,7 @@ export const LAYER_FACTS: Readonly<Record<Layer, LayerFacts>> = {
       hold: 'partly',
       says: 'cookie-expire with cookie-refresh=0, from the cookie and not from auth_time; a WebSocket goes on',
     },
-    session_end: { hold: 'no', says: 'no: it takes no back-channel logout, and nothing revokes a cookie' },
+    session_end: { hold: 'no', says: 'it takes no back-channel logout, and nothing revokes a cookie' },
     cutters: ['gateway', 'nftables', 'ss -K'],
     shown: 'ran',
   },

@@ -3,31 +3,21 @@
 
 import type { Seconds } from '../../shared/time.ts';
 
-export const UNITS = [
-  /** `300`: whole seconds, and nothing after them. */
-  'bare_seconds',
-  /** `90`, `5m`, `1h 30m`: nginx; without a unit seconds. */
-  'nginx_time',
-  /** `5000`, `5s`, `1h`: one number, one unit; without a unit milliseconds. */
-  'haproxy_time',
-  /** `1h30m`, `1.5h`, `0`: `time.ParseDuration` of Go; a unit is needed. */
-  'go_duration',
-  /** `1h30m`, or whole seconds. */
-  'traefik_duration',
-  /** `1h30m`, `10s`, `500ms`: GEP-2257. No fractions, no signs, a unit is needed. */
-  'gateway_duration',
-  /** `300s`, `0.5s`: `google.protobuf.Duration` in JSON. */
-  'protobuf_duration',
-  /** As in Go, or `infinity`, `infinite`. */
-  'contour_duration',
-  /** `10s`, `500ms`, `1h`, `0`: one number, one unit. */
-  'linkerd_duration',
-  /** `1d2h3m4s`, `500ms`: nft; without a unit seconds. */
-  'nft_time',
-  /** `4000m`: a header of gRPC, at most eight digits and one of `H M S m u n`. */
-  'grpc_timeout',
-] as const;
-export type Unit = (typeof UNITS)[number];
+/** Each with what it reads, for people. */
+export const UNITS = {
+  bare_seconds: 'whole seconds and nothing after them: 300',
+  nginx_time: 'as nginx: 90, 5m, 1h 30m; without a unit seconds',
+  haproxy_time: 'as HAProxy: 5s, 1h, one number and one unit; without a unit milliseconds; at most 24d',
+  go_duration: 'as Go: 1h30m, 1.5h, 0; a unit is needed',
+  traefik_duration: 'as Go, or whole seconds without a unit',
+  gateway_duration: 'GEP-2257: 1h30m, 500ms; no fractions, a unit is needed',
+  protobuf_duration: 'seconds with an s: 300s, 0.5s',
+  contour_duration: 'as Go, or infinity',
+  linkerd_duration: 'one number and one unit: 10s, 500ms, 1h; or 0',
+  nft_time: 'as nft: 1d2h3m4s, 500ms; without a unit seconds',
+  grpc_timeout: 'at most eight digits and one of H M S m u n: 4000m is 4 s',
+} as const;
+export type Unit = keyof typeof UNITS;
 
 /** A length in milliseconds (what is less is rounded up, so that it is not taken for zero), or one without an end. */
 export type Length = { readonly ms: number } | 'infinite';
