@@ -1,27 +1,44 @@
 // What a gateway tells the broker of streams that it opened, closed or cut, for the audit log. Names, shapes, and the parsers for the side
 // that reads. Members that are not known are ignored.
 
+import { isTargetKind, TARGET_KINDS, type TargetKind } from './targets.ts';
 import { isSeconds, type Seconds } from './time.ts';
 import { isObject, isText, optional } from './wire.ts';
 
 /** In one report. */
 export const MOST_EVENTS = 500;
 
-/** By the subresource that is asked for, and `watch`. */
-export const STREAM_KINDS = ['exec', 'attach', 'portforward', 'proxy', 'log', 'watch'] as const;
+/** At a cluster: by the subresource that is asked for, and `watch`. */
+export const CLUSTER_STREAM_KINDS = ['exec', 'attach', 'portforward', 'proxy', 'log', 'watch'] as const;
+export type ClusterStreamKind = (typeof CLUSTER_STREAM_KINDS)[number];
+
+/** With connections to targets, by the kind of these. */
+export const STREAM_KINDS = [...CLUSTER_STREAM_KINDS, ...TARGET_KINDS] as const;
 export type StreamKind = (typeof STREAM_KINDS)[number];
 
 /** A stream, in each event about it. */
-export interface Stream {
+export type Stream = ClusterStream | TargetStream;
+
+export interface ClusterStream {
   /** What the gateway knows it by. */
   readonly stream: string;
   readonly sid: string;
-  readonly kind: StreamKind;
+  readonly kind: ClusterStreamKind;
   readonly namespace?: string | undefined;
   /** With its subresource: `pods/exec`. */
   readonly resource: string;
   /** Of the pod, or of whatever the resource is. */
   readonly name?: string | undefined;
+}
+
+/** A connection to a target. */
+export interface TargetStream {
+  /** The `connection` that the broker named it. */
+  readonly stream: string;
+  readonly sid: string;
+  readonly kind: TargetKind;
+  readonly target: string;
+  readonly account?: string | undefined;
 }
 
 /** What went through, and for how long. */
@@ -79,6 +96,10 @@ export function isStreamKind(value: unknown): value is StreamKind {
   return STREAM_KINDS.some((kind) => kind === value);
 }
 
+export function isClusterStreamKind(value: unknown): value is ClusterStreamKind {
+  return CLUSTER_STREAM_KINDS.some((kind) => kind === value);
+}
+
 export function isEventsReport(value: unknown): value is EventsReport {
   return (
     isObject(value) &&
@@ -109,10 +130,9 @@ function isStream(value: Readonly<Record<string, unknown>>): boolean {
   return (
     isId(value.stream) &&
     isId(value.sid) &&
-    isStreamKind(value.kind) &&
-    optional(value.namespace, isId) &&
-    isId(value.resource) &&
-    optional(value.name, isId)
+    (isClusterStreamKind(value.kind)
+      ? optional(value.namespace, isId) && isId(value.resource) && optional(value.name, isId)
+      : isTargetKind(value.kind) && isId(value.target) && optional(value.account, isId))
   );
 }
 

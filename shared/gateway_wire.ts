@@ -4,7 +4,7 @@
 import { type Code, isCode } from './errors.ts';
 import { isCount, isId, isStreamKind, listOf, type StreamKind } from './gateway_events.ts';
 import { parseJson } from './json.ts';
-import type { ResolvedLimits } from './policy.ts';
+import type { AccessTarget, ResolvedLimits } from './policy.ts';
 import type { SessionFacts } from './session.ts';
 import { isSeconds, type Seconds } from './time.ts';
 import { isEndReason, isObject, isResolvedLimits, isText, optional } from './wire.ts';
@@ -14,6 +14,8 @@ export const GATEWAY_PATHS = {
   sessions: '/v1/gateway/sessions',
   ends: '/v1/gateway/ends',
   events: '/v1/gateway/events',
+  /** Of the gateway of targets: see connection_wire.ts. */
+  connections: '/v1/gateway/connections',
   /** The grant of a gateway there is a token exchange (RFC 8693) of a token for it alone: `subject_token_type` is a JWT's. */
   token: '/token',
 } as const;
@@ -34,10 +36,13 @@ export const MOST_USES = 2_000;
 /** Of one request, in bytes. */
 export const LARGEST_REPORT_BYTES = 1024 * 1024;
 
-/** What of the cluster is touched: as `reachOf...` of reach.ts gives it. */
-export interface GatewayTarget {
+/** What is touched: of the gateway's cluster, as `reachOf...` of reach.ts gives it; or a target, where it is the gateway of targets. */
+export type GatewayTarget = GatewayReach | AccessTarget;
+
+export interface GatewayReach {
   readonly namespace?: string | undefined;
   readonly resource?: string | undefined;
+  readonly target?: undefined;
 }
 
 /** A session, by its id; where the cluster's own tokens are used, by the uid of the Secret that they are bound to. */
@@ -72,11 +77,20 @@ export type Lease = Asked & {
   /** Whom tokens speak as, where the cluster's own are used: `system:serviceaccount:NAMESPACE:NAME`. Else they speak as `username`. */
   readonly acts_as?: string | undefined;
   readonly facts: SessionFacts;
-  /** Of each target, in the order in which they were asked for. */
-  readonly limits: readonly LeasedLimits[];
+  /** Of each target, in the order in which they were asked for. Of a cluster each has some. */
+  readonly limits: readonly (LeasedLimits | NoLimits)[];
 };
 
+/** A target that the session may not use, or not as that account, while it may use others. */
+export interface NoLimits {
+  /** `not_admitted` */
+  readonly denied: Code;
+  /** For the person. */
+  readonly message: string;
+}
+
 export interface LeasedLimits extends ResolvedLimits {
+  readonly denied?: undefined;
   /**
    * A stream of such a kind is not cut for idleness by the target's own limit while something arrives on it. That is not a use, of nothing
    * else, and puts off no end of the session.
@@ -169,7 +183,9 @@ function isAsk(value: unknown): value is Ask {
 }
 
 function isTarget(value: unknown): value is GatewayTarget {
-  return isObject(value) && optional(value.namespace, isId) && optional(value.resource, isId);
+  if (!isObject(value)) return false;
+  if (value.target !== undefined) return isId(value.target) && optional(value.account, isId);
+  return optional(value.namespace, isId) && optional(value.resource, isId);
 }
 
 function isUse(value: unknown): value is Use {
@@ -198,12 +214,16 @@ function isLeaseOrNone(value: unknown): value is Lease | NoLease {
     optional(value.acts_as, isText) &&
     isSessionFacts(value.facts) &&
     Array.isArray(value.limits) &&
-    value.limits.every(isLeasedLimits)
+    value.limits.every((limits) => isLeasedLimits(limits) || isNoLimits(limits))
   );
 }
 
-function isLeasedLimits(value: unknown): value is LeasedLimits {
-  if (!isResolvedLimits(value)) return false;
+function isNoLimits(value: unknown): value is NoLimits {
+  return isObject(value) && isCode(value.denied) && isText(value.message);
+}
+
+export function isLeasedLimits(value: unknown): value is LeasedLimits {
+  if (!isResolvedLimits(value) || (value as { readonly denied?: unknown }).denied !== undefined) return false;
   const { output_counts } = value as { readonly output_counts?: unknown };
   return optional(output_counts, (kinds) => Array.isArray(kinds) && kinds.every(isStreamKind));
 }

@@ -9,21 +9,37 @@ import { memo, memoOf } from './memo.ts';
 export const EVERY = '*';
 
 /** What a credential or a request is for. The more it names, the more segments can match: that only tightens. */
-export interface Target {
+export type Target = ClusterTarget | AccessTarget;
+
+export interface ClusterTarget {
   /** A cluster's name; without one the session as a whole is meant. */
   readonly cluster?: string;
   /** A namespace, or `EVERY` for a request over all of them; absent where none is touched, or none is known yet. */
   readonly namespace?: string;
   /** `pods`, or with a subresource `pods/exec`; `EVERY` for all of them; absent likewise. */
   readonly resource?: string;
+  readonly target?: undefined;
 }
 
-/** Which targets are meant: those that fit each list that is here. */
+/** What is reached through the gateway of targets: never a cluster, whatever both are called. */
+export interface AccessTarget {
+  readonly target: string;
+  /** As whom; `EVERY` while that may be any of them; absent where its kind has no accounts. */
+  readonly account?: string | undefined;
+  readonly cluster?: undefined;
+}
+
+/**
+ * Which targets are meant: those that fit each list that is here. Who names nothing of clusters means none of them, and who names nothing of
+ * targets none of those.
+ */
 export interface Match {
   readonly clusters?: readonly Glob[] | undefined;
   readonly namespaces?: readonly Glob[] | undefined;
   /** Resources with subresource, as in RBAC: `pods` does not match `pods/exec`, `pods*` does. */
   readonly resources?: readonly Glob[] | undefined;
+  readonly targets?: readonly Glob[] | undefined;
+  readonly accounts?: readonly Glob[] | undefined;
 }
 
 /** A named part of the estate with limits of its own. */
@@ -47,6 +63,8 @@ export interface Yield {
   readonly limits: Limits;
   /** Set where the rule looks at the cluster: evaluated again only when that cluster is asked for. */
   readonly cluster?: string | undefined;
+  /** The same where it looks at the target. */
+  readonly target?: AccessTarget | undefined;
 }
 
 /** The limits that apply to one target, apart as to what they do. */
@@ -84,10 +102,31 @@ export function withYields(resolved: ResolvedLimits, target: Target, yields: rea
   };
 }
 
-/** Whether something that names targets means this one. What names no cluster means none of them. */
-export function matches({ clusters, namespaces, resources }: Match, target: Target): boolean {
-  if (target.cluster === undefined) return false;
+/** Whether something that names targets means this one. The session as a whole is none. */
+export function matches(match: Match, target: Target): boolean {
+  if (target.target !== undefined) {
+    return meansTargets(match) && fits(match.targets, target.target) && fits(match.accounts, target.account);
+  }
+  if (target.cluster === undefined || !meansClusters(match)) return false;
+  const { clusters, namespaces, resources } = match;
   return fits(clusters, target.cluster) && fits(namespaces, target.namespace) && fits(resources, target.resource);
+}
+
+/** Whether any cluster can be meant: what names nothing at all means everything. */
+export function meansClusters(match: Match): boolean {
+  return namesClusters(match) || !namesTargets(match);
+}
+
+export function meansTargets(match: Match): boolean {
+  return namesTargets(match) || !namesClusters(match);
+}
+
+function namesClusters({ clusters, namespaces, resources }: Match): boolean {
+  return (clusters ?? namespaces ?? resources) !== undefined;
+}
+
+function namesTargets({ targets, accounts }: Match): boolean {
+  return (targets ?? accounts) !== undefined;
 }
 
 function fits(globs: readonly Glob[] | undefined, name: string | undefined): boolean {
@@ -95,8 +134,11 @@ function fits(globs: readonly Glob[] | undefined, name: string | undefined): boo
   return name !== undefined && (name === EVERY || globs.some((glob) => globMatches(glob, name)));
 }
 
-/** How much of a target a segment names: first how many of namespace and resource, then the longest literal texts. */
-export function specificity({ clusters, namespaces, resources }: Match, target: Target): number {
+/** How much of a target a segment names: first how many of namespace, resource and account, then the longest literal texts. */
+export function specificity({ clusters, namespaces, resources, targets, accounts }: Match, target: Target): number {
+  if (target.target !== undefined) {
+    return (accounts ? 10_000 : 0) + weight(targets, target.target) + weight(accounts, target.account);
+  }
   const named = [namespaces, resources].filter((globs) => globs !== undefined).length;
   return (
     named * 10_000 +
@@ -111,8 +153,8 @@ function weight(globs: readonly Glob[] | undefined, name = ''): number {
   return Math.max(0, ...fitting.map((glob) => glob.replaceAll(/[*?]/g, '').length));
 }
 
-// Thousands of segments, or of what rules have yielded, are looked through once for each cluster, and once for each target
-// that is asked for again and again. Only a memory of answers: neither is ever changed, so an answer stays right.
+// Thousands of segments, or of what rules have yielded, are looked through once for each cluster or target, and once for each namespace
+// or account that is asked for again and again. Only a memory of answers: neither is ever changed, so an answer stays right.
 
 interface Part {
   readonly name: string;
@@ -133,13 +175,14 @@ interface Found {
 }
 
 interface Candidates {
-  /** By namespace where a part names namespaces without wildcards. */
-  readonly by_namespace: ReadonlyMap<string, readonly Part[]>;
+  /** By namespace or account, where a part names these without wildcards. */
+  readonly by_place: ReadonlyMap<string, readonly Part[]>;
   readonly others: readonly Part[];
   readonly all: readonly Part[];
 }
 
-interface ClusterIndex extends Candidates {
+/** Of one cluster, or of one target. */
+interface Index extends Candidates {
   /** As it was found before, where it was. */
   answer(target: Target): Found;
 }
@@ -154,24 +197,34 @@ const partsOfYields = memoOf((yields: readonly Yield[]): Parts => {
   };
 });
 
-const MOST_CLUSTERS = 1_000;
+const MOST_INDEXES = 1_000;
 const MOST_ANSWERS = 5_000;
 const FEW = 8;
-/** No namespace and resource of Kubernetes are longer: what is, somebody made up, and it is not remembered. */
+/** No names of Kubernetes, and none of accounts, are longer: what is, somebody made up, and it is not remembered. */
 const LONGEST_KEY = 400;
 
 function lookUp(parts: Parts, target: Target): Found {
-  const { cluster } = target;
-  if (cluster === undefined || parts.parts.length === 0) return { limits: parts.limits };
-  const index = indexOf(parts)(cluster);
+  const index = parts.parts.length === 0 ? undefined : indexFor(parts, target);
+  if (!index) return { limits: parts.limits };
   const candidates = candidatesOf(index, target);
   const count = candidates.reduce((sum, { length }) => sum + length, 0);
   // So few are looked through as quickly as an answer is found.
   return count <= FEW ? combineMatching(parts, target, candidates) : index.answer(target);
 }
 
-function candidatesOf({ all, by_namespace, others }: Candidates, { namespace }: Target): readonly (readonly Part[])[] {
-  return namespace === EVERY ? [all] : [by_namespace.get(namespace ?? '') ?? [], others];
+function indexFor(parts: Parts, target: Target): Index | undefined {
+  if (target.target !== undefined) return targetIndexOf(parts)(target.target);
+  return target.cluster === undefined ? undefined : clusterIndexOf(parts)(target.cluster);
+}
+
+/** Where in the cluster, or as whom at the target. */
+function placeOf(target: Target): string | undefined {
+  return target.target === undefined ? target.namespace : target.account;
+}
+
+function candidatesOf({ all, by_place, others }: Candidates, target: Target): readonly (readonly Part[])[] {
+  const place = placeOf(target);
+  return place === EVERY ? [all] : [by_place.get(place ?? '') ?? [], others];
 }
 
 function combineMatching(parts: Parts, target: Target, candidates: readonly (readonly Part[])[]): Found {
@@ -189,24 +242,35 @@ function combineMatching(parts: Parts, target: Target, candidates: readonly (rea
   return { limits, name: best?.name };
 }
 
-const indexOf = memoOf((parts: Parts) => memo(MOST_CLUSTERS, (cluster: string) => makeIndex(parts, cluster)));
+const clusterIndexOf = memoOf((parts: Parts) =>
+  memo(MOST_INDEXES, (cluster: string) => {
+    const all = parts.parts.filter(({ match }) => meansClusters(match) && fits(match.clusters, cluster));
+    return makeIndex(parts, all, ({ namespaces }) => namespaces);
+  }),
+);
 
-function makeIndex(parts: Parts, cluster: string): ClusterIndex {
-  const all = parts.parts.filter(({ match }) => fits(match.clusters, cluster));
-  const by_namespace = new Map<string, Part[]>();
+const targetIndexOf = memoOf((parts: Parts) =>
+  memo(MOST_INDEXES, (target: string) => {
+    const all = parts.parts.filter(({ match }) => meansTargets(match) && fits(match.targets, target));
+    return makeIndex(parts, all, ({ accounts }) => accounts);
+  }),
+);
+
+function makeIndex(parts: Parts, all: readonly Part[], placesOf: (match: Match) => readonly Glob[] | undefined): Index {
+  const by_place = new Map<string, Part[]>();
   const others: Part[] = [];
   for (const part of all) {
-    const { namespaces } = part.match;
-    if (namespaces === undefined || namespaces.some((glob) => /[*?]/.test(glob))) others.push(part);
+    const places = placesOf(part.match);
+    if (places === undefined || places.some((glob) => /[*?]/.test(glob))) others.push(part);
     else {
-      for (const namespace of new Set(namespaces)) {
-        const there = by_namespace.get(namespace);
+      for (const place of new Set(places)) {
+        const there = by_place.get(place);
         if (there) there.push(part);
-        else by_namespace.set(namespace, [part]);
+        else by_place.set(place, [part]);
       }
     }
   }
-  const candidates = { by_namespace, others, all };
+  const candidates = { by_place, others, all };
   const answer = memo(
     MOST_ANSWERS,
     (target: Target) => combineMatching(parts, target, candidatesOf(candidates, target)),
@@ -215,6 +279,7 @@ function makeIndex(parts: Parts, cluster: string): ClusterIndex {
   return { ...candidates, answer };
 }
 
-function keyOf({ namespace, resource }: Target): string {
-  return JSON.stringify([namespace, resource]);
+/** Within one cluster or target. */
+function keyOf(target: Target): string {
+  return JSON.stringify(target.target === undefined ? [target.namespace, target.resource] : [target.account]);
 }

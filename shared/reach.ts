@@ -1,9 +1,9 @@
 // What of a cluster a request reaches, from what kube-apiserver says of it: so that no way leads around the limits of a namespace
 // or a resource. What is not known to lie outside of all namespaces meets what each of them would meet.
 
-import { EVERY, type Target } from './policy.ts';
+import { type ClusterTarget, EVERY } from './policy.ts';
 
-export type Reach = Omit<Target, 'cluster'>;
+export type Reach = Pick<ClusterTarget, 'namespace' | 'resource'>;
 
 /** A request's resource, as kube-apiserver asks about it; empty where it does not say. */
 export interface ResourceRequest {

@@ -3,7 +3,15 @@
 
 import { commonName } from '../../shared/globs.ts';
 import type { Limits } from '../../shared/limits.ts';
-import { type Match, matches, type Policy, resolveLimits, type Target, withYields } from '../../shared/policy.ts';
+import {
+  type ClusterTarget,
+  type Match,
+  matches,
+  type Policy,
+  resolveLimits,
+  withYields,
+} from '../../shared/policy.ts';
+import type { Reach } from '../../shared/reach.ts';
 
 /** A rule's limits, as far as they are to be looked at: taken as if it held. */
 interface Rule {
@@ -18,7 +26,7 @@ interface Rule {
  *
  * @param rule one to be counted in
  */
-export function unsatisfiable(policy: Policy, cluster: string, rule?: Rule): Target | undefined {
+export function unsatisfiable(policy: Policy, cluster: string, rule?: Rule): ClusterTarget | undefined {
   if (rule && !rule.limits.acr) return undefined;
   const asking = policy.segments.filter(
     ({ limits, match: { clusters } }) => limits.acr && matches(clusters ? { clusters } : {}, { cluster }),
@@ -28,7 +36,7 @@ export function unsatisfiable(policy: Policy, cluster: string, rule?: Rule): Tar
   return targets.find((target) => withYields(resolveLimits(policy, target), target, yields).target.acr?.length === 0);
 }
 
-function targetsWithin(cluster: string, named: readonly Match[]): Target[] {
+function targetsWithin(cluster: string, named: readonly Match[]): ClusterTarget[] {
   const resources = examples(named.flatMap((match) => match.resources ?? []));
   return examples(named.flatMap((match) => match.namespaces ?? [])).flatMap((namespace) =>
     resources.map((resource) => ({
@@ -49,6 +57,6 @@ function examples(globs: readonly string[]): (string | undefined)[] {
 }
 
 /** `in namespace payments`, `for pods/exec in namespace payments`; nothing for the cluster as a whole. */
-export function sayWithin({ namespace, resource }: Target): string {
+export function sayWithin({ namespace, resource }: Reach): string {
   return [resource && `for ${resource}`, namespace && `in namespace ${namespace}`].filter(Boolean).join(' ');
 }

@@ -2,7 +2,8 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { Limits } from '../../shared/limits.ts';
-import { EVERY, type ResolvedLimits, resolveLimits, type Target } from '../../shared/policy.ts';
+import { EVERY, type ResolvedLimits, resolveLimits } from '../../shared/policy.ts';
+import type { Reach } from '../../shared/reach.ts';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
 import { GATEWAY_TOKEN_TYP, gatewayAudience, TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
 import type { BrokerPolicy, Cluster, Config } from './settings.ts';
@@ -28,7 +29,7 @@ export function clusterLimits(config: Pick<Config, 'policy'>, cluster: Cluster, 
 export function targetLimits(
   config: Pick<Config, 'policy'>,
   cluster: Cluster,
-  within: Omit<Target, 'cluster'>,
+  within: Reach,
   max_age?: Seconds,
 ): ResolvedLimits {
   return resolveLimits(config.policy, { cluster: cluster.name, ...within }, ceilingLimits(cluster), { max_age });

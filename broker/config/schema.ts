@@ -3,8 +3,8 @@
 import { z } from 'zod';
 import { sayIssue, sayValue } from '../../serving/config/faults.ts';
 import { tlsShapeWithClients } from '../../serving/config/tls_files.ts';
+import { CREDENTIALS } from '../../shared/metadata.ts';
 import { seconds } from '../../shared/time.ts';
-import { CREDENTIALS } from '../../shared/wire.ts';
 import { ACTIONS, SIGNALS, type Signal, withDefaults } from '../audit_log/signals.ts';
 import { sayUnknown } from './faults.ts';
 import * as value from './values.ts';

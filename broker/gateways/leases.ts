@@ -5,7 +5,7 @@ import type { Kysely } from 'kysely';
 import type {
   Ask,
   Asked,
-  GatewayTarget,
+  GatewayReach,
   Lease,
   LeasedLimits,
   LeaseReply,
@@ -115,7 +115,7 @@ function isTheirs(secret: BoundSecret | undefined, account: ServiceAccountMappin
 function limitsOf(
   config: Config,
   cluster: GatewayCluster,
-  { namespace, resource }: GatewayTarget,
+  { namespace, resource }: GatewayReach,
   { yields }: Session,
 ): LeasedLimits {
   const within = { ...(namespace !== undefined && { namespace }), ...(resource !== undefined && { resource }) };

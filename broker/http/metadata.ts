@@ -1,8 +1,9 @@
 // What is public: OIDC discovery and JWKS for kube-apiserver, and what the plugin needs to know before a login.
 
 import type { FastifyInstance } from 'fastify';
+import type { Metadata, MetadataCluster } from '../../shared/metadata.ts';
 import { resolveLimits } from '../../shared/policy.ts';
-import { GRANT, type Metadata, type MetadataCluster } from '../../shared/wire.ts';
+import { GRANT } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { clusterLimits, endWithin, entranceOf, revalidates, strictestLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';

@@ -3,7 +3,8 @@
 import { type Denied, decide } from '../../shared/decide.ts';
 import type { Code } from '../../shared/errors.ts';
 import { sayDenial } from '../../shared/messages.ts';
-import { type ResolvedLimits, type Target, withYields } from '../../shared/policy.ts';
+import { type ResolvedLimits, withYields } from '../../shared/policy.ts';
+import type { Reach } from '../../shared/reach.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
 import { swappedAudience, targetLimits } from '../config/clusters.ts';
@@ -35,7 +36,7 @@ export function isForApiServer(
 export function judge(
   config: Config,
   cluster: Cluster,
-  { user, within }: { readonly user: string; readonly within: Omit<Target, 'cluster'> },
+  { user, within }: { readonly user: string; readonly within: Reach },
   session: Session | undefined,
   now: Seconds,
 ): Refusal | undefined {

@@ -21,7 +21,7 @@ export interface AccessReview {
   /** With its subresource: `pods/exec`; or a path. */
   readonly resource?: string | undefined;
   /** What of a cluster the request touches. */
-  readonly within: Omit<Target, 'cluster'>;
+  readonly within: Reach;
   /** The namespace of the ServiceAccount that the request wants to act as, or `*`: see impersonation.ts. */
   readonly acts_as?: string | undefined;
   /** Whether it only asks what the API server can do, as kubectl does before the request that is meant. */

@@ -3,10 +3,10 @@
 import { connect as connectPlainly } from 'node:net';
 import { connect, type DetailedPeerCertificate } from 'node:tls';
 import { sayDuration } from '../../shared/duration.ts';
+import type { Metadata } from '../../shared/metadata.ts';
 import { isLoopback } from '../../shared/origin.ts';
 import { fromMilliseconds, type Seconds, seconds } from '../../shared/time.ts';
 import { STRONG_TLS } from '../../shared/tls.ts';
-import type { Metadata } from '../../shared/wire.ts';
 import { sayEnd } from '../audit/world.ts';
 import { codeOf } from '../host/error_code.ts';
 import type { Host } from '../host/host.ts';

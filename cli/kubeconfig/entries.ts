@@ -2,8 +2,8 @@
 // broker and cluster; what belongs to anything else is neither changed nor shadowed.
 
 import { formatDuration } from '../../shared/duration.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
 import type { Seconds } from '../../shared/time.ts';
-import type { MetadataCluster } from '../../shared/wire.ts';
 import { printExecInfo } from '../warm/exec_info.ts';
 import type { List } from './others.ts';
 import type { KubeconfigText } from './text.ts';

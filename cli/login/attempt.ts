@@ -1,6 +1,6 @@
 // One attempt at a login, and the refusals that another one may overcome.
 
-import type { Metadata, MetadataCluster } from '../../shared/wire.ts';
+import type { Metadata, MetadataCluster } from '../../shared/metadata.ts';
 import type { Client } from '../session/client.ts';
 import type { PrivateJwk } from '../wire/dpop.ts';
 import type { Way, Wish } from './way.ts';

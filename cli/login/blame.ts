@@ -1,6 +1,7 @@
 // Why a login that a person made is refused, and who can do something about it: a hint never leads in a circle.
 
-import type { MetadataCluster, WireSession } from '../../shared/wire.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
+import type { WireSession } from '../../shared/wire.ts';
 import type { Client } from '../session/client.ts';
 import type { Remembered } from '../warm/entry.ts';
 import { oneLine } from '../warm/one_line.ts';

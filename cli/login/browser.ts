@@ -1,7 +1,7 @@
 // The way by a browser on this machine: sent to the identity provider, and back to a listener on loopback (RFC 8252 section 7.3).
 
 import { CurfewError } from '../../shared/errors.ts';
-import type { Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
 import type { Host } from '../host/host.ts';
 import { whileWaiting } from '../host/waiting.ts';
 import type { IdentityProvider } from '../wire/identity_provider.ts';

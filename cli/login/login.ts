@@ -3,8 +3,9 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { CurfewError } from '../../shared/errors.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
 import { earliest, type Seconds, seconds } from '../../shared/time.ts';
-import type { MetadataCluster, WireSession } from '../../shared/wire.ts';
+import type { WireSession } from '../../shared/wire.ts';
 import { withLock } from '../host/lock.ts';
 import { type Client, findCluster } from '../session/client.ts';
 import { readRecord, strayRecord } from '../session/record.ts';

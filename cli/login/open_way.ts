@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
 import { readConfig } from '../host/config.ts';
 import type { Client } from '../session/client.ts';
 import type { IdentityProvider } from '../wire/identity_provider.ts';

@@ -1,7 +1,7 @@
 // The way by a browser anywhere: it is sent to an address where nobody listens, and the person brings that address back.
 
 import { CurfewError } from '../../shared/errors.ts';
-import type { Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
 import { deadlineWithin } from '../host/countdown.ts';
 import type { Host } from '../host/host.ts';
 import type { Authorization, IdentityProvider } from '../wire/identity_provider.ts';

@@ -1,7 +1,7 @@
 // All that serves one broker in one person's name, put together.
 
 import { CurfewError } from '../../shared/errors.ts';
-import type { MetadataCluster } from '../../shared/wire.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
 import { readConfig } from '../host/config.ts';
 import type { Clocks, Host, Parent, Terminal } from '../host/host.ts';
 import { createSecrets, type Secrets } from '../secrets/secrets.ts';

@@ -1,7 +1,7 @@
 // What a person gets at a cluster, and how soon an end takes effect there, in words.
 
+import type { MetadataCluster } from '../../shared/metadata.ts';
 import type { Seconds } from '../../shared/time.ts';
-import type { MetadataCluster } from '../../shared/wire.ts';
 
 export type EndEffect = Pick<MetadataCluster, 'name' | 'credential' | 'end_within'>;
 

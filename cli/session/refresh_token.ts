@@ -2,7 +2,8 @@
 // a session there that outlives the person's own. At best: nothing fails or waits for long where that cannot be done.
 
 import { parseJson } from '../../shared/json.ts';
-import { isObject, type Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
+import { isObject } from '../../shared/wire.ts';
 import { deadlineWithin } from '../host/countdown.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { HttpRequest } from '../wire/http.ts';

@@ -4,7 +4,8 @@
 import { resolve } from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
 import { memberOf, parseJson } from '../../shared/json.ts';
-import { isObject, type Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
+import { isObject } from '../../shared/wire.ts';
 import { readConfig, writeConfig } from '../host/config.ts';
 import { configDirectoryOf, type Host, type Owner } from '../host/host.ts';
 import { faultOfPlace } from '../host/place.ts';

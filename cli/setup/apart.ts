@@ -1,7 +1,7 @@
 // `setup --output`: a kubeconfig for itself. Neither settings nor launcher nor another kubeconfig are touched.
 
 import { memberOf } from '../../shared/json.ts';
-import type { MetadataCluster } from '../../shared/wire.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
 import { addCluster, type PluginCall } from '../kubeconfig/entries.ts';
 import { inKubeconfig } from '../kubeconfig/kubeconfig.ts';
 import { TextFault } from '../kubeconfig/yaml.ts';

@@ -1,6 +1,6 @@
 // The broker's clusters, each into the kubeconfig that has it, or that `kubectl config` would write.
 
-import type { MetadataCluster } from '../../shared/wire.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
 import { addCluster, hasCluster, type PluginCall } from '../kubeconfig/entries.ts';
 import { inKubeconfig } from '../kubeconfig/kubeconfig.ts';
 import type { KubeconfigText } from '../kubeconfig/text.ts';

@@ -3,18 +3,10 @@
 import { CurfewError } from '../../shared/errors.ts';
 import type { ExchangeParameters } from '../../shared/exchange.ts';
 import { parseJson } from '../../shared/json.ts';
+import { isMetadata, type Metadata } from '../../shared/metadata.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
-import {
-  GRANT,
-  isMetadata,
-  isRefusal,
-  isTokenReply,
-  type Metadata,
-  type Refusal,
-  TOKEN_TYPE,
-  type TokenReply,
-} from '../../shared/wire.ts';
+import { GRANT, isRefusal, isTokenReply, type Refusal, TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import { countdown } from '../host/countdown.ts';
 import type { Clocks, Host } from '../host/host.ts';
 import { oneLine } from '../warm/one_line.ts';

@@ -3,9 +3,9 @@
 
 import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
+import type { Metadata } from '../../shared/metadata.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
-import type { Metadata } from '../../shared/wire.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { HttpFault, type Send } from './http.ts';
 import { naming, sayRefusal } from './provider_fault.ts';

@@ -2,7 +2,8 @@
 
 import * as oidc from 'openid-client';
 import { CurfewError } from '../../shared/errors.ts';
-import { isObject, type Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
+import { isObject } from '../../shared/wire.ts';
 import { codeOf } from '../host/error_code.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { HttpFault, hintOf } from './http.ts';

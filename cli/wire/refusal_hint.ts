@@ -1,7 +1,7 @@
 // What helps when the identity provider refuses: a login again, or a setting that only an administrator can change (RFC 6749
 // sections 4.1.2.1 and 5.2, RFC 8628 section 3.5).
 
-import type { Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
 
 const ADMINISTRATOR = 'ask who runs curfew-broker and the identity provider';
 

@@ -3,7 +3,8 @@
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
-import { type Credential, isMetadata, isObject } from '../../shared/wire.ts';
+import { type Credential, isMetadata } from '../../shared/metadata.ts';
+import { isObject } from '../../shared/wire.ts';
 import type { Broker } from './ask.ts';
 
 /** Milliseconds. */

@@ -9,6 +9,7 @@ import {
   MOST_ASKS,
   MOST_TARGETS_IN_ALL,
   type NoLease,
+  type NoLimits,
 } from '../../shared/gateway_wire.ts';
 import type { SessionFacts } from '../../shared/session.ts';
 import { between, latest, plus, type Seconds } from '../../shared/time.ts';
@@ -22,7 +23,7 @@ export interface Entry {
   asked_at: number;
   void_since: number;
   wanted_at: number;
-  readonly targets: Map<string, { readonly target: GatewayTarget; limits: LeasedLimits | undefined }>;
+  readonly targets: Map<string, { readonly target: GatewayTarget; limits: LeasedLimits | NoLimits | undefined }>;
   /** The last use here that the broker's facts may not know yet. */
   use: Seconds | undefined;
 }
@@ -32,8 +33,9 @@ export function keyOf({ sid, secret_uid }: Asked): string {
   return secret_uid === undefined ? `sid ${sid}` : `secret ${secret_uid}`;
 }
 
-export function keyOfTarget({ namespace, resource }: GatewayTarget): string {
-  return JSON.stringify([namespace, resource]);
+export function keyOfTarget(target: GatewayTarget): string {
+  if (target.target !== undefined) return JSON.stringify({ target: target.target, account: target.account });
+  return JSON.stringify([target.namespace, target.resource]);
 }
 
 /** Of a question, in bytes: uses go with some, and take less than the rest. */

@@ -217,6 +217,7 @@ export class Leases {
   #judgeBy(lease: Lease, entry: Entry, user: string, target: GatewayTarget, now: Seconds): Judgement {
     if ((lease.acts_as ?? lease.username) !== user) return { kind: 'denied', refusal: ANOTHER_USER };
     const limits = entry.targets.get(keyOfTarget(target))?.limits;
+    if (limits?.denied !== undefined) return { kind: 'denied', refusal: noLease(limits.denied, limits.message) };
     if (limits) return this.#decide(lease, limits, factsOf(entry, lease), now);
     // What is over is over everywhere, whatever the limits are there.
     const { ended } = lease.facts;

@@ -1,6 +1,6 @@
 // One request or stream that is open: what is counted of it, told of it, and how it is cut.
 
-import { isStreamKind, type Stream } from '../../shared/gateway_events.ts';
+import { isClusterStreamKind, type Stream } from '../../shared/gateway_events.ts';
 import { over, type Seconds, seconds } from '../../shared/time.ts';
 import type { Authority } from '../authority/authority.ts';
 import type { Speaker } from '../authority/leases.ts';
@@ -178,7 +178,7 @@ export class Opened {
     const { speaker, asked } = this.#opening;
     const { kind, namespace, resource, name } = asked;
     const sid = speaker && this.#parts.authority.leases.sidOf(speaker.asked);
-    if (sid === undefined || !isStreamKind(kind)) return undefined;
+    if (sid === undefined || !isClusterStreamKind(kind)) return undefined;
     return {
       stream: this.#parts.id,
       sid,

@@ -23,8 +23,8 @@ import { editKubeconfig, kubeconfigFiles, readKubeconfig } from '../../cli/kubec
 import { KubeconfigText } from '../../cli/kubeconfig/text.ts';
 import { TextFault } from '../../cli/kubeconfig/yaml.ts';
 import { run } from '../../scripts/run.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
-import type { MetadataCluster } from '../../shared/wire.ts';
 import { ensureBinaries } from '../cluster/build.ts';
 import { temporaryFolder, testHost } from './host.ts';
 import { ODD_WORDS } from './odd_words.ts';

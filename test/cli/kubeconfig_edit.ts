@@ -2,7 +2,7 @@
 
 import { addCluster } from '../../cli/kubeconfig/entries.ts';
 import { editKubeconfig } from '../../cli/kubeconfig/kubeconfig.ts';
-import type { MetadataCluster } from '../../shared/wire.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
 import { testHost } from './host.ts';
 
 const [, , file = ''] = process.argv;

@@ -12,7 +12,7 @@ import { entriesOf, removeEntries } from '../../cli/kubeconfig/removal.ts';
 import { KubeconfigText } from '../../cli/kubeconfig/text.ts';
 import { TextFault } from '../../cli/kubeconfig/yaml.ts';
 import { diffOf } from '../../cli/setup/shown.ts';
-import type { MetadataCluster } from '../../shared/wire.ts';
+import type { MetadataCluster } from '../../shared/metadata.ts';
 
 const FOLDER = path.join(import.meta.dirname, 'kubeconfigs');
 const BROKER = 'https://curfew.example';

@@ -29,7 +29,7 @@ import { fingerprintsOf } from '../../cli/wire/certificates.ts';
 import { buildBundles } from '../../scripts/bundle.ts';
 import { run } from '../../scripts/run.ts';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Metadata } from '../../shared/wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { credentialOf, type Desk, execInfo, openDesk, refusalOf } from './desk.ts';
 import { type TestHost, temporaryFolder, testHost } from './host.ts';

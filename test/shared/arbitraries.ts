@@ -69,7 +69,7 @@ const inside = {
 };
 
 /** What a target names within its cluster. */
-export const within: fc.Arbitrary<Omit<Target, 'cluster'>> = fc.record(inside, {
+export const within: fc.Arbitrary<Reach> = fc.record(inside, {
   requiredKeys: [],
   noNullPrototype: true,
 });

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decide } from '../../shared/decide.ts';
+import { isMetadata } from '../../shared/metadata.ts';
 import { resolveLimits } from '../../shared/policy.ts';
 import { END_REASONS } from '../../shared/session.ts';
 import { seconds } from '../../shared/time.ts';
 import {
   factsOf,
   isEndReason,
-  isMetadata,
   isObject,
   isRefusal,
   isResolvedLimits,

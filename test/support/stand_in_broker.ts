@@ -16,10 +16,10 @@ import {
   type LeaseReply,
   type LeaseRequest,
 } from '../../shared/gateway_wire.ts';
+import type { Metadata } from '../../shared/metadata.ts';
 import type { SessionFacts } from '../../shared/session.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { GATEWAY_TOKEN_TYP, gatewayAudience, TOKEN_TYP } from '../../shared/token_typ.ts';
-import type { Metadata } from '../../shared/wire.ts';
 import { listenAnywhere } from './ports.ts';
 
 export const STAND_IN_LIMITS = {
