@@ -3,7 +3,7 @@
 
 import { isIP } from 'node:net';
 import { CurfewError } from '../../shared/errors.ts';
-import { type ResolvedLimits, type Target, withYields } from '../../shared/policy.ts';
+import { type ClusterTarget, type ResolvedLimits, withYields } from '../../shared/policy.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { groupsTighten, targetLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
@@ -16,7 +16,7 @@ import { parseTime } from '../text/rfc3339.ts';
 export interface Question {
   readonly user: RuleFacts['user'];
   /** Without a cluster it is about a login for none. */
-  readonly target: Target;
+  readonly target: ClusterTarget;
   readonly address: string;
   readonly login_address: string;
   readonly user_agent?: string | undefined;

@@ -50,7 +50,7 @@ const gateway = z.strictObject({
   ca_file: value.filePath.optional(),
   token_file: value.filePath,
   required: value.yesOrNo.optional().transform((wanted) => wanted ?? false),
-  record: value.streamKinds.optional().transform((kinds) => kinds ?? value.RECORDED_KINDS),
+  record: value.recordedKinds.optional().transform((kinds) => kinds ?? value.RECORDED_KINDS),
 });
 
 const identity_provider = z.strictObject({

@@ -2,7 +2,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import type { TlsFiles } from '../../serving/config/tls.ts';
-import type { StreamKind } from '../../shared/gateway_events.ts';
+import type { ClusterStreamKind, StreamKind } from '../../shared/gateway_events.ts';
 import type { Limits } from '../../shared/limits.ts';
 import type { Credential } from '../../shared/metadata.ts';
 import type { Policy, Segment } from '../../shared/policy.ts';
@@ -192,7 +192,7 @@ export interface GatewaySettings {
   /** Whether people get tokens for it alone. */
   readonly required: boolean;
   /** Which streams are told of in the audit log. */
-  readonly record: readonly StreamKind[];
+  readonly record: readonly ClusterStreamKind[];
 }
 
 export interface Ceiling {

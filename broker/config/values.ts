@@ -5,7 +5,13 @@ import { z } from 'zod';
 import { sayValue } from '../../serving/config/faults.ts';
 import { isPort, leaf, listOf, oneOf, PRINTABLE, textThat, unrepeated } from '../../serving/config/values.ts';
 import { parseDuration } from '../../shared/duration.ts';
-import { isStreamKind, STREAM_KINDS, type StreamKind } from '../../shared/gateway_events.ts';
+import {
+  CLUSTER_STREAM_KINDS,
+  type ClusterStreamKind,
+  isClusterStreamKind,
+  isStreamKind,
+  STREAM_KINDS,
+} from '../../shared/gateway_events.ts';
 import { faultOfUrl, isLoopback } from '../../shared/origin.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { inNetwork, isNetwork } from '../net/network.ts';
@@ -158,7 +164,13 @@ export const hookUrl = textThat(
   (value) => faultOfUrl(value) === undefined,
 );
 
+export const recordedKinds = listOf(
+  `a list of ${CLUSTER_STREAM_KINDS.join(', ')}, [] for none`,
+  isClusterStreamKind,
+  0,
+);
+
 export const streamKinds = listOf(`a list of ${STREAM_KINDS.join(', ')}, [] for none`, isStreamKind, 0);
 
 /** Of these there are few, and each is somebody at work in a pod. */
-export const RECORDED_KINDS: readonly StreamKind[] = ['exec', 'attach', 'portforward'];
+export const RECORDED_KINDS: readonly ClusterStreamKind[] = ['exec', 'attach', 'portforward'];

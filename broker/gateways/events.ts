@@ -1,6 +1,6 @@
 // What became of streams, into the audit log: each event once, however often it is sent, and acknowledged when it is on disk.
 
-import type { EventsReply, EventsReport, GatewayEvent } from '../../shared/gateway_events.ts';
+import type { ClusterStream, EventsReply, EventsReport, GatewayEvent } from '../../shared/gateway_events.ts';
 import { between, type Seconds, seconds } from '../../shared/time.ts';
 import type { AuditEvent } from '../audit_log/events.ts';
 import type { Broker } from '../broker.ts';
@@ -35,9 +35,7 @@ export class StreamEvents {
       const last = first + events.length - 1;
       if (last <= place) return { acknowledged: place };
       const at = now();
-      const wanted = events
-        .slice(Math.max(0, place + 1 - first))
-        .filter((event) => event.type === 'lost' || cluster.gateway.record.includes(event.kind));
+      const wanted = events.slice(Math.max(0, place + 1 - first)).filter((event) => isRecorded(event, cluster));
       const about = { cluster: cluster.name, gateway: instance };
       for (const event of wanted.slice(0, allowed)) await transaction.audit(rowOf(event, about, sessions, at));
       const lost = wanted.length - Math.min(allowed, wanted.length);
@@ -56,8 +54,14 @@ export class StreamEvents {
   }
 }
 
+type ClusterEvent = Extract<GatewayEvent, ClusterStream | { readonly type: 'lost' }>;
+
+function isRecorded(event: GatewayEvent, { gateway }: GatewayCluster): event is ClusterEvent {
+  return event.type === 'lost' || gateway.record.some((kind) => kind === event.kind);
+}
+
 function rowOf(
-  event: GatewayEvent,
+  event: ClusterEvent,
   about: { readonly cluster: string; readonly gateway: string },
   sessions: ReadonlyMap<string, Session>,
   now: Seconds,

@@ -11,6 +11,7 @@ import type {
   LeaseReply,
   LeaseRequest,
   NoLease,
+  NoLimits,
 } from '../../shared/gateway_wire.ts';
 import { withYields } from '../../shared/policy.ts';
 import type { Broker } from '../broker.ts';
@@ -96,9 +97,12 @@ function leaseOf(
     groups: session.groups,
     ...actsAs(secret ? { namespace: secret.namespace, name: secret.service_account } : account),
     facts: factsOf(session),
-    limits: targets.map((within) => limitsOf(config, cluster, within, session)),
+    limits: targets.map((target) => (target.target === undefined ? limitsOf(config, cluster, target, session) : OTHER)),
   };
 }
+
+/** The gateway of a cluster knows no targets. */
+const OTHER: NoLimits = { denied: 'not_admitted', message: 'this gateway is not for that target' };
 
 /** As the API server names who presents such a token. */
 function actsAs(account: Pick<ServiceAccountMapping, 'namespace' | 'name'> | undefined): Pick<Lease, 'acts_as'> {

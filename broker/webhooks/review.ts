@@ -1,7 +1,6 @@
 // What kube-apiserver asks the webhooks: SubjectAccessReview and TokenReview, parsed once at the edge from anything.
 
-import type { Target } from '../../shared/policy.ts';
-import { isDiscovery, reachOfPath, reachOfResource } from '../../shared/reach.ts';
+import { isDiscovery, type Reach, reachOfPath, reachOfResource } from '../../shared/reach.ts';
 import { isObject } from '../../shared/wire.ts';
 import { CREDENTIAL_ID_KEY, SESSION_ID_KEY, TOKEN_ID_KEY } from '../tokens/user_extra.ts';
 import { actsAs } from './impersonation.ts';

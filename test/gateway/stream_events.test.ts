@@ -127,7 +127,9 @@ test('G17 which kinds of streams are told of is what the broker wants', async ()
     exec.close();
     await until(() => broker.events.length === 2, 'no event is told');
     assert.deepEqual(
-      broker.events.map((event) => (event.type === 'lost' ? '' : `${event.type} ${event.kind} ${event.name}`)),
+      broker.events.map((event) =>
+        event.type === 'lost' ? '' : `${event.type} ${event.kind} ${'name' in event ? event.name : ''}`,
+      ),
       ['opened exec shell', 'closed exec shell'],
     );
   } finally {

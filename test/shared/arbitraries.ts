@@ -2,7 +2,17 @@
 
 import fc from 'fast-check';
 import type { Limits, WholeLimits } from '../../shared/limits.ts';
-import { EVERY, type Match, type Policy, type Segment, type Target, type Yield } from '../../shared/policy.ts';
+import {
+  type AccessTarget,
+  type ClusterTarget,
+  EVERY,
+  type Match,
+  type Policy,
+  type Segment,
+  type Target,
+  type Yield,
+} from '../../shared/policy.ts';
+import type { Reach } from '../../shared/reach.ts';
 import { END_REASONS, type SessionFacts } from '../../shared/session.ts';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
 
@@ -48,6 +58,8 @@ export const match: fc.Arbitrary<Match> = fc.record(
     clusters: globs('*', 'prod-*', '*-eu', 'prod-eu', 'dev', 'de?', '?rod-??'),
     namespaces: globs('payments', 'payroll', 'pay*', '*', 'kube-system', 'kube-?*'),
     resources: globs('pods', 'pods/exec', 'pods*', '*/exec', 'secrets', '*'),
+    targets: globs('*', '*-db', 'orders-db', 'prod-*', 'dev'),
+    accounts: globs('*', '*_rw', 'orders_rw', 'orders*', 'root'),
   },
   { requiredKeys: [], noNullPrototype: true },
 );
@@ -74,9 +86,23 @@ export const within: fc.Arbitrary<Reach> = fc.record(inside, {
   noNullPrototype: true,
 });
 
-export const target: fc.Arbitrary<Target> = fc.record(
+export const clusterTarget: fc.Arbitrary<ClusterTarget> = fc.record(
   { cluster: fc.constantFrom('prod-eu', 'prod-us', 'dev', 'dev-eu', 'lab'), ...inside },
   { requiredKeys: [], noNullPrototype: true },
+);
+
+/** Some have the names of clusters. */
+export const accessTarget: fc.Arbitrary<AccessTarget> = fc.record(
+  {
+    target: fc.constantFrom('orders-db', 'billing-db', 'bastion', 'dev', 'prod-eu'),
+    account: fc.constantFrom('orders_rw', 'orders_ro', 'root', EVERY),
+  },
+  { requiredKeys: ['target'], noNullPrototype: true },
+);
+
+export const target: fc.Arbitrary<Target> = fc.oneof(
+  { weight: 2, arbitrary: clusterTarget },
+  { weight: 1, arbitrary: accessTarget },
 );
 
 export const yields: fc.Arbitrary<Yield[]> = fc.array(

@@ -18,7 +18,18 @@ import {
   type Yield,
 } from '../../shared/policy.ts';
 import { seconds } from '../../shared/time.ts';
-import { further, match, policy, segment, target, wholeLimits, within, yields } from './arbitraries.ts';
+import {
+  accessTarget,
+  clusterTarget,
+  further,
+  match,
+  policy,
+  segment,
+  target,
+  wholeLimits,
+  within,
+  yields,
+} from './arbitraries.ts';
 
 const RUNS = { numRuns: 3000 };
 /** Of so many answers are remembered, of few they are not. */
@@ -38,12 +49,21 @@ function naive({ limits, segments }: Policy, target: Target, further: readonly L
 }
 
 function naiveMatches(match: Match, target: Target): boolean {
-  if (target.cluster === undefined) return false;
-  const pairs = [
-    [match.clusters, target.cluster],
-    [match.namespaces, target.namespace],
-    [match.resources, target.resource],
-  ] as const;
+  const of_clusters = [match.clusters, match.namespaces, match.resources].some((globs) => globs !== undefined);
+  const of_targets = [match.targets, match.accounts].some((globs) => globs !== undefined);
+  if (target.target === undefined && (target.cluster === undefined || (of_targets && !of_clusters))) return false;
+  if (target.target !== undefined && of_clusters && !of_targets) return false;
+  const pairs: (readonly [readonly string[] | undefined, string | undefined])[] =
+    target.target === undefined
+      ? [
+          [match.clusters, target.cluster],
+          [match.namespaces, target.namespace],
+          [match.resources, target.resource],
+        ]
+      : [
+          [match.targets, target.target],
+          [match.accounts, target.account],
+        ];
   return pairs.every(([globs, name]) => {
     if (globs === undefined) return true;
     if (name === undefined) return false;
@@ -59,6 +79,10 @@ function rank({ match }: Segment, target: Target): number {
         .filter((glob) => name === EVERY || globMatches(glob, name))
         .map((glob) => glob.replace(/[*?]/g, '').length),
     );
+  if (target.target !== undefined) {
+    const texts = literal(match.targets, target.target) + literal(match.accounts, target.account);
+    return (match.accounts ? 10_000 : 0) + texts;
+  }
   const named = (match.namespaces ? 1 : 0) + (match.resources ? 1 : 0);
   const texts =
     literal(match.clusters, target.cluster) +
@@ -142,7 +166,7 @@ describe('resolveLimits', () => {
   test('never loosens by naming a namespace or resource: what is named only tightens', () => {
     let tighter = 0;
     fc.assert(
-      fc.property(policy, target, within, (policy, { cluster }, within) => {
+      fc.property(policy, clusterTarget, within, (policy, { cluster }, within) => {
         if (cluster === undefined) return;
         const whole = resolveLimits(policy, { cluster }).target;
         const part = resolveLimits(policy, { cluster, ...within }).target;
@@ -157,7 +181,7 @@ describe('resolveLimits', () => {
 
   test('of EVERY namespace and resource is at least as tight as each of them', () => {
     fc.assert(
-      fc.property(policy, target, (policy, target) => {
+      fc.property(policy, clusterTarget, (policy, target) => {
         if (target.cluster === undefined) return;
         const { cluster, namespace, resource } = target;
         const every = resolveLimits(policy, { cluster, namespace: EVERY, resource: EVERY }).target;
@@ -170,6 +194,41 @@ describe('resolveLimits', () => {
       }),
       RUNS,
     );
+  });
+
+  test('never loosens by naming an account, and of EVERY account is at least as tight as each of them', () => {
+    let tighter = 0;
+    fc.assert(
+      fc.property(policy, accessTarget, (policy, { target, account }) => {
+        const whole = resolveLimits(policy, { target }).target;
+        const part = resolveLimits(policy, { target, account }).target;
+        assertTighter(part, whole);
+        assertTighter(whole, policy.limits);
+        assertTighter(resolveLimits(policy, { target, account: EVERY }).target, part);
+        if (KEYS.some((key) => part[key] < whole[key])) tighter++;
+      }),
+      RUNS,
+    );
+    assert.ok(tighter > 100, `tighter only ${tighter} times`);
+  });
+
+  test('of a target is not touched by what names clusters alone, nor of a cluster by what names targets alone', () => {
+    const only = (names: readonly (keyof Match)[]) =>
+      fc.tuple(policy, fc.array(segment, { maxLength: 12 })).map(([{ limits }, segments]) => ({
+        limits,
+        segments: segments.flatMap(({ match, ...rest }): Segment[] => {
+          const kept = Object.fromEntries(names.flatMap((name) => (match[name] ? [[name, match[name]]] : [])));
+          return Object.keys(kept).length === 0 ? [] : [{ ...rest, match: kept }];
+        }),
+      }));
+    let segments = 0;
+    const untouched = (policy: Policy, target: Target) => {
+      segments += policy.segments.length;
+      assert.deepEqual(resolveLimits(policy, target), { session: policy.limits, target: policy.limits });
+    };
+    fc.assert(fc.property(only(['clusters', 'namespaces', 'resources']), accessTarget, untouched), RUNS);
+    fc.assert(fc.property(only(['targets', 'accounts']), clusterTarget, untouched), RUNS);
+    assert.ok(segments > 5000, `only ${segments} segments were there`);
   });
 
   test('leaves the session-wide limits as they are, whatever matches', () => {
@@ -199,6 +258,20 @@ describe('matches', () => {
     [{ namespaces: ['payments'], resources: ['secrets'] }, everything, false],
     [{}, { cluster: 'dev' }, true],
     [{}, {}, false],
+    [{}, { target: 'orders-db' }, true],
+    [{ targets: ['*-db'] }, { target: 'orders-db', account: 'orders_ro' }, true],
+    [{ targets: ['*-db'] }, { target: 'bastion' }, false],
+    [{ targets: ['*'] }, { cluster: 'orders-db' }, false],
+    [{ clusters: ['*'] }, { target: 'prod-eu' }, false],
+    [{ namespaces: ['*'] }, { target: 'prod-eu', account: 'payments' }, false],
+    [{ accounts: ['*_rw'] }, { target: 'orders-db', account: 'orders_rw' }, true],
+    [{ accounts: ['*_rw'] }, { target: 'orders-db', account: EVERY }, true],
+    [{ accounts: ['*_rw'] }, { target: 'cache' }, false],
+    [{ accounts: ['*'] }, { cluster: 'dev', namespace: EVERY }, false],
+    [{ clusters: ['dev'], targets: ['*-db'] }, { cluster: 'dev' }, true],
+    [{ clusters: ['dev'], targets: ['*-db'] }, { target: 'orders-db' }, true],
+    [{ clusters: ['dev'], targets: ['*-db'] }, { target: 'dev' }, false],
+    [{ clusters: ['dev'], accounts: ['root'] }, { target: 'dev', account: 'admin' }, false],
     [{ clusters: ['*'] }, {}, false],
   ] as const satisfies readonly (readonly [Match, Target, boolean])[]) {
     test(`${JSON.stringify(match)} ${expected ? 'means' : 'does not mean'} ${JSON.stringify(target)}`, () => {

@@ -6,6 +6,7 @@ import {
   GATEWAY_PATHS,
   isLeaseReply,
   type Lease,
+  type LeasedLimits,
   type LeaseReply,
   type NoLease,
   parseFeedLine,
@@ -41,10 +42,14 @@ export async function askLeases(
   return body;
 }
 
+type Granted = Omit<Lease, 'limits'> & { readonly limits: readonly LeasedLimits[] };
+
 /** The one lease that was asked for. @throws where it was denied */
-export function leaseIn({ sessions: [lease] }: LeaseReply): Lease {
+export function leaseIn({ sessions: [lease] }: LeaseReply): Granted {
   if (lease === undefined || lease.denied !== undefined) throw new Error(`no lease: ${JSON.stringify(lease)}`);
-  return lease;
+  const limits = lease.limits.flatMap((each) => (each.denied === undefined ? each : []));
+  if (limits.length < lease.limits.length) throw new Error(`limits are denied: ${JSON.stringify(lease)}`);
+  return { ...lease, limits };
 }
 
 /** @throws where there is a lease */

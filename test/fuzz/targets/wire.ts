@@ -6,6 +6,7 @@ import * as events from '../../../shared/gateway_events.ts';
 import * as gateway from '../../../shared/gateway_wire.ts';
 import { parseJson } from '../../../shared/json.ts';
 import { sayDenial } from '../../../shared/messages.ts';
+import { isMetadata } from '../../../shared/metadata.ts';
 import { seconds } from '../../../shared/time.ts';
 import * as wire from '../../../shared/wire.ts';
 import { NOW, readAgain, type Targets, textOf } from '../target.ts';
@@ -72,7 +73,7 @@ const MESSAGES: readonly object[] = [
 ];
 const GUARDS = [
   ...[gateway.isLeaseRequest, gateway.isLeaseReply, gateway.isSwapReply, events.isEventsReport, events.isEventsReply],
-  ...[wire.isTokenReply, wire.isRefusal, wire.isSessionList, wire.isSessionsEnded, wire.isMetadata],
+  ...[wire.isTokenReply, wire.isRefusal, wire.isSessionList, wire.isSessionsEnded, isMetadata],
 ];
 
 /** What is taken is judged without an error, whatever numbers it has. */
@@ -80,7 +81,7 @@ function judgeAll(value: unknown): void {
   if (gateway.isLeaseReply(value)) {
     for (const lease of value.sessions) {
       if (lease.denied !== undefined) continue;
-      for (const each of lease.limits) decide(each, lease.facts, value.broker_time);
+      for (const each of lease.limits) if (each.denied === undefined) decide(each, lease.facts, value.broker_time);
     }
   }
   const session = wire.isTokenReply(value) || wire.isRefusal(value) ? value.session : undefined;
