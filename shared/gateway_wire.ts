@@ -184,7 +184,7 @@ function isAsk(value: unknown): value is Ask {
 
 function isTarget(value: unknown): value is GatewayTarget {
   if (!isObject(value)) return false;
-  if (value.target !== undefined) return isId(value.target) && optional(value.account, isId);
+  if ((value.target ?? value.account) !== undefined) return isId(value.target) && optional(value.account, isId);
   return optional(value.namespace, isId) && optional(value.resource, isId);
 }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { isConnectionReply, isConnectionRequest } from '../../shared/connection_wire.ts';
 import { isEventsReply, isEventsReport, isStreamKind, MOST_EVENTS, STREAM_KINDS } from '../../shared/gateway_events.ts';
 import {
   type FeedLine,
@@ -50,6 +51,14 @@ const stream = {
   resource: 'pods/exec',
   name: 'web-0',
 };
+const connection = {
+  age_ms: 20,
+  stream: 'c-18',
+  sid: 's-1',
+  kind: 'ssh',
+  target: 'bastion',
+  account: 'deploy',
+};
 const sum = { seconds: 60, bytes_sent: 12, bytes_received: 3_000_000_000 };
 
 const FACTS = ['end_at_most', 'longest_idle', 'idle_before', 'idle_end', 'revalidated_at', 'acr', 'ended'];
@@ -61,6 +70,12 @@ const GUARDS: readonly GuardCase[] = [
       uses: [{ sid: 's-1', age_ms: 1_500 }],
     },
     optional: ['asks.0.targets.0.namespace', 'asks.0.targets.0.resource'],
+    loose: ['asks.0.targets.0'],
+  },
+  {
+    guard: isLeaseRequest,
+    example: { asks: [{ sid: 's-1', targets: [{ target: 'orders-db', account: 'orders_ro' }] }], uses: [] },
+    optional: ['asks.0.targets.0.account'],
     loose: ['asks.0.targets.0'],
   },
   { guard: isSessionFacts, example: facts, optional: FACTS },
@@ -82,6 +97,50 @@ const GUARDS: readonly GuardCase[] = [
       record: ['watch'],
     },
     optional: [],
+  },
+  {
+    guard: isLeaseReply,
+    example: {
+      broker_time: 1_000_300,
+      sessions: [{ ...lease, limits: [{ denied: 'not_admitted', message: 'you are not admitted any more' }] }],
+      record: ['ssh', 'postgres', 'tcp'],
+    },
+    optional: ['sessions.0.acts_as', ...FACTS.map((name) => `sessions.0.facts.${name}`)],
+  },
+  {
+    guard: isConnectionRequest,
+    example: {
+      token: 'a.b.c',
+      target: 'orders-db',
+      address: '203.0.113.9',
+      proof: { jti: 'p-1', jkt: 'thumbprint', iat: 1_000_300 },
+    },
+    optional: [],
+  },
+  {
+    guard: isConnectionReply,
+    example: {
+      connection: 'c-18',
+      ...{ sid: 's-1', judged_sid: 's-2', username: 'curfew:alice@example.com', groups: ['curfew:sre'] },
+      facts,
+      limits: { session: limits, target: limits, segment: 'data', output_counts: ['postgres'] },
+      ...{ target: 'orders-db', kind: 'postgres', account: 'orders_ro' },
+      address: { host: '10.0.0.9', port: 5432 },
+      broker_time: 1_000_300,
+    },
+    optional: ['limits.segment', 'limits.output_counts', 'account', ...FACTS.map((name) => `facts.${name}`)],
+  },
+  {
+    guard: isEventsReport,
+    example: {
+      instance: 'i-1',
+      first: 1,
+      events: [
+        { type: 'closed', ...connection, ...sum },
+        { type: 'cut', ...connection, ...sum, reason: 'inactivity_timeout' },
+      ],
+    },
+    optional: ['events.0.account', 'events.1.account'],
   },
   {
     guard: isEventsReport,
@@ -113,6 +172,22 @@ test('a session is asked for by its id or by the uid of its Secret, not by both'
   assert.ok(asking({ secret_uid: 'u-1' }));
   assert.ok(!asking({ sid: 's-1', secret_uid: 'u-1' }));
   assert.ok(!asking({}));
+});
+
+test('a target is asked for by its name, and its account never alone', () => {
+  const asking = (target: object) => isLeaseRequest({ asks: [{ sid: 's-1', targets: [target] }], uses: [] });
+  assert.ok(asking({}));
+  assert.ok(asking({ target: 'cache' }));
+  assert.ok(!asking({ account: 'orders_ro' }));
+  assert.ok(!asking({ target: '', account: 'orders_ro' }));
+});
+
+test('a token of a request for a connection is no longer than any that is read', () => {
+  const proof = { jti: 'p-1', jkt: 'thumbprint', iat: 1_000_300 };
+  const asking = (length: number) =>
+    isConnectionRequest({ token: 't'.repeat(length), target: 'cache', address: '::1', proof });
+  assert.ok(asking(16_384));
+  assert.ok(!asking(16_385));
 });
 
 test('what a request may hold is bounded', () => {
