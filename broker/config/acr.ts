@@ -4,9 +4,11 @@
 import { commonName } from '../../shared/globs.ts';
 import type { Limits } from '../../shared/limits.ts';
 import {
+  type AccessTarget,
   type ClusterTarget,
   type Match,
   matches,
+  meansClusters,
   type Policy,
   resolveLimits,
   withYields,
@@ -29,11 +31,34 @@ interface Rule {
 export function unsatisfiable(policy: Policy, cluster: string, rule?: Rule): ClusterTarget | undefined {
   if (rule && !rule.limits.acr) return undefined;
   const asking = policy.segments.filter(
-    ({ limits, match: { clusters } }) => limits.acr && matches(clusters ? { clusters } : {}, { cluster }),
+    ({ limits, match }) =>
+      limits.acr && meansClusters(match) && (!match.clusters || matches({ clusters: match.clusters }, { cluster })),
   );
   const yields = rule ? [{ rule: rule.name, match: rule.match, limits: rule.limits }] : [];
   const targets = targetsWithin(cluster, [...asking.map(({ match }) => match), rule?.match ?? {}]);
   return targets.find((target) => withYields(resolveLimits(policy, target), target, yields).target.acr?.length === 0);
+}
+
+/**
+ * The first account of a target that nothing satisfies. Looked at are all that it has, and none in particular.
+ *
+ * @param rule one to be counted in
+ */
+export function unsatisfiableTarget(
+  policy: Policy,
+  { name, accounts }: { readonly name: string; readonly accounts: readonly string[] },
+  rule?: Rule,
+): AccessTarget | undefined {
+  if (rule && !rule.limits.acr) return undefined;
+  const yields = rule ? [{ rule: rule.name, match: rule.match, limits: rule.limits }] : [];
+  return [undefined, ...accounts]
+    .map((account): AccessTarget => ({ target: name, ...(account !== undefined && { account }) }))
+    .find((target) => withYields(resolveLimits(policy, target), target, yields).target.acr?.length === 0);
+}
+
+/** `as orders_rw`; nothing for the target as a whole. */
+export function sayAccess({ account }: AccessTarget): string {
+  return account === undefined ? '' : `as ${account}`;
 }
 
 function targetsWithin(cluster: string, named: readonly Match[]): ClusterTarget[] {

@@ -3,12 +3,13 @@
 import { formatPath } from '../../serving/config/faults.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { combine } from '../../shared/limits.ts';
-import { type Match, matches, resolveLimits } from '../../shared/policy.ts';
+import { type Match, matches, meansClusters, meansTargets, resolveLimits } from '../../shared/policy.ts';
 import { gatewayAudience } from '../../shared/token_typ.ts';
 import { sayWithin, unsatisfiable } from './acr.ts';
 import { isReserved } from './names.ts';
 import { looserThan } from './presets.ts';
 import type { Sections } from './schema.ts';
+import { TARGET_RULES } from './target_consistency.ts';
 import { isLoopbackAddress } from './values.ts';
 
 type Given = Partial<Sections>;
@@ -217,11 +218,12 @@ const namespacesSeen: Rule = ({ clusters = [], policy }) => {
   });
 };
 
-/** Only a gateway sees what arrives. */
-const outputSeen: Rule = ({ clusters, policy }) =>
+/** Only a gateway sees what arrives. All targets have one. */
+const outputSeen: Rule = ({ clusters, targets = [], policy }) =>
   (policy?.segments ?? []).flatMap(({ match, inactivity }, i) => {
     if (!inactivity || !clusters || clusters.some(({ name, gateway }) => gateway && mayMean({ match }, name)))
       return [];
+    if (meansTargets(match) && targets.length > 0) return [];
     return [
       `${formatPath(['policy', 'segments', i, 'inactivity'])}: none of the clusters that are meant has a gateway`,
     ];
@@ -240,10 +242,12 @@ const uniqueRules: Rule = ({ policy }) =>
 
 /** Whether a rule may give limits to something in this cluster. */
 function mayMean({ match }: { readonly match?: Match | undefined }, cluster: string): boolean {
-  return !match?.clusters || matches({ clusters: match.clusters }, { cluster });
+  if (!match) return true;
+  return meansClusters(match) && (!match.clusters || matches({ clusters: match.clusters }, { cluster }));
 }
 
 const RULES: readonly Rule[] = [
+  ...TARGET_RULES,
   tlsUnlessLoopback,
   certificatesCanBePresented,
   oneKey,

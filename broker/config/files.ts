@@ -19,6 +19,8 @@ import { isName } from '../text/names.ts';
 import { parseDatabaseAddress } from './database_address.ts';
 import type { Sections } from './schema.ts';
 import type { Hook, Poll, PostgresSettings, StorePlaces, Transmitter } from './settings.ts';
+import { readTargetGateway, readTargets } from './target_files.ts';
+import type { TargetGateway, TargetSettings } from './target_settings.ts';
 
 export interface ReadFiles {
   readonly faults: string[];
@@ -41,6 +43,8 @@ export interface ReadFiles {
   /** Absolute, by the cluster's index. */
   readonly broker_token_files: readonly (string | undefined)[];
   readonly transmitters: readonly Transmitter[];
+  readonly target_gateway?: TargetGateway | undefined;
+  readonly targets: readonly TargetSettings[];
 }
 
 /** Reads all that the sections name, and lists what cannot be used. */
@@ -52,7 +56,8 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
   const tls = listen?.tls && (await readTlsFiles('listen.tls', listen.tls, around, faults));
   const { metrics } = sections;
   const metrics_tls = metrics?.tls && (await readTlsFiles('metrics.tls', metrics.tls, around, faults));
-  const tokens = await readClusterTokens(clusters, around, faults);
+  const target_gateway = await readTargetGateway(sections.target_gateway, around, faults);
+  const tokens = await readClusterTokens(clusters, target_gateway, around, faults);
   return {
     faults,
     issuer_ca: await ca(['issuer_ca_file'], sections.issuer_ca_file),
@@ -74,6 +79,8 @@ export async function readAll(sections: Partial<Sections>, around: Surroundings)
       ),
     ),
     transmitters: await readTransmitters(sections.ssf ?? [], around, faults),
+    target_gateway,
+    targets: await readTargets(sections.targets ?? [], around, faults),
   };
 }
 
@@ -147,7 +154,12 @@ async function readUrl(file: string | undefined, around: Surroundings, faults: s
 }
 
 /** A token names its cluster and what asks there, so no two may be the same. */
-async function readClusterTokens(clusters: Sections['clusters'], around: Surroundings, faults: string[]) {
+async function readClusterTokens(
+  clusters: Sections['clusters'],
+  target_gateway: TargetGateway | undefined,
+  around: Surroundings,
+  faults: string[],
+) {
   const read = async (of: 'webhook' | 'gateway') =>
     Promise.all(
       clusters.map(async (cluster, i) => {
@@ -165,6 +177,8 @@ async function readClusterTokens(clusters: Sections['clusters'], around: Surroun
       faults.push(`${setting}: holds the token of ${whose}`);
     }
   }
+  if (all.some(({ token }) => token && target_gateway?.token.equals(token)))
+    faults.push('target_gateway.token_file: holds the token of a cluster');
   return { webhook_tokens: webhooks.map(({ token }) => token), gateway_tokens: gateways.map(({ token }) => token) };
 }
 

@@ -98,6 +98,8 @@ function assemble(
     rotate_keys_every: rotateEvery(sections.keys?.rotate_every),
     identity_provider: { ...idp, ca: read.identity_provider_ca },
     clusters: clusters.map((cluster, i) => assembleCluster(cluster, i, read)),
+    target_gateway: read.target_gateway,
+    targets: read.targets,
     admins: sections.admins,
     metrics: sections.metrics && { ...sections.metrics, ...(read.metrics_tls && { tls: read.metrics_tls }) },
     hooks: read.hooks,

@@ -7,6 +7,7 @@ import { CREDENTIALS } from '../../shared/metadata.ts';
 import { seconds } from '../../shared/time.ts';
 import { ACTIONS, SIGNALS, type Signal, withDefaults } from '../audit_log/signals.ts';
 import { sayUnknown } from './faults.ts';
+import { accountGlobs, target, target_gateway, targetGlobs } from './target_schema.ts';
 import * as value from './values.ts';
 
 const wholeLimits = z.strictObject({
@@ -35,8 +36,10 @@ const match = z
     clusters: value.globs.optional(),
     namespaces: value.namespaces.optional(),
     resources: value.resources.optional(),
+    targets: targetGlobs.optional(),
+    accounts: accountGlobs.optional(),
   })
-  .refine(saysSomething, { error: 'expected clusters, namespaces or resources' });
+  .refine(saysSomething, { error: 'expected clusters, namespaces, resources, targets or accounts' });
 
 const webhook = z.strictObject({
   token_file: value.filePath,
@@ -208,6 +211,8 @@ const SECTIONS = {
   }),
   identity_provider,
   clusters: z.array(cluster).min(1, { error: 'expected at least one cluster' }),
+  target_gateway: target_gateway.optional(),
+  targets: z.array(target).optional(),
   admins: admins.optional(),
   metrics: z
     .strictObject({ address: value.address, port: value.listenPort, tls: tlsShapeWithClients.optional() })

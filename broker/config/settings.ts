@@ -11,6 +11,7 @@ import type { Actions } from '../audit_log/signals.ts';
 import type { Rule } from '../rules/rules.ts';
 import type { DatabaseAddress } from './database_address.ts';
 import type { Preset } from './presets.ts';
+import type { TargetGateway, TargetSettings } from './target_settings.ts';
 
 export interface Config {
   /** The file it was read from, absolute. */
@@ -29,6 +30,9 @@ export interface Config {
   readonly rotate_keys_every?: Seconds | undefined;
   readonly identity_provider: IdentityProviderSettings;
   readonly clusters: readonly Cluster[];
+  /** Where there are targets. */
+  readonly target_gateway?: TargetGateway | undefined;
+  readonly targets: readonly TargetSettings[];
   /** Without them nobody is an administrator. */
   readonly admins?: Admins | undefined;
   readonly metrics?: Listen | undefined;

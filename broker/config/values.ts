@@ -56,6 +56,9 @@ export const ports = listOf('a list of different ports from 1 to 65535', isPort,
 
 export const networks = listOf('a list of IP addresses and CIDR blocks', isProxies, 0);
 
+/** From where something comes: never from anywhere. */
+export const someNetworks = listOf('a list of at least one IP address or CIDR block', isProxies);
+
 /** An address or a block; not a block of everything, which would let anyone say where a request came from. */
 function isProxies(value: unknown): value is string {
   if (typeof value !== 'string' || !isNetwork(value)) return false;

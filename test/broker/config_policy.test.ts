@@ -113,7 +113,7 @@ const FAULTS: readonly (readonly [string, Settings, RegExp])[] = [
   [
     'a match of nothing',
     policy({ segments: segments({}) }),
-    /^policy\.segments\[0\]\.match: expected clusters, namespaces or resources/,
+    /^policy\.segments\[0\]\.match: expected clusters, namespaces, resources, targets or accounts/,
   ],
   [
     'no match',

@@ -32,12 +32,12 @@ before(async () => {
 
 const [PROD, DEV] = SETTINGS.clusters;
 /** Each in a file of its own. */
-const SECRETS = ['webhook', 'gateway', 'hook', 'push', 'key'] as const;
+const SECRETS = ['webhook', 'gateway', 'hook', 'push', 'key', 'targets'] as const;
 const BEARERS = ['poll', 'broker-token', 'client-secret'] as const;
 const files = (): Record<string, string> => ({
   ...(config.files as Record<string, string>),
   ...Object.fromEntries(
-    ['issuer', 'idp', 'cluster', 'gateway', 'hook', 'ssf', 'database', 'client'].map((of) => [
+    ['issuer', 'idp', 'cluster', 'gateway', 'hook', 'ssf', 'database', 'client', 'targets', 'orders'].map((of) => [
       `${of}.ca`,
       config.files['ca.crt'] as string,
     ]),
@@ -60,6 +60,22 @@ const settings = () => ({
       credential: 'service-account',
       service_accounts: [{ group: '*', namespace: 'people', name: 'everybody' }],
       broker_token_file: 'broker-token',
+    },
+  ],
+  target_gateway: {
+    ...{ public_url: 'wss://gateway.example.com', ca_file: 'targets.ca', token_file: 'targets' },
+    source_addresses: ['10.0.9.4'],
+  },
+  targets: [
+    {
+      ...{
+        name: 'orders-db',
+        kind: 'postgres',
+        address: '10.0.0.9:5432',
+        allowed_groups: ['*'],
+        databases: ['orders'],
+      },
+      ...{ admin_url_file: 'url', ca_file: 'orders.ca', accounts: [{ account: 'orders', groups: ['*'] }] },
     },
   ],
   hooks: [{ url: 'https://hook.example.com', secret_file: 'hook', ca_file: 'hook.ca' }],
@@ -127,6 +143,10 @@ const CHANGES: Readonly<
   'ssf[].ca_file': () => ({ files: { 'ssf.ca': otherCa } }),
   'ssf[].push.token_file': () => ({ files: { push: newSecret() } }),
   'ssf[].poll.token_file': () => ({ files: { poll: 'another' } }),
+  'target_gateway.token_file': () => ({ files: { targets: newSecret() } }),
+  'target_gateway.ca_file': () => ({ files: { 'targets.ca': otherCa } }),
+  'targets[].admin_url_file': () => ({ files: { url: urlWith('another') } }),
+  'targets[].ca_file': () => ({ files: { 'orders.ca': otherCa } }),
   'store.postgres.url_env': () => ({
     before: { store: { postgres: { url_env: 'URL' } } },
     env: { URL: urlWith('another') },

@@ -28,6 +28,8 @@ export function settingPaths(): string[] {
     'hooks',
     'ssf',
     'clusters[].service_accounts',
+    'targets',
+    'targets[].accounts',
   ];
   // A key that belongs nowhere: where keys are free (labels) it is the fault that names the setting.
   const stray = '\0';
