@@ -8,4 +8,8 @@ export interface ExchangeParameters {
   readonly nonce_random?: string | undefined;
   readonly audience?: string | undefined;
   readonly max_age?: Seconds | undefined;
+  /** At a target: as whom; without it the first account that is theirs. */
+  readonly account?: string | undefined;
+  /** For a target of kind `ssh`: whose certificate is wanted, `ssh-ed25519 AAAA...`. */
+  readonly ssh_public_key?: string | undefined;
 }

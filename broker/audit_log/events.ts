@@ -24,9 +24,13 @@ export interface LoginEvent extends Common {
   readonly replaces?: string | undefined;
 }
 
+/** A token for a cluster or a target. */
 export interface MintEvent extends Common {
   readonly event: 'mint';
-  readonly cluster: string;
+  readonly cluster?: string | undefined;
+  readonly target?: string | undefined;
+  /** At the target. */
+  readonly account?: string | undefined;
   readonly segment?: string | undefined;
   readonly rules?: readonly string[] | undefined;
   readonly jti: string;
@@ -98,6 +102,8 @@ export type Asking =
 interface Denying extends Common {
   readonly reason: Code;
   readonly cluster?: string | undefined;
+  readonly target?: string | undefined;
+  readonly account?: string | undefined;
   readonly segment?: string | undefined;
   readonly end_reason?: EndReason | undefined;
   readonly limits?: WholeLimits | undefined;

@@ -9,13 +9,13 @@ import type { ServiceAccountToken } from '../api_servers/api.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
 import type { Cluster } from '../config/settings.ts';
-import { type ClusterWish, type Permitted, permit } from '../judgement/permit.ts';
+import { type PermittedCluster, permit } from '../judgement/permit.ts';
 import type { Granted } from '../outcome/granted.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
 import { wireSession } from '../outcome/wire_session.ts';
 import type { Caller } from '../policy/caller.ts';
 import { notAdmitted } from '../policy/not_admitted.ts';
-import { rulesOf } from '../policy/target.ts';
+import { type AudienceWish, rulesOf } from '../policy/target.ts';
 import {
   annotationsOf,
   type BoundSecret,
@@ -37,7 +37,7 @@ export interface Pending {
   readonly pending: {
     readonly grant: 'exchange' | 'renewal';
     readonly session: Who;
-    readonly wish: ClusterWish;
+    readonly wish: AudienceWish;
     readonly caller: Caller;
     /** Whose API server is asked. */
     readonly cluster: Cluster;
@@ -198,21 +198,26 @@ async function permitAgain(
   { config, touches, clock }: DecisionParts,
   { grant, session: { sid, iss, sub, username, jkt }, wish, caller, cluster, secret }: Wanted,
   now: Seconds,
-): Promise<(Permitted & { readonly session: Session }) | Refused> {
+): Promise<(PermittedCluster & { readonly session: Session }) | Refused> {
   requireClock({ clock });
   const about = { grant, at: now, sid, iss, sub, username, jkt, address: caller.address, cluster: cluster.name };
   const found = await findBySid(transaction.db, sid);
   if (!found) return refuse(transaction, about, 'unknown_session', 'there is no such session');
   const session = await currentSession(transaction, { touches }, found, now);
   const standing = await permit(transaction, config, session, wish, caller, about, now);
-  if (!('refused' in standing)) return { ...standing, session };
+  if (!('refused' in standing)) {
+    // By a configuration that came into force meanwhile the audience is a target's.
+    const { asked, verdict, account } = standing;
+    if (asked.target) throw new CurfewError('busy', 'what is asked for changed meanwhile');
+    return { asked, verdict, account, session };
+  }
   // It may be that this cluster does not admit them any more, while the session is active.
   await reviewSoon(transaction, secret, now);
   return standing;
 }
 
 /** Whether the Secret is that of whom the session acts as now, at the API server that was asked. */
-function isOf({ cluster }: Wanted, secret: BoundSecret, { asked, account }: Permitted): boolean {
+function isOf({ cluster }: Wanted, secret: BoundSecret, { asked, account }: PermittedCluster): boolean {
   if (asked.cluster.server !== cluster.server) return false;
   return secret.namespace === account?.namespace && secret.service_account === account.name;
 }

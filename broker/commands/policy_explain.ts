@@ -75,7 +75,7 @@ export function explainPolicy(config: Config, question: Question): string[] {
   const { policy } = config;
   const { user, target } = question;
   const cluster = clusterNamed(config, target.cluster ?? '');
-  const outcomes = evaluate(policy.rules, factsOf(question, cluster));
+  const outcomes = evaluate(policy.rules, factsOf(question, { cluster }));
   const yields = outcomes.flatMap((outcome) => outcome.yields ?? []);
   const explained = explainLimits(policy, target, ceilingLimits(cluster), yields);
   const { acr } = explained.target.limits;
@@ -156,6 +156,10 @@ function sayOutcome(outcome: RuleResult, target: Target): string {
       return 'not evaluated: it looks at the cluster, and none was asked for';
     case 'other_cluster':
       return 'not evaluated: it looks at the cluster, and is for other clusters';
+    case 'no_target':
+      return 'not evaluated: it looks at the target, and none was asked for';
+    case 'other_target':
+      return 'not evaluated: it looks at the target, and is for other targets or accounts';
     case 'error':
       return `denies: it cannot be evaluated: ${sayError(outcome.error)}`;
   }

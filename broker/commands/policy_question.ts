@@ -6,9 +6,9 @@ import { CurfewError } from '../../shared/errors.ts';
 import { type ClusterTarget, type ResolvedLimits, withYields } from '../../shared/policy.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { groupsTighten, targetLimits } from '../config/clusters.ts';
-import type { Cluster, Config } from '../config/settings.ts';
+import type { Config } from '../config/settings.ts';
 import { admits } from '../policy/groups.ts';
-import { resolveTarget, ruleFacts, type Unresolved } from '../policy/target.ts';
+import { type FoundTarget, resolveTarget, ruleFacts, type Unresolved } from '../policy/target.ts';
 import type { RuleFacts } from '../rules/facts.ts';
 import { parseTime } from '../text/rfc3339.ts';
 
@@ -46,8 +46,8 @@ export function answerTo(config: Config, question: Question): Answer {
 }
 
 /** What rules see. */
-export function factsOf({ user, login_address, time, ...origin }: Question, cluster: Cluster | undefined): RuleFacts {
-  return ruleFacts({ user, login_address }, origin, cluster, time);
+export function factsOf({ user, login_address, time, ...origin }: Question, found: FoundTarget): RuleFacts {
+  return ruleFacts({ user, login_address }, origin, found, time);
 }
 
 /** A question as it is typed. */

@@ -1,4 +1,4 @@
-// What a session is given for a cluster: a Kubernetes token of the broker, or one of the cluster itself. In the transaction it is
+// What a session is given: for a cluster a Kubernetes token of the broker, or one of the cluster itself; for a target a token. In the transaction it is
 // written down what is to be given; it is made after the commit.
 
 import type { Verdict } from '../../shared/decide.ts';
@@ -11,13 +11,15 @@ import { personsAudience } from '../config/clusters.ts';
 import type { ServiceAccountMapping } from '../config/settings.ts';
 import { type Granted, mintOf, recordMint, signReply, type ToSign } from '../outcome/granted.ts';
 import type { Refused } from '../outcome/refused.ts';
+import { signTargetReply, type TargetToSign } from '../outcome/target_token.ts';
 import { wireSession } from '../outcome/wire_session.ts';
 import type { Caller } from '../policy/caller.ts';
 import { notAdmitted } from '../policy/not_admitted.ts';
-import type { AskedCluster } from '../policy/target.ts';
+import type { AskedAudience, AskedCluster } from '../policy/target.ts';
 import { holdSecret } from '../sessions/bound_secrets.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
+import { entitleTarget } from '../targets/entitle.ts';
 
 /** What it takes to write down what is granted. */
 export type MintParts = Pick<Broker, 'config' | 'tokenIds' | 'keys'>;
@@ -27,26 +29,32 @@ export type DeliveryParts = Pick<Broker, 'keys' | 'stopwatch'> & Parameters<type
 export interface Entitled {
   readonly grant: 'exchange' | 'renewal';
   readonly session: Session;
-  readonly asked: AskedCluster;
+  readonly asked: AskedAudience;
   readonly verdict: Verdict & { readonly allow: true };
   /** As whom the person acts, where the cluster's own tokens are used. */
   readonly account: ServiceAccountMapping | undefined;
   readonly caller: Caller;
   /** The caller's own limit. */
   readonly max_age?: Seconds | undefined;
+  /** Of whoever is to log in at an SSH server. */
+  readonly ssh_public_key?: string | undefined;
   /** After a login: the reply that carries the session handle alone. */
   readonly otherwise?: (TokenReply & { readonly refresh_token: string }) | undefined;
 }
 
 /** What a transaction decided: refused, granted as it is, or granted and to be made after its commit. */
-export type Decided = Refused | Granted | ToSign | Pending;
+export type Decided = Refused | Granted | ToSign | Pending | TargetToSign;
 
 export async function entitle(
   transaction: Transaction,
   { config, tokenIds, keys }: MintParts,
-  { grant, session, asked, verdict, account, caller, max_age, otherwise }: Entitled,
+  { grant, session, asked, verdict, account, caller, max_age, ssh_public_key, otherwise }: Entitled,
   now: Seconds,
-): Promise<ToSign | Pending> {
+): Promise<ToSign | Pending | TargetToSign> {
+  if (asked.target) {
+    const entitled = { session, asked, verdict, caller, ssh_public_key, handle: otherwise?.refresh_token };
+    return entitleTarget(transaction, { config, tokenIds, keys }, entitled, now);
+  }
   const { cluster } = asked;
   const { session_end } = verdict;
   if (account) {
@@ -63,7 +71,10 @@ export async function entitle(
 /** What is recorded, with what goes beside it in the answer. */
 export function toSign(
   config: Broker['config'],
-  minted: Pick<Entitled, 'session' | 'asked' | 'verdict'> & Pick<ToSign['to_sign'], 'claims' | 'kid' | 'handle'>,
+  minted: Pick<Entitled, 'session' | 'verdict'> & { readonly asked: AskedCluster } & Pick<
+      ToSign['to_sign'],
+      'claims' | 'kid' | 'handle'
+    >,
   now: Seconds,
 ): ToSign {
   const { claims, session, asked, verdict, kid, handle } = minted;
@@ -89,6 +100,10 @@ export function requireRecent({ stopwatch }: Pick<Broker, 'stopwatch'>, decided:
  */
 export async function deliver(broker: DeliveryParts, outcome: Decided, decided: number): Promise<Granted | Refused> {
   if ('pending' in outcome) return await bindToken(broker, outcome);
+  if ('target_to_sign' in outcome) {
+    requireRecent(broker, decided);
+    return signTargetReply(broker.keys, outcome);
+  }
   if (!('to_sign' in outcome)) return outcome;
   requireRecent(broker, decided);
   return signReply(broker.keys, outcome);

@@ -7,12 +7,13 @@ import { between, latest, plus, type Seconds, seconds } from '../../shared/time.
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { type Refused, refuse, refuseByVerdict, refuseUnresolved } from '../outcome/refused.ts';
+import { isTargetTokenTooLarge, targetTokenEnd } from '../outcome/target_token.ts';
 import { isTooLarge, TOO_LARGE } from '../outcome/token_size.ts';
 import { wireSession } from '../outcome/wire_session.ts';
 import { admits } from '../policy/groups.ts';
 import { notAdmitted } from '../policy/not_admitted.ts';
 import { serviceAccountOf } from '../policy/service_accounts.ts';
-import { type Asked, type AskedCluster, resolveTarget, rulesOf, type Wish } from '../policy/target.ts';
+import { type Asked, namesOf, resolveTarget, rulesOf, type Wish } from '../policy/target.ts';
 import { currentSessions } from '../sessions/current.ts';
 import { gapsBefore } from '../sessions/idle_gaps.ts';
 import { loginAfterOf } from '../sessions/login_after.ts';
@@ -97,7 +98,10 @@ async function personIsAdmitted({ transaction, broker, login, event }: Attempt):
 async function tokenFits({ transaction, broker, login, event, asked, now }: Resolved): Promise<Refused | undefined> {
   const { identity, idToken } = login;
   const named = { ...identity, acr: idToken.acr };
-  if (!isTooLarge(broker.config, asked.cluster, named, identity.idp_groups, now)) return undefined;
+  const too_large = asked.target
+    ? isTargetTokenTooLarge(broker.config, asked, { ...identity, jkt: login.caller.proof.jkt }, now)
+    : isTooLarge(broker.config, asked.cluster, named, identity.idp_groups, now);
+  if (!too_large) return undefined;
   return refuse(transaction, event, 'identity_too_large', TOO_LARGE);
 }
 
@@ -136,8 +140,8 @@ async function judgeAndOpen(attempt: Resolved): Promise<Decided> {
   const idle_before = await gapsBefore(transaction, { iss, sub, auth_time }, others, now);
   const facts = { auth_time, revalidated_at: iat, last_used: now, end_at_most, acr, idle_before };
   const verdict = decide(asked.limits, facts, now);
-  if (!verdict.allow) return refuseByVerdict(transaction, { ...event, cluster: asked.cluster?.name }, verdict, asked);
-  const token_exp = asked.cluster?.credential === 'token' ? verdict.exp : seconds(0);
+  if (!verdict.allow) return refuseByVerdict(transaction, { ...event, ...namesOf(asked) }, verdict, asked);
+  const token_exp = tokenEnd(asked, verdict, now);
   return openAndEntitle(attempt, { handle: randomHandle(), idle_before, token_exp }, verdict);
 }
 
@@ -171,11 +175,21 @@ async function openAndEntitle(
   });
   const wire = wireSession(session, asked.limits, verdict.session_end, now);
   const otherwise = { ...handleReply(opening.handle, wire, now), ...notAdmitted(config, session.idp_groups) };
-  if (!isCluster(asked)) return { reply: otherwise };
-  const own = asked.cluster.credential === 'service-account';
+  if (!asked.cluster && !asked.target) return { reply: otherwise };
+  const own = asked.cluster?.credential === 'service-account';
   const account = own ? serviceAccountOf(asked.cluster, identity.idp_groups) : undefined;
-  const { max_age } = request;
-  const entitled = { grant: 'exchange', session, asked, verdict, account, caller, max_age, otherwise } as const;
+  const { max_age, ssh_public_key } = request;
+  const entitled = {
+    grant: 'exchange',
+    session,
+    asked,
+    verdict,
+    account,
+    caller,
+    max_age,
+    ssh_public_key,
+    otherwise,
+  } as const;
   return entitle(transaction, broker, entitled, now);
 }
 
@@ -184,8 +198,10 @@ function eventOf({ caller, identity: { iss, sub, username } }: ProvenLogin, at: 
   return { grant: 'exchange', at, iss, sub, username, jkt: caller.proof.jkt, address: caller.address } as const;
 }
 
-function isCluster(asked: Asked): asked is AskedCluster {
-  return asked.cluster !== undefined;
+/** Until when a token that bears the person's name may be taken; none is minted where the cluster's own are used. */
+function tokenEnd({ cluster, target }: Asked, verdict: { readonly exp: Seconds }, now: Seconds): Seconds {
+  if (target) return targetTokenEnd(verdict, now);
+  return cluster?.credential === 'token' ? verdict.exp : seconds(0);
 }
 
 /** Without an audience the session handle itself is what was asked for. */

@@ -6,7 +6,7 @@ import type { Gap } from '../../shared/session.ts';
 import { between, plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
 import type { Caller } from '../policy/caller.ts';
-import type { Asked } from '../policy/target.ts';
+import { type Asked, namesOf } from '../policy/target.ts';
 import { isOfAnother } from '../rules/rules.ts';
 import { endSession } from '../sessions/ending.ts';
 import { activeOfKey, activeOfPerson } from '../sessions/find.ts';
@@ -117,7 +117,7 @@ async function retry(
   }
   const session = await giveHandle(transaction, before.sid, handle);
   if (!session || !(await touch(transaction, session, asked.limits.session, now, token_exp))) return undefined;
-  const others = session.yields.filter((old) => isOfAnother(old, asked.cluster?.name));
+  const others = session.yields.filter((old) => isOfAnother(old, namesOf(asked)));
   await keepYields(transaction, session, [...others, ...asked.yields]);
   return { session, retry: true };
 }

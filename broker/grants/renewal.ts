@@ -1,4 +1,4 @@
-// Renewal (refresh_token, DPoP-bound): a session handle in, a Kubernetes token out. Verify, decide, consume, sign.
+// Renewal (refresh_token, DPoP-bound): a session handle in, a token for a cluster or a target out. Verify, decide, consume, sign.
 
 import { decide, type Verdict } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
@@ -9,9 +9,10 @@ import { judgeWish, permit } from '../judgement/permit.ts';
 import { type Granted, mintOf, type ToSign } from '../outcome/granted.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
 import { findHeld, refuseStranger, UNKNOWN } from '../outcome/strangers.ts';
+import { isTargetTokenTooLarge, targetTokenEnd } from '../outcome/target_token.ts';
 import { isTooLarge, TOO_LARGE } from '../outcome/token_size.ts';
 import type { Caller } from '../policy/caller.ts';
-import type { AskedCluster } from '../policy/target.ts';
+import { type AskedAudience, namesOf } from '../policy/target.ts';
 import { currentSession } from '../sessions/current.ts';
 import { renewDirectly } from '../sessions/direct_renewal.ts';
 import { factsOf } from '../sessions/limits.ts';
@@ -28,6 +29,10 @@ export interface RenewalRequest {
   /** The session handle. */
   readonly refresh_token: string;
   readonly audience: string;
+  /** At a target. */
+  readonly account?: string | undefined;
+  /** Of whoever is to log in at an SSH server, well formed. */
+  readonly ssh_public_key?: string | undefined;
   readonly max_age?: Seconds | undefined;
   /** A newer ID token of the same login, by which the identity provider confirms the account again. */
   readonly id_token?: string | undefined;
@@ -69,7 +74,7 @@ export async function renew(broker: RenewalParts, caller: Caller, request: Renew
  * The plain case, which needs no transaction to be decided: the session continues, a token of the broker is minted, and nothing else is
  * changed by it. Decides on what was committed; all that it returns is written only while that is still so.
  *
- * @returns `undefined` for whatever is to be refused, ended, or done in a cluster: a transaction decides that
+ * @returns `undefined` for whatever is to be refused, ended, done in a cluster, or reached as a target: a transaction decides that
  */
 function grantPlain(
   broker: DecisionParts,
@@ -85,6 +90,7 @@ function grantPlain(
   const judged = judgeWish(config, session, request, caller, now);
   if (judged.says !== 'permitted' || judged.account) return undefined;
   const { asked } = judged;
+  if (asked.target) return undefined;
   // What rules yield otherwise than before is stored, and gateways are told.
   if (!hasYields(session, asked.yields) || isTooLargeFor(config, asked, session, now)) return undefined;
   const verdict = judgeUsed(asked, session, now);
@@ -123,28 +129,33 @@ async function renewOrRefuse(
   if ('refused' in permitted) return permitted;
   const { asked, account } = permitted;
   if (isTooLargeFor(config, asked, session, now)) {
-    return refuse(transaction, { ...about, cluster: asked.cluster.name }, 'identity_too_large', TOO_LARGE);
+    return refuse(transaction, { ...about, ...namesOf(asked) }, 'identity_too_large', TOO_LARGE);
   }
   const verdict = judgeUsed(asked, session, now);
-  const token_exp = verdict.allow && !account ? verdict.exp : undefined;
+  const token_exp = verdict.allow && !account ? tokenEnd(asked, verdict, now) : undefined;
   if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now, token_exp))) {
     throw new TypeError('a session that is allowed could not be touched');
   }
-  const { max_age } = request;
+  const { max_age, ssh_public_key } = request;
   return entitle(
     transaction,
     { config, tokenIds, keys },
-    { grant: 'renewal', session, asked, verdict, account, caller, max_age },
+    { grant: 'renewal', session, asked, verdict, account, caller, max_age, ssh_public_key },
     now,
   );
 }
 
 /** The renewal is a use: what it mints is judged as used now. */
-function judgeUsed({ limits }: AskedCluster, session: Session, now: Seconds): Verdict {
+function judgeUsed({ limits }: AskedAudience, session: Session, now: Seconds): Verdict {
   return decide(limits, { ...factsOf(session), last_used: now, idle_end: undefined }, now);
 }
 
-function isTooLargeFor(config: Config, { cluster }: AskedCluster, session: Session, now: Seconds): boolean {
+function tokenEnd({ target }: AskedAudience, verdict: { readonly exp: Seconds }, now: Seconds): Seconds {
+  return target ? targetTokenEnd(verdict, now) : verdict.exp;
+}
+
+function isTooLargeFor(config: Config, asked: AskedAudience, session: Session, now: Seconds): boolean {
+  if (asked.target) return isTargetTokenTooLarge(config, asked, session, now);
   const { sub, username, groups, acr } = session;
-  return isTooLarge(config, cluster, { sub, username, groups, acr: acr ?? undefined }, session.idp_groups, now);
+  return isTooLarge(config, asked.cluster, { sub, username, groups, acr: acr ?? undefined }, session.idp_groups, now);
 }

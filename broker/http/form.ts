@@ -2,6 +2,7 @@
 
 import { formatDuration, LONGEST } from '../../shared/duration.ts';
 import { CurfewError } from '../../shared/errors.ts';
+import { isSshPublicKey } from '../../shared/targets.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { GRANT, TOKEN_TYPE } from '../../shared/wire.ts';
 import type { ExchangeRequest } from '../grants/exchange.ts';
@@ -56,7 +57,7 @@ export function parseTokenRequest(form: Form): TokenRequest {
       return { grant: 'exchange', request: parseExchange(form) };
     case GRANT.renewal: {
       const request = { refresh_token: required(form, 'refresh_token'), audience: required(form, 'audience') };
-      const more = { max_age: parseMaxAge(form), id_token: optional(form, 'id_token') };
+      const more = { max_age: parseMaxAge(form), id_token: optional(form, 'id_token'), ...parseAsWhom(form) };
       return { grant: 'renewal', request: { ...request, ...more } };
     }
     default:
@@ -83,7 +84,16 @@ function parseExchange(form: Form): ExchangeRequest {
     nonce_random: optional(form, 'nonce_random'),
     audience: optional(form, 'audience'),
     max_age: parseMaxAge(form),
+    ...parseAsWhom(form),
   };
+}
+
+/** Of a token for a target; elsewhere they say nothing. */
+function parseAsWhom(form: Form) {
+  const ssh_public_key = optional(form, 'ssh_public_key');
+  if (ssh_public_key !== undefined && !isSshPublicKey(ssh_public_key))
+    throw invalid('ssh_public_key: expected "ssh-ed25519 AAAA...", without a comment');
+  return { account: optional(form, 'account'), ssh_public_key };
 }
 
 /** @throws CurfewError `request_invalid` */

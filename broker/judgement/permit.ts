@@ -1,4 +1,4 @@
-// Whether a session may have a token for a cluster now. Every transaction that leads to a token asks this, about the session as it
+// Whether a session may have a token for a cluster or a target now. Every transaction that leads to a token asks this, about the session as it
 // reads it: what an earlier one was told may no longer be true.
 
 import { type Denied, decide, type Verdict } from '../../shared/decide.ts';
@@ -9,7 +9,16 @@ import { type Refused, refuse, refuseByVerdict, refuseUnresolved } from '../outc
 import { wireSession } from '../outcome/wire_session.ts';
 import { mayLogIn } from '../policy/admission.ts';
 import { serviceAccountOf } from '../policy/service_accounts.ts';
-import { type AskedCluster, type Origin, resolveTarget, type Unresolved, type Wish } from '../policy/target.ts';
+import {
+  type AskedAudience,
+  type AskedCluster,
+  type AskedTarget,
+  type AudienceWish,
+  namesOf,
+  type Origin,
+  resolveTarget,
+  type Unresolved,
+} from '../policy/target.ts';
 import { endByVerdict, endSession } from '../sessions/ending.ts';
 import { factsOf, subjectOf } from '../sessions/limits.ts';
 import { publishLowered } from '../sessions/lowered.ts';
@@ -17,29 +26,36 @@ import type { Session } from '../sessions/session.ts';
 import { keepYields } from '../sessions/use.ts';
 import type { Transaction } from '../store/store.ts';
 
-export interface Permitted {
-  readonly asked: AskedCluster;
+export type Permitted = PermittedCluster | PermittedTarget;
+
+interface Allowed {
   /** As of the stored `last_used`. */
   readonly verdict: Verdict & { readonly allow: true };
+}
+
+export interface PermittedCluster extends Allowed {
+  readonly asked: AskedCluster;
   /** Whom the person acts as, where the cluster's own tokens are used. */
   readonly account?: ServiceAccountMapping | undefined;
 }
 
-/** A wish for a token of one cluster. */
-export type ClusterWish = Wish & { readonly audience: string };
+export interface PermittedTarget extends Allowed {
+  readonly asked: AskedTarget;
+  readonly account?: undefined;
+}
 
 /** What the configuration in force says of a session that wishes for a token. Nothing is done about it yet. */
 export type Judgement =
   | { readonly says: 'not_admitted' }
   | { readonly says: 'unresolved'; readonly unresolved: Unresolved }
-  | { readonly says: 'denied'; readonly asked: AskedCluster; readonly verdict: Denied }
+  | { readonly says: 'denied'; readonly asked: AskedAudience; readonly verdict: Denied }
   | (Permitted & { readonly says: 'permitted' });
 
 /** @param session as of now, with uses that are not written yet */
 export function judgeWish(
   config: Config,
   session: Session,
-  wish: ClusterWish,
+  wish: AudienceWish,
   origin: Origin,
   now: Seconds,
 ): Judgement {
@@ -48,6 +64,7 @@ export function judgeWish(
   if ('refused' in asked) return { says: 'unresolved', unresolved: asked };
   const verdict = decide(asked.limits, factsOf(session), now);
   if (!verdict.allow) return { says: 'denied', asked, verdict };
+  if (asked.target) return { says: 'permitted', asked, verdict };
   const own = asked.cluster.credential === 'service-account';
   const account = own ? serviceAccountOf(asked.cluster, session.idp_groups) : undefined;
   return { says: 'permitted', asked, verdict, account };
@@ -64,7 +81,7 @@ export async function permit(
   transaction: Transaction,
   config: Config,
   session: Session,
-  wish: ClusterWish,
+  wish: AudienceWish,
   origin: Origin,
   event: Omit<RefusalEvent, 'event' | 'reason'>,
   now: Seconds,
@@ -84,5 +101,5 @@ export async function permit(
   const { verdict } = judged;
   await endByVerdict(transaction, session, verdict, { now, address });
   const wire = wireSession(session, asked.limits, verdict.since, now);
-  return refuseByVerdict(transaction, { ...event, cluster: asked.cluster.name }, verdict, asked, wire);
+  return refuseByVerdict(transaction, { ...event, ...namesOf(asked) }, verdict, asked, wire);
 }

@@ -151,6 +151,8 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
           return;
         case 'mint': {
           const { sid, cluster, segment, exp } = event;
+          // Of targets connections are counted, each of which has a token of its own.
+          if (cluster === undefined) return;
           all.mints.inc({ cluster, segment: segment ?? '' });
           if (sid !== undefined) active.minted({ sid, cluster, segment, exp });
           return;

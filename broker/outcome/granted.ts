@@ -1,6 +1,7 @@
 // What is granted: a Kubernetes token, allowed and recorded in a transaction, signed after its commit.
 
 import type { Verdict } from '../../shared/decide.ts';
+import type { TargetTokenReply } from '../../shared/targets.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { TokenTyp } from '../../shared/token_typ.ts';
 import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire.ts';
@@ -14,7 +15,7 @@ import { type Keys, keyRevoked, requireKey } from '../tokens/keys.ts';
 import { signToken, type TokenClaims } from '../tokens/mint.ts';
 
 export interface Granted {
-  readonly reply: TokenReply;
+  readonly reply: TokenReply | TargetTokenReply;
 }
 
 /** A Kubernetes token that is allowed and recorded, and that is signed once that is on disk. */

@@ -4,7 +4,7 @@
 import { Environment } from '@marcbachmann/cel-js';
 import { inNetwork, isNetwork } from '../net/network.ts';
 import { mostSteps, type Part } from './cost.ts';
-import { registerCluster, registerFacts, type Variables } from './facts.ts';
+import { registerCluster, registerFacts, registerTarget, type Variables } from './facts.ts';
 import { isZone, takesZone } from './moment.ts';
 
 /** An expression that has been checked. */
@@ -12,6 +12,8 @@ export interface Condition {
   readonly text: string;
   /** It can then be evaluated for a cluster only. */
   readonly uses_cluster: boolean;
+  /** It can then be evaluated for a target only. */
+  readonly uses_target: boolean;
   /** Whether it looks at the person's groups. */
   readonly uses_groups: boolean;
   /** What evaluating it can take at most: some 50 ns each. */
@@ -31,21 +33,25 @@ function environment(): Environment {
   });
 }
 
-const WITHOUT_CLUSTER = environment();
+const ALONE = environment();
 const WITH_CLUSTER = registerCluster(environment());
+const WITH_TARGET = registerTarget(environment());
 /** For what stands in an expression as a literal and can be tried at once. */
 const LITERALS = new Environment(OPTIONS).registerVariable('text', 'string');
 
 /** @returns the condition, or what is wrong with it in a few words */
 export function parseCondition(text: string): Condition | string {
   if (text.length > LONGEST) return `longer than ${LONGEST} characters`;
-  const alone = compile(WITHOUT_CLUSTER, text);
-  const compiled = typeof alone === 'string' ? compile(WITH_CLUSTER, text) : alone;
-  if (typeof compiled === 'string') return compiled;
+  const alone = compile(ALONE, text);
+  const with_cluster = typeof alone === 'string' ? compile(WITH_CLUSTER, text) : undefined;
+  const with_target = typeof with_cluster === 'string' ? compile(WITH_TARGET, text) : undefined;
+  const compiled = with_target ?? with_cluster ?? alone;
+  if (typeof compiled === 'string') return whyNot(String(with_cluster), compiled);
   const { holds, uses_groups, most_steps } = compiled;
   return Object.freeze({
     text,
-    uses_cluster: compiled !== alone,
+    uses_cluster: compiled === with_cluster,
+    uses_target: compiled === with_target,
     uses_groups,
     most_steps,
     holds: (variables: Variables) => {
@@ -54,6 +60,13 @@ export function parseCondition(text: string): Condition | string {
       return value;
     },
   });
+}
+
+/** Of what is wrong for a cluster and for a target the one that is meant. */
+function whyNot(for_cluster: string, for_target: string): string {
+  if (!for_cluster.startsWith('unknown variable: target')) return for_cluster;
+  if (!for_target.startsWith('unknown variable: cluster')) return for_target;
+  return 'it looks at cluster and at target: what is asked for is one of them';
 }
 
 interface Compiled {
@@ -200,7 +213,7 @@ function sayError(error: unknown, text: string): string {
   const { code, summary = 'not an expression', range, node } = error as CelFault;
   const part = node && text.slice(node.start, node.end);
   if (code === 'unknown_variable') {
-    return `unknown variable: ${part} (there are user, request, session and cluster)`;
+    return `unknown variable: ${part} (there are user, request, session, cluster and target)`;
   }
   if (code === 'no_such_key') return `unknown field: ${part}`;
   const words = summary.split('\n', 1)[0]?.slice(0, 200) ?? '';

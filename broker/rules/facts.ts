@@ -1,8 +1,9 @@
 // What a rule can look at. Names as the IdP gives them; what is not known is empty, never absent, except the cluster of a
-// login that is for none.
+// login that is for none, and the target likewise.
 
 import type { Environment } from '@marcbachmann/cel-js';
 import { plainSpelling } from '../../serving/net/address.ts';
+import type { TargetKind } from '../../shared/targets.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { Moment, registerMoment } from './moment.ts';
 
@@ -16,6 +17,10 @@ export interface RuleFacts {
   readonly request: { readonly address: string; readonly time: Seconds; readonly user_agent?: string | undefined };
   /** Absent at a login that is for no cluster: rules that look at it are then not evaluated. */
   readonly cluster?: { readonly name: string; readonly labels: Readonly<Record<string, string>> } | undefined;
+  /** The same of a target. */
+  readonly target?:
+    | { readonly name: string; readonly kind: TargetKind; readonly account?: string | undefined }
+    | undefined;
   readonly session: { readonly address: string };
 }
 
@@ -24,6 +29,7 @@ export interface Variables {
   readonly user: User;
   readonly request: Request;
   readonly cluster?: Cluster;
+  readonly target?: Target;
   readonly session: Session;
 }
 
@@ -61,6 +67,17 @@ class Cluster {
   }
 }
 
+class Target {
+  readonly name: string;
+  readonly kind: string;
+  readonly account: string;
+  constructor({ name, kind, account = '' }: NonNullable<RuleFacts['target']>) {
+    this.name = name;
+    this.kind = kind;
+    this.account = account;
+  }
+}
+
 class Session {
   readonly address: string;
   constructor({ address }: RuleFacts['session']) {
@@ -68,16 +85,17 @@ class Session {
   }
 }
 
-export function variablesOf({ user, request, cluster, session }: RuleFacts): Variables {
+export function variablesOf({ user, request, cluster, target, session }: RuleFacts): Variables {
   return {
     user: new User(user),
     request: new Request(request),
     ...(cluster && { cluster: new Cluster(cluster) }),
+    ...(target && { target: new Target(target) }),
     session: new Session(session),
   };
 }
 
-/** Declares all variables but the cluster. */
+/** Declares all variables but the cluster and the target. */
 export function registerFacts(environment: Environment): Environment {
   const texts = 'list<string>';
   return registerMoment(environment)
@@ -93,4 +111,10 @@ export function registerCluster(environment: Environment): Environment {
   return environment
     .registerType('Cluster', { ctor: Cluster, fields: { name: 'string', labels: 'map<string, string>' } })
     .registerVariable('cluster', 'Cluster');
+}
+
+export function registerTarget(environment: Environment): Environment {
+  return environment
+    .registerType('Target', { ctor: Target, fields: { name: 'string', kind: 'string', account: 'string' } })
+    .registerVariable('target', 'Target');
 }

@@ -2,14 +2,21 @@
 // denies.
 
 import type { Limits } from '../../shared/limits.ts';
-import { type Match, matches, type Yield } from '../../shared/policy.ts';
+import {
+  type AccessTarget,
+  type Match,
+  matches,
+  meansClusters,
+  meansTargets,
+  type Yield,
+} from '../../shared/policy.ts';
 import type { Condition } from './condition.ts';
 import { type RuleFacts, type Variables, variablesOf } from './facts.ts';
 
 export interface Rule {
   readonly name: string;
   readonly when: Condition;
-  /** Which targets its limits are for; without it, and without a look at the cluster, they are session-wide. */
+  /** Which targets its limits are for; without it, and without a look at cluster or target, they are session-wide. */
   readonly match?: Match | undefined;
   readonly limits: Limits;
 }
@@ -26,6 +33,10 @@ export type Because =
   | 'no_cluster'
   /** It looks at the cluster, and is for other clusters. */
   | 'other_cluster'
+  /** It looks at the target, and none was asked for. */
+  | 'no_target'
+  /** It looks at the target, and is for other targets or accounts. */
+  | 'other_target'
   /** It could not be evaluated: then nothing may be issued. */
   | 'error';
 
@@ -42,7 +53,7 @@ export interface RuleError {
 /**
  * What all rules that can be evaluated for these facts yield.
  *
- * @param before what rules yielded for this session so far: kept only of rules that look at another cluster
+ * @param before what rules yielded for this session so far: kept only of rules that look at another cluster or target
  * @returns the yields, or the rule that could not be evaluated: then nothing may be issued
  */
 export function yieldsOf(
@@ -57,26 +68,55 @@ export function yieldsOf(
   }
   if (before.length === 0) return fresh;
   const names = new Set(rules.map(({ name }) => name));
-  return [...before.filter((old) => isOfAnother(old, facts.cluster?.name) && names.has(old.rule)), ...fresh];
+  const asked = { cluster: facts.cluster?.name, target: facts.target?.name, account: facts.target?.account };
+  return [...before.filter((old) => isOfAnother(old, asked) && names.has(old.rule)), ...fresh];
 }
 
-/** Whether a rule yielded this when another cluster was asked for: it is evaluated again when that one is. */
-export function isOfAnother({ cluster }: Yield, asked: string | undefined): boolean {
-  return cluster !== undefined && cluster !== asked;
+/** What was asked for, by its names. */
+export interface AskedFor {
+  readonly cluster?: string | undefined;
+  readonly target?: string | undefined;
+  readonly account?: string | undefined;
 }
 
-function outcomeOf({ name: rule, when, match, limits }: Rule, variables: Variables): RuleResult {
-  const cluster = when.uses_cluster ? variables.cluster?.name : undefined;
-  if (when.uses_cluster) {
-    if (cluster === undefined) return { rule, because: 'no_cluster' };
-    const { clusters } = match ?? {};
-    if (clusters && !matches({ clusters }, { cluster })) return { rule, because: 'other_cluster' };
-  }
+/** Whether a rule yielded this when another cluster or target was asked for: it is evaluated again when that one is. */
+export function isOfAnother({ cluster, target }: Yield, asked: AskedFor): boolean {
+  if (target) return target.target !== asked.target || target.account !== asked.account;
+  return cluster !== undefined && cluster !== asked.cluster;
+}
+
+function outcomeOf(rule: Rule, variables: Variables): RuleResult {
+  const { name, when, match, limits } = rule;
+  const meant = meantBy(rule, variables);
+  if ('because' in meant) return { rule: name, because: meant.because };
   try {
-    if (!when.holds(variables)) return { rule, because: 'does_not_hold' };
+    if (!when.holds(variables)) return { rule: name, because: 'does_not_hold' };
   } catch (error) {
-    return { rule, because: 'error', error };
+    return { rule: name, because: 'error', error };
   }
-  if (cluster === undefined) return { rule, yields: { rule, ...(match && { match }), limits } };
-  return { rule, yields: { rule, match: { ...match, clusters: [cluster] }, limits, cluster } };
+  return { rule: name, yields: { rule: name, ...(match && { match }), limits, ...meant } };
+}
+
+/** What its limits are for alone, where it looks at that. */
+function meantBy(
+  { when, match = {} }: Rule,
+  { cluster, target }: Variables,
+): Pick<Yield, 'match' | 'cluster' | 'target'> | { readonly because: Because } {
+  if (when.uses_cluster) {
+    if (!cluster) return { because: 'no_cluster' };
+    const { clusters, namespaces, resources } = match;
+    if (!meansClusters(match) || (clusters && !matches({ clusters }, { cluster: cluster.name })))
+      return { because: 'other_cluster' };
+    const within = { ...(namespaces && { namespaces }), ...(resources && { resources }) };
+    return { match: { ...within, clusters: [cluster.name] }, cluster: cluster.name };
+  }
+  if (when.uses_target) {
+    if (!target) return { because: 'no_target' };
+    const asked: AccessTarget = { target: target.name, ...(target.account !== '' && { account: target.account }) };
+    if (!meansTargets(match) || !matches({ targets: match.targets, accounts: match.accounts }, asked))
+      return { because: 'other_target' };
+    const accounts = asked.account === undefined ? {} : { accounts: [asked.account] };
+    return { match: { targets: [asked.target], ...accounts }, target: asked };
+  }
+  return {};
 }

@@ -2,6 +2,7 @@
 
 import type { Seconds } from '../../shared/time.ts';
 import type { Config } from '../config/settings.ts';
+import { asWhom } from '../policy/accounts.ts';
 import { mayUse } from '../policy/admission.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Session } from './session.ts';
@@ -9,11 +10,11 @@ import type { Session } from './session.ts';
 /** @param before the session as gateways may know it: who admitted its person then is told */
 export function publishLowered(
   transaction: Pick<Transaction, 'publish'>,
-  { clusters }: Pick<Config, 'clusters'>,
+  { clusters, targets }: Pick<Config, 'clusters' | 'targets'>,
   before: Pick<Session, 'sid' | 'idp_groups'>,
   now: Seconds,
 ): void {
   const told = clusters.filter((cluster) => cluster.gateway !== undefined && mayUse(cluster, before.idp_groups));
-  if (told.length === 0) return;
-  transaction.publish({ kind: 'lowered', at: now, sid: before.sid, clusters: told.map(({ name }) => name) });
+  const names = [...told, ...targets.filter((target) => asWhom(target, before.idp_groups))].map(({ name }) => name);
+  if (names.length > 0) transaction.publish({ kind: 'lowered', at: now, sid: before.sid, clusters: names });
 }

@@ -24,7 +24,7 @@ export async function mintedSince(db: Kysely<Schema>, since: Seconds, most: numb
         select audit.sid, ${field('cluster')} as cluster, ${field('segment')} as segment, cast(${field('exp')} as bigint) as exp
         from audit join session on session.sid = audit.sid
         where audit.seq > (select coalesce(max(seq), 0) from audit) - ${MOST_ROWS}
-          and audit.event = 'mint' and audit.at >= ${since} and session.ended_at is null) as minted) as ranked
+          and audit.event = 'mint' and ${field('cluster')} is not null and audit.at >= ${since} and session.ended_at is null) as minted) as ranked
     where place = 1 order by exp desc limit ${most}`.execute(db);
   return rows.reverse().map(({ segment, ...token }) => ({ ...token, segment: segment ?? undefined }));
 }

@@ -23,7 +23,7 @@ export interface LoweredChange {
   readonly kind: 'lowered';
   readonly at: Seconds;
   readonly sid: string;
-  /** Names of the clusters where that may matter. */
+  /** Names of the clusters and of the targets where that may matter: no two have one name. */
   readonly clusters: readonly string[];
 }
 

@@ -1,16 +1,17 @@
-// Verifies Kubernetes tokens that this broker signed, as strictly as they were minted. Whether their session still lives is
+// Verifies tokens that this broker signed, for API servers, gateways and targets, as strictly as they were minted. Whether their session still lives is
 // the caller's to find out: a token alone says nothing of that.
 
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { verifyEs256 } from '../../serving/jws/es256.ts';
 import { type CompactJws, parseCompactJws } from '../../serving/jws/jws.ts';
 import { isSeconds, over, type Seconds } from '../../shared/time.ts';
-import { GATEWAY_TOKEN_TYP, TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
+import { GATEWAY_TOKEN_TYP, TARGET_TOKEN_TYP, TOKEN_TYP, type TokenTyp } from '../../shared/token_typ.ts';
 import { isObject } from '../../shared/wire.ts';
 import { gatewayAudienceOf } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
+import type { TargetSettings } from '../config/target_settings.ts';
 import type { Keys } from './keys.ts';
-import type { TokenClaims } from './mint.ts';
+import type { TargetTokenClaims, TokenClaims } from './mint.ts';
 import type { PublicJwk } from './sealed_key.ts';
 
 interface Parts {
@@ -33,6 +34,28 @@ export function verifyGatewayToken(parts: Parts, text: string, now: Seconds): To
   return verify(parts, GATEWAY_TOKEN_TYP, gatewayAudienceOf, text, now);
 }
 
+/** A token for a target, and which. That it is bound to a key is for whoever asks to check: `cnf.jkt` must be the proof's. */
+export interface VerifiedTargetToken {
+  readonly claims: TargetTokenClaims;
+  readonly target: TargetSettings;
+}
+
+/**
+ * The same for a token for the gateway of targets: the target that it names has its audience.
+ *
+ * @param now at `exp` it is over, without tolerance
+ */
+export function verifyTargetToken(
+  { config, keys }: { readonly config: Pick<Config, 'issuer' | 'targets'>; readonly keys: Pick<Keys, 'jwks'> },
+  text: string,
+  now: Seconds,
+): VerifiedTargetToken | undefined {
+  const claims = signedClaims(keys, TARGET_TOKEN_TYP, text);
+  if (!isTargetTokenClaims(claims) || !isGoodNow(config, claims, now)) return undefined;
+  const target = config.targets.find(({ audience, name }) => audience === claims.aud && name === claims.target);
+  return target && { claims, target };
+}
+
 function verify(
   { config, keys }: Parts,
   wanted: TokenTyp,
@@ -40,6 +63,21 @@ function verify(
   text: string,
   now: Seconds,
 ): TokenClaims | undefined {
+  const claims = signedClaims(keys, wanted, text);
+  if (!isTokenClaims(claims) || !isGoodNow(config, claims, now)) return undefined;
+  return config.clusters.some((cluster) => audienceOf(cluster) === claims.aud) ? claims : undefined;
+}
+
+function isGoodNow(
+  { issuer }: Pick<Config, 'issuer'>,
+  { iss, iat, nbf, exp }: Pick<TokenClaims, 'iss' | 'iat' | 'nbf' | 'exp'>,
+  now: Seconds,
+): boolean {
+  return iss === issuer && !over(exp, now) && nbf <= now && exp > iat;
+}
+
+/** What one of our keys has signed as a token of this kind. */
+function signedClaims(keys: Pick<Keys, 'jwks'>, wanted: TokenTyp | typeof TARGET_TOKEN_TYP, text: string): unknown {
   const jws = parseCompactJws(text);
   if (!jws) return undefined;
   const { typ, alg, kid, crit } = jws.header;
@@ -47,11 +85,7 @@ function verify(
   // The key is one of ours by its id: keys and addresses of keys in the token are not looked at.
   const jwk = keys.jwks.keys.find((candidate) => candidate.kid === kid);
   if (!jwk) return undefined;
-  if (!isSignedBy(jwk, text, jws)) return undefined;
-  const claims = jws.payload;
-  if (!isTokenClaims(claims) || claims.iss !== config.issuer) return undefined;
-  if (!config.clusters.some((cluster) => audienceOf(cluster) === claims.aud)) return undefined;
-  return over(claims.exp, now) || claims.nbf > now || claims.exp <= claims.iat ? undefined : claims;
+  return isSignedBy(jwk, text, jws) ? jws.payload : undefined;
 }
 
 /** Of each key, the hashes of tokens that it was found to have signed, oldest first: who asks, asks about the same ones. */
@@ -91,6 +125,18 @@ function isTokenClaims(value: unknown): value is TokenClaims {
     Array.isArray(groups) &&
     groups.every(isText) &&
     (acr === undefined || isText(acr))
+  );
+}
+
+function isTargetTokenClaims(value: unknown): value is TargetTokenClaims {
+  if (!isObject(value)) return false;
+  const { cnf, account } = value;
+  return (
+    [value.iss, value.aud, value.sub, value.username, value.sid, value.jti, value.target].every(isText) &&
+    [value.iat, value.nbf, value.exp].every(isSeconds) &&
+    isObject(cnf) &&
+    isText(cnf.jkt) &&
+    (account === undefined || isText(account))
   );
 }
 

@@ -55,6 +55,7 @@ export const FLOORS = {
     'webhooks',
     'gateways',
     'bound_tokens',
+    'targets',
     'signals',
     'grants',
     'api',
