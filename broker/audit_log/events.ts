@@ -102,8 +102,6 @@ export type Asking =
 interface Denying extends Common {
   readonly reason: Code;
   readonly cluster?: string | undefined;
-  readonly target?: string | undefined;
-  readonly account?: string | undefined;
   readonly segment?: string | undefined;
   readonly end_reason?: EndReason | undefined;
   readonly limits?: WholeLimits | undefined;
@@ -114,6 +112,9 @@ interface Denying extends Common {
 export interface RefusalEvent extends Denying {
   readonly event: 'refusal';
   readonly grant: Asking;
+  /** Where it was for a target, and as whom there. */
+  readonly target?: string | undefined;
+  readonly account?: string | undefined;
   /** For `rule_error`: the rule that could not be evaluated. */
   readonly rule?: string | undefined;
 }

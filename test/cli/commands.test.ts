@@ -244,7 +244,7 @@ describe('status of a cluster that does not admit', () => {
       names.join(),
     );
     for (const [cluster, error, visits] of [
-      ['prod', /no such cluster, or you have no access to it$/, 1],
+      ['prod', /no such cluster or target, or you have no access to it$/, 1],
       ['nowhere', /^the broker has no cluster nowhere$/, 0],
     ] as const) {
       const tabs = desk.browser.visits().length;

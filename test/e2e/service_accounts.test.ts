@@ -158,7 +158,7 @@ describe('a person of a mapped group', () => {
     const { code, stdout, stderr } = await kubectl(carol, 'get', 'namespaces');
     assert.notEqual(code, 0);
     assert.equal(stdout, '');
-    assert.match(stderr, /curfew: error: no such cluster, or you have no access to it/);
+    assert.match(stderr, /curfew: error: no such cluster or target, or you have no access to it/);
     assert.equal(await secretOf('carol'), undefined);
   });
 });
