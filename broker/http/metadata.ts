@@ -3,10 +3,13 @@
 import type { FastifyInstance } from 'fastify';
 import type { Metadata, MetadataCluster } from '../../shared/metadata.ts';
 import { resolveLimits } from '../../shared/policy.ts';
+import { connectUrl, type MetadataTarget } from '../../shared/targets.ts';
 import { GRANT } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
 import { clusterLimits, endWithin, entranceOf, revalidates, strictestLimits } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
+import type { TargetSettings } from '../config/target_settings.ts';
+import { accessLimits, strictestAccess } from '../config/targets.ts';
 import { JWKS_MAX_AGE } from '../tokens/key_rotation.ts';
 
 /** Short, so that kube-apiserver sees a new key soon; long enough that bad tokens do not make it fetch each time. */
@@ -41,7 +44,7 @@ function discoveryOf({ issuer }: Config) {
 }
 
 function metadataOf(config: Config): Metadata {
-  const { issuer, identity_provider, clusters, policy } = config;
+  const { issuer, identity_provider, clusters, targets, policy } = config;
   const { client_id, client_secret, scopes, redirect_host, redirect_ports, device_grant } = identity_provider;
   const secret = client_secret === undefined ? {} : { client_secret };
   return {
@@ -61,6 +64,21 @@ function metadataOf(config: Config): Metadata {
     limits: resolveLimits(policy, {}).session,
     revalidates: revalidates(policy),
     clusters: clusters.map((cluster) => metadataOfCluster(config, cluster)),
+    targets: targets.map((target) => metadataOfTarget(config, target)),
+  };
+}
+
+/** Nothing of where it is, nor of whose accounts there are: people are told what they may have with their tokens. */
+function metadataOfTarget(config: Config, target: TargetSettings): MetadataTarget {
+  const { name, kind, audience } = target;
+  const { url = '', ca } = config.target_gateway ?? {};
+  return {
+    ...{ name, kind, audience, url: connectUrl(url, name) },
+    ...(ca !== undefined && { certificate_authority_data: inBase64(ca) }),
+    ...(target.kind === 'ssh' && { host_key: target.host_key }),
+    ...(target.kind === 'postgres' && { databases: target.databases }),
+    limits: accessLimits(config, target),
+    strictest: strictestAccess(config, target).target,
   };
 }
 
@@ -70,10 +88,14 @@ function metadataOfCluster(config: Config, cluster: Cluster): MetadataCluster {
     name: cluster.name,
     audience: cluster.audience,
     server,
-    ...(ca !== undefined && { certificate_authority_data: Buffer.from(ca).toString('base64') }),
+    ...(ca !== undefined && { certificate_authority_data: inBase64(ca) }),
     credential: cluster.credential,
     end_within: endWithin(config, cluster),
     limits: clusterLimits(config, cluster),
     strictest: strictestLimits(config, cluster).target,
   };
+}
+
+function inBase64(pem: string): string {
+  return Buffer.from(pem).toString('base64');
 }
