@@ -172,7 +172,7 @@ const acrSatisfiable: Rule = ({ clusters = [], policy }) => {
       return [`${where}: the segments that match leave no acr that would satisfy all of them`];
     }
     return policy.rules.flatMap((rule, i) => {
-      const denied = unsatisfiable(policy, name, rule);
+      const denied = rule.when.uses_target ? undefined : unsatisfiable(policy, name, rule);
       if (!denied) return [];
       const where = [`cluster ${name}`, sayWithin(denied)].filter(Boolean).join(' ');
       return [`${formatPath(['policy', 'rules', i, 'limits', 'acr'])}: none of these would satisfy ${where} as well`];
@@ -240,8 +240,15 @@ const uniqueRules: Rule = ({ policy }) =>
     (i) => `${formatPath(['policy', 'rules', i, 'name'])}: is there twice`,
   );
 
+interface Meaning {
+  readonly match?: Match | undefined;
+  /** Of a rule. */
+  readonly when?: { readonly uses_target: boolean } | undefined;
+}
+
 /** Whether a rule may give limits to something in this cluster. */
-function mayMean({ match }: { readonly match?: Match | undefined }, cluster: string): boolean {
+function mayMean({ match, when }: Meaning, cluster: string): boolean {
+  if (when?.uses_target) return false;
   if (!match) return true;
   return meansClusters(match) && (!match.clusters || matches({ clusters: match.clusters }, { cluster }));
 }

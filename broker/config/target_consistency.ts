@@ -98,7 +98,7 @@ const acrSatisfiable: Rule = ({ targets = [], policy }) => {
       return [`${where}: the segments that match leave no acr that would satisfy all of them`];
     }
     return policy.rules.flatMap((rule, i) => {
-      const denied = unsatisfiableTarget(policy, target, rule);
+      const denied = rule.when.uses_cluster ? undefined : unsatisfiableTarget(policy, target, rule);
       if (!denied) return [];
       const where = [`target ${name}`, sayAccess(denied)].filter(Boolean).join(' ');
       return [`${formatPath(['policy', 'rules', i, 'limits', 'acr'])}: none of these would satisfy ${where} as well`];

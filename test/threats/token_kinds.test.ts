@@ -6,6 +6,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { isTargetTokenReply } from '../../shared/targets.ts';
 import { GRANT, TOKEN_TYPE } from '../../shared/wire.ts';
 import { type FakeApiServer, startFakeApiServer } from '../support/fake_api_server.ts';
 import type { Holder } from '../support/holder.ts';
@@ -26,6 +27,14 @@ const clusters = (own: object) => [
   { name: 'managed', audience: 'managed', allowed_groups: ['*'], credential: 'service-account', ...own },
 ];
 
+const TARGETS = {
+  target_gateway: {
+    ...{ public_url: 'wss://targets.example.com', token_file: 'prod-eu-gateway' },
+    source_addresses: ['10.0.9.4'],
+  },
+  targets: [{ name: 'cache', kind: 'tcp', address: '10.0.0.11:6379', allowed_groups: ['*'] }],
+};
+
 let service: TestService;
 let holder: Holder;
 let handle: string;
@@ -35,6 +44,7 @@ let for_gateway: string;
 let swapped: string;
 let service_account: string;
 let encryption_key: string;
+let for_target: string;
 let dir: string;
 let api: FakeApiServer;
 before(async () => {
@@ -44,7 +54,7 @@ before(async () => {
   await writeFile(broker_token_file, 'the-brokers-own-token-at-the-cluster', { mode: 0o600 });
   const service_accounts = [{ group: '*', namespace: 'people', name: 'all' }];
   const own = { server: api.url, ca_file: api.caFile, broker_token_file, service_accounts };
-  service = await startTestService({ clusters: clusters(own) });
+  service = await startTestService({ clusters: clusters(own), ...TARGETS });
   // The hardest case: signals are for the very audience of ID tokens.
   await service.reload(listening(service, { audience: 'curfew' }));
   holder = service.holder();
@@ -56,6 +66,7 @@ before(async () => {
   swapped = String((await askSwap(for_gateway)).body.access_token);
   const key = await readFile(path.join(path.dirname(service.configFile), 'key'), 'utf8');
   encryption_key = Buffer.from(key, 'base64').toString('base64url');
+  for_target = (await targetToken()) ?? '';
   service_account = (await holder.renew(handle, 'managed')).granted.access_token;
 });
 after(async () => {
@@ -63,6 +74,11 @@ after(async () => {
   await api?.stop();
   await rm(dir, { recursive: true, force: true });
 });
+
+async function targetToken() {
+  const { body } = await holder.renew(handle, 'cache');
+  return isTargetTokenReply(body) ? body.access_token : undefined;
+}
 
 async function askSwap(subject_token: string, by = service.gateway_tokens.dev ?? '') {
   const form = { grant_type: GRANT.exchange, subject_token, subject_token_type: TOKEN_TYPE.jwt, audience: 'gated' };
@@ -83,6 +99,8 @@ type Kind =
   | 'token for a gateway'
   | 'token that a gateway swapped'
   | 'token of a ServiceAccount'
+  | 'token for a target'
+  | 'gateway of targets’ own token'
   | 'gateway’s own token'
   | 'transmitter’s token'
   | 'encryption key';
@@ -103,6 +121,8 @@ const KINDS: Readonly<Record<Kind, () => string>> = {
   'token for a gateway': () => for_gateway,
   'token that a gateway swapped': () => swapped,
   'token of a ServiceAccount': () => service_account,
+  'token for a target': () => for_target,
+  'gateway of targets’ own token': () => service.gateway_tokens['prod-eu'] ?? '',
   'gateway’s own token': () => service.gateway_tokens.dev ?? '',
   'transmitter’s token': () => service.webhook_tokens['prod-eu'] ?? '',
   'encryption key': () => encryption_key,
