@@ -117,7 +117,7 @@ function program(): Command {
     },
   });
   addPrint(root);
-  addLayers(root, { print: printLines });
+  addLayers(root, { env, print: printLines, write: (text) => void stdout.write(text) });
   const audit = root.command('audit').description('check and read the audit log');
   audit
     .command('verify')

@@ -61,6 +61,7 @@ export const FLOORS = {
     'api',
     'layers',
     'layers_table',
+    'layers_render',
     'around',
     'live',
     'commands',
