@@ -3,7 +3,7 @@
 import { CurfewError } from '../../shared/errors.ts';
 import { type Glob, globMatches } from '../../shared/globs.ts';
 import { combine, type WholeLimits } from '../../shared/limits.ts';
-import { EVERY, type Match, resolveLimits, type Segment, type Target } from '../../shared/policy.ts';
+import { EVERY, type Match, meansClusters, meansTargets, resolveLimits, type Segment } from '../../shared/policy.ts';
 import { ceilingLimits, clusterNamed } from './clusters.ts';
 import type { Cluster, Config } from './settings.ts';
 
@@ -22,11 +22,14 @@ export interface LimitsOfSegment {
  */
 export function segmentLimits(config: Config, name: string): LimitsOfSegment {
   const { match } = segmentNamed(config, name);
-  const clusters = config.clusters.filter((cluster) => fits(match.clusters, cluster.name));
-  const limits = strictest(config, clusters, match);
-  if (limits === undefined) throw new CurfewError('usage', `no cluster of ${config.file} is in segment ${name}`);
-  const names = clusters.map((cluster) => cluster.name).join(' and ');
-  return { limits, of: `segment ${name}, ${clusters.length > 1 ? 'clusters' : 'cluster'} ${names}` };
+  const clusters = meansClusters(match) ? config.clusters.filter((one) => fits(match.clusters, one.name)) : [];
+  const targets = meansTargets(match) ? config.targets.filter((one) => fits(match.targets, one.name)) : [];
+  const limits = strictest([
+    ...clusters.flatMap((cluster) => limitsOfCluster(config, cluster, match)),
+    ...targets.flatMap(({ name: target }) => limitsOfTarget(config, target, match)),
+  ]);
+  if (limits === undefined) throw new CurfewError('usage', `nothing of ${config.file} is in segment ${name}`);
+  return { limits, of: [`segment ${name}`, ...listed('cluster', clusters), ...listed('target', targets)].join(', ') };
 }
 
 /**
@@ -38,10 +41,8 @@ export function segmentLimitsIn(config: Config, name: string, inside: Inside): L
   const { match } = segmentNamed(config, name);
   const cluster = clusterNamed(config, inside.cluster);
   const { namespace } = inside;
-  const limits =
-    fits(match.clusters, cluster.name) &&
-    fits(match.namespaces, namespace) &&
-    strictest(config, [cluster], { ...match, namespaces: [namespace] });
+  const within = meansClusters(match) && fits(match.clusters, cluster.name) && fits(match.namespaces, namespace);
+  const limits = within && strictest(limitsOfCluster(config, cluster, { ...match, namespaces: [namespace] }));
   if (!limits)
     throw new CurfewError('usage', `namespace ${namespace} of cluster ${cluster.name} is not in segment ${name}`);
   return { limits, of: `segment ${name}, namespace ${namespace} of cluster ${cluster.name}` };
@@ -59,23 +60,30 @@ function segmentNamed({ policy, file }: Config, wanted: string): Segment {
   throw new CurfewError('usage', `there is no segment ${JSON.stringify(wanted)} in ${file}, only ${names}`);
 }
 
-function strictest({ policy }: Config, clusters: readonly Cluster[], match: Match): WholeLimits | undefined {
-  const all = clusters.flatMap((cluster) =>
-    targetsOf(match, cluster).map((target) => resolveLimits(policy, target, ceilingLimits(cluster)).target),
-  );
-  const [first, ...others] = all;
+function strictest([first, ...others]: readonly WholeLimits[]): WholeLimits | undefined {
   return first && others.reduce<WholeLimits>(combine, first);
 }
 
-/** What stands for all of the segment in a cluster. */
-function targetsOf({ namespaces, resources }: Match, { name: cluster }: Cluster): Target[] {
+/** Of what stands for all of the segment in a cluster. */
+function limitsOfCluster({ policy }: Config, cluster: Cluster, { namespaces, resources }: Match): WholeLimits[] {
   return standIns(namespaces).flatMap((namespace) =>
-    standIns(resources).map((resource) => ({
-      cluster,
-      ...(namespace !== undefined && { namespace }),
-      ...(resource !== undefined && { resource }),
-    })),
+    standIns(resources).map((resource) => {
+      const target = {
+        cluster: cluster.name,
+        ...(namespace !== undefined && { namespace }),
+        ...(resource !== undefined && { resource }),
+      };
+      return resolveLimits(policy, target, ceilingLimits(cluster)).target;
+    }),
   );
+}
+
+function limitsOfTarget({ policy }: Config, target: string, { accounts }: Match): WholeLimits[] {
+  return standIns(accounts).map((account) => resolveLimits(policy, { target, account }).target);
+}
+
+function listed(kind: string, all: readonly { readonly name: string }[]): string[] {
+  return all.length === 0 ? [] : [`${kind}${all.length > 1 ? 's' : ''} ${all.map(({ name }) => name).join(' and ')}`];
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
+import { oneLine } from '../text/one_line.ts';
 
 /** What the layer stands in front of: a Service of a cluster, or an address. */
 export type TargetRef =
@@ -67,7 +68,7 @@ function portOf(digits: string, text: string): number {
 }
 
 function quote(text: string): string {
-  return JSON.stringify(text.slice(0, 80));
+  return JSON.stringify(oneLine(text).slice(0, 80));
 }
 
 /** Where a program that is not in the cluster's own words reaches the target. */

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { segmentLimits, segmentLimitsIn } from '../../broker/config/segments.ts';
 import type { Config } from '../../broker/config/settings.ts';
+import type { TargetSettings } from '../../broker/config/target_settings.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { resolveLimits } from '../../shared/policy.ts';
 import { type ConfigFiles, makeConfigFiles, SETTINGS } from './config_files.ts';
@@ -24,6 +25,14 @@ function load(segments: readonly object[], clusters: readonly object[] = [prod, 
   const limits = { max_age: '12h', inactivity_timeout: '30m', token_ttl: '5m' };
   return files.load({ clusters, policy: { limits, segments } }, { hook: secret(1), hook2: secret(2) });
 }
+
+const tcpTarget = (name: string): TargetSettings => ({
+  name,
+  kind: 'tcp',
+  audience: name,
+  address: { host: '10.0.0.9', port: 5432 },
+  allowed_groups: ['*'],
+});
 
 const usage = (text: string) => (error: unknown) =>
   error instanceof CurfewError && error.code === 'usage' && error.message.includes(text);
@@ -74,9 +83,26 @@ describe('limits of a segment', () => {
     assert.throws(() => segmentLimitsIn(config, 'payments', { ...inside, cluster: dev.name }), usage('not in segment'));
   });
 
+  test('one of targets has those of its targets, and no cluster has a part in it', async () => {
+    const config = await load([
+      segment('databases', { targets: ['*-db'], accounts: ['*_rw'] }, { max_age: '1h' }),
+      segment('orders', { targets: ['orders-*'] }, { inactivity_timeout: '5m' }),
+      segment('everything', { clusters: ['*'], targets: ['*'] }, { token_ttl: '1m' }),
+    ]);
+    const both = { ...config, targets: ['orders-db', 'users-db', 'cache'].map(tcpTarget) };
+    const { limits, of } = segmentLimits(both, 'databases');
+    assert.deepEqual([limits.max_age, limits.inactivity_timeout, limits.token_ttl], [3600, 300, 60]);
+    assert.equal(of, 'segment databases, targets orders-db and users-db');
+    assert.equal(segmentLimits(both, 'everything').limits.max_age, 43_200);
+    assert.match(segmentLimits(both, 'everything').of, /clusters .* targets /);
+    assert.throws(() => segmentLimits(config, 'databases'), usage('nothing of'));
+    const inside = { cluster: prod.name, namespace: 'payments' };
+    assert.throws(() => segmentLimitsIn(both, 'databases', inside), usage('not in segment'));
+  });
+
   test('a segment that is not there, and one without a cluster, are said', async () => {
     const config = await load([segment('lab', { clusters: ['lab-*'] }, { max_age: '2h' })]);
     assert.throws(() => segmentLimits(config, 'lap'), usage('only lab'));
-    assert.throws(() => segmentLimits(config, 'lab'), usage('no cluster'));
+    assert.throws(() => segmentLimits(config, 'lab'), usage('nothing of'));
   });
 });
