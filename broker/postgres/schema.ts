@@ -91,6 +91,14 @@ create index gateway_place_at on gateway_place (at);
 create index bound_secret_uid on bound_secret (uid) where uid is not null;
 `;
 
+const CONNECTIONS = `
+create table connection (
+  id text primary key, sid text not null, judged_sid text not null, target text not null, kind text not null,
+  account text, address text not null, since bigint not null, seen bigint not null) with (fillfactor = 70);
+create index connection_judged on connection (judged_sid, since);
+create index connection_seen on connection (seen);
+`;
+
 const MOVED = 'alter table store_state add column moved text';
 const EPOCHS = 'alter table store_state add column epoch_id text';
 
@@ -126,4 +134,5 @@ export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0008_moved': declared('0008_moved', (db) => run(db, statements(MOVED))),
   '0009_epochs': declared('0009_epochs', (db) => run(db, statements(EPOCHS))),
   '0010_key_times': declared('0010_key_times', (db) => run(db, KEY_TIMES)),
+  '0011_connections': declared('0011_connections', (db) => run(db, statements(CONNECTIONS))),
 };

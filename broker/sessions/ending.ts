@@ -6,6 +6,7 @@ import { type EndReason, needsNewLogin } from '../../shared/session.ts';
 import { between, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import type { EndEvent } from '../audit_log/events.ts';
 import type { Transaction } from '../store/store.ts';
+import { moveConnections } from './connections.ts';
 import { personHeld } from './holds.ts';
 import { keepGaps } from './idle_gaps.ts';
 import { factsOf, wholeLimits } from './limits.ts';
@@ -36,6 +37,7 @@ export async function endSession(transaction: Transaction, session: Session, end
     .executeTakeFirst();
   if (numUpdatedRows !== 1n) return false;
   await letSecretsGo(transaction, session.sid, replaced_by, since);
+  if (replaced_by !== undefined) await moveConnections(transaction, session.sid, replaced_by);
   const { sid, iss, sub, username, jkt } = session;
   if (needsNewLogin(reason)) await requireLoginAfter(transaction, { iss, sub }, laterLogin(session, since));
   else await keepGaps(transaction, session, end);

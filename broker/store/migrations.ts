@@ -182,6 +182,17 @@ async function keyTimes(db: Kysely<unknown>): Promise<void> {
   for (const statement of KEY_TIMES) await sql.raw(statement.replace('bigint', 'integer')).execute(db);
 }
 
+async function connections(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    sql`create table connection (
+      id text primary key, sid text not null, judged_sid text not null, target text not null, kind text not null,
+      account text, address text not null, since integer not null, seen integer not null) strict, without rowid`,
+    sql`create index connection_judged on connection (judged_sid, since)`,
+    sql`create index connection_seen on connection (seen)`,
+  ];
+  for (const statement of statements) await statement.execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -221,6 +232,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     '0008_moved': declared('0008_moved', moved),
     '0009_epochs': declared('0009_epochs', epochs),
     '0010_key_times': declared('0010_key_times', keyTimes),
+    '0011_connections': declared('0011_connections', connections),
   };
 }
 
@@ -235,6 +247,7 @@ const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (type
   '0008_moved': 5,
   '0009_epochs': 5,
   '0010_key_times': 5,
+  '0011_connections': 5,
 };
 
 /** From before versions ran side by side. */
@@ -262,4 +275,5 @@ export const MIGRATIONS = [
   '0008_moved',
   '0009_epochs',
   '0010_key_times',
+  '0011_connections',
 ] as const;

@@ -4,6 +4,7 @@ import type { Generated, Selectable } from 'kysely';
 import type { EndReason } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { FeedHeadTable, FeedTable, GatewayPlaceTable, LeaseTable } from './replica_tables.ts';
+import type { ConnectionTable } from './target_tables.ts';
 
 /** A person is the pair (`iss`, `sub`); the username is a label that one person holds. */
 export interface PersonTable {
@@ -267,6 +268,7 @@ export interface Schema {
   feed: FeedTable;
   lease: LeaseTable;
   gateway_place: GatewayPlaceTable;
+  connection: ConnectionTable;
 }
 
 export type Session = Readonly<Selectable<SessionTable>>;
