@@ -5,6 +5,7 @@ import { every } from '../serving/background.ts';
 import { over, plus, type Seconds } from '../shared/time.ts';
 import type { Broker } from './broker.ts';
 import { sweepFailures } from './failed_logins/failed_logins.ts';
+import { forgetConnections } from './gateways/disconnect.ts';
 import { forgetGateways } from './gateways/events.ts';
 import { forgetCounted } from './sessions/counted_login.ts';
 import { currentSessions } from './sessions/current.ts';
@@ -67,6 +68,7 @@ async function sweepStore(broker: SweepParts): Promise<number> {
     await forgetEnded(transaction, (now() - KEEP_ENDED_SECONDS) as Seconds, now());
     await forgetGateways(transaction, (now() - KEEP_ENDED_SECONDS) as Seconds);
   });
+  while ((await store.transaction((transaction) => forgetConnections(transaction, now(), AT_ONCE))) === AT_ONCE);
   await keepKeys(broker, keysOf(config));
   const before = (now() - KEEP_CHANGES_SECONDS) as Seconds;
   while (await store.transaction(({ db }) => forgetChanges(db, before)));

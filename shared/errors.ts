@@ -187,6 +187,12 @@ export const CODES = {
     error: 'invalid_token',
     hint: 'give the gateway the token file that curfew-broker has for it: clusters[].gateway.token_file',
   },
+  target_token: {
+    exit: EXIT.try_again,
+    status: 403,
+    error: 'access_denied',
+    hint: 'try again: each connection takes a token of its own, which is good for a minute',
+  },
   // requests
   request_invalid: { exit: EXIT.usage, status: 400, error: 'invalid_request', hint: 'correct the request' },
   grant_type: {

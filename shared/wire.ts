@@ -69,6 +69,19 @@ export interface SessionInfo {
   readonly end_reason?: EndReason | undefined;
   /** Whether it is the one that asks. */
   readonly current: boolean;
+  /** To targets, as far as the broker knows of them: the oldest hundred. Absent where there are none. */
+  readonly connections?: readonly ConnectionInfo[] | undefined;
+}
+
+/** A connection to a target that is open. */
+export interface ConnectionInfo {
+  readonly target: string;
+  readonly account?: string | undefined;
+  /** A `TargetKind`, or one of a later version. */
+  readonly kind: string;
+  readonly since: Seconds;
+  /** Where the person connected from. */
+  readonly address: string;
 }
 
 /** The reply of `GET /v1/sessions`. */
@@ -188,7 +201,19 @@ export function isSessionInfo(value: unknown): value is SessionInfo {
     isText(value.address) &&
     optional(value.user_agent, isText) &&
     optional(value.end_reason, isEndReason) &&
-    typeof value.current === 'boolean'
+    typeof value.current === 'boolean' &&
+    optional(value.connections, (list) => Array.isArray(list) && list.every(isConnectionInfo))
+  );
+}
+
+function isConnectionInfo(value: unknown): value is ConnectionInfo {
+  return (
+    isObject(value) &&
+    isText(value.target) &&
+    optional(value.account, isText) &&
+    isText(value.kind) &&
+    isSeconds(value.since) &&
+    isText(value.address)
   );
 }
 

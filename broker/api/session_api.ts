@@ -4,6 +4,7 @@ import { decide } from '../../shared/decide.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { SessionInfo, SessionList, SessionsEnded } from '../../shared/wire.ts';
 import { type Refused, refuse } from '../outcome/refused.ts';
+import { type Connection, openOf } from '../sessions/connections.ts';
 import { currentSessions } from '../sessions/current.ts';
 import { endSession } from '../sessions/ending.ts';
 import { activeNamed, activeOfPerson } from '../sessions/find.ts';
@@ -47,7 +48,12 @@ export function listSessions(broker: AskingParts, asker: Asker, wish: ListWish):
     const whose: Whose = wish.all ? {} : { of: own };
     const page = await activePage(transaction, { ...whose, after: wish.after, most: wish.limit + 1 });
     const shown = page.slice(0, wish.limit);
-    const sessions = shown.flatMap((session) => infoOf(broker, own, session, now) ?? []);
+    const open = await openOf(
+      transaction.db,
+      shown.map(({ sid }) => sid),
+      now,
+    );
+    const sessions = shown.flatMap((session) => infoOf(broker, own, session, open, now) ?? []);
     if (wish.all) await transaction.audit({ event: 'list', ...eventOf(own, asker, now), count: sessions.length });
     const last = page.length > wish.limit ? shown.at(-1) : undefined;
     return { sessions, broker_time: now, ...(last && { next: `${last.opened_at}.${last.sid}` }) };
@@ -60,7 +66,7 @@ export function showSession(broker: AskingParts, asker: Asker, sid: string): Pro
     const found = await findReachable(transaction, broker, asker, own, sid, now);
     if ('refused' in found) return found;
     if (!isOf(found, own)) await transaction.audit({ event: 'list', ...eventOf(own, asker, now), count: 1 });
-    const info = infoOf(broker, own, found, now);
+    const info = infoOf(broker, own, found, await openOf(transaction.db, [sid], now), now);
     if (!info) throw new TypeError('an active session is over');
     return info;
   });
@@ -180,6 +186,7 @@ function infoOf(
   { config, touches }: CurrentParts,
   own: Session,
   found: Session,
+  open: ReadonlyMap<string, readonly Connection[]>,
   now: Seconds,
 ): SessionInfo | undefined {
   const session = touches.overlay(found);
@@ -192,5 +199,15 @@ function infoOf(
     ...{ last_used, session_end: verdict.session_end, address },
     ...(user_agent !== null && { user_agent }),
     current: sid === own.sid,
+    ...connectionsOf(open.get(sid)),
+  };
+}
+
+function connectionsOf(open: readonly Connection[] = []): Pick<SessionInfo, 'connections'> {
+  if (open.length === 0) return {};
+  return {
+    connections: open.map(({ target, account, kind, since, address }) => ({
+      ...{ target, ...(account !== null && { account }), kind, since, address },
+    })),
   };
 }

@@ -8,8 +8,10 @@ import type { Seconds } from '../../shared/time.ts';
 import type { Common } from './common.ts';
 import type { Action } from './signals.ts';
 import type { AnchorEvent, KeysEvent, LaneOpenedEvent, StoreCopyEvent } from './store_events.ts';
+import type { ConnectEvent, DisconnectEvent } from './target_events.ts';
 
 export type { AnchorEvent, KeysEvent, LaneOpenedEvent, NamedHead, StoreCopyEvent } from './store_events.ts';
+export { type ConnectEvent, type DisconnectEvent, GATEWAY_LOST } from './target_events.ts';
 
 export interface LoginEvent extends Common {
   readonly event: 'login';
@@ -97,6 +99,7 @@ export type Asking =
   | 'authorization'
   | 'authentication'
   | 'gateway'
+  | 'connection'
   | SignalSource;
 
 interface Denying extends Common {
@@ -213,7 +216,8 @@ export type StreamStep = (typeof STREAM_STEPS)[number];
 /** Streams were opened, closed or cut of which there is no row: too many at once, or the broker was away for too long. */
 export interface StreamsLostEvent extends Common {
   readonly event: 'streams_lost';
-  readonly cluster: string;
+  /** Absent where they were connections to targets. */
+  readonly cluster?: string | undefined;
   readonly gateway: string;
   /** How many rows are missing. */
   readonly count: number;
@@ -238,6 +242,8 @@ export type AuditEvent =
   | AdministrationEvent
   | StreamEvent
   | StreamsLostEvent
+  | ConnectEvent
+  | DisconnectEvent
   | StoreCopyEvent
   | KeysEvent
   | LaneOpenedEvent

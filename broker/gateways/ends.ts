@@ -1,15 +1,16 @@
-// What a gateway is told of the feed: ends of sessions that its cluster admits, and whatever else makes its leases void. Nothing is told
+// What a gateway is told of the feed: ends of sessions that its cluster, or one of its targets, admits, and whatever else makes its leases void. Nothing is told
 // before it has taken effect in this replica, and nothing is left out after a place that a gateway hands back.
 
 import type { FeedLine } from '../../shared/gateway_wire.ts';
 import type { Broker } from '../broker.ts';
 import type { Config } from '../config/settings.ts';
 import { encryptionOf } from '../encryption.ts';
+import { mayReach } from '../policy/accounts.ts';
 import { mayUse } from '../policy/admission.ts';
 import { findAll } from '../sessions/find.ts';
-import type { Change } from '../store/changes.ts';
+import type { Change, LoweredChange } from '../store/changes.ts';
 import type { FeedEntry } from '../store/feed.ts';
-import { clusterOfGateway, type GatewayCluster } from './caller.ts';
+import { type GatewayCaller, gatewayOf } from './caller.ts';
 import { type Place, type Places, placeAt, placesOf } from './places.ts';
 
 /** How many changes are read at a time where they are not in memory any more, and about how many lines are told at a time. */
@@ -99,13 +100,13 @@ class EndsTelling implements Telling {
     const lines = this.#first;
     this.#first = [];
     if (this.#over) return lines.length > 0 ? lines : undefined;
-    const cluster = this.#clusterNow(lines);
-    if (!cluster) return undefined;
+    const gateway = this.#gatewayNow(lines);
+    if (!gateway) return undefined;
     while (lines.length < AT_ONCE) {
       const entries = await this.#entries();
       if (entries === 'forgotten') lines.push(await this.#resetToNow());
       else if (entries.length === 0) break;
-      else lines.push(...(await this.#linesOf(cluster, entries)));
+      else lines.push(...(await this.#linesOf(gateway, entries)));
     }
     return lines;
   }
@@ -118,11 +119,11 @@ class EndsTelling implements Telling {
   }
 
   /** Another configuration is in force here than when something was told last: also before other replicas hear of it. */
-  #clusterNow(lines: FeedLine[]): GatewayCluster | undefined {
+  #gatewayNow(lines: FeedLine[]): GatewayCaller | undefined {
     const { config } = this.#broker;
     if (config !== this.#config) lines.push({ type: 'reload' });
     this.#config = config;
-    return clusterOfGateway(config, this.#authorization);
+    return gatewayOf(config, this.#authorization);
   }
 
   /** Only what has taken effect here. */
@@ -136,12 +137,12 @@ class EndsTelling implements Telling {
     return entries.filter(({ seq }) => seq <= tail.place);
   }
 
-  async #linesOf(cluster: GatewayCluster, entries: readonly FeedEntry[]): Promise<readonly FeedLine[]> {
+  async #linesOf(gateway: GatewayCaller, entries: readonly FeedEntry[]): Promise<readonly FeedLine[]> {
     const sids = entries.flatMap(({ change }) => (change?.kind === 'end' ? [change.sid] : []));
     const admitted = new Set<string>();
     if (sids.length > 0) {
       const sessions = await this.#broker.store.read((db) => findAll(db, sids));
-      for (const { sid, idp_groups } of sessions) if (mayUse(cluster, idp_groups)) admitted.add(sid);
+      for (const { sid, idp_groups } of sessions) if (isAdmitted(this.#config, gateway, idp_groups)) admitted.add(sid);
     }
     const lines: FeedLine[] = [];
     for (const { seq, text, change } of entries) {
@@ -152,7 +153,7 @@ class EndsTelling implements Telling {
         lines.push(this.#reset());
         continue;
       }
-      const told = linesOf(change, cluster, admitted);
+      const told = linesOf(change, this.#config, gateway, admitted);
       // The last says that all of them were told.
       lines.push(
         ...told.map((line, i) => (i < told.length - 1 ? line : { ...line, place: this.#textOf(this.#place) })),
@@ -189,7 +190,8 @@ class EndsTelling implements Telling {
 
 function linesOf(
   change: Change | undefined,
-  { name }: GatewayCluster,
+  config: Config,
+  gateway: GatewayCaller,
   admitted: ReadonlySet<string>,
 ): readonly FeedLine[] {
   switch (change?.kind) {
@@ -202,7 +204,7 @@ function linesOf(
         : [];
     }
     case 'lowered':
-      return change.clusters.includes(name) ? [{ type: 'lowered', sid: change.sid }] : [];
+      return concerns(config, change, gateway) ? [{ type: 'lowered', sid: change.sid }] : [];
     case 'policy':
       return [{ type: 'reload' }];
     case 'keys':
@@ -210,4 +212,15 @@ function linesOf(
     case 'all_over':
       return [];
   }
+}
+
+function isAdmitted({ targets }: Config, gateway: GatewayCaller, idp_groups: readonly string[]): boolean {
+  return gateway.kind === 'cluster'
+    ? mayUse(gateway.cluster, idp_groups)
+    : targets.some((target) => mayReach(target, idp_groups));
+}
+
+/** Whether it may matter at the gateway: at its cluster, or at a target. */
+function concerns({ targets }: Config, { clusters: names }: LoweredChange, gateway: GatewayCaller): boolean {
+  return gateway.kind === 'cluster' ? names.includes(gateway.name) : targets.some(({ name }) => names.includes(name));
 }

@@ -2,6 +2,7 @@
 // as the broker does. It is told of nobody whom its cluster does not admit.
 
 import type { Kysely } from 'kysely';
+import { CurfewError } from '../../shared/errors.ts';
 import type {
   Ask,
   Asked,
@@ -14,6 +15,7 @@ import type {
   NoLimits,
 } from '../../shared/gateway_wire.ts';
 import { withYields } from '../../shared/policy.ts';
+import { TARGET_KINDS } from '../../shared/targets.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
 import { targetLimits } from '../config/clusters.ts';
@@ -26,7 +28,8 @@ import { findAllJudged } from '../sessions/find.ts';
 import { factsOf } from '../sessions/limits.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Schema } from '../store/tables.ts';
-import type { GatewayCluster } from './caller.ts';
+import type { GatewayCaller, GatewayCluster } from './caller.ts';
+import { noteOpen, targetLeaseOf } from './target_leases.ts';
 import { recordUses, type UseParts } from './uses.ts';
 
 /** What a report is answered with. */
@@ -35,24 +38,31 @@ export type LeaseParts = UseParts & Pick<Broker, 'clock' | 'now'>;
 /**
  * Writes the uses, then answers the asks.
  *
- * @throws CurfewError `clock` while the broker's own clock is not believed; `store`
+ * @throws CurfewError `request_invalid` for what is no other gateway's to ask; `clock` while the broker's own clock is not believed; `store`
  */
 export async function lease(
   broker: LeaseParts,
-  cluster: GatewayCluster,
+  gateway: GatewayCaller,
   { asks, uses }: LeaseRequest,
 ): Promise<LeaseReply> {
   requireClock(broker);
-  await recordUses(broker, cluster, uses, broker.now());
-  const found = await broker.store.read((db) => findAsked(db, cluster, asks));
+  if (gateway.kind === 'targets' && asks.some(({ secret_uid }) => secret_uid !== undefined))
+    throw new CurfewError('request_invalid', 'secret_uid: only the gateway of a cluster asks by it');
+  await recordUses(broker, gateway, uses, broker.now());
+  if (gateway.kind === 'targets') await noteOpen(broker, asks);
+  const found = await broker.store.read((db) => findAsked(db, gateway, asks));
   // As of when nothing is waited for any more: an end by time is judged by the gateway, from this instant on.
   requireClock(broker);
   const { config, touches } = broker;
   const leases = asks.map((ask) => {
     const { session, secret } = found(ask);
-    return leaseOf(config, cluster, ask, session && touches.overlay(session), secret);
+    const current = session && touches.overlay(session);
+    return gateway.kind === 'targets'
+      ? targetLeaseOf(config, ask, current)
+      : leaseOf(config, gateway.cluster, ask, current, secret);
   });
-  return { broker_time: broker.now(), sessions: leases, record: cluster.gateway.record };
+  const record = gateway.kind === 'targets' ? TARGET_KINDS : gateway.cluster.gateway.record;
+  return { broker_time: broker.now(), sessions: leases, record };
 }
 
 interface Found {
@@ -63,11 +73,12 @@ interface Found {
 
 async function findAsked(
   db: Kysely<Schema>,
-  cluster: GatewayCluster,
+  gateway: GatewayCaller,
   asks: readonly Ask[],
 ): Promise<(asked: Asked) => Found> {
   const uids = asks.flatMap(({ secret_uid }) => secret_uid ?? []);
-  const secrets = await secretsByUid(db, cluster, uids);
+  const secrets =
+    gateway.kind === 'cluster' ? await secretsByUid(db, gateway.cluster, uids) : new Map<string, BoundSecret>();
   const sids = [...asks.flatMap(({ sid }) => sid ?? []), ...[...secrets.values()].map(({ sid }) => sid)];
   const sessions = await findAllJudged(db, sids);
   return ({ sid, secret_uid }) => {

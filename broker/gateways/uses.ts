@@ -1,15 +1,19 @@
 // Uses that a gateway saw: written before it is answered. A session that has ended, or that was over by then, is not moved.
 
+import { decide } from '../../shared/decide.ts';
 import { OLDEST_USE_MS, type Use } from '../../shared/gateway_wire.ts';
 import { between, latest, type Seconds, seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
+import type { Config } from '../config/settings.ts';
 import { judge } from '../judgement/request.ts';
+import { mayReach } from '../policy/accounts.ts';
+import { mayLogIn } from '../policy/admission.ts';
 import { findAllJudged, holdSessions } from '../sessions/find.ts';
-import { sessionLimits } from '../sessions/limits.ts';
+import { factsOf, sessionLimits, wholeLimits } from '../sessions/limits.ts';
 import type { Session } from '../sessions/session.ts';
 import { touch } from '../sessions/use.ts';
 import type { Transaction } from '../store/store.ts';
-import type { GatewayCluster } from './caller.ts';
+import type { GatewayCaller } from './caller.ts';
 
 /** What uses are written with. */
 export type UseParts = Pick<Broker, 'config' | 'store' | 'touches'>;
@@ -20,7 +24,7 @@ const AT_ONCE = 100;
 /** @throws CurfewError `store`: those that were not written are to be told again */
 export async function recordUses(
   broker: UseParts,
-  cluster: GatewayCluster,
+  gateway: GatewayCaller,
   uses: readonly Use[],
   now: Seconds,
 ): Promise<void> {
@@ -29,7 +33,7 @@ export async function recordUses(
     const batch = new Map(due.slice(i, i + AT_ONCE).map(({ sid, at }) => [sid, at]));
     await broker.store.transaction(async (transaction) => {
       for (const found of await holdSessions(transaction, [...batch.keys()]))
-        await recordUse(transaction, broker, cluster, found, batch.get(found.sid) ?? found.last_used);
+        await recordUse(transaction, broker, gateway, found, batch.get(found.sid) ?? found.last_used);
     });
   }
 }
@@ -65,12 +69,23 @@ async function dueUses({ store, touches }: UseParts, uses: readonly Use[], now: 
 async function recordUse(
   transaction: Transaction,
   { config, touches }: UseParts,
-  cluster: GatewayCluster,
+  gateway: GatewayCaller,
   found: Session,
   at: Seconds,
 ): Promise<void> {
   if (found.ended_at !== null) return;
   const [session = found] = await touches.apply(transaction, [found]);
-  if (at <= session.last_used || judge(config, cluster, { user: session.username, within: {} }, session, at)) return;
+  if (at <= session.last_used || !mayUseThere(config, gateway, session, at)) return;
   await touch(transaction, session, sessionLimits(config.policy, session), at);
+}
+
+/** Whether a session may be used through the gateway at all: which of its targets it was, the gateway need not say. */
+function mayUseThere(config: Config, gateway: GatewayCaller, session: Session, at: Seconds): boolean {
+  if (gateway.kind === 'cluster') {
+    return judge(config, gateway.cluster, { user: session.username, within: {} }, session, at) === undefined;
+  }
+  const admitted = config.targets.some((target) => mayReach(target, session.idp_groups));
+  return (
+    admitted && mayLogIn(config, session) && decide(wholeLimits(config.policy, session), factsOf(session), at).allow
+  );
 }

@@ -1,28 +1,40 @@
 // What gateways ask: who it is is known by their token before a byte of the question is read.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { isConnectionRequest } from '../../shared/connection_wire.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { isEventsReport } from '../../shared/gateway_events.ts';
 import { GATEWAY_PATHS, isLeaseRequest, LARGEST_REPORT_BYTES } from '../../shared/gateway_wire.ts';
 import type { Broker } from '../broker.ts';
-import { clusterOfGateway, type GatewayCluster } from '../gateways/caller.ts';
+import { type GatewayCaller, gatewayOf } from '../gateways/caller.ts';
+import { type ConnectParts, connect } from '../gateways/connect.ts';
 import { type EndsParts, tellEnds } from '../gateways/ends.ts';
 import { type EventParts, StreamEvents } from '../gateways/events.ts';
 import { type LeaseParts, lease } from '../gateways/leases.ts';
 import { GATEWAY_REQUESTS, type GatewayRequest } from '../metrics/gateways.ts';
+import { recordStranger } from '../outcome/refused.ts';
+import { Allowance } from '../refusals/allowance.ts';
 import { GatewayFeeds } from './gateway_feeds.ts';
 import { knownCallers } from './known_callers.ts';
 
-/** Requests of the gateways of one cluster that are answered at a time: what is more comes again. */
+/** Requests of the gateways of one cluster, or of targets, that are answered at a time: what is more comes again. */
 const MOST_AT_ONCE = 16;
+/** Connections to targets that are decided at a time. */
+const MOST_CONNECTIONS_AT_ONCE = 64;
+/** Each leaves rows in the audit log: a gateway that was taken over must not fill the disk. */
+const CONNECTIONS = { at_once: 2_000, a_minute: 6_000 };
 
 /** What gateways are answered with. */
-export type GatewayParts = LeaseParts & EndsParts & EventParts & Pick<Broker, 'refusals' | 'metrics' | 'log'>;
+export type GatewayParts = LeaseParts &
+  EndsParts &
+  EventParts &
+  ConnectParts &
+  Pick<Broker, 'refusals' | 'metrics' | 'log'>;
 
 export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void {
   const { callerOf } = knownCallers(app, broker, {
     ...{ body: 'request', largest_bytes: LARGEST_REPORT_BYTES },
-    callerOf: (authorization) => clusterOfGateway(broker.config, authorization),
+    callerOf: (authorization) => gatewayOf(broker.config, authorization),
     what: () => 'a request of a gateway',
     stranger: {
       ...{ code: 'gateway_token', message: 'the bearer token is not that of a gateway of this broker' },
@@ -40,32 +52,40 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
     feeds.close();
     done();
   });
-  const atOnce = new Map<string, number>();
-  /** @throws CurfewError `busy` */
-  const inTurn = async <T>({ name }: GatewayCluster, story: () => Promise<T>): Promise<T> => {
-    const under_way = atOnce.get(name) ?? 0;
-    if (under_way >= MOST_AT_ONCE) throw new CurfewError('busy', 'too many requests of the gateways of this cluster');
-    atOnce.set(name, under_way + 1);
-    try {
-      return await story();
-    } finally {
-      atOnce.set(name, (atOnce.get(name) ?? 1) - 1);
-    }
-  };
-
+  const inTurn = takeTurns(MOST_AT_ONCE);
   app.post(GATEWAY_PATHS.sessions, async (request, reply) => {
-    const cluster = callerOf(request);
+    const gateway = callerOf(request);
     const { body } = request;
     if (!isLeaseRequest(body)) throw new CurfewError('request_invalid', 'expected asks and uses of sessions');
-    return reply.send(await inTurn(cluster, () => lease(broker, cluster, body)));
+    return reply.send(await inTurn(gateway, () => lease(broker, gateway, body)));
   });
 
   const events = new StreamEvents();
   app.post(GATEWAY_PATHS.events, async (request, reply) => {
-    const cluster = callerOf(request);
+    const gateway = callerOf(request);
     const { body } = request;
     if (!isEventsReport(body)) throw new CurfewError('request_invalid', 'expected events of streams');
-    return reply.send(await inTurn(cluster, () => events.record(broker, cluster, body)));
+    const { acknowledged, unmatched } = await inTurn(gateway, () => events.record(broker, gateway, body));
+    if (unmatched > 0) broker.log.warn({ unmatched }, 'a gateway told of the end of connections that are not open');
+    return reply.send({ acknowledged });
+  });
+
+  // By themselves: however many people connect, what is open is asked about and told of all the same.
+  const connectInTurn = takeTurns(MOST_CONNECTIONS_AT_ONCE);
+  const connections = new Allowance(CONNECTIONS);
+  app.post(GATEWAY_PATHS.connections, async (request, reply) => {
+    const gateway = callerOf(request);
+    if (gateway.kind !== 'targets') {
+      await recordStranger(broker, 'connection', 'gateway_token', request.address);
+      throw new CurfewError('gateway_token', 'the bearer token is not that of the gateway of targets');
+    }
+    const { body } = request;
+    if (!isConnectionRequest(body)) throw new CurfewError('request_invalid', 'expected a token, a target and a proof');
+    if (!connections.take(broker.now())) throw new CurfewError('busy', 'too many connections to targets a minute');
+    const outcome = await connectInTurn(gateway, () => connect(broker, body));
+    if (!('refused' in outcome)) return reply.send(outcome);
+    reply.code_said = outcome.refused;
+    return reply.code(403).send({ code: outcome.refused, message: outcome.message });
   });
 
   // Without HEAD: there is nothing to say of a feed but what is in it.
@@ -81,6 +101,23 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
       onCount: (open) => broker.metrics.gatewayFeeds(name, open),
     });
   });
+}
+
+type Turn = <T>(gateway: GatewayCaller, story: () => Promise<T>) => Promise<T>;
+
+/** @returns runs stories, so many of one gateway at a time @throws CurfewError `busy` beyond that */
+function takeTurns(most: number): Turn {
+  const atOnce = new Map<string, number>();
+  return async ({ name }, story) => {
+    const under_way = atOnce.get(name) ?? 0;
+    if (under_way >= most) throw new CurfewError('busy', 'too many requests of this gateway at once');
+    atOnce.set(name, under_way + 1);
+    try {
+      return await story();
+    } finally {
+      atOnce.set(name, (atOnce.get(name) ?? 1) - 1);
+    }
+  };
 }
 
 /** Nothing on the way may keep lines back: neither a cache nor a proxy that waits for more. */

@@ -9,6 +9,7 @@ import { HSTS } from '../../serving/net/hsts.ts';
 import { boundConnections } from '../../serving/net/http_connections.ts';
 import type { Broker } from '../broker.ts';
 import { countOverdue } from '../sessions/bound_secrets.ts';
+import { countOpen } from '../sessions/connections.ts';
 import { countActive } from '../sessions/lists.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
@@ -53,11 +54,13 @@ async function lookUp({ store, config, keys, identityProvider, clock, replicas, 
   // Without an answer of the store that one figure is missing, and the ones that tell of its failures are there.
   const active = await store.read(countActive).catch(() => undefined);
   const secrets_overdue = await store.read((db) => countOverdue(db, now())).catch(() => undefined);
+  const connections = await store.read((db) => countOpen(db, now())).catch(() => undefined);
   return {
     now: now(),
     config,
     living: active,
     secrets_overdue,
+    connections,
     signing_since: keys.signing.sign_from,
     clock_fault: clock.fault(),
     clock_ahead: clock.ahead(),

@@ -5,7 +5,7 @@ import type { ClientCertificates } from '../../serving/net/client_certificates.t
 import { CurfewError } from '../../shared/errors.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from '../broker.ts';
-import type { Webhook, WebhookOutcome } from '../metrics/metrics.ts';
+import type { Webhook, WebhookOutcome } from '../metrics/webhooks.ts';
 import { authorize, type ReviewParts } from '../webhooks/access_review.ts';
 import { clusterOfToken } from '../webhooks/caller.ts';
 import { parseAccessReview, parseTokenReview } from '../webhooks/review.ts';

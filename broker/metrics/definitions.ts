@@ -102,6 +102,14 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'Streams through gateways that were opened, closed or cut without a row',
       'cluster',
     ),
+    connections: counter(
+      'curfew_connections_total',
+      'Connections to targets, and what became of them',
+      'target',
+      'kind',
+      'step',
+    ),
+    connections_open: gauge('curfew_connections_open', 'Connections to targets that are open', 'target'),
     gateway_feeds: gauge('curfew_gateway_feeds', 'Gateways that are told of ends by this broker', 'cluster'),
     idp_errors: counter(
       'curfew_identity_provider_errors_total',

@@ -29,20 +29,15 @@ import { defineAll } from './definitions.ts';
 import { EndEffects } from './end_effects.ts';
 import {
   beginGateway,
+  beginTargets,
+  countConnection,
   GATEWAY_OUTCOMES,
   GATEWAY_REQUESTS,
   type GatewayOutcome,
   type GatewayRequest,
+  OF_TARGETS,
 } from './gateways.ts';
-
-/** `refused`: the caller or its question was not taken. `failed`: no answer could be given. */
-const OUTCOMES = {
-  authorize: ['no_opinion', 'denied', 'refused', 'failed'],
-  authenticate: ['authenticated', 'not_authenticated', 'refused', 'failed'],
-} as const;
-
-export type Webhook = keyof typeof OUTCOMES;
-export type WebhookOutcome = (typeof OUTCOMES)[Webhook][number];
+import { WEBHOOK_OUTCOMES, type Webhook, type WebhookOutcome } from './webhooks.ts';
 
 /** Why the webhook denies. */
 const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'another_user', 'not_admitted'];
@@ -58,6 +53,8 @@ export interface Facts {
   readonly living?: number | undefined;
   /** By cluster; absent likewise. */
   readonly secrets_overdue?: ReadonlyMap<string, number> | undefined;
+  /** Open ones by target; absent likewise. */
+  readonly connections?: ReadonlyMap<string, number> | undefined;
   readonly signing_since: Seconds;
   readonly clock_fault: ClockFault | undefined;
   /** Seconds that the broker's clock is ahead of the database's. */
@@ -177,7 +174,10 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
         case 'stream':
           return all.streams.inc({ cluster: event.cluster, kind: event.kind, step: event.step });
         case 'streams_lost':
-          return all.streams_lost.inc({ cluster: event.cluster }, event.count);
+          return all.streams_lost.inc({ cluster: event.cluster ?? OF_TARGETS }, event.count);
+        case 'connect':
+        case 'disconnect':
+          return countConnection(all, event);
         case 'list':
         case 'administration':
         case 'store_copy':
@@ -213,6 +213,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       config,
       living,
       secrets_overdue,
+      connections,
       signing_since,
       clock_fault,
       clock_ahead,
@@ -232,6 +233,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       }
       all.active.reset();
       all.gateway_feeds.reset();
+      beginTargets(all, config, feeds.get(OF_TARGETS) ?? 0, connections);
       for (const cluster of config.clusters) {
         if (cluster.gateway) beginGateway(all, cluster.name, cluster.gateway, feeds.get(cluster.name) ?? 0);
         const labels = { cluster: cluster.name, segment: clusterLimits(config, cluster).segment ?? '' };
@@ -281,7 +283,7 @@ function beginAtZero({
   }
   for (const kind of CHANGES) changes.inc({ kind }, 0);
   for (const outcome of ['reloaded', 'refused'] as const) reloads.inc({ outcome }, 0);
-  for (const [name, outcomes] of Object.entries(OUTCOMES)) {
+  for (const [name, outcomes] of Object.entries(WEBHOOK_OUTCOMES)) {
     for (const outcome of outcomes) webhook.zero({ webhook: name, outcome });
   }
   for (const request of GATEWAY_REQUESTS) for (const outcome of GATEWAY_OUTCOMES) gateway.zero({ request, outcome });

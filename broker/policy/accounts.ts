@@ -26,3 +26,18 @@ export function asWhom(target: TargetSettings, idp_groups: readonly string[], wa
   const account = wanted === undefined ? theirs[0] : theirs.find((one) => one === wanted);
   return account === undefined ? undefined : { account };
 }
+
+/** Whether a target admits somebody with these groups, as whomever. */
+export function mayReach(target: TargetSettings, idp_groups: readonly string[]): boolean {
+  return asWhom(target, idp_groups) !== undefined;
+}
+
+/** Whether it does as this very account; without one, where its kind has none. */
+export function mayReachAs(
+  target: TargetSettings,
+  idp_groups: readonly string[],
+  account: string | undefined,
+): boolean {
+  const named = target.kind === 'tcp' || account !== undefined;
+  return named && asWhom(target, idp_groups, account) !== undefined;
+}

@@ -62,7 +62,11 @@ export async function unseenAmong(
     .map(({ id }) => id);
 }
 
-export async function seeConnections({ db }: Pick<Transaction, 'db'>, ids: readonly string[], now: Seconds): Promise<void> {
+export async function seeConnections(
+  { db }: Pick<Transaction, 'db'>,
+  ids: readonly string[],
+  now: Seconds,
+): Promise<void> {
   if (ids.length === 0) return;
   await db.updateTable('connection').set({ seen: now }).where('id', 'in', ids).where('seen', '<', now).execute();
 }
@@ -74,7 +78,11 @@ export function lostConnections({ db }: Pick<Transaction, 'db'>, now: Seconds, m
 }
 
 /** They are judged by another session from here on: the one that replaced theirs. */
-export async function moveConnections({ db }: Pick<Transaction, 'db'>, sid: string, replaced_by: string): Promise<void> {
+export async function moveConnections(
+  { db }: Pick<Transaction, 'db'>,
+  sid: string,
+  replaced_by: string,
+): Promise<void> {
   await db.updateTable('connection').set({ judged_sid: replaced_by }).where('judged_sid', '=', sid).execute();
 }
 
@@ -106,4 +114,12 @@ export async function openOf(
     found.set(judged_sid, [...(found.get(judged_sid) ?? []), connection]);
   }
   return found;
+}
+
+/** How many are open, by target. */
+export async function countOpen(db: Kysely<Schema>, now: Seconds): Promise<ReadonlyMap<string, number>> {
+  const count = sql<number>`count(*)`.as('count');
+  const open = db.selectFrom('connection').select(['target', count]).where('seen', '>=', between(UNSEEN, now));
+  const rows = await open.groupBy('target').execute();
+  return new Map(rows.map(({ target, count }) => [target, count]));
 }

@@ -79,18 +79,36 @@ export function createProofVerifier(encryption: Encryption, now: Clock): ProofVe
       const { htm, htu, jti, iat, ath, nonce: given } = jws.payload;
       if (htm !== method) throw invalid('the DPoP proof is for another method');
       if (!sameUrl(htu, url)) throw invalid('the DPoP proof is for another URL');
-      if (typeof jti !== 'string' || jti.length < 8 || jti.length > 256)
-        throw invalid('the DPoP proof has no proper jti');
+      if (!isProofId(jti)) throw invalid('the DPoP proof has no proper jti');
       if (!isSeconds(iat)) throw invalid('the DPoP proof has no proper iat');
       const reference = given === undefined ? iat : timeOfNonce(given);
       // With a nonce of ours `iat` is not judged: a laptop with a wrong clock can go on.
       if (reference === undefined || apart(reference, now()) > PROOF_WINDOW_SECONDS) {
         throw new CurfewError('proof_nonce', "use the broker's DPoP nonce");
       }
-      const hash = hashOf('sha256', `${jkt}.${jti}`, 'buffer');
-      return { jkt, hash, minute: Math.floor(reference / 60), ...(typeof ath === 'string' && { ath }) };
+      return { ...usedUpAs(jkt, jti, reference), ...(typeof ath === 'string' && { ath }) };
     },
   };
+}
+
+/**
+ * What is used up of a proof that somebody else has verified: a gateway.
+ *
+ * @returns `undefined` for one whose `jti` or `iat` would not be taken here: it could not be remembered for as long as it is good
+ */
+export function proofOf(
+  { jti, jkt, iat }: { readonly jti: string; readonly jkt: string; readonly iat: Seconds },
+  now: Seconds,
+): Proof | undefined {
+  return isProofId(jti) && apart(iat, now) <= PROOF_WINDOW_SECONDS ? usedUpAs(jkt, jti, iat) : undefined;
+}
+
+function isProofId(jti: unknown): jti is string {
+  return typeof jti === 'string' && jti.length >= 8 && jti.length <= 256;
+}
+
+function usedUpAs(jkt: string, jti: string, reference: Seconds): Proof {
+  return { jkt, hash: hashOf('sha256', `${jkt}.${jti}`, 'buffer'), minute: Math.floor(reference / 60) };
 }
 
 /** Seconds within which a proof that was verified is used up: an ID token beside it may have to wait for the IdP's keys. */

@@ -38,6 +38,8 @@ export function verifyGatewayToken(parts: Parts, text: string, now: Seconds): To
 export interface VerifiedTargetToken {
   readonly claims: TargetTokenClaims;
   readonly target: TargetSettings;
+  /** Of the key that signed it. */
+  readonly kid: string;
 }
 
 /**
@@ -50,10 +52,10 @@ export function verifyTargetToken(
   text: string,
   now: Seconds,
 ): VerifiedTargetToken | undefined {
-  const claims = signedClaims(keys, TARGET_TOKEN_TYP, text);
+  const { claims, kid = '' } = signedClaims(keys, TARGET_TOKEN_TYP, text) ?? {};
   if (!isTargetTokenClaims(claims) || !isGoodNow(config, claims, now)) return undefined;
   const target = config.targets.find(({ audience, name }) => audience === claims.aud && name === claims.target);
-  return target && { claims, target };
+  return target && { claims, target, kid };
 }
 
 function verify(
@@ -63,7 +65,7 @@ function verify(
   text: string,
   now: Seconds,
 ): TokenClaims | undefined {
-  const claims = signedClaims(keys, wanted, text);
+  const { claims } = signedClaims(keys, wanted, text) ?? {};
   if (!isTokenClaims(claims) || !isGoodNow(config, claims, now)) return undefined;
   return config.clusters.some((cluster) => audienceOf(cluster) === claims.aud) ? claims : undefined;
 }
@@ -76,8 +78,12 @@ function isGoodNow(
   return iss === issuer && !over(exp, now) && nbf <= now && exp > iat;
 }
 
-/** What one of our keys has signed as a token of this kind. */
-function signedClaims(keys: Pick<Keys, 'jwks'>, wanted: TokenTyp | typeof TARGET_TOKEN_TYP, text: string): unknown {
+/** What one of our keys has signed as a token of this kind, and which key. */
+function signedClaims(
+  keys: Pick<Keys, 'jwks'>,
+  wanted: TokenTyp | typeof TARGET_TOKEN_TYP,
+  text: string,
+): { readonly claims: unknown; readonly kid: string } | undefined {
   const jws = parseCompactJws(text);
   if (!jws) return undefined;
   const { typ, alg, kid, crit } = jws.header;
@@ -85,7 +91,7 @@ function signedClaims(keys: Pick<Keys, 'jwks'>, wanted: TokenTyp | typeof TARGET
   // The key is one of ours by its id: keys and addresses of keys in the token are not looked at.
   const jwk = keys.jwks.keys.find((candidate) => candidate.kid === kid);
   if (!jwk) return undefined;
-  return isSignedBy(jwk, text, jws) ? jws.payload : undefined;
+  return isSignedBy(jwk, text, jws) ? { claims: jws.payload, kid: jwk.kid } : undefined;
 }
 
 /** Of each key, the hashes of tokens that it was found to have signed, oldest first: who asks, asks about the same ones. */

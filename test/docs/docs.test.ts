@@ -163,7 +163,9 @@ test('each reason of the engine and each end reason is documented', () => {
 
 test('each audit event is documented, with its own fields', () => {
   const rows = rowsOf(read('docs/codes.md'), 'event', 'when', 'also');
-  const source = ['events', 'store_events'].map((file) => read(`broker/audit_log/${file}.ts`)).join('\n');
+  const source = ['events', 'store_events', 'target_events']
+    .map((file) => read(`broker/audit_log/${file}.ts`))
+    .join('\n');
   const events = source.split(/^export interface /m).slice(1);
   const fieldsOf = (text: string) => [...text.matchAll(/^ {2}readonly (\w+)/gm)].map(([, field = '']) => field);
   const bases = new Map(

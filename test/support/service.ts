@@ -102,7 +102,7 @@ export async function startTestService(
   const ids = createTokenIds(createSecretKey(key));
   const makeTokens = async (of: string) => {
     const tokens: Record<string, string> = {};
-    for (const cluster of ['dev', 'prod-eu']) {
+    for (const cluster of ['dev', 'prod-eu', 'targets']) {
       const token = randomBytes(32);
       tokens[cluster] = token.toString('base64url');
       await writeFile(path.join(folder, `${cluster}-${of}`), token.toString('base64'), { mode: 0o600 });
