@@ -6,6 +6,7 @@ import { CurfewError, EXIT } from '../shared/errors.ts';
 import type { Seconds } from '../shared/time.ts';
 import { auditCommand } from './commands/audit.ts';
 import { complete, SHELLS, type Shell, scriptFor } from './commands/completion.ts';
+import { connectCommand } from './commands/connect.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { getToken } from './commands/get_token.ts';
 import { loginCommand } from './commands/login.ts';
@@ -21,6 +22,7 @@ import { FLOWS } from './warm/settings.ts';
 
 const BROKER = ['--broker <url>', 'the broker; without it, the one set up last'] as const;
 const CA_FILE = ['--ca-file <file>', "PEM certificates that are trusted beside the system's"] as const;
+const ACCOUNT = ['--account <name>', 'the account there; without it, the first that you may have'] as const;
 const MAX_AGE = ['--max-age <duration>', 'tightens max_age, as in 15m or 8h', duration] as const;
 
 /** @returns the exit status. @throws CurfewError */
@@ -64,6 +66,7 @@ function commands(host: Host, exit: (status: number) => void): Command {
     addGetToken,
     addLogin,
     addLogout,
+    addConnect,
     addSessions,
     addStatus,
     addAudit,
@@ -131,6 +134,19 @@ function addLogout(add: Add, host: Host): void {
     .action((options) => logoutCommand(host, options));
 }
 
+function addConnect(add: Add, host: Host, exit: (status: number) => void): void {
+  add('connect', 'open a way to a target: for a command, by stdin and stdout, or at a port')
+    .argument('<target>', 'its name')
+    .argument('[command...]', 'behind --: what is run, with its surroundings set')
+    .option(...ACCOUNT)
+    .addOption(new Option('--stdio', 'by stdin and stdout, as for a ProxyCommand').conflicts('listen'))
+    .option('--listen <port>', 'at this port of 127.0.0.1, until Ctrl-C; 0: any', port)
+    .option('--end-file <file>', 'with --stdio: gets why it ended, as JSON, in place of words on stderr')
+    .option(...BROKER)
+    .option(...CA_FILE)
+    .action(async (target, command, options) => exit(await connectCommand(host, target, command, options)));
+}
+
 function addSessions(add: Add, host: Host): void {
   const sessions = add('sessions', 'your sessions at the broker, and those of others for administrators');
   sessions
@@ -188,6 +204,12 @@ function addCompletion(add: Add, host: Host): void {
 
 function several(value: string, before: readonly string[]): readonly string[] {
   return [...before, value];
+}
+
+function port(text: string): number {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(number < 65_536)) throw new InvalidArgumentError('Expected a port, or 0 for any.');
+  return number;
 }
 
 function duration(text: string): Seconds {

@@ -28,6 +28,7 @@ const PLUGIN: readonly Bundle[] = [
   // What the first one loads on demand stands before it.
   { entry: 'cli/main.ts', out: 'cli/dist/full.cjs', executable: false },
   { entry: 'cli/secrets/keychain_child.ts', out: 'cli/dist/keychain.cjs', executable: false },
+  { entry: 'cli/targets/web_socket.ts', out: 'cli/dist/websocket.cjs', executable: false },
   { entry: 'cli/kubectl_curfew.ts', out: 'cli/dist/kubectl-curfew.cjs', executable: true },
 ];
 const BROKER: readonly Bundle[] = [{ entry: 'broker/main.ts', out: 'broker/dist/curfew-broker.cjs', executable: true }];
@@ -116,9 +117,13 @@ function optionsOf({ entry, out, executable }: Bundle) {
     external: [],
     // Without ESM's loader: `import()` of a bundled part is then a call, of another bundle a `require`.
     supported: { 'dynamic-import': false },
-    define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
+    define: {
+      ...{ 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
+      // What ws would look for beside the bundle, and does without.
+      ...{ 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
+    },
     banner: executable ? { js: '#!/usr/bin/env node' } : {},
-    plugins: entry === 'cli/kubectl_curfew.ts' ? [fullProgramStaysOutside] : [],
+    plugins: [stays(entry === 'cli/kubectl_curfew.ts' ? [FULL_PROGRAM] : [WEB_SOCKETS])],
     logLevel: 'error',
   } as const satisfies BuildOptions;
 }
@@ -138,13 +143,24 @@ async function copyKeychainLibraries(): Promise<void> {
   }
 }
 
+interface Outside {
+  readonly filter: RegExp;
+  readonly path: string;
+}
+
 /** The warm path must not even parse the full program: it is another bundle, loaded when it is needed. */
-const fullProgramStaysOutside: Plugin = {
-  name: 'full-program-stays-outside',
-  setup({ onResolve }) {
-    onResolve({ filter: /^\.\/main\.ts$/ }, () => ({ path: './full.cjs', external: true }));
-  },
-};
+const FULL_PROGRAM: Outside = { filter: /^\.\/main\.ts$/, path: './full.cjs' };
+/** Nor does a call of kubectl parse what only connections to targets need. */
+const WEB_SOCKETS: Outside = { filter: /^\.\/web_socket\.ts$/, path: './websocket.cjs' };
+
+function stays(outside: readonly Outside[]): Plugin {
+  return {
+    name: 'stays-outside',
+    setup({ onResolve }) {
+      for (const { filter, path: bundled } of outside) onResolve({ filter }, () => ({ path: bundled, external: true }));
+    },
+  };
+}
 
 async function replace(file: string, content: string | Uint8Array, mode: number): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;

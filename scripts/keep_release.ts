@@ -7,7 +7,7 @@ import path from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
 
 const PROGRAMS = [
-  ['kubectl-curfew', 'cli/dist', ['kubectl-curfew.cjs', 'full.cjs', 'keychain.cjs']],
+  ['kubectl-curfew', 'cli/dist', ['kubectl-curfew.cjs', 'full.cjs', 'keychain.cjs', 'websocket.cjs']],
   ['curfew-broker', 'broker/dist', ['curfew-broker.cjs']],
 ] as const;
 

@@ -6,6 +6,7 @@ import { TOKEN_TYPE, type TokenReply, type WireSession } from '../../shared/wire
 import { codeOf } from '../host/error_code.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { Client } from '../session/client.ts';
+import { rememberTargets } from '../session/known_targets.ts';
 import { readRecord, removeRecord, removeStrayRecord, strayRecord, writeRecord } from '../session/record.ts';
 import { isOffline, type RefreshToken, shareSession } from '../session/refresh_token.ts';
 import { entryOf } from '../session/renew.ts';
@@ -45,6 +46,7 @@ export async function keep(
   const kept_in = await replaceSecrets(client, secret, before);
   if (kept_in) keepRecord(scene, answer, kept_in);
   rememberBroker(client, metadata);
+  rememberTargets(client, metadata);
   const target: Key | undefined = cluster && { broker: url, cluster: cluster.name, max_age: wish.max_age };
   const entry = target && entryOf(target, reply, asked_at);
   if (entry) cache.write(entry);

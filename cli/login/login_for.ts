@@ -13,8 +13,21 @@ import type { Entry, Key, Remembered } from '../warm/entry.ts';
 import { fileName } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
 import { asError } from '../warm/refusal.ts';
-import { login } from './login.ts';
+import { type LoginOutcome, login } from './login.ts';
 import { withTurn } from './turn.ts';
+import type { Wish } from './way.ts';
+
+/** What a call needs, and only a login may bring. */
+export interface Need<T> {
+  readonly refuse: (refused: Remembered) => CurfewError;
+  /** What another's login has brought, found without asking anybody. */
+  readonly found: () => T | undefined;
+  readonly ask: () => Promise<{ readonly granted: T; readonly refused?: undefined } | { readonly refused: Remembered }>;
+  /** @param why it was refused */
+  readonly wish: (why: Remembered) => Wish;
+  /** What the login itself brings along, where it does. */
+  readonly brought: (outcome: LoginOutcome) => T | undefined;
+}
 
 /**
  * Logs in for a cluster, or finds that another process just did.
@@ -22,24 +35,41 @@ import { withTurn } from './turn.ts';
  * @throws CurfewError when that brings no token
  */
 export async function loginFor(client: Client, key: Key): Promise<Entry> {
+  return await loginThatBrings(client, {
+    refuse: (refused) => asError(client, refused, key.cluster),
+    // A refusal that is there is of before the login.
+    found: () => outcomeInCache(client, key)?.entry,
+    ask: async () => {
+      const { entry, refused } = await renew(client, key);
+      return entry ? { granted: entry } : { refused };
+    },
+    wish: (why) => ({ ...key, acr_values: why.acr_values }),
+    brought: ({ entry }) => entry,
+  });
+}
+
+/**
+ * The same for whatever is needed.
+ *
+ * @throws CurfewError when the login does not bring it
+ */
+export async function loginThatBrings<T>(client: Client, need: Need<T>): Promise<T> {
   const { host } = client;
   const since = host.now();
   const throwFailure = (waited: boolean) => {
     const failure = readFailure(client);
-    if (failure && concerns(failure, host, waited ? since : undefined)) throw asError(client, failure, key.cluster);
+    if (failure && concerns(failure, host, waited ? since : undefined)) throw need.refuse(failure);
   };
   const brought = () => {
     throwFailure(true);
-    const outcome = outcomeInCache(client, key);
-    // A refusal that is there is of before the login.
-    return outcome?.entry;
+    return need.found();
   };
   const work = async (signal: AbortSignal, waited: boolean) => {
     throwFailure(waited);
-    const { entry, refused } = await renew(client, key);
-    if (entry) return entry;
-    host.say(`${refused.message}: logging in`);
-    return await loginOrRemember(client, key, refused, signal);
+    const asked = await need.ask();
+    if (!asked.refused) return asked.granted;
+    host.say(`${asked.refused.message}: logging in`);
+    return await loginOrRemember(client, need, asked.refused, signal);
   };
   return await withTurn(client, work, brought);
 }
@@ -60,16 +90,16 @@ function concerns(
 /** kubectl calls again at once; a client that runs for long (k9s) may ask its person again after a while. */
 const SAME_CALLER = seconds(30);
 
-async function loginOrRemember(client: Client, key: Key, why: Remembered, signal: AbortSignal): Promise<Entry> {
+async function loginOrRemember<T>(client: Client, need: Need<T>, why: Remembered, signal: AbortSignal): Promise<T> {
   try {
-    const wish = { ...key, in_person: needsPerson(why), acr_values: why.acr_values };
-    const { entry, refused } = await login(client, wish, signal);
-    if (entry) return entry;
-    if (refused) throw asError(client, refused, key.cluster);
-    // The session is open, and the cluster gave no token for it: now it does, or says why not.
-    const renewed = await renew(client, key);
-    if (renewed.entry) return renewed.entry;
-    throw asError(client, renewed.refused, key.cluster);
+    const outcome = await login(client, { ...need.wish(why), in_person: needsPerson(why) }, signal);
+    if (outcome.refused) throw need.refuse(outcome.refused);
+    const brought = need.brought(outcome);
+    if (brought !== undefined) return brought;
+    // The session is open, and brought nothing along: now it does, or says why not.
+    const asked = await need.ask();
+    if (!asked.refused) return asked.granted;
+    throw need.refuse(asked.refused);
   } catch (error) {
     // That it gave way is no answer to those who wait: one of them asks, or a person has begun to.
     if (error instanceof CurfewError && !signal.aborted)

@@ -17,7 +17,7 @@ export async function openWay(
   { host }: Pick<Client, 'host'>,
   { identity_provider }: Metadata,
   provider: IdentityProvider,
-  { flow, no_browser = false }: Wish,
+  { flow, no_browser = false, no_paste = false }: Wish,
 ): Promise<Way> {
   const missing = whyNoDevice(identity_provider, provider);
   const surroundings = { env: host.env, platform: host.platform, exists: existsSync, device: missing === undefined };
@@ -26,13 +26,15 @@ export async function openWay(
     case 'browser':
       return await openBrowserWay(host, provider, identity_provider, no_browser);
     case 'device': {
-      const paste = host.interactive ? openPasteWay(host, provider, identity_provider) : undefined;
+      const paste = host.interactive && !no_paste ? openPasteWay(host, provider, identity_provider) : undefined;
       if (missing === undefined) return openDeviceWay(host, provider, paste);
       throw new CurfewError('configuration', `--flow device: ${missing}`, {
         hint: 'use --flow paste, or --flow browser',
       });
     }
     case 'paste':
+      if (no_paste)
+        throw new CurfewError('login_failed', 'the answer of this login is to be pasted, and stdin is taken');
       return openPasteWay(host, provider, identity_provider);
   }
 }

@@ -38,4 +38,6 @@ export interface Wish {
   /** In place of the choice by settings and surroundings. */
   readonly flow?: Flow | undefined;
   readonly no_browser?: boolean | undefined;
+  /** stdin carries what is not for us: nothing can be pasted. */
+  readonly no_paste?: boolean | undefined;
 }

@@ -11,19 +11,10 @@ import { oneLine } from '../warm/one_line.ts';
 import { asError } from '../warm/refusal.ts';
 import { NOT_LOGGED_IN, refusedByRecord, type SessionRecord } from '../warm/session_record.ts';
 import type { TokenAnswer } from '../wire/broker.ts';
+import { type Asked, type Asking, askRevalidated } from './asking.ts';
 import { type Client, findCluster } from './client.ts';
 import { readRecord, writeRecord } from './record.ts';
-import {
-  askToRevalidate,
-  dropRefresh,
-  forgetIfLasting,
-  isDue,
-  type Kept,
-  noteAdmission,
-  noteRevalidated,
-  type Revalidation,
-  refusesIdToken,
-} from './revalidation.ts';
+import { dropRefresh, isDue, type Kept, noteAdmission, noteRevalidated } from './revalidation.ts';
 
 export type RenewalOutcome =
   | { readonly entry: Entry; readonly refused?: undefined }
@@ -37,7 +28,7 @@ export const RENEWING = {
 } as const;
 
 /** What only a new login changes: asking again brings the same. */
-const FINAL: readonly string[] = [
+export const FINAL: readonly string[] = [
   ...['session_ended', 'login_too_old', 'idle_too_long', 'revalidation_due', 'acr_too_low', 'unknown_session'],
 ];
 
@@ -75,59 +66,8 @@ async function askUnlessKnown(client: Client, key: Key): Promise<RenewalOutcome>
   if (typeof secret === 'string') return { refused: { reason: 'unknown_session', message: secret } };
   if (secret.handle === undefined) return { refused: NOT_LOGGED_IN };
   const due = isDue(client.cache.read(key), record, client.host.now());
-  return await conclude(client, key, await askRevalidated(client, key, { record, secret }, due));
-}
-
-interface Asked {
-  readonly answer: TokenAnswer;
-  readonly kept: Kept;
-  /** Why the identity provider's word is missing, where it was asked for. */
-  readonly unvouched?: string | undefined;
-}
-
-/**
- * Asks the broker, with a newer ID token where that is due by what is known here, or by the broker's word. The identity
- * provider is asked once at most, and what it cannot say now does not matter while the broker does without.
- *
- * @throws CurfewError `identity_provider` when the broker does not
- */
-async function askRevalidated(client: Client, key: Key, start: Kept, due: boolean): Promise<Asked> {
-  let revalidation = due ? await askToRevalidate(client, start) : undefined;
-  let tried = await askWith(client, key, revalidation ?? { kept: start });
-  if (tried.answer.refusal?.reason === 'revalidation_due' && !revalidation) {
-    revalidation = await askToRevalidate(client, tried.kept);
-    if (revalidation?.id_token !== undefined) tried = await askWith(client, key, revalidation);
-    else if (revalidation) tried = { ...tried, kept: revalidation.kept };
-  }
-  if (tried.answer.refusal?.reason !== 'revalidation_due') return tried;
-  const away = tried.away ?? revalidation?.away;
-  if (away) throw away;
-  return { ...tried, unvouched: tried.unvouched ?? tried.kept.record.unvouched };
-}
-
-/** Asks with the ID token, and once more without it when it is not taken. */
-async function askWith(
-  client: Pick<Client, 'broker' | 'host' | 'secrets' | 'url'>,
-  key: Key,
-  { kept, id_token }: Pick<Revalidation, 'kept' | 'id_token'>,
-): Promise<Asked & { readonly away?: CurfewError }> {
-  if (id_token === undefined) return { answer: await ask(client, key, kept), kept };
-  try {
-    const answer = await ask(client, key, kept, id_token);
-    if (!refusesIdToken(answer.refusal)) return { answer, kept };
-    // By a key that is newer than what the broker knows: it is to be asked again soon, and says nothing of the login.
-    if (answer.refusal.reason === 'id_token_key') {
-      const away = new CurfewError('id_token_key', oneLine(answer.refusal.error_description));
-      return { answer: await ask(client, key, kept), kept, away };
-    }
-    const unvouched = `its newer ID token was refused: ${oneLine(answer.refusal.error_description)}`;
-    const left = await forgetIfLasting(client, kept, answer.refusal, unvouched);
-    return { answer: await ask(client, key, left), kept: left, unvouched };
-  } catch (error) {
-    // The broker cannot verify the ID token: it does not reach the identity provider.
-    if (!(error instanceof CurfewError) || error.code !== 'identity_provider') throw error;
-    return { answer: await ask(client, key, kept), kept, away: error };
-  }
+  const asking: Asking<TokenReply> = (kept, id_token) => ask(client, key, kept, id_token);
+  return await conclude(client, key, await askRevalidated(client, asking, { record, secret }, due));
 }
 
 /** Asks the broker for a token by the session handle, and for nothing else. */
@@ -154,13 +94,13 @@ export async function ask(
   return answer && audience === known ? answer : await request(audience);
 }
 
-async function conclude(client: Client, key: Key, { answer, kept, unvouched }: Asked): Promise<RenewalOutcome> {
+async function conclude(
+  client: Client,
+  key: Key,
+  { answer, kept, unvouched }: Asked<TokenReply>,
+): Promise<RenewalOutcome> {
   if (answer.reply) return { entry: takeToken(client, key, answer, kept) };
-  const told = asRemembered(answer.refusal);
-  const refused =
-    unvouched === undefined
-      ? told
-      : { ...told, message: `the identity provider no longer confirms the login: ${unvouched}` };
+  const refused = refusedBy(answer.refusal, unvouched);
   // There is such a cluster: the metadata has just said so.
   if (refused.reason === 'invalid_target') {
     noteAdmission(client, kept, [...new Set([...(kept.record.not_admitted ?? []), key.cluster])]);
@@ -169,6 +109,13 @@ async function conclude(client: Client, key: Key, { answer, kept, unvouched }: A
   client.cache.write({ ...key, minted_local: answer.asked_at, session: answer.refusal.session, refused });
   if (OVER_REASONS.includes(refused.reason)) keepEnd(client, (await dropRefresh(client, kept)).record, refused);
   return { refused };
+}
+
+/** @param unvouched why the identity provider's word is missing, where that is why */
+export function refusedBy(refusal: Refusal, unvouched: string | undefined): Remembered {
+  const told = asRemembered(refusal);
+  if (unvouched === undefined) return told;
+  return { ...told, message: `the identity provider no longer confirms the login: ${unvouched}` };
 }
 
 /** Remembers the token that the broker gave. @throws CurfewError `unavailable` when it gave none for this cluster */
@@ -206,7 +153,8 @@ export function asRemembered({ reason, error_description, end_reason, acr_values
   return { reason, message, ...told };
 }
 
-function keepEnd(client: Pick<Client, 'host'>, record: SessionRecord, ended: Remembered): void {
+/** Remembers that the session is over. */
+export function keepEnd(client: Pick<Client, 'host'>, record: SessionRecord, ended: Remembered): void {
   try {
     writeRecord(client.host, { ...record, ended });
   } catch {

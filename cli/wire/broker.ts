@@ -5,6 +5,7 @@ import type { ExchangeParameters } from '../../shared/exchange.ts';
 import { parseJson } from '../../shared/json.ts';
 import { isMetadata, type Metadata } from '../../shared/metadata.ts';
 import { faultOfUrl } from '../../shared/origin.ts';
+import { isTargetTokenReply, type TargetTokenReply } from '../../shared/targets.ts';
 import type { Seconds } from '../../shared/time.ts';
 import { GRANT, isRefusal, isTokenReply, type Refusal, TOKEN_TYPE, type TokenReply } from '../../shared/wire.ts';
 import { countdown } from '../host/countdown.ts';
@@ -30,8 +31,8 @@ const WHOLE_MS = 9_000;
 const LOGIN_WHOLE_MS = LOGIN_PATIENCE_MS + WHOLE_MS;
 
 /** The broker's answer. `asked_at` is our clock before the request: nothing in the answer is younger. */
-export type TokenAnswer =
-  | { readonly reply: TokenReply; readonly refusal?: undefined; readonly asked_at: Seconds }
+export type TokenAnswer<R = TokenReply> =
+  | { readonly reply: R; readonly refusal?: undefined; readonly asked_at: Seconds }
   | { readonly reply?: undefined; readonly refusal: Refusal; readonly asked_at: Seconds };
 
 export interface Exchange extends ExchangeParameters {
@@ -47,12 +48,22 @@ export interface Renewal {
   readonly id_token?: string | undefined;
 }
 
+/** Of a token for a target, which is for one connection, and perhaps of a credential there. */
+export interface TargetRenewal extends Omit<Renewal, 'max_age'> {
+  /** Which account there; without it, the first that the person may have. */
+  readonly account?: string | undefined;
+  /** What a certificate is for. */
+  readonly ssh_public_key?: string | undefined;
+}
+
 export interface Broker {
   metadata(deadline?: number): Promise<Metadata>;
   /** Token exchange (RFC 8693 section 2.1) of the ID token of a login. */
   exchange(endpoints: Endpoints, key: PrivateJwk, exchange: Exchange): Promise<TokenAnswer>;
   /** By the session handle as a refresh token (RFC 6749 section 6). */
   renew(endpoints: Endpoints, key: PrivateJwk, renewal: Renewal): Promise<TokenAnswer>;
+  /** The same for a target: bound to the key (RFC 9449 section 5). */
+  renewForTarget(endpoints: Endpoints, key: PrivateJwk, renewal: TargetRenewal): Promise<TokenAnswer<TargetTokenReply>>;
   /** RFC 7009: whether the broker took it. */
   revoke(endpoints: Endpoints, key: PrivateJwk, handle: string): Promise<void>;
   /** Our own API. @param endpoint of the metadata @param is what the reply must be */
@@ -83,7 +94,7 @@ export function createBroker(
   return {
     metadata: (deadline) => readMetadata(line, url, deadline),
     exchange: (endpoints, key, { id_token, nonce_random, client_id, audience, max_age }) =>
-      askForToken(ofLogin, LOGIN_WHOLE_MS, endpoints, key, {
+      askForToken(ofLogin, LOGIN_WHOLE_MS, endpoints, key, isTokenReply, {
         grant_type: GRANT.exchange,
         subject_token: id_token,
         subject_token_type: TOKEN_TYPE.id_token,
@@ -93,12 +104,18 @@ export function createBroker(
         max_age: max_age?.toString(),
       }),
     renew: (endpoints, key, { handle, audience, max_age, id_token }) =>
-      askForToken(line, WHOLE_MS, endpoints, key, {
+      askForToken(line, WHOLE_MS, endpoints, key, isTokenReply, {
         grant_type: GRANT.renewal,
         refresh_token: handle,
         audience,
         max_age: max_age?.toString(),
         id_token,
+      }),
+    renewForTarget: (endpoints, key, { handle, ...rest }) =>
+      askForToken(line, WHOLE_MS, endpoints, key, isTargetTokenReply, {
+        grant_type: GRANT.renewal,
+        refresh_token: handle,
+        ...rest,
       }),
     async sessions(endpoint, credential, request, is) {
       const left = countdown(WHOLE_MS, host);
@@ -136,14 +153,15 @@ async function readMetadata(line: PatientLine, url: string, deadline: number | u
   return metadata;
 }
 
-/** POST /token (RFC 8693 section 2.1, RFC 6749 section 6). @param whole milliseconds for all that it takes */
-async function askForToken(
+/** POST /token (RFC 8693 section 2.1, RFC 6749 section 6). @param whole milliseconds for all that it takes @param is what is expected */
+async function askForToken<R>(
   line: PatientLine,
   whole: number,
   { token_endpoint }: Endpoints,
   key: PrivateJwk,
+  is: (value: unknown) => value is R,
   form: Form,
-): Promise<TokenAnswer> {
+): Promise<TokenAnswer<R>> {
   const { host, patience } = line;
   const left = countdown(whole, host);
   let asked_at = host.now();
@@ -153,7 +171,7 @@ async function askForToken(
     return postForm(line, token_endpoint, form, key, () => Math.min(own(), left()));
   });
   const body = parseJson(answer.body);
-  if (answer.status === 200 && isTokenReply(body)) return { reply: body, asked_at };
+  if (answer.status === 200 && is(body)) return { reply: body, asked_at };
   if (isRefusal(body) && isAboutTheLogin(answer.status, body)) return { refusal: body, asked_at };
   throw unexpected(line, answer);
 }

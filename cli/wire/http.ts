@@ -4,16 +4,14 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
-import tls from 'node:tls';
-import { isLoopback } from '../../shared/origin.ts';
-import { STRONG_TLS } from '../../shared/tls.ts';
 import { countdown } from '../host/countdown.ts';
 import { codeOf } from '../host/error_code.ts';
 import type { Host } from '../host/host.ts';
 import { userAgent } from '../warm/version.ts';
+import { type Agents, createAgents, proxyTo } from './agents.ts';
 import { certificateFault, UNKNOWN_ISSUER } from './certificate_fault.ts';
 import { readCertificates } from './certificates.ts';
-import { type ProxyServer, proxyFor } from './proxy.ts';
+import type { ProxyServer } from './proxy.ts';
 
 /** Deadlines: for a connection, and for the whole answer. */
 const CONNECT_MS = 3_000;
@@ -73,8 +71,7 @@ export function createSend(host: Pick<Host, 'env' | 'platform' | 'stopwatch'>, c
   return async (url, { headers, ...rest }) => {
     const request = { ...rest, headers: { ...headers, ...agent } };
     const target = new URL(url);
-    // What goes to this very machine goes to no proxy.
-    const proxy = isLoopback(target.hostname) ? undefined : proxyFor(env, target);
+    const proxy = proxyTo(env, target);
     const key = proxy?.url ?? '';
     const agents = known.get(key) ?? createAgents(proxy, own);
     known.set(key, agents);
@@ -93,22 +90,8 @@ export function createSend(host: Pick<Host, 'env' | 'platform' | 'stopwatch'>, c
   };
 }
 
-type Agents = ReturnType<typeof createAgents>;
-
-/** The few roots are tried first: reading all of the system's costs more than the request. Nothing is sent before one fits. */
-function createAgents(proxy: ProxyServer | undefined, own: readonly string[] | undefined) {
-  let all: https.Agent | undefined;
-  // Decided already: it must not be decided once more, in another way.
-  const proxyEnv = proxy === undefined ? {} : { HTTPS_PROXY: proxy.url };
-  return {
-    plain: new http.Agent({ proxyEnv: {} }),
-    few: new https.Agent({ ...STRONG_TLS, proxyEnv, ...(own && { ca: [...own] }) }),
-    all: () => (all ??= new https.Agent({ ...STRONG_TLS, proxyEnv, ca: everyRoot(own) })),
-  };
-}
-
 /** Whatever fails on the way through a proxy says so: a person who sees `connection refused` would look at the wrong host. */
-function throughProxy(error: unknown, proxy: ProxyServer | undefined): unknown {
+export function throughProxy(error: unknown, proxy: ProxyServer | undefined): unknown {
   if (!(error instanceof HttpFault) || proxy === undefined) return error;
   return new HttpFault(
     `${error.message} (through the proxy ${proxy.host} of ${proxy.variable})`,
@@ -118,7 +101,8 @@ function throughProxy(error: unknown, proxy: ProxyServer | undefined): unknown {
   );
 }
 
-class Untrusted extends HttpFault {}
+/** Nothing was sent: other roots may help. */
+export class Untrusted extends HttpFault {}
 
 /** By what a request goes. */
 interface Transport {
@@ -213,14 +197,11 @@ function lateFault(what: string, stood_still: boolean): HttpFault {
   return new HttpFault(why, false, stood_still);
 }
 
-function faultOf(error: unknown, connected: boolean, stopped: boolean): HttpFault {
+/** @param connected whether the other side could have heard of it */
+export function faultOf(error: unknown, connected: boolean, stopped: boolean): HttpFault {
   const Fault = !connected && isUntrusted(error) ? Untrusted : HttpFault;
   const certificate = certificateFault(codeOf(error));
   return new Fault(certificate?.message ?? sayFault(error), connected, stopped, certificate?.hint);
-}
-
-function everyRoot(own: readonly string[] = []): string[] {
-  return [...new Set([...own, ...tls.getCACertificates('default'), ...tls.getCACertificates('system')])];
 }
 
 function isUntrusted(error: unknown): boolean {

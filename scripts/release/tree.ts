@@ -16,7 +16,7 @@ interface Program {
 }
 
 export const PROGRAMS = {
-  'kubectl-curfew': { workspace: 'cli', more: ['full.cjs', 'keychain.cjs'] },
+  'kubectl-curfew': { workspace: 'cli', more: ['full.cjs', 'keychain.cjs', 'websocket.cjs'] },
   'curfew-broker': { workspace: 'broker', more: [] },
   'curfew-gateway': { workspace: 'gateway', more: [] },
 } as const satisfies Readonly<Record<string, Program>>;

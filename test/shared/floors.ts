@@ -79,6 +79,7 @@ export const FLOORS = {
     'secrets',
     'session',
     'login',
+    'targets',
     'audit',
     'doctor',
     'setup',
