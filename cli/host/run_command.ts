@@ -21,12 +21,13 @@ export function runCommand(
   at_terminal: boolean,
 ): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const child = spawn(program, words, { stdio: 'inherit', env });
   const passOn = (signal: NodeJS.Signals) => {
     if (!at_terminal || !OF_TERMINAL.some((one) => one === signal)) child.kill(signal);
   };
   const signals = [...OF_TERMINAL, ...OTHERS];
+  // Before it begins: what it says may bring a signal sooner than this program goes on.
   for (const signal of signals) process.on(signal, passOn);
+  const child = spawn(program, words, { stdio: 'inherit', env });
   child.on('error', (error) => {
     const code = codeOf(error);
     const why = code === 'ENOENT' ? 'is not found' : `cannot be run (${code})`;

@@ -49,11 +49,10 @@ export async function listen(
     try {
       const dialled = await dial(client, request, 'nobody', pass);
       if (socket.destroyed) return dialled.socket.terminate();
-      const end = await pump(dialled.socket, { input: socket, output: socket }, dialled.pass.target.kind === 'tcp');
+      const ends = { input: socket, output: socket, breakOff: () => void socket.resetAndDestroy() };
+      const end = await pump(dialled.socket, ends, dialled.pass.target.kind === 'tcp');
+      socket.destroySoon();
       const wrong = faultOfEnd(client, dialled.pass, end);
-      // What was cut off must not look like all of it.
-      if (wrong) socket.resetAndDestroy();
-      else socket.destroySoon();
       if (wrong) failed(wrong);
     } catch (error) {
       socket.resetAndDestroy();

@@ -27,13 +27,15 @@ export type End =
 export interface Ends {
   readonly input: Readable;
   readonly output: Writable;
+  /** Called in place of an end of the output where that would make a part look like the whole. */
+  readonly breakOff?: () => void;
 }
 
 /**
  * @param half_close whether the target is told that no more comes, and answers then (kind `tcp`); else the end of the input is that of
  * the connection
  */
-export function pump(socket: WebSocket, { input, output }: Ends, half_close: boolean): Promise<End> {
+export function pump(socket: WebSocket, { input, output, breakOff }: Ends, half_close: boolean): Promise<End> {
   const { promise, resolve } = Promise.withResolvers<End>();
   let left = false;
   const halves = { told: false, heard: false };
@@ -96,6 +98,7 @@ export function pump(socket: WebSocket, { input, output }: Ends, half_close: boo
     clearTimeout(closing);
     stopReading();
     const end = endOf(code, reason.toString(), left);
+    if (end.how !== 'done' && breakOff) breakOff();
     if (output.destroyed || output.writableFinished) resolve(end);
     else {
       output.once('error', () => resolve(end));
