@@ -56,7 +56,7 @@ async function environment(target: string, env: Record<string, string> = {}): Pr
 
 /** Of a program that connects, sends a line, and prints what comes back. */
 const TALK = `
-  const socket = require('node:net').connect(process.env.CURFEW_PORT, process.env.CURFEW_HOST);
+  const socket = require('node:net').connect(process.env["CURFEW_PORT"], process.env["CURFEW_HOST"]);
   socket.on('data', (data) => process.stdout.write(data));
   socket.on('error', ({ code }) => { process.stdout.write(code); process.exit(3); });
   socket.on('end', () => process.stdout.write('|end'));
@@ -110,7 +110,7 @@ describe('connect -- COMMAND', () => {
       const { connect } = require('node:net');
       let left = 3;
       for (const word of ['one', 'two', 'three']) {
-        const socket = connect(process.env.CURFEW_PORT, process.env.CURFEW_HOST, () => socket.end(word));
+        const socket = connect(process.env["CURFEW_PORT"], process.env["CURFEW_HOST"], () => socket.end(word));
         let text = '';
         socket.on('data', (data) => { text += data; });
         socket.on('end', () => { if (text !== word) process.exit(9); if (--left === 0) process.stdout.write('all'); });
@@ -129,7 +129,7 @@ describe('connect -- COMMAND', () => {
       socket.on('end', () => socket.end());
     });
     const script = `
-      const socket = require('node:net').connect(process.env.CURFEW_PORT, process.env.CURFEW_HOST);
+      const socket = require('node:net').connect(process.env["CURFEW_PORT"], process.env["CURFEW_HOST"]);
       socket.write(Buffer.alloc(1 << 20, 7), () => process.exit(0));`;
     const { code } = await desk.curfew(['connect', 'quiet', '--', process.execPath, '-e', script]);
     assert.equal(code, 0);
@@ -178,7 +178,7 @@ describe('connect -- COMMAND', () => {
       socket.removeAllListeners('error');
       socket.on('error', ({ code }) => {
         process.stdout.write(code);
-        const other = require('node:net').connect(process.env.CURFEW_PORT, process.env.CURFEW_HOST);
+        const other = require('node:net').connect(process.env["CURFEW_PORT"], process.env["CURFEW_HOST"]);
         other.on('error', ({ code }) => { process.stdout.write('|' + code); process.exit(0); });
       });`;
     const child = desk.start(['connect', 'quiet', '--', process.execPath, '-e', again]);
@@ -244,8 +244,8 @@ describe('connect --listen', () => {
     const errors = bytesOf(child.stderr);
     const port = await portOf(child);
     const before = desk.broker.asked.length;
-    const script = TALK.replace('process.env.CURFEW_PORT', String(port)).replace(
-      'process.env.CURFEW_HOST',
+    const script = TALK.replace('process.env["CURFEW_PORT"]', String(port)).replace(
+      'process.env["CURFEW_HOST"]',
       '"127.0.0.1"',
     );
     const other = mine === 0 ? { uid: 65_534, gid: 65_534 } : {};
