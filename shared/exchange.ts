@@ -12,4 +12,6 @@ export interface ExchangeParameters {
   readonly account?: string | undefined;
   /** For a target of kind `ssh`: whose certificate is wanted, `ssh-ed25519 AAAA...`. */
   readonly ssh_public_key?: string | undefined;
+  /** Where only the way to the target is wanted, and nothing that is presented there. */
+  readonly way_alone?: boolean | undefined;
 }

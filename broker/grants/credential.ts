@@ -38,6 +38,8 @@ export interface Entitled {
   readonly max_age?: Seconds | undefined;
   /** Of whoever is to log in at an SSH server. */
   readonly ssh_public_key?: string | undefined;
+  /** Whether nothing is wanted that is presented at the target itself. */
+  readonly way_alone?: boolean | undefined;
   /** After a login: the reply that carries the session handle alone. */
   readonly otherwise?: (TokenReply & { readonly refresh_token: string }) | undefined;
 }
@@ -48,11 +50,12 @@ export type Decided = Refused | Granted | ToSign | Pending | TargetToSign;
 export async function entitle(
   transaction: Transaction,
   { config, tokenIds, keys }: MintParts,
-  { grant, session, asked, verdict, account, caller, max_age, ssh_public_key, otherwise }: Entitled,
+  { grant, session, asked, verdict, account, caller, max_age, ssh_public_key, way_alone, otherwise }: Entitled,
   now: Seconds,
 ): Promise<ToSign | Pending | TargetToSign> {
   if (asked.target) {
-    const entitled = { session, asked, verdict, caller, ssh_public_key, handle: otherwise?.refresh_token };
+    const handle = otherwise?.refresh_token;
+    const entitled = { session, asked, verdict, caller, ssh_public_key, way_alone, handle };
     return entitleTarget(transaction, { config, tokenIds, keys }, entitled, now);
   }
   const { cluster } = asked;

@@ -178,7 +178,7 @@ async function openAndEntitle(
   if (!asked.cluster && !asked.target) return { reply: otherwise };
   const own = asked.cluster?.credential === 'service-account';
   const account = own ? serviceAccountOf(asked.cluster, identity.idp_groups) : undefined;
-  const { max_age, ssh_public_key } = request;
+  const { max_age, ssh_public_key, way_alone } = request;
   const entitled = {
     grant: 'exchange',
     session,
@@ -188,6 +188,7 @@ async function openAndEntitle(
     caller,
     max_age,
     ssh_public_key,
+    way_alone,
     otherwise,
   } as const;
   return entitle(transaction, broker, entitled, now);

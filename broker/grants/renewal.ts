@@ -33,6 +33,8 @@ export interface RenewalRequest {
   readonly account?: string | undefined;
   /** Of whoever is to log in at an SSH server, well formed. */
   readonly ssh_public_key?: string | undefined;
+  /** Whether nothing is wanted that is presented at the target itself. */
+  readonly way_alone?: boolean | undefined;
   readonly max_age?: Seconds | undefined;
   /** A newer ID token of the same login, by which the identity provider confirms the account again. */
   readonly id_token?: string | undefined;
@@ -136,11 +138,11 @@ async function renewOrRefuse(
   if (!verdict.allow || !(await touch(transaction, session, asked.limits.session, now, token_exp))) {
     throw new TypeError('a session that is allowed could not be touched');
   }
-  const { max_age, ssh_public_key } = request;
+  const { max_age, ssh_public_key, way_alone } = request;
   return entitle(
     transaction,
     { config, tokenIds, keys },
-    { grant: 'renewal', session, asked, verdict, account, caller, max_age, ssh_public_key },
+    { grant: 'renewal', session, asked, verdict, account, caller, max_age, ssh_public_key, way_alone },
     now,
   );
 }

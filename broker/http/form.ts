@@ -93,7 +93,9 @@ function parseAsWhom(form: Form) {
   const ssh_public_key = optional(form, 'ssh_public_key');
   if (ssh_public_key !== undefined && !isSshPublicKey(ssh_public_key))
     throw invalid('ssh_public_key: expected "ssh-ed25519 AAAA...", without a comment');
-  return { account: optional(form, 'account'), ssh_public_key };
+  const credential = optional(form, 'credential');
+  if (credential !== undefined && credential !== 'none') throw invalid('credential: expected "none"');
+  return { account: optional(form, 'account'), ssh_public_key, way_alone: credential === 'none' };
 }
 
 /** @throws CurfewError `request_invalid` */

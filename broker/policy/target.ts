@@ -66,6 +66,8 @@ export interface Wish {
   readonly account?: string | undefined;
   /** Of whoever is to log in at an SSH server: `ssh-ed25519 AAAA...`. */
   readonly ssh_public_key?: string | undefined;
+  /** Whether only the way to the target is wanted, and nothing that is presented there: what was given before is. */
+  readonly way_alone?: boolean | undefined;
   /** The caller's own. */
   readonly max_age?: Seconds | undefined;
 }

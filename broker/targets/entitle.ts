@@ -21,6 +21,8 @@ export interface EntitledTarget {
   readonly verdict: Verdict & { readonly allow: true };
   readonly caller: Pick<Caller, 'address'>;
   readonly ssh_public_key?: string | undefined;
+  /** Whether nothing is wanted that is presented at the target itself. */
+  readonly way_alone?: boolean | undefined;
   /** The session handle, after a login. */
   readonly handle?: string | undefined;
 }
@@ -29,7 +31,7 @@ export interface EntitledTarget {
 export async function entitleTarget(
   transaction: Transaction,
   broker: EntitleParts,
-  { session, asked, verdict, caller: { address }, ssh_public_key, handle }: EntitledTarget,
+  { session, asked, verdict, caller: { address }, ssh_public_key, way_alone, handle }: EntitledTarget,
   now: Seconds,
 ): Promise<TargetToSign> {
   const { config } = broker;
@@ -38,7 +40,7 @@ export async function entitleTarget(
   const { target, account } = asked;
   const { jti, exp } = claims;
   const access = { session, target, account, ssh_public_key, jti, exp, session_end, address };
-  const credential = await credentialFor(transaction, access, now);
+  const credential = way_alone ? undefined : await credentialFor(transaction, access, now);
   const wire = wireSession(session, asked.limits, session_end, now);
   return {
     target_to_sign: { claims, session: wire, kid, handle, credential, ...notAdmitted(config, session.idp_groups) },

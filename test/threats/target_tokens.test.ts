@@ -196,7 +196,7 @@ describe('a token for a target', () => {
     );
   });
 
-  test('T14 an SSH key of another form is refused by name, wherever it is asked for', async () => {
+  test('T14 an SSH key of another form, and a word that is none, are refused by name', async () => {
     const key = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${'a'.repeat(43)}`;
     for (const ssh_public_key of [
       'x',
@@ -209,6 +209,12 @@ describe('a token for a target', () => {
       assert.equal(reason, 'request_invalid', ssh_public_key);
       assert.match(error_description, /^ssh_public_key: /);
     }
+    for (const credential of ['ssh', 'all', 'None']) {
+      const { reason, error_description } = await refusal('bastion', { credential });
+      assert.equal(reason, 'request_invalid', credential);
+      assert.match(error_description, /^credential: /);
+    }
+    assert.equal((await ask('bastion', { credential: 'none' })).account, 'deploy');
   });
 });
 
