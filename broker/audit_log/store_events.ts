@@ -32,11 +32,15 @@ export interface AnchorEvent extends Common {
   readonly heads: readonly NamedHead[];
 }
 
-/** Signing keys were made, retired after their last token, revoked, or sealed by another encryption key. */
+/** Signing keys were made, retired after their last token, revoked, or sealed by another encryption key; or were printed for a host. */
 export interface KeysEvent extends Common {
   readonly event: 'keys';
-  readonly change: 'added' | 'retired' | 'revoked' | 'sealed';
+  /** Absent for those of tokens. */
+  readonly of?: 'ssh-ca' | undefined;
+  readonly change: 'added' | 'retired' | 'revoked' | 'sealed' | 'printed';
   readonly kids: readonly string[];
+  /** For whose host they were printed. */
+  readonly target?: string | undefined;
   /** Of one that was added: when it begins to sign. */
   readonly sign_from?: Seconds | undefined;
   /** Who ran a command for it: their name at the operating system. Absent where it was due. */

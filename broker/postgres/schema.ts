@@ -102,6 +102,12 @@ create index connection_seen on connection (seen);
 const MOVED = 'alter table store_state add column moved text';
 const EPOCHS = 'alter table store_state add column epoch_id text';
 
+const SSH_CA = `
+create table ssh_ca_key (
+  kid text primary key, public_key text not null, sealed bytea not null, created_at bigint not null,
+  printed text not null);
+`;
+
 /** By the database itself: a name changes at a login, and by an administrator's command. */
 const KEEP_PAST_NAMES = `
 create function keep_past_name() returns trigger language plpgsql as $$
@@ -135,4 +141,5 @@ export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0009_epochs': declared('0009_epochs', (db) => run(db, statements(EPOCHS))),
   '0010_key_times': declared('0010_key_times', (db) => run(db, KEY_TIMES)),
   '0011_connections': declared('0011_connections', (db) => run(db, statements(CONNECTIONS))),
+  '0012_ssh_ca': declared('0012_ssh_ca', (db) => run(db, statements(SSH_CA))),
 };

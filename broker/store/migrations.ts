@@ -193,6 +193,12 @@ async function connections(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await statement.execute(db);
 }
 
+async function sshCa(db: Kysely<unknown>): Promise<void> {
+  await sql`create table ssh_ca_key (
+    kid text primary key, public_key text not null, sealed blob not null, created_at integer not null,
+    printed text not null) strict`.execute(db);
+}
+
 /** Rows of 0.1.0 get their place in the chain; from here on a change to them is found. @returns the newest */
 async function chainOldRows(db: Kysely<Schema>): Promise<Link> {
   let link = GENESIS;
@@ -233,6 +239,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     '0009_epochs': declared('0009_epochs', epochs),
     '0010_key_times': declared('0010_key_times', keyTimes),
     '0011_connections': declared('0011_connections', connections),
+    '0012_ssh_ca': declared('0012_ssh_ca', sshCa),
   };
 }
 
@@ -248,6 +255,7 @@ const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (type
   '0009_epochs': 5,
   '0010_key_times': 5,
   '0011_connections': 5,
+  '0012_ssh_ca': 5,
 };
 
 /** From before versions ran side by side. */
@@ -276,4 +284,5 @@ export const MIGRATIONS = [
   '0009_epochs',
   '0010_key_times',
   '0011_connections',
+  '0012_ssh_ca',
 ] as const;

@@ -135,6 +135,19 @@ export interface SigningKeyTable {
   longest_token: Seconds;
 }
 
+/** Keys that certify people's SSH keys. */
+export interface SshCaKeyTable {
+  /** Its fingerprint. */
+  kid: string;
+  /** As in `TrustedUserCAKeys`. */
+  public_key: string;
+  /** The private key, AES-256-GCM under the configured key. */
+  sealed: Uint8Array;
+  created_at: Seconds;
+  /** JSON array of `[target, instant]`: since when it has been in print for whose host. */
+  printed: string;
+}
+
 export interface AuditTable {
   /** PostgreSQL alone: which of the chains it is in; 0 is what was taken over from SQLite, where there is one chain. */
   lane: Generated<number>;
@@ -259,6 +272,7 @@ export interface Schema {
   id_token_use: IdTokenUseTable;
   proof: ProofTable;
   signing_key: SigningKeyTable;
+  ssh_ca_key: SshCaKeyTable;
   audit: AuditTable;
   audit_head: AuditHeadTable;
   audit_lane: AuditLaneTable;

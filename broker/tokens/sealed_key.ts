@@ -38,8 +38,13 @@ export function makeSealedKey(encryption: Encryption): SealedKey {
     .update(JSON.stringify({ crv: 'P-256', kty: 'EC', x, y }))
     .digest('base64url');
   const jwk: PublicJwk = { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' };
-  const sealed = seal(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, keysNow(encryption)[0]);
+  const sealed = sealKey(privateKey.export({ format: 'der', type: 'pkcs8' }), kid, encryption);
   return { kid, public_jwk: JSON.stringify(jwk), sealed };
+}
+
+/** @param plain its PKCS #8 */
+export function sealKey(plain: Uint8Array, kid: string, encryption: Encryption): Uint8Array {
+  return seal(plain, kid, keysNow(encryption)[0]);
 }
 
 function seal(plain: Uint8Array, kid: string, key: KeyObject): Uint8Array {

@@ -41,6 +41,7 @@ export const FLOORS = {
     'refusals',
     'traffic',
     'tokens',
+    'ssh',
     'upstream',
     'clock',
     'api_servers',
