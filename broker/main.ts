@@ -20,6 +20,7 @@ import { type AuthzOptions, type FreeOptions, several } from './commands/options
 import { loadCases, testCases } from './commands/policy_cases.ts';
 import { explainPolicy } from './commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
+import { addPrintOfTargets } from './commands/print_targets.ts';
 import { addStoreCopy } from './commands/store_copy_command.ts';
 import { loadConfig } from './config/load.ts';
 import type { Config } from './config/settings.ts';
@@ -210,7 +211,7 @@ function program(): Command {
 
 /** What each kind of cluster is set up with. */
 function addPrint(root: Command): void {
-  const print = root.command('print').description('print what a cluster takes');
+  const print = root.command('print').description('print what a cluster or a target takes');
   const ofCluster = (name: string, description: string) =>
     print
       .command(name)
@@ -274,6 +275,7 @@ function addPrint(root: Command): void {
     .description('the least that check --kubeconfig must be allowed in a cluster')
     .option('--without-secrets', 'without the right to list Secrets')
     .action(({ withoutSecrets = false }) => void stdout.write(printCheckRbac(!withoutSecrets)));
+  addPrintOfTargets(print, { env, now, write: (text) => void stdout.write(text) });
   for (const [name, description, text] of PLAIN)
     ofCluster(name, description).action(async ({ config, cluster }: OfCluster) => {
       stdout.write(text(await loadConfig(config, { env }), cluster));

@@ -8,6 +8,7 @@ import { exceeding } from './commands/check.ts';
 import type { ReloadOutcome } from './config/live.ts';
 import type { Config } from './config/settings.ts';
 import { encryptionOf } from './encryption.ts';
+import { requireReadableCaKeys } from './ssh/ca_keys.ts';
 import type { Store } from './store/store.ts';
 import { keysOf } from './tokens/key_rotation.ts';
 import { noteLongest, requireReadableKeys } from './tokens/keys.ts';
@@ -44,7 +45,10 @@ export async function judgeKeys(store: Pick<Store, 'read'>, outcome: ReloadOutco
   if (outcome.outcome !== 'reloaded') return outcome;
   const { config } = outcome;
   try {
-    await store.read((db) => requireReadableKeys(db, encryptionOf(config)));
+    await store.read(async (db) => {
+      await requireReadableKeys(db, encryptionOf(config));
+      await requireReadableCaKeys(db, encryptionOf(config));
+    });
     return outcome;
   } catch (error) {
     if (!(error instanceof CurfewError) || error.code !== 'configuration') throw error;

@@ -15,6 +15,7 @@ import { forgetGaps } from './sessions/idle_gaps.ts';
 import { forgetLoginAfter } from './sessions/login_after.ts';
 import { forgetEnded } from './sessions/opened.ts';
 import { forgetRestingNames } from './sessions/usernames.ts';
+import { caOf, keepCaKeys } from './ssh/ca_rotation.ts';
 import { forgetChanges } from './store/feed.ts';
 import { keepKeys, keysOf } from './tokens/key_rotation.ts';
 import { forgetProofs } from './tokens/proof_use.ts';
@@ -70,6 +71,7 @@ async function sweepStore(broker: SweepParts): Promise<number> {
   });
   while ((await store.transaction((transaction) => forgetConnections(transaction, now(), AT_ONCE))) === AT_ONCE);
   await keepKeys(broker, keysOf(config));
+  await keepCaKeys(broker, caOf(config));
   const before = (now() - KEEP_CHANGES_SECONDS) as Seconds;
   while (await store.transaction(({ db }) => forgetChanges(db, before)));
   return count;

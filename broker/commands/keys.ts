@@ -5,6 +5,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { type Clock, plus } from '../../shared/time.ts';
 import { sealerOf } from '../audit_log/chain.ts';
 import type { Config } from '../config/settings.ts';
+import { sealCaKeysAgain, storedCaKeys } from '../ssh/ca_keys.ts';
 import { sealLanesAgain } from '../store/sealed_lanes.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { addKey, type KeyState, keyStates, keysOf } from '../tokens/key_rotation.ts';
@@ -71,10 +72,14 @@ export async function rotateEncryption(config: Config, { now, by, note }: Around
       await transaction.holdAll();
       const at = now();
       const sealed = await sealKeysAgain(transaction, encryption);
+      const sealedOfCa = await sealCaKeysAgain(transaction, encryption);
       await sealLanesAgain(transaction, sealerOf(config));
       const kids = (await storedKeys(transaction.db)).map(({ kid }) => kid);
       await transaction.audit({ event: 'keys', at, change: 'sealed', kids, by, note });
-      return sealed;
+      const ofCa = (await storedCaKeys(transaction.db)).map(({ kid }) => kid);
+      if (ofCa.length > 0)
+        await transaction.audit({ event: 'keys', at, of: 'ssh-ca', change: 'sealed', kids: ofCa, by, note });
+      return sealed + sealedOfCa;
     });
   });
   const over = plus(now(), longest_token);

@@ -2,13 +2,14 @@
 
 import { formatDuration } from '../../shared/duration.ts';
 import type { Seconds } from '../../shared/time.ts';
-import { type Permission, principalOf, type Some } from '../ssh/certificate.ts';
+import type { SshPermit } from '../config/target_settings.ts';
+import { principalOf, type Some } from '../ssh/certificate.ts';
 
 export interface SshdParts {
   readonly target: string;
   /** Names of its accounts, each once. */
   readonly accounts: readonly string[];
-  readonly permit: readonly Permission[];
+  readonly permit: readonly SshPermit[];
   /** From where the gateway reaches it. */
   readonly source_addresses: Some<string>;
   /** Public keys of the ssh-ca as in `TrustedUserCAKeys`, the newest first. */
@@ -23,7 +24,8 @@ export interface PrintedFile {
   readonly text: string;
 }
 
-const CA_FILE = '/etc/ssh/curfew/ca.pub';
+/** What trusts the ssh-ca: it is there to be replaced when that is. */
+export const CA_FILE = '/etc/ssh/curfew/ca.pub';
 const PRINCIPALS = '/etc/ssh/curfew/principals';
 const CONFIG_FILE = '/etc/ssh/sshd_config.d/00-curfew.conf';
 
@@ -42,7 +44,7 @@ export function sshdFiles(parts: SshdParts): readonly PrintedFile[] {
 }
 
 function configOf({ target, permit, source_addresses, inactivity_timeout }: SshdParts): readonly string[] {
-  const permits = (permission: Permission) => (permit.includes(permission) ? 'yes' : 'no');
+  const permits = (permission: SshPermit) => (permit.includes(permission) ? 'yes' : 'no');
   return [
     `# Target ${target}. Printed by: curfew-broker print sshd-config. Needs OpenSSH 9.2. The first that says something holds:`,
     '# sshd_config must include this before anything else. Then: sshd -t, and reload it.',

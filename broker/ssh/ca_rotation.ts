@@ -1,8 +1,10 @@
 // Rotation of the ssh-ca: a key waits until it has been printed for a target, signs there a day later, and is removed once it signs for no
 // target any more. What is not printed again keeps the key that it has.
 
-import { type Clock, over, plus, type Seconds, seconds } from '../../shared/time.ts';
-import type { Encryption } from '../encryption.ts';
+import { between, type Clock, over, plus, type Seconds, seconds } from '../../shared/time.ts';
+import type { Config } from '../config/settings.ts';
+import type { SshTarget } from '../config/target_settings.ts';
+import { type Encryption, encryptionOf } from '../encryption.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import { type Asked, CA_KEYS, type CaKey, insertCaKey, PRINTED_BEFORE, signerFor, storedCaKeys } from './ca_keys.ts';
 
@@ -12,6 +14,18 @@ export interface CaParts {
   readonly targets: readonly string[];
   /** Absent where keys are only changed by hand. */
   readonly rotate_every?: Seconds | undefined;
+}
+
+/** As the configuration has it. */
+export function caOf(
+  config: Parameters<typeof encryptionOf>[0] & Pick<Config, 'rotate_keys_every' | 'targets'>,
+): CaParts {
+  const targets = sshTargets(config).map(({ name }) => name);
+  return { encryption: encryptionOf(config), targets, rotate_every: config.rotate_keys_every };
+}
+
+export function sshTargets({ targets }: Pick<Config, 'targets'>): readonly SshTarget[] {
+  return targets.filter((target) => target.kind === 'ssh');
 }
 
 /** For how long after another has begun to sign what this one signed may still be on its way: a certificate's life, and clocks that differ. */
@@ -86,7 +100,7 @@ export async function keepCaKeys(
 function dueOf(keys: readonly CaKey[], { targets, rotate_every }: CaParts, now: Seconds) {
   const [newest, ...older] = caKeyStates(keys, targets, now);
   if (!newest) return { add: true, retired: [] };
-  const before = seconds(Math.max(0, now - LATE));
+  const before = between(LATE, now);
   const signedBefore = (key: CaKey) => targets.some((target) => signerFor(keys, target, before)?.kid === key.kid);
   return {
     add:
@@ -99,7 +113,13 @@ function dueOf(keys: readonly CaKey[], { targets, rotate_every }: CaParts, now: 
   };
 }
 
-/** Notes that all keys are in print for a target from now on, where they were not. @returns those that there are, the newest first */
+/** @param keys the newest first @returns those that a target's host is to trust: what signs there, has signed until just now, or is to sign */
+export function keysInPrint(keys: readonly CaKey[], target: string, now: Seconds): readonly CaKey[] {
+  const signed = signerFor(keys, target, between(LATE, now));
+  return signed ? keys.slice(0, keys.indexOf(signed) + 1) : [];
+}
+
+/** Notes that keys are in print for a target from now on, where they were not. */
 export async function notePrinted(
   transaction: Transaction,
   keys: readonly CaKey[],

@@ -4,6 +4,7 @@
 import { type KeyObject, randomBytes, sign } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { Seconds } from '../../shared/time.ts';
+import type { SshPermit } from '../config/target_settings.ts';
 import { blobOf, ED25519, string, uint32, uint64 } from './encoding.ts';
 import type { SshPublicKey } from './public_key.ts';
 
@@ -13,14 +14,13 @@ const OF_USER = 1;
 const NONCE_BYTES = 32;
 
 /** What a target permits beyond commands, and what the certificate says for it. */
-export const EXTENSIONS = {
+export const EXTENSIONS: Readonly<Record<SshPermit, string>> = {
   pty: 'permit-pty',
   'port-forwarding': 'permit-port-forwarding',
   'agent-forwarding': 'permit-agent-forwarding',
   'x11-forwarding': 'permit-X11-forwarding',
   'user-rc': 'permit-user-rc',
-} as const;
-export type Permission = keyof typeof EXTENSIONS;
+};
 
 /** At least one, each not empty. */
 export type Some<T> = readonly [T, ...T[]];
@@ -40,7 +40,7 @@ export interface UserCertificate {
   readonly valid_before: Seconds;
   /** Addresses and CIDR blocks; sshd refuses it from anywhere else. */
   readonly source_addresses: Some<string>;
-  readonly permit: readonly Permission[];
+  readonly permit: readonly SshPermit[];
 }
 
 const PART = /^[\w.@-]{1,64}$/;

@@ -9,13 +9,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { SshPermit } from '../../broker/config/target_settings.ts';
 import { inNetwork } from '../../broker/net/network.ts';
 import {
   EXTENSIONS,
   isPrincipalPart,
   keyIdOf,
   newSerial,
-  type Permission,
   principalOf,
   signUserCertificate,
   type UserCertificate,
@@ -108,12 +108,12 @@ describe('a block of addresses', () => {
           assert.equal(inNetwork(one, place), inNetwork(one, `${address}/${bits}`));
         assert.equal(placesOf([place])[0], place);
         // No address of the block is before it.
-        assert.ok(valueOf(start) <= valueOf(address));
+        assert.ok(numberOf(start) <= numberOf(address));
       }),
     );
   });
 
-  function valueOf(address: string): bigint {
+  function numberOf(address: string): bigint {
     const [whole = ''] = placesOf([`${address}/${isIP(address) === 4 ? 32 : 128}`]);
     const parts = whole.replace(/\/.*/, '').split(/[.:]/);
     return parts.reduce((sum, part) => sum * 65_536n + BigInt(isIP(address) === 4 ? part : `0x${part}`), 0n);
@@ -163,7 +163,7 @@ describe('a user certificate', () => {
 
   test('says to ssh-keygen what was meant, and is signed by the ssh-ca', async () => {
     const serial = newSerial();
-    const permit: Permission[] = ['user-rc', 'x11-forwarding', 'pty', 'port-forwarding', 'agent-forwarding', 'pty'];
+    const permit: SshPermit[] = ['user-rc', 'x11-forwarding', 'pty', 'port-forwarding', 'agent-forwarding', 'pty'];
     const source_addresses = ['10.0.9.4/32', 'fd00::/8'] as const;
     const certificate = signUserCertificate(ca, subject, { ...meant, serial, permit, source_addresses });
     assert.deepEqual(await said(certificate), [
