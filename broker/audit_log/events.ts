@@ -4,6 +4,7 @@ import type { Code } from '../../shared/errors.ts';
 import type { StreamKind } from '../../shared/gateway_events.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
 import type { EndReason } from '../../shared/session.ts';
+import type { TargetKind } from '../../shared/targets.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { Common } from './common.ts';
 import type { Action } from './signals.ts';
@@ -44,6 +45,21 @@ export interface MintEvent extends Common {
   readonly secret?: string | undefined;
   /** Where a gateway got it in place of a person's: the `jti` of that. */
   readonly swapped_from?: string | undefined;
+}
+
+/** A session was given what is presented at a target itself. No secret is in it. */
+export interface CredentialEvent extends Common {
+  readonly event: 'credential';
+  readonly target: string;
+  readonly kind: TargetKind;
+  readonly account: string;
+  /** Of an SSH certificate, as sshd writes them into its log. */
+  readonly serial?: string | undefined;
+  readonly key_id?: string | undefined;
+  readonly principal?: string | undefined;
+  /** The key of the ssh-ca that signs it. */
+  readonly ca?: string | undefined;
+  readonly valid_until: Seconds;
 }
 
 /** The identity provider confirmed the account again. */
@@ -230,6 +246,7 @@ export type AdministrationCommand = (typeof ADMINISTRATION_COMMANDS)[number];
 export type AuditEvent =
   | LoginEvent
   | MintEvent
+  | CredentialEvent
   | RefusalEvent
   | DenialEvent
   | EndEvent

@@ -2,12 +2,12 @@
 
 import { formatDuration, LONGEST } from '../../shared/duration.ts';
 import { CurfewError } from '../../shared/errors.ts';
-import { isSshPublicKey } from '../../shared/targets.ts';
 import { isSeconds, type Seconds } from '../../shared/time.ts';
 import { GRANT, TOKEN_TYPE } from '../../shared/wire.ts';
 import type { ExchangeRequest } from '../grants/exchange.ts';
 import type { RenewalRequest } from '../grants/renewal.ts';
 import type { SwapRequest } from '../grants/swap.ts';
+import { parsePublicKey } from '../ssh/public_key.ts';
 
 export type Form = ReadonlyMap<string, string>;
 
@@ -91,8 +91,8 @@ function parseExchange(form: Form): ExchangeRequest {
 /** Of a token for a target; elsewhere they say nothing. */
 function parseAsWhom(form: Form) {
   const ssh_public_key = optional(form, 'ssh_public_key');
-  if (ssh_public_key !== undefined && !isSshPublicKey(ssh_public_key))
-    throw invalid('ssh_public_key: expected "ssh-ed25519 AAAA...", without a comment');
+  const read = ssh_public_key === undefined ? undefined : parsePublicKey(ssh_public_key);
+  if (read && 'fault' in read) throw invalid(`ssh_public_key: ${read.fault}`);
   const credential = optional(form, 'credential');
   if (credential !== undefined && credential !== 'none') throw invalid('credential: expected "none"');
   return { account: optional(form, 'account'), ssh_public_key, way_alone: credential === 'none' };

@@ -40,7 +40,7 @@ export async function entitleTarget(
   const { target, account } = asked;
   const { jti, exp } = claims;
   const access = { session, target, account, ssh_public_key, jti, exp, session_end, address };
-  const credential = way_alone ? undefined : await credentialFor(transaction, access, now);
+  const credential = way_alone ? undefined : await credentialFor(transaction, config, access, now);
   const wire = wireSession(session, asked.limits, session_end, now);
   return {
     target_to_sign: { claims, session: wire, kid, handle, credential, ...notAdmitted(config, session.idp_groups) },
