@@ -1,6 +1,7 @@
 // One question over HTTP or HTTPS, of which the certificate and the clock of whoever answers are wanted as well. Short waits, no
 // redirects, bounded answers.
 
+import type { X509Certificate } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import type { TLSSocket } from 'node:tls';
@@ -14,6 +15,8 @@ export interface Question {
   readonly url: string;
   /** PEM; the system's where it is absent. */
   readonly ca?: string | readonly string[] | undefined;
+  /** The very certificate that is to be presented, whoever has signed it and whatever host it is for: nothing else is believed. */
+  readonly pinned?: X509Certificate | undefined;
   readonly method?: 'GET' | 'POST';
   readonly bearer?: string | undefined;
   readonly body?: object | undefined;
@@ -49,7 +52,7 @@ const TOTAL_MS = 5_000;
 const LARGEST_BYTES = 1024 * 1024;
 
 export function createAsk(now: Clock): Ask {
-  return ({ url, ca, method = 'GET', bearer, body }) =>
+  return ({ url, ca, pinned, method = 'GET', bearer, body }) =>
     new Promise((resolve) => {
       const asked = now();
       const sent = body === undefined ? undefined : JSON.stringify(body);
@@ -62,9 +65,13 @@ export function createAsk(now: Clock): Ask {
       const roots = ca === undefined ? {} : { ca: typeof ca === 'string' ? ca : [...ca] };
       const request = url.startsWith('http:')
         ? http.request(url, options)
-        : https.request(url, { ...options, ...STRONG_TLS, ...roots, rejectUnauthorized: true });
+        : https.request(url, { ...options, ...STRONG_TLS, ...roots, rejectUnauthorized: pinned === undefined });
       request.on('error', (error) => resolve(silenceOf(error)));
       request.on('response', (response) => {
+        if (pinned !== undefined && !isPresented(pinned, response.socket as TLSSocket)) {
+          resolve({ silent: 'presents another certificate than that of its file', certificate: true });
+          return void request.destroy();
+        }
         const certificate = certificateOf(response.socket as TLSSocket);
         readBounded(response, LARGEST_BYTES).then(
           (text = '') => {
@@ -82,6 +89,11 @@ export function createAsk(now: Clock): Ask {
       });
       request.end(sent);
     });
+}
+
+function isPresented(pinned: X509Certificate, socket: TLSSocket): boolean {
+  const presented = socket.getPeerX509Certificate();
+  return presented !== undefined && pinned.raw.equals(presented.raw);
 }
 
 function certificateOf(socket: TLSSocket): Certificate | undefined {

@@ -1,8 +1,10 @@
-// What the broker that runs counts, where its metrics are served on this machine.
+// What the broker that runs counts, where its metrics are served on this machine; not where only those may read them who have a certificate.
 
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import type { Config } from '../config/settings.ts';
-import { type Ask, isSilent } from './ask.ts';
+import type { Config, Listen } from '../config/settings.ts';
+import { type Ask, isSilent, type Question } from './ask.ts';
 
 export interface Figures {
   /** TokenReviews so far. */
@@ -13,8 +15,9 @@ export interface Figures {
 
 export function createFigures({ metrics }: Pick<Config, 'metrics'>, ask: Ask): Figures {
   const read = async (matches: (line: string) => boolean): Promise<number | undefined> => {
-    if (!metrics) return undefined;
-    const answer = await ask({ url: `http://${hostOf(metrics.address)}:${metrics.port}/metrics` });
+    const question = metrics && (await questionFor(metrics));
+    if (!question) return undefined;
+    const answer = await ask(question);
     if (isSilent(answer) || answer.status !== 200) return undefined;
     const values = answer.text
       .split('\n')
@@ -26,6 +29,17 @@ export function createFigures({ metrics }: Pick<Config, 'metrics'>, ask: Ask): F
     asked: () => read((line) => /^curfew_webhook_duration_seconds_count\{[^}]*webhook="authenticate"/.test(line)),
     feeds: (cluster) => read((line) => line.startsWith(`curfew_gateway_feeds{cluster="${cluster}"} `)),
   };
+}
+
+/** @returns nothing where its own certificate cannot be read from here */
+async function questionFor({ address, port, tls }: Listen): Promise<Question | undefined> {
+  const where = `${hostOf(address)}:${port}/metrics`;
+  if (!tls) return { url: `http://${where}` };
+  try {
+    return { url: `https://${where}`, pinned: new X509Certificate(await readFile(tls.cert_file)) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where all are listened on, this machine is one of them. */

@@ -6,6 +6,9 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { loadConfig } from '../../broker/config/load.ts';
+import { lookAtStore } from '../../broker/live/store.ts';
+import { fromMilliseconds } from '../../shared/time.ts';
 import { countOf } from '../counts.ts';
 import { type Brokers, makeBrokers } from '../support/brokers.ts';
 import { chanceOf } from '../support/chance.ts';
@@ -97,9 +100,24 @@ describe('a database server that is lost', { concurrency: true }, () => {
       return { chance, crowd: new Crowd({ issuer: brokers.issuer, urls: brokers.urls, chance }) };
     };
 
+    /** As `check --live` says it. */
+    const sayStandby = async () => {
+      const [replica] = brokers.replicas;
+      assert.ok(replica);
+      const config = await loadConfig(replica.configFile, { env: {} });
+      const opened = await lookAtStore(
+        config,
+        () => fromMilliseconds(Date.now()),
+        () => Date.now() / 1000,
+      );
+      await opened.close();
+      return opened.seen.find(({ name }) => name === 'standby')?.says;
+    };
+
     const failovers = countOf('failovers');
     const times = failovers === 1 ? 'a failover' : `${failovers} failovers`;
     test(`R4 ${times} under load: nothing is lost, brokers find the new primary by themselves, and nobody uses the old one when it is back (I2, I3)`, async (context) => {
+      assert.equal(await sayStandby(), '1 follow it');
       const { chance, crowd } = crowdOf();
       context.diagnostic(`SEED=${chance.seed}`);
       context.after(() => crowd.abandon());
