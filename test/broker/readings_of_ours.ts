@@ -3,8 +3,9 @@
 import { createSecretKey, generateKeyPairSync, sign } from 'node:crypto';
 import { compactVerify, decodeJwt, EmbeddedJWK, jwtVerify } from 'jose';
 import type { Cluster } from '../../broker/config/settings.ts';
-import { createProofVerifier, PROOF_WINDOW_SECONDS } from '../../broker/tokens/dpop.ts';
+import { createProofVerifier } from '../../broker/tokens/dpop.ts';
 import type { verifyToken } from '../../broker/tokens/verify.ts';
+import { PROOF_WINDOW_SECONDS } from '../../serving/jws/dpop.ts';
 import { verifyEs256 } from '../../serving/jws/es256.ts';
 import { parseCompactJws } from '../../serving/jws/jws.ts';
 import { seconds } from '../../shared/time.ts';

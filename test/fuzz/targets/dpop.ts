@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { createSecretKey } from 'node:crypto';
 import { calculateJwkThumbprint, compactVerify, importJWK, type JWK } from 'jose';
-import { createProofVerifier, PROOF_WINDOW_SECONDS } from '../../../broker/tokens/dpop.ts';
+import { createProofVerifier } from '../../../broker/tokens/dpop.ts';
+import { PROOF_WINDOW_SECONDS } from '../../../serving/jws/dpop.ts';
 import { parseCompactJws } from '../../../serving/jws/jws.ts';
 import { seconds } from '../../../shared/time.ts';
 import { isObject } from '../../../shared/wire.ts';
