@@ -20,6 +20,7 @@ import { type AuthzOptions, type FreeOptions, several } from './commands/options
 import { loadCases, testCases } from './commands/policy_cases.ts';
 import { explainPolicy } from './commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
+import { addPrintGateway } from './commands/print_gateway.ts';
 import { addPrintOfTargets } from './commands/print_targets.ts';
 import { addStoreCopy } from './commands/store_copy_command.ts';
 import { loadConfig } from './config/load.ts';
@@ -28,7 +29,6 @@ import { watchConfig } from './config/watch.ts';
 import { printAdmissionPolicy } from './layers/admission_policy.ts';
 import { printAuthnConfig } from './layers/authn_config.ts';
 import { CERTIFICATE_PATHS, KUBECONFIG_PATH, printAuthzConfig, printWebhookKubeconfig } from './layers/authz_config.ts';
-import { printGatewayConfig } from './layers/gateway_config.ts';
 import { printRbac, printServiceAccounts } from './layers/manifests.ts';
 import { createFetchJson } from './net/fetch_json.ts';
 import about from './package.json' with { type: 'json' };
@@ -268,7 +268,6 @@ function addPrint(root: Command): void {
       'admission policies that keep sessions from making credentials that outlive them',
       printAdmissionPolicy,
     ],
-    ['gateway-config', "the configuration of a cluster's gateway; it holds no secret", printGatewayConfig],
   ] as const;
   print
     .command('check-rbac')
@@ -276,6 +275,7 @@ function addPrint(root: Command): void {
     .option('--without-secrets', 'without the right to list Secrets')
     .action(({ withoutSecrets = false }) => void stdout.write(printCheckRbac(!withoutSecrets)));
   addPrintOfTargets(print, { env, now, write: (text) => void stdout.write(text) });
+  addPrintGateway(print, env, (text) => void stdout.write(text));
   for (const [name, description, text] of PLAIN)
     ofCluster(name, description).action(async ({ config, cluster }: OfCluster) => {
       stdout.write(text(await loadConfig(config, { env }), cluster));

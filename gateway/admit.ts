@@ -4,7 +4,8 @@
 import { LEASE_SECONDS } from '../shared/gateway_wire.ts';
 import { between, over } from '../shared/time.ts';
 import type { Authority } from './authority/authority.ts';
-import type { Judgement, Speaker } from './authority/leases.ts';
+import type { Speaker } from './authority/leases.ts';
+import type { Judgement } from './authority/verdicts.ts';
 import { credentialIn } from './credentials/credential.ts';
 import type { SessionToken, Verifier } from './credentials/verify.ts';
 import { type HeaderList, impersonates } from './request/headers.ts';

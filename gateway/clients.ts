@@ -3,6 +3,7 @@
 
 import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
+import { networkOf } from '../serving/net/address.ts';
 import { type Connection, type ConnectionLimits, Connections } from '../serving/net/connections.ts';
 
 /** Milliseconds from the first byte, for one on which nothing is under way; and for all others. */
@@ -81,4 +82,34 @@ export function boundClients(
       return connection !== undefined && connections.isProven(connection);
     },
   };
+}
+
+/** What is being made and takes others' time, before it is open: bounded in all, and of one address. */
+export class Pending {
+  readonly #most: { readonly all: number; readonly of_address: number };
+  readonly #of_network = new Map<string, number>();
+  #all = 0;
+
+  constructor(most: { readonly all: number; readonly of_address: number }) {
+    this.#most = most;
+  }
+
+  get size(): number {
+    return this.#all;
+  }
+
+  /** @returns what is to be called once, when it is no more; `undefined` where there are too many */
+  enter(address: string): (() => void) | undefined {
+    const network = networkOf(address);
+    const before = this.#of_network.get(network) ?? 0;
+    if (this.#all >= this.#most.all || before >= this.#most.of_address) return undefined;
+    this.#all += 1;
+    this.#of_network.set(network, before + 1);
+    return () => {
+      this.#all -= 1;
+      const left = (this.#of_network.get(network) ?? 1) - 1;
+      if (left > 0) this.#of_network.set(network, left);
+      else this.#of_network.delete(network);
+    };
+  }
 }

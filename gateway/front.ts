@@ -1,10 +1,10 @@
 // The listener that people reach: HTTP/2 and HTTP/1.1 over TLS on one port, with bounds on whoever has not shown anything yet.
 
 import { type Server as HttpServer, type IncomingMessage, ServerResponse } from 'node:http';
-import http2, { type Http2SecureServer, type ServerHttp2Session } from 'node:http2';
+import http2, { type ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
+import type { TLSSocket, Server as TlsServer } from 'node:tls';
 import { type TlsPair, tlsOptions } from '../serving/config/tls.ts';
 import type { ConnectionLimits } from '../serving/net/connections.ts';
 import { HSTS } from '../serving/net/hsts.ts';
@@ -45,9 +45,11 @@ export type FrontParts = Omit<PlainParts & UpgradeParts, 'onLetIn'> & {
 };
 
 export interface Front {
-  readonly server: Http2SecureServer;
+  readonly server: TlsServer;
   /** How many are open. */
   connections(): number;
+  /** How many connections to targets are being made. */
+  pending(): number;
   /** Ends what has nothing under way, and takes no new connections. */
   close(): void;
   /** Ends everything. */
@@ -145,6 +147,7 @@ export function createFront(around: FrontParts, tls: TlsPair, limits: Connection
   return {
     server,
     connections: () => clients.size,
+    pending: () => 0,
     close() {
       server.close();
       for (const session of sessions) session.close();

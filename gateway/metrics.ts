@@ -22,6 +22,8 @@ export interface Looked {
   readonly isLost: () => boolean;
   readonly waitingEvents: () => number;
   readonly connections: () => number;
+  /** To targets, that are being made. */
+  readonly pending: () => number;
 }
 
 /** @param looked what is looked up when they are read */
@@ -46,6 +48,7 @@ export function createMetrics(version: string, looked: Looked, of_process = true
   look('lost', 'whether nothing passes, as the broker is lost', () => (looked.isLost() ? 1 : 0));
   look('events_waiting', 'events of streams that the broker has not acknowledged', looked.waitingEvents);
   look('connections', 'connections of clients that are open', looked.connections);
+  look('pending_connections', 'connections to targets that are being made', looked.pending);
   const connections_cut = new Counter(
     of('connections_cut_total', 'connections that had to go, as there were too many'),
   );
@@ -57,7 +60,9 @@ export function createMetrics(version: string, looked: Looked, of_process = true
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
   });
   const bytes = new Counter(of('bytes_total', 'bytes by people sent, and received', ['direction']));
-  const upstream = new Counter(of('upstream_errors_total', 'what went wrong at the API server', ['kind']));
+  const upstream = new Counter(
+    of('upstream_errors_total', 'what went wrong at the API server, or at a target', ['kind']),
+  );
   return {
     registry,
     request: (outcome, code = '') => requests.inc({ outcome, code }),

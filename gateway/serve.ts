@@ -10,22 +10,17 @@ import { descriptorLimit } from '../serving/net/descriptors.ts';
 import { listen, urlOf } from '../serving/net/listen.ts';
 import { watchLoopDelay } from '../serving/net/loop_delay.ts';
 import { Overload } from '../serving/net/overload.ts';
-import { tlsTo } from '../serving/net/roots.ts';
 import { sayCuts } from '../serving/net/say_cut.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
 import { limitsFor } from './clients.ts';
 import { watchToken } from './config/broker_token.ts';
-import { watchKeys } from './config/service_account_keys.ts';
 import type { Settings } from './config/settings.ts';
-import { Verifier } from './credentials/verify.ts';
-import { createFront, type Front } from './front.ts';
+import { createEntrance, type Entrance } from './entrance.ts';
 import { createHealthServer } from './health.ts';
 import { Live } from './live/live.ts';
 import { createMetrics } from './metrics.ts';
-import { Connections } from './streams/connections.ts';
-import { Sessions } from './upstream/sessions.ts';
 import { STOPPING } from './words.ts';
 
 /** Milliseconds in which whoever routes connections sees that this one is not ready. */
@@ -43,6 +38,8 @@ export interface Surroundings {
   readonly of_process?: boolean;
   /** How many files and sockets it may have open: asked of the system unless it is told. */
   readonly descriptors?: number | undefined;
+  /** How often clients of connections to targets are pinged, in milliseconds: by a rule of ours unless it is told. */
+  readonly ping_ms?: number | undefined;
   /** By how many milliseconds the event loop is late: watched unless it is told. */
   readonly delay?: (() => number) | undefined;
 }
@@ -59,7 +56,7 @@ export interface Gateway {
 /** @throws CurfewError `configuration` */
 export async function startGateway(settings: Settings, around: Surroundings): Promise<Gateway> {
   const { elapsed, wall, log, version } = around;
-  const { cluster, api_server, broker: place, other_credentials } = settings;
+  const { cluster, broker: place } = settings;
   const tls = await readTlsPair(settings.listen.tls);
   const broker = createBroker(place);
   const instance = `${hostname().slice(0, 64)}-${randomBytes(8).toString('hex')}`;
@@ -68,7 +65,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
     ...{ broker, cluster, instance, elapsed, wall, log },
     onEnd: (sid) => live.end(sid),
     onKeyRevoked(kid) {
-      verifier.forget(kid);
+      entrance.forget(kid);
       live.revoke(kid);
     },
     onLeases: () => live.sweep(),
@@ -81,33 +78,36 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
       isLost: () => authority.lost() !== undefined,
       waitingEvents: () => authority.events.waiting,
       connections: () => front.connections(),
+      pending: () => front.pending(),
     },
     around.of_process,
   );
-  const { keys } = authority;
-  const service_account_keys = api_server.service_account_keys?.keys;
-  const verifier = new Verifier({ issuer: place.url, cluster, keys, service_account_keys });
   const cut_after_ms = settings.on_lost_broker.cut_after * 1000;
   const live: Live = new Live({ authority, metrics, elapsed, cut_after_ms, warn: settings.warn });
-  const api_tls = tlsTo(api_server.ca);
-  const sessions = new Sessions(api_server.url, api_tls);
-  const url = new URL(api_server.url);
   const sayCut = sayCuts(log);
   const watched = around.delay ? undefined : watchLoopDelay(() => elapsed() / 1000);
   const delay = around.delay ?? watched?.ms ?? (() => 0);
   const overload = new Overload(delay);
-  const front: Front = createFront(
-    {
-      ...{ authority, verifier, other_credentials, live, metrics, sessions, connections: new Connections() },
-      ...{ api_server: url, authority_name: url.host, tls: api_tls, isStopping: () => stopping, elapsed, delay },
-      onCut() {
-        metrics.connectionCut();
-        sayCut();
-      },
+  const entrance: Entrance = createEntrance(settings, {
+    ...{
+      authority,
+      broker,
+      live,
+      metrics,
+      isStopping: () => stopping,
+      elapsed,
+      delay,
+      log,
+      tls,
+      ping_ms: around.ping_ms,
     },
-    tls,
-    limitsFor(around.descriptors ?? (await descriptorLimit())),
-  );
+    limits: limitsFor(around.descriptors ?? (await descriptorLimit())),
+    onCut() {
+      metrics.connectionCut();
+      sayCut();
+    },
+  });
+  const { front } = entrance;
   const status = () => (stopping ? 'stopping' : (authority.lost()?.why ?? (overload.now() ? 'busy' : 'ok')));
   const health_files = settings.metrics?.tls;
   const setting = 'metrics.tls';
@@ -117,11 +117,10 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
   const health = settings.metrics && createHealthServer(metrics, status, health_tls);
   const close = async () => {
     watched?.stop();
-    front.destroy();
+    entrance.close();
     health?.close();
     health?.closeAllConnections();
     live.stop();
-    sessions.close();
     await authority.stop();
     broker.close();
   };
@@ -137,13 +136,19 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
     health_files &&
     health_pair &&
     watchTls(health as never, health_files, health_pair, { log, setting, onClientCa: certificates.changed });
-  const found = api_server.service_account_keys;
-  const stopWatching = found && watchKeys(found, (read) => verifier.useServiceAccountKeys(read), log);
+  entrance.watch();
   const { token_file } = place;
   const stopToken = token_file && watchToken(token_file, place.token, (read) => broker.useToken(read), log);
   const health_url = health && urlOf(health);
   const own_url = urlOf(front.server);
-  log.info({ cluster, url: own_url, ...(health_url !== undefined && { metrics: health_url }) }, 'listening');
+  log.info(
+    {
+      ...(cluster === undefined ? { targets: true } : { cluster }),
+      url: own_url,
+      ...(health_url !== undefined && { metrics: health_url }),
+    },
+    'listening',
+  );
   return {
     url: own_url,
     health_url,
@@ -163,7 +168,6 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
       }
       watcher.close();
       health_watcher?.close();
-      stopWatching?.();
       if (stopToken) stopToken();
       await close();
       log.info('stopped');

@@ -11,6 +11,8 @@ type StatusReason =
   | 'BadRequest'
   | 'Unauthorized'
   | 'Forbidden'
+  | 'NotFound'
+  | 'TooManyRequests'
   | 'RequestEntityTooLarge'
   | 'InternalError'
   | 'ServiceUnavailable';
@@ -18,7 +20,7 @@ type StatusReason =
 /** Why a request does not pass, or a stream is cut. */
 export interface Refusal {
   /** HTTP status. */
-  readonly status: 400 | 401 | 403 | 413 | 502 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 413 | 429 | 502 | 503;
   /** For metrics and the audit log: an `EndReason`, a `Code`, or a word of ours. */
   readonly code: string;
   /** For the person: one line. */
@@ -34,7 +36,9 @@ const REASONS: Readonly<Record<Refusal['status'], StatusReason>> = {
   400: 'BadRequest',
   401: 'Unauthorized',
   403: 'Forbidden',
+  404: 'NotFound',
   413: 'RequestEntityTooLarge',
+  429: 'TooManyRequests',
   502: 'InternalError',
   503: 'ServiceUnavailable',
 };
@@ -62,6 +66,42 @@ export const UNAUTHORIZED: Refusal = {
   status: 401,
   code: 'token_invalid',
   message: 'curfew: not a token that is good here; run: kubectl curfew login',
+};
+
+/** @param message of why a proof (RFC 9449) does not go with its request */
+export function badProof(message: string): Refusal {
+  return { status: 401, code: 'proof_invalid', message: `curfew: ${message}` };
+}
+
+export const NO_SUCH_TARGET: Refusal = {
+  status: 404,
+  code: 'no_such_target',
+  message: 'curfew: nothing but /v1/connect/TARGET is here',
+};
+
+export const TOO_MANY_CONNECTIONS: Refusal = {
+  status: 429,
+  code: 'too_many_connections',
+  message: 'curfew: too many connections are being made at once; try again',
+  retry_after: 1,
+};
+
+export const TARGET_AWAY: Refusal = {
+  status: 502,
+  code: 'target_unreachable',
+  message: 'curfew: the target cannot be reached from the gateway',
+};
+
+export const TARGET_LOST: Refusal = {
+  status: 502,
+  code: 'target_lost',
+  message: 'curfew: the target broke the connection off',
+};
+
+export const FORBIDDEN_FRAME: Refusal = {
+  status: 400,
+  code: 'request_invalid',
+  message: 'curfew: a frame that is not taken here',
 };
 
 export const OTHER_CREDENTIALS: Refusal = {
@@ -110,13 +150,23 @@ export const KEY_REVOKED: Refusal = {
   message: 'curfew: the key of this token was revoked; run: kubectl curfew login',
 };
 
-/** @param cluster where only a target is denied: whose login helps */
-export function denialOf(denied: Denied, cluster: string, segment: string | undefined): Refusal {
+/** @param cluster where it alone is denied: whose login helps; absent before targets */
+export function denialOf(denied: Denied, cluster: string | undefined, segment: string | undefined): Refusal {
   const only = denied.ends === undefined && denied.reason !== 'session_ended';
   const where = only && segment !== undefined ? ` (segment ${segment})` : '';
-  const login = `run: kubectl curfew login${only ? ` --cluster ${cluster}` : ''}`;
+  const login = `run: kubectl curfew login${only && cluster !== undefined ? ` --cluster ${cluster}` : ''}`;
   const code = denied.reason === 'session_ended' ? (denied.end_reason ?? denied.reason) : denied.reason;
   return { status: 401, code, message: `curfew: ${sayDenial(denied)}${where}; ${login}` };
+}
+
+/** Where a connection alone is idle, whatever else its session does. */
+export function idleAlone({ reason, limit }: Denied): Refusal {
+  const length = limit === undefined ? 'too long' : sayDuration(limit);
+  return {
+    status: 401,
+    code: reason,
+    message: `curfew: nothing was sent on this connection for ${length}; connect again`,
+  };
 }
 
 /** @param message of the broker, for the person */

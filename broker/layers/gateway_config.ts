@@ -1,4 +1,4 @@
-// What a cluster's gateway starts with, as far as the broker knows it: the rest is whoever's who runs the gateway.
+// What a gateway starts with, as far as the broker knows it: the rest is whoever's who runs the gateway.
 
 import { stringify } from 'yaml';
 import { CurfewError } from '../../shared/errors.ts';
@@ -16,15 +16,64 @@ export function printGatewayConfig(config: Config, clusterName: string): string 
       hint: 'give it gateway: {url: URL, token_file: FILE}',
     });
   }
-  const { hostname, port } = new URL(gateway.url);
   const keys_file = credential === 'service-account' ? 'service-account-keys.json' : undefined;
-  const files = [
+  return print(
+    config,
+    {
+      before: `cluster ${name}`,
+      url: gateway.url,
+      token: "this cluster's gateway.token_file",
+      files: [
+        ...(ca === undefined ? [] : ["# api-server.crt: a copy of the broker's ca_file of this cluster"]),
+        ...(keys_file === undefined
+          ? []
+          : [`# ${keys_file}: what kubectl get --raw /openid/v1/jwks prints of the cluster`]),
+      ],
+    },
+    { cluster: name },
+    {
+      api_server: {
+        url: server,
+        ...(ca !== undefined && { ca_file: 'api-server.crt' }),
+        ...(keys_file !== undefined && { service_account_keys_file: keys_file }),
+      },
+      other_credentials: 'refuse',
+    },
+  );
+}
+
+/** @throws CurfewError `configuration` when there are no targets */
+export function printTargetGatewayConfig(config: Config): string {
+  const { target_gateway } = config;
+  if (!target_gateway) {
+    throw new CurfewError('configuration', `there are no targets in ${config.file}`, {
+      hint: 'set targets and target_gateway: {public_url: URL, token_file: FILE, source_addresses: [...]}',
+    });
+  }
+  const { url } = target_gateway;
+  const token = 'target_gateway.token_file';
+  return print(config, { before: 'targets', url, token, files: [] }, { targets: true, public_url: url }, {});
+}
+
+interface Around {
+  /** What it stands before. */
+  readonly before: string;
+  /** Where people reach it. */
+  readonly url: string;
+  /** The broker's setting. */
+  readonly token: string;
+  /** A line for each further file. */
+  readonly files: readonly string[];
+}
+
+function print(config: Config, { before, url, token, files }: Around, what: object, behind: object): string {
+  const { hostname, port } = new URL(url);
+  const lines = [
+    `# For curfew-gateway before ${before}. Printed by: curfew-broker print gateway-config`,
+    '# Beside this file:',
     ...(config.issuer_ca === undefined ? [] : ["# broker.crt: a copy of the broker's issuer_ca_file"]),
-    "# gateway-token: a copy of the file that the broker has as this cluster's gateway.token_file; mode 0600",
-    ...(ca === undefined ? [] : ["# api-server.crt: a copy of the broker's ca_file of this cluster"]),
-    ...(keys_file === undefined
-      ? []
-      : [`# ${keys_file}: what kubectl get --raw /openid/v1/jwks prints of the cluster`]),
+    `# gateway-token: a copy of the file that the broker has as ${token}; mode 0600`,
+    ...files,
     `# tls.crt, tls.key: a certificate for ${hostname}, and its key; mode 0600`,
   ];
   const object = {
@@ -33,21 +82,15 @@ export function printGatewayConfig(config: Config, clusterName: string): string 
       ...(config.issuer_ca !== undefined && { ca_file: 'broker.crt' }),
       token_file: 'gateway-token',
     },
-    cluster: name,
+    ...what,
     listen: {
       address: '0.0.0.0',
       port: port === '' ? 443 : Number(port),
       tls: { cert_file: 'tls.crt', key_file: 'tls.key' },
     },
-    api_server: {
-      url: server,
-      ...(ca !== undefined && { ca_file: 'api-server.crt' }),
-      ...(keys_file !== undefined && { service_account_keys_file: keys_file }),
-    },
-    other_credentials: 'refuse',
+    ...behind,
     on_lost_broker: { cut_after: '10s' },
     warn: '60s',
   };
-  const head = `# For curfew-gateway before cluster ${name}. Printed by: curfew-broker print gateway-config\n# Beside this file:\n`;
-  return `${head}${files.join('\n')}\n${stringify(object, { lineWidth: 0 })}`;
+  return `${lines.join('\n')}\n${stringify(object, { lineWidth: 0 })}`;
 }

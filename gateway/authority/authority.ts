@@ -20,7 +20,8 @@ const SLEPT_MS = 2_000;
 
 export interface AuthorityParts {
   readonly broker: Broker;
-  readonly cluster: string;
+  /** Absent before targets. */
+  readonly cluster?: string | undefined;
   readonly instance: string;
   /** Milliseconds, by a clock that is never set; and by one that is. */
   readonly elapsed: () => number;
@@ -88,8 +89,7 @@ export class Authority {
     const now = this.#parts.elapsed();
     const answered_at = now - this.leases.age;
     const losses: { readonly why: Loss; readonly since: number }[] = [];
-    if (this.keys.audience === undefined || this.clock.now() === undefined)
-      losses.push({ why: 'starting', since: now });
+    if (!this.keys.isKnown || this.clock.now() === undefined) losses.push({ why: 'starting', since: now });
     if (this.#feed.age > SILENT_MS) losses.push({ why: 'feed', since: now - this.#feed.age + SILENT_MS });
     if (this.leases.age > LEASE_SECONDS * 1000)
       losses.push({ why: 'leases', since: answered_at + LEASE_SECONDS * 1000 });

@@ -1,9 +1,9 @@
-// The broker's public keys, under which audience tokens for this cluster are minted, and whose tokens people have there. Read again each
-// minute, and for a key that is not known; a revoked key is never trusted again.
+// The broker's public keys; before a cluster also under which audience tokens for it are minted, and whose tokens people have there. Read
+// again each minute, and for a key that is not known; a revoked key is never trusted again.
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { CurfewError } from '../../shared/errors.ts';
-import { type Credential, isMetadata } from '../../shared/metadata.ts';
+import { type Credential, isMetadata, type MetadataCluster } from '../../shared/metadata.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Broker } from './ask.ts';
 
@@ -12,10 +12,12 @@ const STALE_MS = 60_000;
 /** Tokens with made-up key ids must not turn us into a load on the broker. */
 const PAUSE_MS = 2_000;
 const MOST_KEYS = 100;
+const NOT_TOLD = 'the broker does not tell its keys and clusters';
 
 export interface KeysParts {
   readonly broker: Pick<Broker, 'get'>;
-  readonly cluster: string;
+  /** Absent before targets. */
+  readonly cluster?: string | undefined;
   readonly elapsed: () => number;
 }
 
@@ -23,6 +25,7 @@ export class Keys {
   readonly #parts: KeysParts;
   #keys = new Map<string, KeyObject>();
   readonly #revoked = new Set<string>();
+  #is_known = false;
   #audience: string | undefined;
   #credential: Credential | undefined;
   #asked_at = Number.NEGATIVE_INFINITY;
@@ -32,7 +35,12 @@ export class Keys {
     this.#parts = parts;
   }
 
-  /** What tokens for the cluster's API server name; `undefined` until it was read. */
+  /** Whether they were read. */
+  get isKnown(): boolean {
+    return this.#is_known;
+  }
+
+  /** What tokens for the cluster's API server name; `undefined` until it was read, and before targets. */
   get audience(): string | undefined {
     return this.#audience;
   }
@@ -61,7 +69,7 @@ export class Keys {
 
   /** Where the last answer is older than a minute. @throws CurfewError `broker_unreachable`: what is known stays */
   async refresh(): Promise<void> {
-    if (this.#audience === undefined || this.#parts.elapsed() - this.#asked_at >= STALE_MS) await this.read();
+    if (!this.#is_known || this.#parts.elapsed() - this.#asked_at >= STALE_MS) await this.read();
   }
 
   /** @throws CurfewError `broker_unreachable`; `configuration` where the broker knows no such cluster */
@@ -75,15 +83,24 @@ export class Keys {
   async #read(): Promise<void> {
     const { broker, cluster, elapsed } = this.#parts;
     this.#asked_at = elapsed();
-    const [jwks, metadata] = await Promise.all([broker.get('/jwks'), broker.get('/.well-known/curfew')]);
-    if (jwks.status !== 200 || metadata.status !== 200 || !isMetadata(metadata.body))
-      throw new CurfewError('broker_unreachable', 'the broker does not tell its keys and clusters');
-    const found = metadata.body.clusters.find(({ name }) => name === cluster);
-    if (!found) throw new CurfewError('configuration', `cluster: the broker has no cluster ${cluster}`);
-    const keys = isObject(jwks.body) && Array.isArray(jwks.body.keys) ? jwks.body.keys.slice(0, MOST_KEYS) : [];
-    this.#audience = found.audience;
-    this.#credential = found.credential;
+    const [jwks, found] = await Promise.all([
+      broker.get('/jwks'),
+      cluster === undefined ? undefined : this.#about(cluster),
+    ]);
+    if (jwks.status !== 200 || !isObject(jwks.body)) throw new CurfewError('broker_unreachable', NOT_TOLD);
+    const keys = Array.isArray(jwks.body.keys) ? jwks.body.keys.slice(0, MOST_KEYS) : [];
+    this.#audience = found?.audience;
+    this.#credential = found?.credential;
     this.#keys = new Map(keys.flatMap((key) => this.#importKey(key)));
+    this.#is_known = true;
+  }
+
+  async #about(cluster: string): Promise<MetadataCluster> {
+    const { status, body } = await this.#parts.broker.get('/.well-known/curfew');
+    if (status !== 200 || !isMetadata(body)) throw new CurfewError('broker_unreachable', NOT_TOLD);
+    const found = body.clusters.find(({ name }) => name === cluster);
+    if (!found) throw new CurfewError('configuration', `cluster: the broker has no cluster ${cluster}`);
+    return found;
   }
 
   #importKey(key: unknown): [string, KeyObject][] {

@@ -1,7 +1,6 @@
 // What sessions are judged by: leases of ten seconds, asked for when a session is first seen, and again every two. Nothing is judged by
 // a lease that is older, that was asked for before something was heard that makes it void, or whose session has ended since.
 
-import { type Denied, decide } from '../../shared/decide.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import type { StreamKind } from '../../shared/gateway_events.ts';
 import {
@@ -17,15 +16,14 @@ import {
   MOST_TARGETS,
   type Use,
 } from '../../shared/gateway_wire.ts';
-import type { SessionFacts } from '../../shared/session.ts';
 import { between, latest, type Seconds } from '../../shared/time.ts';
-import { isEndReason } from '../../shared/wire.ts';
 import { forgetOldest } from '../forget_oldest.ts';
-import { ANOTHER_USER, denialOf, noLease, type Refusal } from '../words.ts';
+import { ANOTHER_USER, noLease, type Refusal } from '../words.ts';
 import type { Broker } from './ask.ts';
 import type { BrokerClock } from './clock.ts';
 import { batches, type Entry, factsOf, keyOf, keyOfTarget } from './lease_entries.ts';
 import { Questions } from './questions.ts';
+import { type Judgement, Verdicts } from './verdicts.ts';
 
 const LEASE_MS = LEASE_SECONDS * 1000;
 /** How old a lease may be before it is asked for again, in milliseconds. */
@@ -36,8 +34,6 @@ const IDLE_MS = 60_000;
 const BEHIND_SECONDS = 2;
 /** Sessions that are kept; those that were wanted last. */
 const MOST_SESSIONS = 20_000;
-/** Ends that are remembered against answers that are under way. */
-const MOST_ENDS = 10_000;
 
 /** Who speaks in a request: what the broker is asked for, and who it must be. */
 export interface Speaker {
@@ -46,26 +42,10 @@ export interface Speaker {
   readonly user: string;
 }
 
-export type Judgement =
-  | { readonly kind: 'allowed'; readonly session_end: Seconds; readonly limits: LeasedLimits }
-  | {
-      readonly kind: 'denied';
-      readonly refusal: Refusal;
-      readonly denied?: Denied | undefined;
-      readonly limits?: LeasedLimits;
-    }
-  /** Nothing is known that could be relied on. */
-  | { readonly kind: 'unknown' };
-
-/** As the feed told it. */
-interface End {
-  readonly reason: string;
-  readonly since: Seconds;
-}
-
 export interface LeaseParts {
   readonly broker: Pick<Broker, 'post'>;
-  readonly cluster: string;
+  /** Whose login helps where it alone is denied; absent before targets. */
+  readonly cluster?: string | undefined;
   readonly clock: BrokerClock;
   /** Milliseconds, by a clock that is never set. */
   readonly elapsed: () => number;
@@ -74,7 +54,7 @@ export interface LeaseParts {
 export class Leases {
   readonly #parts: LeaseParts;
   readonly #entries = new Map<string, Entry>();
-  readonly #ends = new Map<string, End>();
+  readonly #verdicts: Verdicts;
   /** When the last report was sent that was answered. */
   #answered_at: number;
   #record: readonly StreamKind[] = [];
@@ -82,6 +62,7 @@ export class Leases {
 
   constructor(parts: LeaseParts) {
     this.#parts = parts;
+    this.#verdicts = new Verdicts(parts.cluster);
     this.#answered_at = parts.elapsed() - LEASE_MS;
   }
 
@@ -113,13 +94,22 @@ export class Leases {
    * target's own idleness denies is judged so.
    */
   judgeWithOutput({ asked }: Speaker, limits: LeasedLimits, output: Seconds): Judgement {
+    return this.#judgeAsUsed(asked, limits, (last_used) => latest(last_used, output));
+  }
+
+  /** What it says of a stream by what came on that alone, whatever else its session does. @param input when that was */
+  judgeAlone({ asked }: Speaker, limits: LeasedLimits, input: Seconds): Judgement {
+    return this.#judgeAsUsed(asked, limits, () => input);
+  }
+
+  #judgeAsUsed(asked: Asked, limits: LeasedLimits, used: (last_used: Seconds) => Seconds): Judgement {
     const entry = this.#entries.get(keyOf(asked));
     const now = this.#parts.clock.now();
     if (!entry?.lease || entry.lease.denied !== undefined || now === undefined) return { kind: 'unknown' };
     const facts = factsOf(entry, entry.lease);
     // Longer times without use that came since the stream was opened had output in them: else it had been cut then.
     const { longest_idle: _, idle_end: __, ...rest } = facts;
-    return this.#decide(entry.lease, limits, { ...rest, last_used: latest(facts.last_used, output) }, now);
+    return this.#verdicts.decide(entry.lease.judged_sid, limits, { ...rest, last_used: used(facts.last_used) }, now);
   }
 
   /** The session that judges, or judged last, by which uses and events are told; `undefined` where none is known. */
@@ -170,6 +160,31 @@ export class Leases {
     return entry;
   }
 
+  /**
+   * What the broker said of a session as it let somebody in. Where others are judged by what is known of it, they go on to be: their limits
+   * are not asked for here.
+   * @param sent_at when it was asked, in milliseconds
+   */
+  learn(
+    lease: Lease & Asked,
+    target: GatewayTarget,
+    limits: LeasedLimits,
+    broker_time: Seconds,
+    sent_at: number,
+  ): void {
+    this.#parts.clock.learn(broker_time, sent_at);
+    const { sid, secret_uid } = lease;
+    const entry = this.want(secret_uid === undefined ? { sid } : { secret_uid }, target);
+    const known = entry.targets.get(keyOfTarget(target));
+    if (!known || sent_at < entry.void_since || sent_at < entry.asked_at) return;
+    if (entry.targets.size === 1) {
+      entry.lease = lease;
+      entry.known = lease;
+      entry.asked_at = sent_at;
+    }
+    known.limits = limits;
+  }
+
   /** Asks for all that grows old or is void, one question after the other; tells the uses. @throws CurfewError `broker_unreachable` */
   async report(uses: readonly Use[]): Promise<void> {
     const now = this.#parts.elapsed();
@@ -196,8 +211,7 @@ export class Leases {
 
   /** It is over. Answers that were asked for before say nothing against it. */
   end(sid: string, reason: string, since: Seconds): void {
-    this.#ends.set(sid, { reason, since });
-    forgetOldest(this.#ends, MOST_ENDS);
+    this.#verdicts.end(sid, reason, since);
   }
 
   #void(entry: Entry): void {
@@ -218,11 +232,8 @@ export class Leases {
     if ((lease.acts_as ?? lease.username) !== user) return { kind: 'denied', refusal: ANOTHER_USER };
     const limits = entry.targets.get(keyOfTarget(target))?.limits;
     if (limits?.denied !== undefined) return { kind: 'denied', refusal: noLease(limits.denied, limits.message) };
-    if (limits) return this.#decide(lease, limits, factsOf(entry, lease), now);
-    // What is over is over everywhere, whatever the limits are there.
-    const { ended } = lease.facts;
-    const end = this.#ends.get(lease.judged_sid) ?? (ended && { reason: ended.reason, since: ended.at });
-    return end ? { kind: 'denied', refusal: this.#refusalOf(end) } : { kind: 'unknown' };
+    if (limits) return this.#verdicts.decide(lease.judged_sid, limits, factsOf(entry, lease), now);
+    return this.#verdicts.withoutLimits(lease.judged_sid, lease.facts);
   }
 
   /** Why what the broker does not know any more was over: by what it told last, at the latest when that was to end. */
@@ -231,18 +242,6 @@ export class Leases {
     const is_near = judgement.kind === 'allowed' && between(now, judgement.session_end) <= BEHIND_SECONDS;
     const last = is_near ? this.#judgeBy(known, entry, user, target, judgement.session_end) : judgement;
     return last.kind === 'denied' ? last.refusal : undefined;
-  }
-
-  #decide({ judged_sid }: Lease, limits: LeasedLimits, facts: SessionFacts, now: Seconds): Judgement {
-    const end = this.#ends.get(judged_sid);
-    if (end) return { kind: 'denied', refusal: this.#refusalOf(end), denied: endOf(end), limits };
-    const verdict = decide(limits, facts, now);
-    if (verdict.allow) return { kind: 'allowed', session_end: verdict.session_end, limits };
-    return { kind: 'denied', refusal: denialOf(verdict, this.#parts.cluster, limits.segment), denied: verdict, limits };
-  }
-
-  #refusalOf(end: End): Refusal {
-    return { ...denialOf(endOf(end), this.#parts.cluster, undefined), code: end.reason };
   }
 
   /** Leaves out what another question has answered meanwhile. */
@@ -283,9 +282,4 @@ export class Leases {
       }
     }
   }
-}
-
-/** As it was told, be it for a reason of a later version. */
-function endOf({ reason, since }: End): Denied {
-  return { allow: false, reason: 'session_ended', since, ...(isEndReason(reason) && { end_reason: reason }) };
 }

@@ -6,7 +6,10 @@ import type { Place } from '../../serving/net/listen.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { ServiceAccountKeys } from './service_account_keys.ts';
 
-export interface Settings {
+/** A gateway is before one cluster, or before all targets. */
+export type Settings = ClusterSettings | TargetSettings;
+
+interface CommonSettings {
   readonly broker: {
     /** The broker's issuer: tokens name it, and its endpoints are below it. */
     readonly url: string;
@@ -17,9 +20,19 @@ export interface Settings {
     /** Where it is read again when that changes; absolute. */
     readonly token_file?: string | undefined;
   };
+  readonly listen: Place & { readonly tls: TlsFiles };
+  readonly on_lost_broker: { readonly cut_after: Seconds };
+  /** How long before their end streams are warned. */
+  readonly warn: Seconds | 'off';
+  /** How long a stop waits for streams. */
+  readonly drain: Seconds;
+  readonly metrics?: (Place & { readonly tls?: TlsFiles | undefined }) | undefined;
+}
+
+export interface ClusterSettings extends CommonSettings {
+  readonly targets?: undefined;
   /** The name that the broker has for it. */
   readonly cluster: string;
-  readonly listen: Place & { readonly tls: TlsFiles };
   readonly api_server: {
     readonly url: string;
     /** PEM, beside the system's roots. */
@@ -29,10 +42,11 @@ export interface Settings {
   };
   /** What becomes of tokens that are not of curfew sessions, and of requests without one. */
   readonly other_credentials: 'refuse' | 'pass';
-  readonly on_lost_broker: { readonly cut_after: Seconds };
-  /** How long before their end streams are warned. */
-  readonly warn: Seconds | 'off';
-  /** How long a stop waits for streams. */
-  readonly drain: Seconds;
-  readonly metrics?: (Place & { readonly tls?: TlsFiles | undefined }) | undefined;
+}
+
+export interface TargetSettings extends CommonSettings {
+  readonly targets: true;
+  /** `https://HOST[:PORT]`, which proofs must speak of: the https form of what people are told (RFC 9449 4.3). */
+  readonly public_url: string;
+  readonly cluster?: undefined;
 }

@@ -2,13 +2,13 @@
 // open goes, also a plain request that never ends; its kind only chooses the words.
 
 import type { StreamKind } from '../../shared/gateway_events.ts';
-import { type Asked, LEASE_SECONDS } from '../../shared/gateway_wire.ts';
-import { between, over, plus, type Seconds } from '../../shared/time.ts';
+import { type Asked, LEASE_SECONDS, type LeasedLimits } from '../../shared/gateway_wire.ts';
+import { between, latest, over, plus, type Seconds } from '../../shared/time.ts';
 import type { Authority } from '../authority/authority.ts';
 import { keyOf, keyOfTarget } from '../authority/lease_entries.ts';
-import type { Judgement } from '../authority/leases.ts';
+import type { Judgement } from '../authority/verdicts.ts';
 import type { Metrics } from '../metrics.ts';
-import { KEY_REVOKED, LOST_BROKER, type Refusal, sayWarning } from '../words.ts';
+import { idleAlone, KEY_REVOKED, LOST_BROKER, type Refusal, sayWarning } from '../words.ts';
 import { Opened, type Opening } from './opened.ts';
 
 /** Milliseconds that a round may come late before the feed is given a turn first: the process was stopped. */
@@ -123,6 +123,7 @@ export class Live {
     if (judgement.kind === 'denied' && !this.#isKeptByOutput(opened, judgement)) return judgement.refusal;
     if (is_lost || authority.leases.staleFor(speaker.asked) >= cut_after_ms) return LOST_BROKER;
     if (judgement.kind !== 'unknown') opened.known();
+    if (judgement.kind === 'allowed') return this.#idleAlone(opened, judgement.limits);
     return judgement.kind === 'unknown' && opened.isUnknownFor(cut_after_ms + LEASE_SECONDS * 1000)
       ? LOST_BROKER
       : undefined;
@@ -134,6 +135,15 @@ export class Live {
     if (!speaker || !limits || denied?.reason !== 'idle_too_long' || denied.ends !== undefined) return false;
     if (output_at === undefined || !limits.output_counts?.includes(kind as StreamKind)) return false;
     return this.#parts.authority.leases.judgeWithOutput(speaker, limits, output_at).kind === 'allowed';
+  }
+
+  /** A connection to a target, by its own input: what the session does elsewhere keeps others open, not this. */
+  #idleAlone({ input_at, output_at, speaker, kind }: Opened, limits: LeasedLimits): Refusal | undefined {
+    if (!speaker || input_at === undefined) return undefined;
+    const counts = output_at !== undefined && limits.output_counts?.includes(kind as StreamKind);
+    const last = counts ? latest(input_at, output_at) : input_at;
+    const alone = this.#parts.authority.leases.judgeAlone(speaker, limits, last);
+    return alone.kind === 'denied' && alone.denied?.reason === 'idle_too_long' ? idleAlone(alone.denied) : undefined;
   }
 
   /** Once, and only what had longer than that to go at some time: who opens it later knows. */

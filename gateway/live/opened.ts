@@ -1,6 +1,9 @@
 // One request or stream that is open: what is counted of it, told of it, and how it is cut.
 
 import { isClusterStreamKind, type Stream } from '../../shared/gateway_events.ts';
+import type { GatewayTarget } from '../../shared/gateway_wire.ts';
+import type { AccessTarget } from '../../shared/policy.ts';
+import type { TargetKind } from '../../shared/targets.ts';
 import { over, type Seconds, seconds } from '../../shared/time.ts';
 import type { Authority } from '../authority/authority.ts';
 import type { Speaker } from '../authority/leases.ts';
@@ -11,11 +14,21 @@ import type { Refusal } from '../words.ts';
 /** Milliseconds between two looks at whether a use may be noted: a use is told to the second. */
 const USE_MS = 250;
 
+/** A connection to a target, as the broker let it in. */
+export interface Connected {
+  readonly kind: TargetKind;
+  readonly within: AccessTarget;
+  readonly is_use: true;
+  /** What the broker knows it by; and the session that judged as it was let in. */
+  readonly connection: string;
+  readonly sid: string;
+}
+
 export interface Opening {
   /** Absent for other credentials: they have no session that could end. */
   readonly speaker?: Speaker | undefined;
   readonly kid?: string | undefined;
-  readonly asked: Asked;
+  readonly asked: Asked | Connected;
   readonly segment?: string | undefined;
   /** Closes it with words, where it can show any. Called once. */
   readonly cut: (refusal: Refusal) => void;
@@ -39,6 +52,10 @@ export class Opened {
   refusal: Refusal | undefined;
   /** When something arrived last, by the broker's clock. */
   output_at: Seconds | undefined;
+  /** Of a connection to a target: when something was sent last, or when it began. */
+  input_at: Seconds | undefined;
+  /** Why it ended, where that is no end of ours. */
+  #failure: string | undefined;
   /** Whether its end was further away than a warning is due before, since it was warned. */
   far_from_end = false;
   /** Of which end it was warned. */
@@ -57,6 +74,9 @@ export class Opened {
     this.#parts = parts;
     this.#opened_at = parts.elapsed();
     parts.metrics.opened(this.kind, this.#segment);
+    // That it is there is on disk already: how it ends is told whatever becomes of it.
+    this.#told = isConnection(opening.asked);
+    if (this.#told) this.input_at = parts.authority.clock.now();
   }
 
   get speaker(): Speaker | undefined {
@@ -67,11 +87,11 @@ export class Opened {
     return this.#opening.kid;
   }
 
-  get kind(): Asked['kind'] {
+  get kind(): Asked['kind'] | TargetKind {
     return this.#opening.asked.kind;
   }
 
-  get target(): Asked['within'] {
+  get target(): GatewayTarget {
     return this.#opening.asked.within;
   }
 
@@ -100,7 +120,9 @@ export class Opened {
   sent(bytes: number, is_use: boolean): void {
     this.#sent += bytes;
     this.#parts.metrics.bytes('sent', bytes);
-    if (is_use) this.#use();
+    if (!is_use) return;
+    if (this.input_at !== undefined) this.input_at = this.#parts.authority.clock.now();
+    this.#use();
   }
 
   /** @param is_output whether something of it is output: no ping, and no frame that only moves the stream on */
@@ -138,8 +160,15 @@ export class Opened {
   close(): void {
     if (this.#closed) return;
     const stream = this.#told && this.#stream();
-    if (stream) this.#parts.authority.events.tell({ type: 'closed', ...stream, ...this.#sum() });
+    const how =
+      this.#failure === undefined ? ({ type: 'closed' } as const) : ({ type: 'cut', reason: this.#failure } as const);
+    if (stream) this.#parts.authority.events.tell({ ...how, ...stream, ...this.#sum() });
     this.#finish();
+  }
+
+  /** It is about to end, and not as either side wished. @param reason for the audit log */
+  fail(reason: string): void {
+    this.#failure ??= reason;
   }
 
   #finish(): void {
@@ -176,8 +205,12 @@ export class Opened {
 
   #stream(): Stream | undefined {
     const { speaker, asked } = this.#opening;
-    const { kind, namespace, resource, name } = asked;
     const sid = speaker && this.#parts.authority.leases.sidOf(speaker.asked);
+    if (isConnection(asked)) {
+      const { connection, kind, within } = asked;
+      return { stream: connection, sid: sid ?? asked.sid, kind, target: within.target, account: within.account };
+    }
+    const { kind, namespace, resource, name } = asked;
     if (sid === undefined || !isClusterStreamKind(kind)) return undefined;
     return {
       stream: this.#parts.id,
@@ -198,6 +231,10 @@ export class Opened {
 /** What shows that the API server has let a request in: 400, 429 and 503 may come before it knows whose it is. */
 export function isLetIn(status: number): boolean {
   return (status >= 200 && status < 300) || [403, 404, 409, 422].includes(status);
+}
+
+function isConnection(asked: Asked | Connected): asked is Connected {
+  return 'connection' in asked;
 }
 
 /** As long as the broker takes it. */

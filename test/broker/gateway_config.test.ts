@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { entranceOf } from '../../broker/config/clusters.ts';
-import { printGatewayConfig } from '../../broker/layers/gateway_config.ts';
+import { printGatewayConfig, printTargetGatewayConfig } from '../../broker/layers/gateway_config.ts';
 import { CurfewError } from '../../shared/errors.ts';
 import { type ConfigFiles, makeConfigFiles, SETTINGS, type Settings } from './config_files.ts';
 
@@ -71,6 +71,31 @@ describe('the gateway-config', () => {
     assert.throws(() => printGatewayConfig(loaded, 'dev'), code('configuration'));
     assert.throws(() => printGatewayConfig(loaded, 'nowhere'), code('usage'));
   });
+});
+
+test('the gateway-config of targets says how people reach it, which its proofs must speak of', async () => {
+  const target_gateway = {
+    public_url: 'wss://gw.example.com:8444',
+    token_file: 'targets',
+    source_addresses: ['10.0.9.4'],
+  };
+  const targets = [{ name: 'cache', kind: 'tcp', address: '10.0.0.11:6379', allowed_groups: ['sre'] }];
+  const loaded = await config.load({ target_gateway, targets }, { targets: TOKEN.toString('base64') });
+  const text = printTargetGatewayConfig(loaded);
+  assert.deepEqual(parse(text), {
+    broker: { url: 'https://curfew.example.com', ca_file: 'broker.crt', token_file: 'gateway-token' },
+    ...{ targets: true, public_url: 'wss://gw.example.com:8444' },
+    listen: { address: '0.0.0.0', port: 8444, tls: { cert_file: 'tls.crt', key_file: 'tls.key' } },
+    on_lost_broker: { cut_after: '10s' },
+    warn: '60s',
+  });
+  for (const form of ['base64', 'base64url', 'hex'] as const) assert.ok(!text.includes(TOKEN.toString(form)));
+  assert.match(text, /^# gateway-token: .* target_gateway\.token_file; mode 0600$/m);
+  const none = await config.load({});
+  assert.throws(
+    () => printTargetGatewayConfig(none),
+    (error) => error instanceof CurfewError && error.code === 'configuration',
+  );
 });
 
 test('people are sent to the gateway, and believe its authority alone', async () => {

@@ -168,7 +168,7 @@ test('docs/gateway.md lists each metric of the gateway with its type and labels,
   const nothing = () => 0;
   const looked = {
     ...{ feedAge: nothing, leaseAge: nothing, isLost: () => false, waitingEvents: nothing },
-    connections: nothing,
+    ...{ connections: nothing, pending: nothing },
   };
   const { registry } = createGatewayMetrics('', looked, false);
   const all = registry.getMetricsAsArray() as unknown as (Counter & Metric & { name: string; labelNames: string[] })[];

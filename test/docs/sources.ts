@@ -3,7 +3,7 @@
 import { globSync } from 'node:fs';
 import { z } from 'zod';
 import { parseSections, SECTION_NAMES } from '../../broker/config/schema.ts';
-import { SCHEMA } from '../../gateway/config/load.ts';
+import { CLUSTER_SCHEMA, TARGETS_SCHEMA } from '../../gateway/config/load.ts';
 import { type HelpedCommand, helpOf } from '../../scripts/release/help.ts';
 import { ROOT, read } from './documents.ts';
 
@@ -45,13 +45,15 @@ export function settingPaths(): string[] {
   return named.map((fault) => (fault.split(': ', 1)[0] ?? '').replaceAll('[0]', '[]'));
 }
 
-/** The same of the gateway's: its schema is one object. */
-export function gatewaySettingPaths(schema: unknown = SCHEMA, at = ''): string[] {
-  if (schema instanceof z.ZodOptional) return gatewaySettingPaths(schema.unwrap(), at);
+/** The same of the gateway's: before a cluster, and before targets. */
+export function gatewaySettingPaths(): string[] {
+  return [...new Set([CLUSTER_SCHEMA, TARGETS_SCHEMA].flatMap((schema) => pathsOf(schema)))];
+}
+
+function pathsOf(schema: unknown, at = ''): string[] {
+  if (schema instanceof z.ZodOptional) return pathsOf(schema.unwrap(), at);
   if (!(schema instanceof z.ZodObject)) return [at];
-  return Object.entries(schema.shape).flatMap(([name, inner]) =>
-    gatewaySettingPaths(inner, at === '' ? name : `${at}.${name}`),
-  );
+  return Object.entries(schema.shape).flatMap(([name, inner]) => pathsOf(inner, at === '' ? name : `${at}.${name}`));
 }
 
 /** Names of settings that are refused as not available yet. */

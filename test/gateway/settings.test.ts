@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import { loadSettings } from '../../gateway/config/load.ts';
 import type { CurfewError } from '../../shared/errors.ts';
@@ -79,6 +79,42 @@ test('what is wrong is named by its path', async () => {
       return true;
     });
   }
+});
+
+describe('a configuration before targets', () => {
+  const beforeTargets = (changes: Readonly<Record<string, unknown>> = {}) => ({
+    ...{ cluster: undefined, api_server: undefined, other_credentials: undefined },
+    ...{ targets: true, public_url: 'wss://gw.example.com:8444', ...changes },
+  });
+
+  test('as it is printed loads; proofs speak of the https form of its URL', async () => {
+    const settings = await load(beforeTargets());
+    assert.ok(settings.targets);
+    assert.equal(settings.public_url, 'https://gw.example.com:8444');
+    assert.equal(settings.cluster, undefined);
+    assert.equal(settings.warn, 60);
+    assert.ok((await load(beforeTargets({ public_url: 'wss://gw.example.com/' }))).targets);
+  });
+
+  test('has nothing of a cluster, and a URL that is one', async () => {
+    const url = /public_url: expected a wss URL without user, path, query and fragment, got /;
+    const cases: readonly (readonly [Readonly<Record<string, unknown>>, RegExp])[] = [
+      [beforeTargets({ cluster: 'prod-eu' }), /: cluster: unknown setting$/],
+      [beforeTargets({ api_server: { url: 'https://10.0.0.1' } }), /: api_server: unknown setting$/],
+      [beforeTargets({ other_credentials: 'pass' }), /: other_credentials: unknown setting$/],
+      [beforeTargets({ targets: false }), /: targets: expected true, got false$/],
+      [beforeTargets({ public_url: undefined }), /: public_url: required: a wss URL/],
+      ...[
+        'https://gw.example.com',
+        'wss://gw.example.com/x',
+        'wss://a@gw.example.com',
+        'wss://gw.example.com?x',
+        'gw',
+      ].map((public_url) => [beforeTargets({ public_url }), url] as const),
+      [{ targets: undefined, public_url: 'wss://gw.example.com' }, /: public_url: unknown setting$/],
+    ];
+    for (const [changes, message] of cases) await assert.rejects(load(changes), message, JSON.stringify(changes));
+  });
 });
 
 test('H5 a token that stands where its file belongs does not come back in the error', async () => {

@@ -20,6 +20,8 @@ export const FLOORS = {
     'upstream',
     'streams',
     'front.ts',
+    'targets',
+    'entrance.ts',
     'health.ts',
     'serve.ts',
     'check.ts',

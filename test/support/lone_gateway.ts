@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
-import type { Settings } from '../../gateway/config/settings.ts';
+import type { ClusterSettings } from '../../gateway/config/settings.ts';
 import { type Gateway, startGateway } from '../../gateway/serve.ts';
 import { seconds } from '../../shared/time.ts';
 import { createCertificateAuthority } from './certificates.ts';
@@ -34,7 +34,7 @@ export interface LoneGateway extends Gateway {
  * @param token_file where its token is read again
  */
 export async function startLoneGateway(
-  changes: Partial<Settings> = {},
+  changes: Partial<ClusterSettings> = {},
   wall_ahead = 0,
   token_file?: string,
 ): Promise<LoneGateway> {
@@ -48,7 +48,7 @@ export async function startLoneGateway(
   let stood: { readonly elapsed: number; readonly wall: number } | undefined;
   const log: string[] = [];
   const delay = { ms: 0 };
-  const settings: Settings = {
+  const settings: ClusterSettings = {
     broker: { ...broker.place, token_file },
     cluster: 'prod',
     listen: { address: '127.0.0.1', port: 0, tls: { cert_file, key_file } },

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { pino } from 'pino';
-import type { Settings } from '../../gateway/config/settings.ts';
+import type { ClusterSettings } from '../../gateway/config/settings.ts';
 import { type Gateway, startGateway } from '../../gateway/serve.ts';
 import { STREAM_KINDS } from '../../shared/gateway_events.ts';
 import type { EndReason } from '../../shared/session.ts';
@@ -37,7 +37,7 @@ export interface RecordedGateway {
 
 /** Ready, with short waits at its stop. */
 export async function startRecordedGateway(
-  changes: Partial<Omit<Settings, 'broker' | 'cluster' | 'listen'>> = {},
+  changes: Partial<Omit<ClusterSettings, 'broker' | 'cluster' | 'listen'>> = {},
   descriptors?: number,
 ): Promise<RecordedGateway> {
   const dir = await mkdtemp(path.join(tmpdir(), 'curfew-recorded-gateway-'));
@@ -53,7 +53,7 @@ export async function startRecordedGateway(
   });
   const ahead = { elapsed: 0 };
   const nowhere = { address: '127.0.0.1', port: 0 };
-  const settings: Settings = {
+  const settings: ClusterSettings = {
     broker: broker.place,
     cluster: 'prod',
     listen: { ...nowhere, tls: { cert_file: own.certFile, key_file: own.keyFile } },

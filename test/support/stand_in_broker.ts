@@ -5,16 +5,19 @@ import { createSecretKey, generateKeyPairSync, type KeyObject, randomBytes, sign
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { BrokerPlace } from '../../gateway/authority/ask.ts';
+import type { ConnectionRequest } from '../../shared/connection_wire.ts';
 import type { EventsReport, StreamKind } from '../../shared/gateway_events.ts';
 import {
   type FeedLine,
   feedLine,
   GATEWAY_PATHS,
+  type GatewayTarget,
   isLeaseRequest,
   type Lease,
   type LeasedLimits,
   type LeaseReply,
   type LeaseRequest,
+  type NoLimits,
 } from '../../shared/gateway_wire.ts';
 import type { Metadata } from '../../shared/metadata.ts';
 import type { SessionFacts } from '../../shared/session.ts';
@@ -41,12 +44,16 @@ export interface StandInBroker {
   readonly replaced_by: Map<string, string>;
   /** Of every target. */
   limits: LeasedLimits;
+  /** Of one target, where it is otherwise there. */
+  limitsOf: (target: GatewayTarget) => LeasedLimits | NoLimits | undefined;
   /** Which kinds of streams are recorded. */
   record: readonly StreamKind[];
   /** Awaited before a question for leases is answered. @returns what is answered instead */
   onAsk: (request: LeaseRequest) => Promise<Instead> | Instead;
   /** What is told of streams. @returns what is answered instead of taking it, or instead of saying that it was taken */
   onEvents: (report: EventsReport) => { readonly before?: Instead; readonly after?: Instead };
+  /** What is answered to the gateway of targets about a connection: its status with a refusal. */
+  onConnection: (request: ConnectionRequest) => Promise<Instead | object> | Instead | object;
   /** All questions for leases, in their order. */
   readonly asked: readonly LeaseRequest[];
   /** What gateways showed with them, the newest last. */
@@ -64,6 +71,8 @@ export interface StandInBroker {
   breakFeeds(): void;
   /** A token of the session, by the key that is in use. @param for_gateway whether it is to be swapped */
   token(sid: string, for_gateway?: boolean): string;
+  /** Whatever is to be signed, by that key. */
+  sign(header: object, claims: object): string;
   /** Uses another key from here on. @returns the `kid` of the one before */
   rotateKey(): string;
   stop(): Promise<void>;
@@ -85,13 +94,13 @@ export async function startStandInBroker(): Promise<StandInBroker> {
   };
   addKey();
 
-  const leaseOf = (sid: string, targets: number): Lease => {
+  const leaseOf = (sid: string, targets: readonly GatewayTarget[]): Lease => {
     const judged_sid = broker.replaced_by.get(sid) ?? sid;
     const now = broker.now();
     return {
       ...{ sid, judged_sid, username: USER, groups: [] },
       facts: { auth_time: now, last_used: now, ...broker.facts.get(judged_sid) },
-      limits: Array.from({ length: targets }, () => broker.limits),
+      limits: targets.map((target) => broker.limitsOf(target) ?? broker.limits),
     };
   };
   const answerLeases = async (request: unknown): Promise<Instead | LeaseReply> => {
@@ -102,7 +111,7 @@ export async function startStandInBroker(): Promise<StandInBroker> {
     try {
       const instead = await broker.onAsk(request);
       if (instead !== undefined) return instead;
-      const sessions = request.asks.map(({ sid = '', targets }) => leaseOf(sid, targets.length));
+      const sessions = request.asks.map(({ sid = '', targets }) => leaseOf(sid, targets));
       return { broker_time: broker.now(), sessions, record: broker.record };
     } finally {
       state.under_way -= 1;
@@ -130,6 +139,7 @@ export async function startStandInBroker(): Promise<StandInBroker> {
     if (path === GATEWAY_PATHS.sessions) shown.push(request.headers.authorization ?? '');
     if (path === GATEWAY_PATHS.sessions) return answerLeases(JSON.parse(text));
     if (path === GATEWAY_PATHS.events) return takeEvents(JSON.parse(text));
+    if (path === GATEWAY_PATHS.connections) return broker.onConnection(JSON.parse(text));
     return path === GATEWAY_PATHS.token ? swapped() : 404;
   };
   const server = createServer((request, response) => {
@@ -145,7 +155,8 @@ export async function startStandInBroker(): Promise<StandInBroker> {
     void answer(request).then((body) => {
       if (body === 'no answer') return response.destroy();
       if (typeof body === 'number') return response.writeHead(body).end();
-      return response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      const status = body && 'code' in body ? 403 : 200;
+      return response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     });
   });
   const url = `http://127.0.0.1:${await listenAnywhere(server)}`;
@@ -160,9 +171,11 @@ export async function startStandInBroker(): Promise<StandInBroker> {
     facts: new Map(),
     replaced_by: new Map(),
     limits: { session: STAND_IN_LIMITS, target: STAND_IN_LIMITS },
+    limitsOf: () => undefined,
     record: ['exec', 'watch'],
     onAsk: () => undefined,
     onEvents: () => ({}),
+    onConnection: () => 404,
     ...{ asked, shown, events, afters },
     get most_at_once() {
       return state.most_at_once;
@@ -181,11 +194,9 @@ export async function startStandInBroker(): Promise<StandInBroker> {
       for (const feed of feeds) feed.destroy();
     },
     token(sid, for_gateway = false) {
-      const key = keys.at(-1);
-      if (!key) throw new TypeError('no key');
       const now = broker.now();
       const audience = for_gateway ? gatewayAudience('prod') : AUDIENCE;
-      const header = { alg: 'ES256', typ: for_gateway ? GATEWAY_TOKEN_TYP : TOKEN_TYP, kid: key.kid };
+      const header = { alg: 'ES256', typ: for_gateway ? GATEWAY_TOKEN_TYP : TOKEN_TYP };
       const claims = {
         iss: url,
         aud: audience,
@@ -196,7 +207,13 @@ export async function startStandInBroker(): Promise<StandInBroker> {
         iat: now,
         exp: now + 3_600,
       };
-      const signed = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+      return broker.sign(header, claims);
+    },
+    sign(header, claims) {
+      const key = keys.at(-1);
+      if (!key) throw new TypeError('no key');
+      const named = { ...header, kid: key.kid };
+      const signed = [named, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
       const signature = sign('sha256', Buffer.from(signed), { key: key.privateKey, dsaEncoding: 'ieee-p1363' });
       return `${signed}.${signature.toString('base64url')}`;
     },
