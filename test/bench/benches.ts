@@ -31,6 +31,7 @@ import { resolveAndDecide } from './resolve_and_decide.ts';
 import { serviceAccounts } from './service_accounts.ts';
 import { shed } from './shed.ts';
 import { setToDenial, signals } from './signals.ts';
+import { sshCertificate } from './ssh_certificate.ts';
 import { webhookBench } from './webhook.ts';
 
 export const BENCHES: readonly Bench[] = [
@@ -52,6 +53,7 @@ export const BENCHES: readonly Bench[] = [
   auditKubeconfig,
   releaseSizes,
   resolveAndDecide,
+  sshCertificate,
   webhookBench({ name: 'webhook.c8', database: 'sqlite', per_second: 3000, p99: 10 }),
   webhookBench({ name: 'webhook.postgres', database: 'postgres', per_second: 5000 }),
   kubectlWebhook,

@@ -138,6 +138,20 @@ describe('at a real sshd a certificate of a session', () => {
     for (const name of [path.dirname(keys), keys]) await chown(name, uid, gid);
     await stranger.trust(open);
     assert.equal((await stranger.ssh(open, ['deploy@127.0.0.1', 'true'], DIRECT)).code, 0);
+    // An account for emergencies has a block of its own, behind: that account alone, with that key alone.
+    const kept = await serverWith({});
+    const key = path.join(kept.home('other'), 'emergency');
+    await writeFile(key, `${stranger.public_key}\n`, { mode: 0o600 });
+    const owner = await stat(kept.home('other'));
+    await chown(key, owner.uid, owner.gid);
+    const emergency = `Match User other\n    AuthorizedKeysFile ${key}\nMatch all\n`;
+    await kept.put('/etc/ssh/sshd_config.d/90-emergency.conf', emergency);
+    await kept.restart();
+    await stranger.trust(kept);
+    assert.equal((await stranger.ssh(kept, ['other@127.0.0.1', 'true'], DIRECT)).code, 0);
+    assert.equal((await stranger.ssh(kept, ['deploy@127.0.0.1', 'true'], DIRECT)).code, 255);
+    await assertTaken(['deploy@127.0.0.1'], { at: kept });
+    await assertRefused(['deploy@127.0.0.1'], { at: kept, from: DIRECT });
     await stranger.remove();
   });
 

@@ -37,6 +37,8 @@ export interface SshServer {
   /** What `sshd -t` says of its configuration; nothing where it is good. */
   judge(): Promise<string>;
   start(): Promise<void>;
+  /** Ends it with all of its sessions, and starts it again. */
+  restart(): Promise<void>;
   /** What it has written so far. */
   log(): string;
   /** Command lines of the processes that serve somebody: `sshd: ...` of each session, and what runs in them. */
@@ -78,6 +80,12 @@ ${SEVERAL ? '' : 'StrictModes no\n'}`,
     return path.join(folder, 'etc-ssh', name);
   }
 
+  async function start(): Promise<void> {
+    const started = startRunning(...inNamespaces(folder, [programs.sshd, '-D', '-e']), environment);
+    running = started;
+    await started.says(new RegExp(`listening on 127\\.0\\.0\\.2 port ${port}`));
+  }
+
   return {
     ...{ folder, port, host_key, programs, rsync_path },
     home: (account) => homeOf(folder, account),
@@ -90,10 +98,10 @@ ${SEVERAL ? '' : 'StrictModes no\n'}`,
       const { code, stdout, stderr } = await run(...inNamespaces(folder, [programs.sshd, '-t']), { env: environment });
       return code === 0 ? '' : stdout + stderr || `exit ${code}`;
     },
-    async start() {
-      const started = startRunning(...inNamespaces(folder, [programs.sshd, '-D', '-e']), environment);
-      running = started;
-      await started.says(new RegExp(`listening on 127\\.0\\.0\\.2 port ${port}`));
+    start,
+    async restart() {
+      await running?.kill();
+      await start();
     },
     log: () => running?.stderr() ?? '',
     processes: () => (running ? below(running.pid).filter((line) => !line.includes(' -D -e')) : []),
