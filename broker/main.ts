@@ -17,9 +17,7 @@ import { addLayers } from './commands/layers_command.ts';
 import { freeNames } from './commands/name_commands.ts';
 import { operator } from './commands/operator.ts';
 import { type AuthzOptions, type FreeOptions, several } from './commands/options.ts';
-import { loadCases, testCases } from './commands/policy_cases.ts';
-import { explainPolicy } from './commands/policy_explain.ts';
-import { parseQuestion, type TypedQuestion } from './commands/policy_question.ts';
+import { addPolicy } from './commands/policy_command.ts';
 import { addPrintGateway } from './commands/print_gateway.ts';
 import { addPrintOfTargets } from './commands/print_targets.ts';
 import { addStoreCopy } from './commands/store_copy_command.ts';
@@ -178,34 +176,7 @@ function program(): Command {
     .option('--all', 'all of them, as after all accounts at the identity provider were made again')
     .option('--reason <text>', 'for the audit log')
     .action(free);
-  const policy = root.command('policy').description('ask the policy of a configuration');
-  policy
-    .command('explain')
-    .description('say which parts of the policy hold for a person, and where each limit comes from')
-    .requiredOption('--config <file>', 'the configuration')
-    .requiredOption('--user <name>', "the person's name, as the identity provider gives it")
-    .requiredOption('--groups <list>', 'their groups, likewise, with commas between')
-    .requiredOption('--cluster <name>', "the cluster's name")
-    .option('--namespace <name>', "a namespace, '*' for all")
-    .option('--resource <name>', "a resource such as pods or pods/exec, '*' for all")
-    .option('--acr <value>', 'how strongly they logged in')
-    .option('--amr <list>', 'by which means, with commas between')
-    .option('--address <ip>', 'where they are, at login and now')
-    .option('--time <time>', 'when, such as 2027-01-15T08:00:00Z')
-    .action(async ({ config, ...typed }: { config: string } & TypedQuestion) => {
-      const question = parseQuestion(typed, now());
-      printLines(explainPolicy(await loadConfig(config, { env }), question));
-    });
-  policy
-    .command('test')
-    .description('decide a table of cases, and say which come out otherwise than expected')
-    .argument('<cases>', 'the table, a YAML file')
-    .requiredOption('--config <file>', 'the configuration')
-    .action(async (cases: string, { config }: { config: string }) => {
-      const { lines, exit } = testCases(await loadConfig(config, { env }), await loadCases(cases));
-      printLines(lines);
-      process.exitCode = exit;
-    });
+  addPolicy(root, { env, now, print: printLines, exit: exitWith });
   return root;
 }
 
@@ -280,6 +251,11 @@ function addPrint(root: Command): void {
     ofCluster(name, description).action(async ({ config, cluster }: OfCluster) => {
       stdout.write(text(await loadConfig(config, { env }), cluster));
     });
+}
+
+/** Once all is printed. */
+function exitWith(status: number): void {
+  process.exitCode = status;
 }
 
 function printLines(lines: readonly string[]): void {

@@ -8,7 +8,7 @@ import { readTlsPair } from '../../serving/config/tls.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { CurfewError, EXIT, meaning } from '../../shared/errors.ts';
 import { combine } from '../../shared/limits.ts';
-import { matches, resolveLimits } from '../../shared/policy.ts';
+import { resolveLimits } from '../../shared/policy.ts';
 import { fromMilliseconds, type Seconds } from '../../shared/time.ts';
 import { TOKEN_LIFE_SECONDS } from '../api_servers/api.ts';
 import type { ClusterApis } from '../api_servers/apis.ts';
@@ -20,7 +20,9 @@ import { checkApiServer } from './cluster_check.ts';
 import { checkDiscovery } from './discovery_check.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
 import { checkGateway } from './gateway_check.ts';
+import { idleMatches } from './idle_matches.ts';
 import { checkLapse } from './lapse.ts';
+import { checkTargets } from './target_check.ts';
 
 export interface Checked {
   /** One line each: `ok: …`, `note: …`, `warning: …`, `error: …`. */
@@ -42,9 +44,10 @@ export async function check(
 ): Promise<Checked> {
   const findings = [
     ok(
-      `${config.file}: ${count(config.clusters, 'cluster')}, ${count(config.policy.segments, 'segment')}, ${count(config.policy.rules, 'rule')}`,
+      `${config.file}: ${count(config.clusters, 'cluster')}, ${config.targets.length === 0 ? '' : `${count(config.targets, 'target')}, `}${count(config.policy.segments, 'segment')}, ${count(config.policy.rules, 'rule')}`,
     ),
     ...config.clusters.flatMap((cluster) => checkCluster(config, cluster)),
+    ...checkTargets(config),
     ...idleMatches(config),
     ...factors(config),
     ...(await checkApiServers(config, apis)),
@@ -98,18 +101,6 @@ export function exceeding({ policy }: Pick<Config, 'policy'>, { name, ceiling }:
     const [policys, ceilings] = [formatDuration(target[key]), formatDuration(cap)];
     return [warning(`cluster ${name}: the policy's ${key} ${policys} exceeds the ceiling ${ceilings}, which holds`)];
   });
-}
-
-/** A glob with a slip of the pen leaves a cluster without the limits that someone meant for it. */
-function idleMatches({ policy, clusters }: Config): Finding[] {
-  return (['segments', 'rules'] as const).flatMap((list) =>
-    policy[list]
-      .filter(({ match }) => {
-        const globs = match?.clusters;
-        return globs && !clusters.some(({ name }) => matches({ clusters: globs }, { cluster: name }));
-      })
-      .map(({ name }) => warning(`policy.${list}: ${name} matches no cluster`)),
-  );
 }
 
 /** A level of assurance is a matter of factors too, and only an `acr` says which were used. */

@@ -8,6 +8,7 @@ import { decide, REASONS, type Verdict } from '../../shared/decide.ts';
 import { formatDuration, parseDuration } from '../../shared/duration.ts';
 import { EXIT } from '../../shared/errors.ts';
 import type { Limits } from '../../shared/limits.ts';
+import type { Target } from '../../shared/policy.ts';
 import { plus, type Seconds, seconds } from '../../shared/time.ts';
 import { sayUnknown } from '../config/faults.ts';
 import { limits } from '../config/schema.ts';
@@ -55,6 +56,8 @@ const testCase = z
     cluster: value.text.optional(),
     namespace: value.text.optional(),
     resource: value.text.optional(),
+    target: value.text.optional(),
+    account: value.text.optional(),
     address: value.ipAddress.optional(),
     login_address: value.ipAddress.optional(),
     user_agent: value.text.optional(),
@@ -72,6 +75,14 @@ const testCase = z
   .refine(({ cluster, namespace, resource }) => cluster !== undefined || (namespace ?? resource) === undefined, {
     error: 'required where a namespace or resource is named',
     path: ['cluster'],
+  })
+  .refine(({ cluster, target }) => (cluster && target) === undefined, {
+    error: 'not with cluster',
+    path: ['target'],
+  })
+  .refine(({ target, account }) => target !== undefined || account === undefined, {
+    error: 'required where an account is named',
+    path: ['target'],
   });
 
 const table = z.strictObject({ cases: z.array(testCase).min(1, { error: 'expected at least one case' }) });
@@ -149,17 +160,22 @@ function outcomeOf(config: Config, given: Case): CaseResult {
 }
 
 function questionOf(given: Case): Question {
-  const { user, groups = [], acr, amr = [], cluster, namespace, resource, user_agent, time } = given;
+  const { user, groups = [], acr, amr = [], user_agent, time } = given;
   const { address = ASSUMED_ADDRESS, login_address = address } = given;
   return {
     user: { name: user, groups, acr, amr },
-    target: {
-      ...(cluster !== undefined && { cluster }),
-      ...(namespace !== undefined && { namespace }),
-      ...(resource !== undefined && { resource }),
-    },
+    target: targetOf(given),
     ...{ address, login_address, user_agent },
     time: time ?? parseTime(ASSUMED_TIME) ?? seconds(0),
+  };
+}
+
+function targetOf({ cluster, namespace, resource, target, account }: Case): Target {
+  if (target !== undefined) return { target, ...(account !== undefined && { account }) };
+  return {
+    ...(cluster !== undefined && { cluster }),
+    ...(namespace !== undefined && { namespace }),
+    ...(resource !== undefined && { resource }),
   };
 }
 

@@ -5,8 +5,12 @@ import { formatDuration } from '../../shared/duration.ts';
 import { combine, type Limits, type WholeLimits } from '../../shared/limits.ts';
 import { type Match, matches, type Policy, resolveLimits, type Target, type Yield } from '../../shared/policy.ts';
 import { ceilingLimits, clusterNamed, groupsTighten } from '../config/clusters.ts';
-import type { Cluster, Config } from '../config/settings.ts';
+import type { Config } from '../config/settings.ts';
+import type { TargetSettings } from '../config/target_settings.ts';
+import { targetNamed } from '../config/targets.ts';
+import { asWhom, theirAccounts } from '../policy/accounts.ts';
 import { admits } from '../policy/groups.ts';
+import type { FoundTarget } from '../policy/target.ts';
 import { evaluate, type RuleResult } from '../rules/rules.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { factsOf, type Question } from './policy_question.ts';
@@ -26,7 +30,7 @@ export interface Explained {
 /**
  * Combines part by part what `resolveLimits` and `withYields` combine, and remembers whence.
  *
- * @param ceiling of the target's cluster
+ * @param ceiling of the target's cluster, where it is one
  * @param yields of rules
  */
 export function explainLimits(
@@ -43,7 +47,7 @@ export function explainLimits(
   const segments = policy.segments
     .filter(({ match }) => matches(match, target))
     .map(({ name, limits }) => ({ name: `segment ${name}`, limits }));
-  const further = { name: `ceiling of ${target.cluster}`, limits: ceiling };
+  const further = { name: `ceiling of ${target.cluster ?? 'none'}`, limits: ceiling };
   return {
     session: explain(policy.limits, [whole, ...rules(true)]),
     target: explain(policy.limits, [whole, ...segments, further, ...rules(true), ...rules(false)]),
@@ -69,22 +73,25 @@ function explain(whole: WholeLimits, sources: readonly Source[]): Explained {
 
 /**
  * @returns lines of text, aligned
- * @throws CurfewError `usage` when there is no such cluster
+ * @throws CurfewError `usage` when there is no such cluster or target
  */
 export function explainPolicy(config: Config, question: Question): string[] {
   const { policy } = config;
-  const { user, target } = question;
-  const cluster = clusterNamed(config, target.cluster ?? '');
-  const outcomes = evaluate(policy.rules, factsOf(question, { cluster }));
+  const { user } = question;
+  const found = findNamed(config, question);
+  // As whom is known only now, where nobody said.
+  const { account } = found;
+  const target = found.target ? { target: found.target.name, account } : question.target;
+  const outcomes = evaluate(policy.rules, factsOf(question, found));
   const yields = outcomes.flatMap((outcome) => outcome.yields ?? []);
-  const explained = explainLimits(policy, target, ceilingLimits(cluster), yields);
+  const explained = explainLimits(policy, target, found.cluster ? ceilingLimits(found.cluster) : {}, yields);
   const { acr } = explained.target.limits;
   const failed = outcomes.some((outcome) => !outcome.yields && outcome.because === 'error');
   return [
-    ...table(sayQuestion(question)),
+    ...table(sayQuestion({ ...question, target })),
     '',
     ...table([
-      ...sayAdmitted(config, question, cluster),
+      ...sayAdmitted(config, question, found),
       ...saySegments(policy, target),
       ...(outcomes.length > 0 ? outcomes.map((outcome) => sayRule(outcome, target)) : [['rules', 'none']]),
     ]),
@@ -101,21 +108,39 @@ export function explainPolicy(config: Config, question: Question): string[] {
   ];
 }
 
+/** What is meant, as whom it would be. */
+function findNamed(config: Config, { target, user }: Question): FoundTarget {
+  if (target.target === undefined) return { cluster: clusterNamed(config, target.cluster ?? '') };
+  const settings = targetNamed(config, target.target);
+  const account = target.account ?? asWhom(settings, user.groups)?.account;
+  return { target: settings, account };
+}
+
 type Row = readonly string[];
 
 function sayQuestion({ user, target, address, time }: Question): Row[] {
-  const { cluster, namespace, resource } = target;
-  const inside = [namespace && `namespace ${namespace}`, resource && `resource ${resource}`];
   return [
     ['user', user.name],
     ['groups', user.groups.join(', ') || 'none'],
     ['acr, amr', `${user.acr ?? 'none'}, ${user.amr.join(' ') || 'none'}`],
-    ['target', [`cluster ${cluster}`, ...inside].filter(Boolean).join(', ')],
+    ['target', sayTarget(target)],
     ['request', `from ${address} at ${formatTime(time)}`],
   ];
 }
 
-function sayAdmitted(config: Config, { user }: Question, cluster: Cluster): Row[] {
+function sayTarget(asked: Target): string {
+  const parts =
+    asked.target === undefined
+      ? [
+          `cluster ${asked.cluster}`,
+          asked.namespace && `namespace ${asked.namespace}`,
+          asked.resource && `resource ${asked.resource}`,
+        ]
+      : [`target ${asked.target}`, asked.account && `account ${asked.account}`];
+  return parts.filter(Boolean).join(', ');
+}
+
+function sayAdmitted(config: Config, { user }: Question, { cluster, target, account }: FoundTarget): Row[] {
   const { identity_provider } = config;
   const say = (allowed: readonly string[], setting: string, code: string): Row => {
     const groups = `${setting}.allowed_groups: ${allowed.join(', ')}`;
@@ -125,8 +150,19 @@ function sayAdmitted(config: Config, { user }: Question, cluster: Cluster): Row[
   return [
     ...(lost ? [['denied', 'groups: there is none, and the policy is tighter for some groups']] : []),
     say(identity_provider.allowed_groups, 'identity_provider', 'not_admitted'),
-    say(cluster.allowed_groups, `cluster ${cluster.name}`, 'invalid_target'),
+    ...(cluster ? [say(cluster.allowed_groups, `cluster ${cluster.name}`, 'invalid_target')] : []),
+    ...(target ? [say(target.allowed_groups, `target ${target.name}`, 'invalid_target')] : []),
+    ...(target ? sayAccount(target, user.groups, account) : []),
   ];
+}
+
+function sayAccount(target: TargetSettings, groups: readonly string[], account: string | undefined): Row[] {
+  const theirs = theirAccounts(target, groups);
+  const all = theirs.join(', ') || 'none';
+  if (account !== undefined && theirs.includes(account)) return [['account', `${account}, of theirs: ${all}`]];
+  if (target.kind === 'tcp' && account === undefined) return [];
+  const asked = account === undefined ? 'no account there is theirs' : `${account} is none of theirs: ${all}`;
+  return [['denied', `invalid_target: ${asked}`]];
 }
 
 function saySegments(policy: Policy, target: Target): Row[] {
@@ -170,13 +206,10 @@ function sayError(error: unknown): string {
   return error instanceof Error ? (error.message.split('\n', 1)[0] ?? '') : 'unknown error';
 }
 
-function sayMatch({ clusters, namespaces, resources }: Match): string {
-  const parts = [
-    clusters && `clusters ${clusters.join(', ')}`,
-    namespaces && `namespaces ${namespaces.join(', ')}`,
-    resources && `resources ${resources.join(', ')}`,
-  ];
-  return parts.filter(Boolean).join(' and ');
+const LISTS = ['clusters', 'namespaces', 'resources', 'targets', 'accounts'] as const;
+
+function sayMatch(match: Match): string {
+  return LISTS.flatMap((list) => (match[list] ? [`${list} ${match[list].join(', ')}`] : [])).join(' and ');
 }
 
 function sayLimits({ limits, from }: Explained): Row[] {
