@@ -59,6 +59,15 @@ export const k9s: Program = {
   ...{ variables: [], usual_seconds: 600 },
 };
 
+/** A web login as many have one. 3 minutes of processor. */
+export const oauth2Proxy: Program = {
+  name: 'oauth2-proxy',
+  module: goModule('oauth2-proxy', 'github.com/oauth2-proxy/oauth2-proxy/v7'),
+  package: 'github.com/oauth2-proxy/oauth2-proxy/v7',
+  variables: [],
+  usual_seconds: 120,
+};
+
 /** Those of earlier versions, for a long form alone. 9 minutes of processor each. */
 export const earlier_api_servers: readonly Program[] = ['1.30', '1.33'].map((minor) =>
   kubernetesProgram(goModule(`kubernetes-${minor}`, 'k8s.io/kubernetes'), 'kube-apiserver', 330),
