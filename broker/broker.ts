@@ -6,6 +6,7 @@ import type { ClusterApis } from './api_servers/apis.ts';
 import type { DenialEvent, RefusalEvent } from './audit_log/events.ts';
 import type { BrokerClock } from './clock/clock.ts';
 import type { Config } from './config/settings.ts';
+import type { Databases } from './databases/databases.ts';
 import type { FailingAddresses } from './failed_logins/failed_logins.ts';
 import type { Replicas } from './feed/replicas.ts';
 import type { Turn } from './leases/turn.ts';
@@ -49,6 +50,8 @@ export interface Broker {
   readonly transmitters: Transmitters;
   /** The API servers of clusters with `credential: service-account`. */
   readonly apis: ClusterApis;
+  /** Servers in which sessions have roles. */
+  readonly databases: Databases;
   readonly clock: BrokerClock;
   /** What this one learns of the others. */
   readonly replicas: Pick<Replicas, 'feed' | 'policies'>;

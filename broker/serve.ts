@@ -4,28 +4,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { readTlsPair, watchTls } from '../serving/config/tls.ts';
 import { ClientCertificates } from '../serving/net/client_certificates.ts';
-import type { ConnectionLimits } from '../serving/net/connections.ts';
 import { descriptorLimit } from '../serving/net/descriptors.ts';
-import { between, type Clock, type Stopwatch } from '../shared/time.ts';
+import type { Clock, Stopwatch } from '../shared/time.ts';
 import { createClusterApis } from './api_servers/apis.ts';
 import { createSealer } from './audit_log/chain.ts';
 import type { AuditEntry, DenialEvent, RefusalEvent } from './audit_log/events.ts';
-import { type Deletions, startDeletions } from './bound_tokens/deletions.ts';
 import type { Broker } from './broker.ts';
 import { watchedClock } from './clock/watch.ts';
 import { longestTaken } from './config/clusters.ts';
 import { createLiveConfig, type ReloadOutcome } from './config/live.ts';
 import type { Config } from './config/settings.ts';
+import { Databases } from './databases/databases.ts';
 import { type Encryption, encryptionOf } from './encryption.ts';
 import { FailingAddresses } from './failed_logins/failed_logins.ts';
 import { joinReplicas } from './feed/replicas.ts';
 import { startDeliveries } from './hooks/delivery.ts';
 import { fewFor, limitsFor } from './http/connections.ts';
 import { listenAt } from './http/listen.ts';
-import { createMetricsServer, type Shown } from './http/metrics.ts';
+import { startMetrics } from './http/metrics_listener.ts';
 import { createServer, type Readiness } from './http/server.ts';
 import { takeTurns } from './leases/turn.ts';
-import { MOST_SESSIONS } from './metrics/active_sessions.ts';
+import { type LeftBehind, lookAfterLeftBehind } from './left_behind.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { openStore } from './open_store.ts';
 import program from './package.json' with { type: 'json' };
@@ -34,7 +33,6 @@ import { Repeated } from './refusals/repeated.ts';
 import { judgeKeys, recordOutcome, recordPolicy, sayOutcome } from './reload.ts';
 import { Holders } from './sessions/holders.ts';
 import { JudgedSessions } from './sessions/judged.ts';
-import { mintedSince } from './sessions/minted.ts';
 import { startFlushing, Touches } from './sessions/touches.ts';
 import { startPolling } from './signals/polling.ts';
 import { startAnchors } from './store/anchors.ts';
@@ -98,11 +96,11 @@ export async function startService(config: Config, around: Surroundings): Promis
   const { tls: files } = config.listen;
   const tls = files && (await readTlsPair(files));
   const metrics = createMetrics({ stopwatch, version: program.version, of_process: config.metrics !== undefined });
-  let deletions: Deletions | undefined;
+  let left: LeftBehind | undefined;
   const onRow = (entry: AuditEntry) => {
     onAudit(entry);
-    // A Secret that goes with what was just written is not to wait for the next look.
-    if (entry.event.event === 'end' || entry.event.event === 'revalidation') deletions?.wake();
+    // What goes with what was just written is not to wait for the next look.
+    if (entry.event.event === 'end' || entry.event.event === 'revalidation') left?.wake();
   };
   const known_refusals = new KnownRefusals();
   let encryptionNow = encryptionOf(config);
@@ -138,7 +136,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       onAhead: clock.compared,
       heard(change) {
         metrics.heard(change);
-        if (change.kind === 'end') deletions?.wake();
+        if (change.kind === 'end') left?.wake();
       },
     },
     place,
@@ -171,6 +169,7 @@ export async function startService(config: Config, around: Surroundings): Promis
     identityProvider,
     transmitters: createTransmitters(now, log),
     apis: createClusterApis(),
+    databases: new Databases(standing.database_id),
     clock,
     replicas,
     turn: takeTurns({ store, stopwatch, log }, 'background'),
@@ -189,7 +188,7 @@ export async function startService(config: Config, around: Surroundings): Promis
   const stopSweeper = startSweeper(broker, log);
   const stopFlushing = startFlushing(touches, store, log);
   const stopDeliveries = startDeliveries(broker);
-  deletions = startDeletions(broker);
+  left = lookAfterLeftBehind(broker);
   const stopPolling = startPolling(broker, stopwatch);
   const stopAnchors = startAnchors(broker, log);
   const measured = await startMetrics(broker, fewFor(descriptors), log);
@@ -217,7 +216,7 @@ export async function startService(config: Config, around: Surroundings): Promis
         live.take(outcome.config);
         replicas.reloaded();
         replicas.feed.tail.wake();
-        void deletions?.sweep();
+        void left?.sweep();
       }
       if (outcome.outcome === 'same') metrics.sameConfig();
       // Whoever asks for a reload means certificates too, and does not wait until they are looked at.
@@ -237,7 +236,7 @@ export async function startService(config: Config, around: Surroundings): Promis
       await stopPolling();
       await broker.transmitters.close();
       await broker.apis.close();
-      await deletions?.stop();
+      await left?.stop();
       await stopDeliveries();
       await broker.turn.stop();
       await stopFlushing();
@@ -254,27 +253,6 @@ export async function startService(config: Config, around: Surroundings): Promis
       log.info('stopped');
     },
   };
-}
-
-/** Before the broker itself listens, so that a place that is taken stops the start. */
-async function startMetrics(broker: Shown, limits: ConnectionLimits, log: Logger) {
-  const { config, store, metrics, now } = broker;
-  if (!config.metrics) return undefined;
-  const { token_ttl } = config.policy.limits;
-  metrics.restore(await store.read((db) => mintedSince(db, between(token_ttl, now()), MOST_SESSIONS)));
-  const { tls: files } = config.metrics;
-  const setting = 'metrics.tls';
-  const tls = files && (await readTlsPair(files, setting));
-  const certificates = new ClientCertificates(now);
-  const app = createMetricsServer(broker, limits, tls, certificates);
-  const url = await listenAt(app, 'metrics', config.metrics);
-  const watcher =
-    tls && files && watchTls(app.server as never, files, tls, { log, setting, onClientCa: certificates.changed });
-  const close = async () => {
-    watcher?.close();
-    await app.close();
-  };
-  return { url: `${url}/metrics`, watcher, close };
 }
 
 type Timed = Pick<Surroundings, 'stopwatch' | 'exact'>;

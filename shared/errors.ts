@@ -137,6 +137,11 @@ export const CODES = {
     ...AWAY,
     hint: 'ask who runs curfew-broker: curfew-broker check says what is missing at this cluster',
   },
+  // databases in which sessions have roles
+  database: {
+    ...AWAY,
+    hint: 'ask who runs curfew-broker: curfew-broker check --live says what is wrong at this database',
+  },
   // the identity provider's signals: OpenID Connect Back-Channel Logout 1.0, RFC 8935
   logout_token_invalid: SIGNAL,
   logout_token_replayed: SIGNAL,

@@ -9,7 +9,7 @@ import type { Seconds } from '../../shared/time.ts';
 import type { Common } from './common.ts';
 import type { Action } from './signals.ts';
 import type { AnchorEvent, KeysEvent, LaneOpenedEvent, StoreCopyEvent } from './store_events.ts';
-import type { ConnectEvent, DisconnectEvent } from './target_events.ts';
+import type { ConnectEvent, DisconnectEvent, RoleRemovedEvent } from './target_events.ts';
 
 export type { AnchorEvent, KeysEvent, LaneOpenedEvent, NamedHead, StoreCopyEvent } from './store_events.ts';
 export { type ConnectEvent, type DisconnectEvent, GATEWAY_LOST } from './target_events.ts';
@@ -53,6 +53,8 @@ export interface CredentialEvent extends Common {
   readonly target: string;
   readonly kind: TargetKind;
   readonly account: string;
+  /** In a database, by its name there. */
+  readonly role?: string | undefined;
   /** Of an SSH certificate, as sshd writes them into its log. */
   readonly serial?: string | undefined;
   readonly key_id?: string | undefined;
@@ -255,6 +257,7 @@ export type AuditEvent =
   | RevalidationEvent
   | SignalEvent
   | SecretDeletedEvent
+  | RoleRemovedEvent
   | PolicyEvent
   | AdministrationEvent
   | StreamEvent

@@ -41,3 +41,13 @@ export interface DisconnectEvent extends OfConnection {
 
 /** The reason where nothing was heard of a connection any more. */
 export const GATEWAY_LOST = 'gateway_lost';
+
+/** A role of a session is gone from its database, and no connection with it is left. */
+export interface RoleRemovedEvent extends Common {
+  readonly event: 'role_removed';
+  readonly target: string;
+  readonly account: string;
+  readonly role: string;
+  /** Since when it was to go. */
+  readonly due_at: Seconds;
+}

@@ -16,6 +16,7 @@ import { Witness } from '../store/witness.ts';
 import { formatTime } from '../text/rfc3339.ts';
 import { keysOf } from '../tokens/key_rotation.ts';
 import { administer, requireTime } from './administration.ts';
+import { sweepRoles } from './role_sweep.ts';
 
 export interface Around {
   /** The machine's: it is what is accepted. */
@@ -50,9 +51,11 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
       const known_epoch = knownEpoch(config);
       const declaration = { command, by, now: now(), keys: keysOf(config), known_epoch };
       const sessions = await store.transaction((transaction) => declareAllOver(transaction, declaration));
-      const deletions = startDeletions({ store, config, apis, log, now, touches: new Touches() });
+      const looking = { store, config, apis, log, now, touches: new Touches() };
+      const deletions = startDeletions(looking);
       const unseen = await deletions.sweep();
       await deletions.stop();
+      const roles = await sweepRoles(looking);
       await settleStore(store, config.store, sealerOf(config));
       const overdue = await store.read((db) => countOverdue(db, now()));
       const left = [
@@ -62,6 +65,7 @@ export async function accept(command: AcceptCommand, config: Config, around: Aro
         ...unseen.map(
           (cluster) => `warning: cluster ${cluster}: Secrets that this store does not know could not be looked for`,
         ),
+        ...roles,
       ];
       const clock = command === 'clock accept' ? [`ok: the clock holds as it is: ${formatTime(now())}`] : [];
       return {

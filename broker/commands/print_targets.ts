@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { type ConfigSources, loadConfig } from '../config/load.ts';
 import type { Terminal } from './keys_command.ts';
 import { operator } from './operator.ts';
+import { addPrintOfDatabases } from './print_databases.ts';
 import { printSshdConfig } from './sshd_config.ts';
 
 export interface PrintParts extends Pick<ConfigSources, 'env'>, Pick<Terminal, 'now'> {
@@ -17,6 +18,7 @@ interface OfTarget {
 }
 
 export function addPrintOfTargets(print: Command, { env, now, write }: PrintParts): void {
+  addPrintOfDatabases(print, { env, write });
   print
     .command('sshd-config')
     .description('the files by which an SSH server takes certificates of sessions, by way of the gateway alone')

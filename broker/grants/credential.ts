@@ -16,14 +16,15 @@ import { wireSession } from '../outcome/wire_session.ts';
 import type { Caller } from '../policy/caller.ts';
 import { notAdmitted } from '../policy/not_admitted.ts';
 import type { AskedAudience, AskedCluster } from '../policy/target.ts';
+import { allowRole, obtainRole, type PendingRole, type RoleParts } from '../roles/pending_role.ts';
 import { holdSecret } from '../sessions/bound_secrets.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
 import { entitleTarget } from '../targets/entitle.ts';
 
 /** What it takes to write down what is granted. */
-export type MintParts = Pick<Broker, 'config' | 'tokenIds' | 'keys'>;
-export type DeliveryParts = Pick<Broker, 'keys' | 'stopwatch'> & Parameters<typeof bindToken>[0];
+export type MintParts = Pick<Broker, 'config' | 'tokenIds' | 'keys' | 'databases'>;
+export type DeliveryParts = Parameters<typeof bindToken>[0] & RoleParts;
 
 /** A session that may have a token. */
 export interface Entitled {
@@ -45,15 +46,21 @@ export interface Entitled {
 }
 
 /** What a transaction decided: refused, granted as it is, or granted and to be made after its commit. */
-export type Decided = Refused | Granted | ToSign | Pending | TargetToSign;
+export type Decided = Refused | Granted | ToSign | Pending | TargetToSign | PendingRole;
 
 export async function entitle(
   transaction: Transaction,
-  { config, tokenIds, keys }: MintParts,
+  { config, tokenIds, keys, databases }: MintParts,
   { grant, session, asked, verdict, account, caller, max_age, ssh_public_key, way_alone, otherwise }: Entitled,
   now: Seconds,
-): Promise<ToSign | Pending | TargetToSign> {
+): Promise<ToSign | Pending | TargetToSign | PendingRole> {
   if (asked.target) {
+    const { target, account: as_whom } = asked;
+    if (target.kind === 'postgres' && as_whom !== undefined && !way_alone) {
+      const wish = { audience: target.audience, account: as_whom, max_age };
+      const wanted = { grant, session, target, account: as_whom, wish, caller, otherwise };
+      return allowRole(transaction, { databases }, { ...wanted, session_end: verdict.session_end }, now);
+    }
     const handle = otherwise?.refresh_token;
     const entitled = { session, asked, verdict, caller, ssh_public_key, way_alone, handle };
     return entitleTarget(transaction, { config, tokenIds, keys }, entitled, now);
@@ -103,6 +110,10 @@ export function requireRecent({ stopwatch }: Pick<Broker, 'stopwatch'>, decided:
  */
 export async function deliver(broker: DeliveryParts, outcome: Decided, decided: number): Promise<Granted | Refused> {
   if ('pending' in outcome) return await bindToken(broker, outcome);
+  if ('pending_role' in outcome) {
+    const given = await obtainRole(broker, outcome);
+    return await deliver(broker, given.outcome, given.decided);
+  }
   if ('target_to_sign' in outcome) {
     requireRecent(broker, decided);
     return signTargetReply(broker.keys, outcome);

@@ -25,7 +25,7 @@ import { randomHandle } from '../tokens/random.ts';
 import { type Decided, entitle } from './credential.ts';
 import { type Login, openOnce } from './opening.ts';
 
-export type LoginParts = Pick<Broker, 'config' | 'tokenIds' | 'keys' | 'touches' | 'log'>;
+export type LoginParts = Pick<Broker, 'config' | 'tokenIds' | 'keys' | 'databases' | 'touches' | 'log'>;
 
 /** A login whose person is known, and what it asks for. */
 export interface ProvenLogin extends Login {

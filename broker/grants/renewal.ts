@@ -40,7 +40,7 @@ export interface RenewalRequest {
   readonly id_token?: string | undefined;
 }
 
-type DecisionParts = Pick<Broker, 'config' | 'tokenIds' | 'keys' | 'touches' | 'holders'>;
+type DecisionParts = Pick<Broker, 'config' | 'tokenIds' | 'keys' | 'databases' | 'touches' | 'holders'>;
 export type RenewalParts = DecisionParts &
   DeliveryParts &
   Pick<Broker, 'identityProvider' | 'refusals' | 'clock' | 'now'>;
@@ -107,7 +107,7 @@ function grantPlain(
 
 async function renewOrRefuse(
   transaction: Transaction,
-  { config, tokenIds, keys, touches, holders }: DecisionParts,
+  { config, tokenIds, keys, databases, touches, holders }: DecisionParts,
   caller: Caller,
   request: Verified,
   now: Seconds,
@@ -141,7 +141,7 @@ async function renewOrRefuse(
   const { max_age, ssh_public_key, way_alone } = request;
   return entitle(
     transaction,
-    { config, tokenIds, keys },
+    { config, tokenIds, keys, databases },
     { grant: 'renewal', session, asked, verdict, account, caller, max_age, ssh_public_key, way_alone },
     now,
   );

@@ -11,6 +11,7 @@ import type { Broker } from '../broker.ts';
 import { countOverdue } from '../sessions/bound_secrets.ts';
 import { countOpen } from '../sessions/connections.ts';
 import { countActive } from '../sessions/lists.ts';
+import { countOverdueRoles } from '../sessions/session_roles.ts';
 
 /** Milliseconds; a peer that is slower than this is cut. */
 const REQUEST_MS = 5_000;
@@ -55,12 +56,14 @@ async function lookUp({ store, config, keys, identityProvider, clock, replicas, 
   const active = await store.read(countActive).catch(() => undefined);
   const secrets_overdue = await store.read((db) => countOverdue(db, now())).catch(() => undefined);
   const connections = await store.read((db) => countOpen(db, now())).catch(() => undefined);
+  const roles_overdue = await store.read((db) => countOverdueRoles(db, now())).catch(() => undefined);
   return {
     now: now(),
     config,
     living: active,
     secrets_overdue,
     connections,
+    roles_overdue,
     signing_since: keys.signing.sign_from,
     clock_fault: clock.fault(),
     clock_ahead: clock.ahead(),

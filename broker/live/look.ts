@@ -8,6 +8,7 @@ import type { Config } from '../config/settings.ts';
 import { type Discovery, discoveryUrl } from '../upstream/discovery.ts';
 import { lookAtApiServers, otherKeys } from './api_server.ts';
 import { type Ask, createAsk, isSilent } from './ask.ts';
+import { lookAtDatabase } from './database.ts';
 import { createFigures } from './figures.ts';
 import { lookAtGateway } from './gateway.ts';
 import { lookAtIssuer, lookAtKeys } from './issuer.ts';
@@ -62,6 +63,10 @@ async function lookBeside(config: Config, parts: LookParts, ask: Ask, store: Ope
     config.clusters.map((cluster) => lookAtGateway(cluster, { ...at, feeds: figures.feeds })),
   );
   for (const found of gateways) if (found?.[1]) heard.push([found[0].of ?? 'gateway', found[1]]);
+  const { source_addresses = [] } = config.target_gateway ?? {};
+  const databases = await Promise.all(
+    config.targets.flatMap((target) => (target.kind === 'postgres' ? [lookAtDatabase(target, source_addresses)] : [])),
+  );
   const signals = await Promise.all(
     config.ssf.map((one) =>
       lookAtTransmitter(one, {
@@ -79,6 +84,7 @@ async function lookBeside(config: Config, parts: LookParts, ask: Ask, store: Ope
     ...reviews.flat(),
     ...servers.flatMap(({ seen }) => seen),
     ...gateways.flatMap((found) => (found ? [found[0]] : [])),
+    ...databases.flat(),
     ...signals,
     ...lookAtCertificates(all, now()),
     ...compareClocks(all, store.ahead, store.behind),

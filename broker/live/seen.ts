@@ -3,7 +3,18 @@
 import { oneLine } from '../text/one_line.ts';
 
 export const LIVE_CHECKS = [
-  ...['broker', 'keys', 'store', 'standby', 'identity_provider', 'api_server', 'webhook', 'gateway', 'signals'],
+  ...[
+    'broker',
+    'keys',
+    'store',
+    'standby',
+    'identity_provider',
+    'api_server',
+    'webhook',
+    'gateway',
+    'database',
+    'signals',
+  ],
   ...['certificate', 'clock'],
 ] as const;
 export type LiveCheck = (typeof LIVE_CHECKS)[number];

@@ -70,6 +70,22 @@ export function defineAll(registry: Registry<OpenMetricsContentType>) {
       'Secrets of sessions that are over, and that are still to be deleted',
       'cluster',
     ),
+    role_removal: histogram(
+      'curfew_role_removal_delay_seconds',
+      'From the end of a session at a database to the removal of its role there',
+      EFFECT,
+      'target',
+    ),
+    roles_overdue: gauge(
+      'curfew_roles_overdue',
+      'Roles of sessions that are over, and that are still to be removed',
+      'target',
+    ),
+    roles_not_removed: counter(
+      'curfew_role_removals_failed_total',
+      'Tries to remove a role of a session that is over, in vain',
+      'target',
+    ),
     sent_away: counter(
       'curfew_requests_sent_away_total',
       'Requests that were not looked at: too many were under way, or too many from their address were no good',

@@ -5,7 +5,7 @@ import { collectDefaultMetrics, type OpenMetricsContentType, Registry } from 'pr
 import { REASONS } from '../../shared/decide.ts';
 import type { Code } from '../../shared/errors.ts';
 import { END_REASONS } from '../../shared/session.ts';
-import { between, type Seconds, type Stopwatch } from '../../shared/time.ts';
+import { between, type Stopwatch } from '../../shared/time.ts';
 import {
   type AuditEvent,
   type DenialEvent,
@@ -16,10 +16,8 @@ import {
   type SignalSource,
 } from '../audit_log/events.ts';
 import { nameOfType } from '../audit_log/signals.ts';
-import type { ClockFault } from '../clock/clock.ts';
 import { clusterLimits } from '../config/clusters.ts';
-import type { Config } from '../config/settings.ts';
-import { FAILURE_KINDS, type FailureKind } from '../net/fetch_json.ts';
+import { FAILURE_KINDS } from '../net/fetch_json.ts';
 import type { Minted } from '../sessions/minted.ts';
 import { CHANGES, type Change } from '../store/changes.ts';
 import { RENEWAL_WAYS, SETTLED, type StoreObserver } from '../store/options.ts';
@@ -27,6 +25,7 @@ import { REQUEST_CLASSES, type RequestClass, SENT_AWAY, type SentAway } from '..
 import { ActiveSessions } from './active_sessions.ts';
 import { defineAll } from './definitions.ts';
 import { EndEffects } from './end_effects.ts';
+import type { Facts } from './facts.ts';
 import {
   beginGateway,
   beginTargets,
@@ -37,6 +36,7 @@ import {
   type GatewayRequest,
   OF_TARGETS,
 } from './gateways.ts';
+import { showRoles } from './roles.ts';
 import { WEBHOOK_OUTCOMES, type Webhook, type WebhookOutcome } from './webhooks.ts';
 
 /** Why the webhook denies. */
@@ -44,30 +44,6 @@ const DENIALS: readonly Code[] = [...REASONS, 'token_id', 'unknown_session', 'an
 
 /** Why a signal could not be taken yet, as far as that is foreseen. */
 const PUT_OFF: readonly Code[] = ['identity_provider', 'store'];
-
-/** What is looked up when the metrics are read. */
-export interface Facts {
-  readonly now: Seconds;
-  readonly config: Config;
-  /** Absent when the store did not say. */
-  readonly living?: number | undefined;
-  /** By cluster; absent likewise. */
-  readonly secrets_overdue?: ReadonlyMap<string, number> | undefined;
-  /** Open ones by target; absent likewise. */
-  readonly connections?: ReadonlyMap<string, number> | undefined;
-  readonly signing_since: Seconds;
-  readonly clock_fault: ClockFault | undefined;
-  /** Seconds that the broker's clock is ahead of the database's. */
-  readonly clock_ahead: number;
-  readonly store_fault: string | undefined;
-  /** Seconds since the feed was read to its end, and how many changes of it have not taken effect. */
-  readonly feed: { readonly age: number; readonly behind: number };
-  /** Whether this replica does what one does at a time. */
-  readonly turn: boolean;
-  /** Whether it has the configuration that all replicas are to have. */
-  readonly in_step: boolean;
-  readonly identity_provider_failures: Readonly<Record<FailureKind, number>>;
-}
 
 export interface Metrics {
   readonly registry: Registry<OpenMetricsContentType>;
@@ -87,6 +63,8 @@ export interface Metrics {
   readonly signalPutOff: (source: SignalSource, reason: Code) => void;
   /** A transmitter that was polled in vain. */
   readonly pollFailed: () => void;
+  /** A role that could not be removed. */
+  readonly roleNotRemoved: (target: string) => void;
   /** Takes up what was minted before this process began. */
   readonly restore: (tokens: readonly Minted[]) => void;
   /** The configuration in the file is the one in force: a refused one was put right without a change. */
@@ -169,6 +147,11 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
         case 'secret_deleted':
           all.secret_deletion.observe({ cluster: event.cluster }, between(event.due_at, event.at));
           return;
+        case 'role_removed':
+          all.role_removal.observe({ target: event.target }, between(event.due_at, event.at));
+          return;
+        case 'credential':
+          return;
         case 'revalidation':
           return all.revalidations.inc();
         case 'stream':
@@ -203,6 +186,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
     gatewayFeeds: (cluster, open) => void feeds.set(cluster, open),
     signalPutOff: (source, reason) => all.signals_put_off.inc({ source, reason }),
     pollFailed: () => all.poll_failures.inc(),
+    roleNotRemoved: (target) => all.roles_not_removed.inc({ target }),
     sentAway: (name, reason) => all.sent_away.inc({ class: name, reason }),
     restore(tokens) {
       for (const token of tokens) active.minted(token);
@@ -214,6 +198,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
       living,
       secrets_overdue,
       connections,
+      roles_overdue,
       signing_since,
       clock_fault,
       clock_ahead,
@@ -231,6 +216,7 @@ export function createMetrics({ stopwatch, version, of_process }: MetricsOptions
         all.secret_deletion.zero({ cluster: name });
         if (secrets_overdue) all.secrets_overdue.set({ cluster: name }, secrets_overdue.get(name) ?? 0);
       }
+      showRoles(all, config, roles_overdue);
       all.active.reset();
       all.gateway_feeds.reset();
       beginTargets(all, config, feeds.get(OF_TARGETS) ?? 0, connections);

@@ -1,5 +1,6 @@
 // One connection to the database, checked before it is used: that it takes writes, keeps what it acknowledges, and is one backend's.
 
+import { isIP } from 'node:net';
 import { Kysely, type KyselyPlugin, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { CurfewError } from '../../shared/errors.ts';
@@ -122,12 +123,13 @@ export async function connect(
   throw failure;
 }
 
-function tlsFor({ host }: Host, ca: string | undefined) {
+export function tlsFor({ host }: Host, ca: string | undefined) {
   return {
     ...(ca !== undefined && { ca }),
     ...STRONG_TLS,
     rejectUnauthorized: true,
-    ...(host.startsWith('/') ? {} : { servername: host }),
+    // For whom the certificate must be; an address is never sent as a name (RFC 6066 3).
+    ...(host.startsWith('/') ? {} : isIP(host) ? { host } : { servername: host }),
   };
 }
 

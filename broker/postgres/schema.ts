@@ -3,6 +3,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { declared, KEY_TIMES } from '../store/migrations.ts';
+import { SESSION_ROLES } from '../store/session_role_table.ts';
 import { RENEW_COMMIT } from './renew_commit.ts';
 
 const TABLES = `
@@ -142,4 +143,5 @@ export const POSTGRES_MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0010_key_times': declared('0010_key_times', (db) => run(db, KEY_TIMES)),
   '0011_connections': declared('0011_connections', (db) => run(db, statements(CONNECTIONS))),
   '0012_ssh_ca': declared('0012_ssh_ca', (db) => run(db, statements(SSH_CA))),
+  '0013_session_roles': declared('0013_session_roles', (db) => run(db, SESSION_ROLES.flatMap(statements))),
 };

@@ -29,7 +29,7 @@ export interface Declaration {
 }
 
 /**
- * Ends every session and marks every Secret for deletion; no login and no ID token from before this second's end opens another; other keys
+ * Ends every session and marks every Secret and role for deletion; no login and no ID token from before this second's end opens another; other keys
  * sign, and what the ones of before signed is not accepted any more. No instant that lies ahead is left to keep anybody out.
  *
  * @returns how many sessions were active
@@ -57,6 +57,7 @@ export async function declareAllOver(transaction: Transaction, declaration: Decl
   await db.deleteFrom('failed_login').execute();
   await replaceKeys(transaction, keys, now);
   await db.updateTable('bound_secret').set({ doomed: 1, over_at: now, next_at: now, attempts: 0 }).execute();
+  await db.updateTable('session_role').set({ doomed: 1, over_at: now, next_at: now, attempts: 0 }).execute();
   await bringBack(transaction, now);
   transaction.publish({ kind: 'all_over', at: now });
   await transaction.audit({ event: 'administration', at: now, command, by, sessions: sessions.length });

@@ -36,7 +36,7 @@ export async function endSession(transaction: Transaction, session: Session, end
     .where('ended_at', 'is', null)
     .executeTakeFirst();
   if (numUpdatedRows !== 1n) return false;
-  await letSecretsGo(transaction, session.sid, replaced_by, since);
+  await letGo(transaction, session.sid, replaced_by, since);
   if (replaced_by !== undefined) await moveConnections(transaction, session.sid, replaced_by);
   const { sid, iss, sub, username, jkt } = session;
   if (needsNewLogin(reason)) await requireLoginAfter(transaction, { iss, sub }, laterLogin(session, since));
@@ -60,16 +60,12 @@ export async function endSession(transaction: Transaction, session: Session, end
   return true;
 }
 
-/** What the tokens of a session are bound to goes with it, or judges on for the session that replaced it. */
-async function letSecretsGo(
-  { db }: Transaction,
-  sid: string,
-  replaced_by: string | undefined,
-  since: Seconds,
-): Promise<void> {
+/** What a session has elsewhere goes with it, or is judged on for the session that replaced it. */
+async function letGo({ db }: Transaction, sid: string, replaced_by: string | undefined, since: Seconds): Promise<void> {
   const gone = { doomed: 1, over_at: since, next_at: since } as const;
   const change = replaced_by === undefined ? gone : { sid: replaced_by };
-  await db.updateTable('bound_secret').set(change).where('sid', '=', sid).where('doomed', '=', 0).execute();
+  for (const table of ['bound_secret', 'session_role'] as const)
+    await db.updateTable(table).set(change).where('sid', '=', sid).where('doomed', '=', 0).execute();
 }
 
 /** Ends what a word of the identity provider left until the next renewal. @returns the session as it is now */

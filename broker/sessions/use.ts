@@ -91,7 +91,7 @@ export async function keepRevalidation(
     .where('sid', '=', sid)
     .execute();
   // Whom they act as elsewhere may be another now.
-  const secrets = db.updateTable('bound_secret').set({ next_at: now });
-  await secrets.where('sid', '=', sid).where('doomed', '=', 0).execute();
+  for (const table of ['bound_secret', 'session_role'] as const)
+    await db.updateTable(table).set({ next_at: now }).where('sid', '=', sid).where('doomed', '=', 0).execute();
   return { ...session, ...change };
 }

@@ -4,6 +4,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { GENESIS, type Link, linkOf, type Sealer } from '../audit_log/chain.ts';
 import { writeHead } from './audit_head.ts';
+import { sessionRoles } from './session_role_table.ts';
 import type { Schema } from './tables.ts';
 
 async function first(db: Kysely<unknown>): Promise<void> {
@@ -240,6 +241,7 @@ export function migrationsWith(sealer: Sealer): Readonly<Record<(typeof MIGRATIO
     '0010_key_times': declared('0010_key_times', keyTimes),
     '0011_connections': declared('0011_connections', connections),
     '0012_ssh_ca': declared('0012_ssh_ca', sshCa),
+    '0013_session_roles': declared('0013_session_roles', sessionRoles),
   };
 }
 
@@ -256,6 +258,7 @@ const OLDEST_READERS: Readonly<Record<Exclude<(typeof MIGRATIONS)[number], (type
   '0010_key_times': 5,
   '0011_connections': 5,
   '0012_ssh_ca': 5,
+  '0013_session_roles': 5,
 };
 
 /** From before versions ran side by side. */
@@ -285,4 +288,5 @@ export const MIGRATIONS = [
   '0010_key_times',
   '0011_connections',
   '0012_ssh_ca',
+  '0013_session_roles',
 ] as const;

@@ -4,6 +4,7 @@ import type { Generated, Selectable } from 'kysely';
 import type { EndReason } from '../../shared/session.ts';
 import type { Seconds } from '../../shared/time.ts';
 import type { FeedHeadTable, FeedTable, GatewayPlaceTable, LeaseTable } from './replica_tables.ts';
+import type { SessionRoleTable } from './session_role_table.ts';
 import type { ConnectionTable } from './target_tables.ts';
 
 /** A person is the pair (`iss`, `sub`); the username is a label that one person holds. */
@@ -268,6 +269,7 @@ export interface Schema {
   idle_gap: IdleGapTable;
   signal_received: SignalReceivedTable;
   bound_secret: BoundSecretTable;
+  session_role: SessionRoleTable;
   session: SessionTable;
   id_token_use: IdTokenUseTable;
   proof: ProofTable;

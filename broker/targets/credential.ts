@@ -1,5 +1,5 @@
 // What is presented at a target itself, beyond its gateway. In the transaction that allows the token it is written down what is to be
-// given; it is made after the commit. What must be made elsewhere first is decided on again after that: `pending_role.ts`.
+// given; it is made after the commit. What must be made elsewhere first is decided on again after that (`roles`).
 
 import type { Seconds } from '../../shared/time.ts';
 import type { Config } from '../config/settings.ts';

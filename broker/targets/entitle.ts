@@ -10,6 +10,7 @@ import { notAdmitted } from '../policy/not_admitted.ts';
 import type { AskedTarget } from '../policy/target.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Transaction } from '../store/store.ts';
+import type { MakeCredential } from './access.ts';
 import { credentialFor } from './credential.ts';
 
 export type EntitleParts = Pick<Broker, 'config' | 'tokenIds' | 'keys'>;
@@ -25,13 +26,15 @@ export interface EntitledTarget {
   readonly way_alone?: boolean | undefined;
   /** The session handle, after a login. */
   readonly handle?: string | undefined;
+  /** What was made for it elsewhere already. */
+  readonly made?: MakeCredential | undefined;
 }
 
 /** Writes down the token and what goes with it. All of it is made after the commit. */
 export async function entitleTarget(
   transaction: Transaction,
   broker: EntitleParts,
-  { session, asked, verdict, caller: { address }, ssh_public_key, way_alone, handle }: EntitledTarget,
+  { session, asked, verdict, caller: { address }, ssh_public_key, way_alone, handle, made }: EntitledTarget,
   now: Seconds,
 ): Promise<TargetToSign> {
   const { config } = broker;
@@ -40,9 +43,16 @@ export async function entitleTarget(
   const { target, account } = asked;
   const { jti, exp } = claims;
   const access = { session, target, account, ssh_public_key, jti, exp, session_end, address };
-  const credential = way_alone ? undefined : await credentialFor(transaction, config, access, now);
+  const given = made ?? (way_alone ? undefined : await credentialFor(transaction, config, access, now));
   const wire = wireSession(session, asked.limits, session_end, now);
   return {
-    target_to_sign: { claims, session: wire, kid, handle, credential, ...notAdmitted(config, session.idp_groups) },
+    target_to_sign: {
+      claims,
+      session: wire,
+      kid,
+      handle,
+      credential: given,
+      ...notAdmitted(config, session.idp_groups),
+    },
   };
 }

@@ -216,7 +216,7 @@ test('the check of doors can fail', () => {
 /** Whether code has SQL, built or as text, on the tables that sessions are made of. */
 function sqlOnSessions(text: string): boolean {
   const table =
-    '(?:session|person|past_name|resting_name|bound_secret|connection|login_after|idle_gap|counted_login|id_token_use)';
+    '(?:session|person|past_name|resting_name|bound_secret|session_role|connection|login_after|idle_gap|counted_login|id_token_use)';
   const built = new RegExp(`(?:selectFrom|updateTable|insertInto|deleteFrom|Join)\\(\\s*[^)]*['"]${table}['"]`);
   const typed = new RegExp(`\\b(?:from|update|into|join)\\s+"?${table}\\b`, 'i');
   return built.test(code(text)) || [...code(text).matchAll(/`[^`]*`/g)].some(([literal]) => typed.test(literal));

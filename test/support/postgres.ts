@@ -114,7 +114,9 @@ export async function serve(place: Place, data: string, port: number, settings: 
   let count = 0;
   const url = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`;
   const query: Postgres['query'] = async (text, database = 'postgres') => {
-    const client = new Client({ connectionString: url(database), connectionTimeoutMillis: 30_000 });
+    const client = new Client({
+      ...{ host: '127.0.0.1', port, user: 'postgres', database, connectionTimeoutMillis: 30_000 },
+    });
     client.on('error', () => undefined);
     await client.connect();
     try {
