@@ -6,7 +6,7 @@ import { decide } from '../../shared/decide.ts';
 import { sayDenial } from '../../shared/messages.ts';
 import type { ResolvedLimits } from '../../shared/policy.ts';
 import type { SessionFacts } from '../../shared/session.ts';
-import type { Seconds } from '../../shared/time.ts';
+import { over, type Seconds } from '../../shared/time.ts';
 import type { Broker } from '../broker.ts';
 import { requireClock } from '../clock/clock.ts';
 import type { Config } from '../config/settings.ts';
@@ -42,23 +42,45 @@ interface Shown {
   readonly address: string;
 }
 
-/**
- * @returns the connection, or why there is none
- * @throws CurfewError `clock` while the broker's own clock is not believed; `busy` where the key of the token was revoked just now; `store`
- */
-export async function connect(broker: ConnectParts, request: ConnectionRequest): Promise<ConnectionReply | Refused> {
-  requireClock(broker);
-  const shown = verifyShown(broker, request, broker.now());
-  if ('refused' in shown) {
-    const { address } = request;
-    await countRefusal(broker, { grant: 'connection', at: broker.now(), address, reason: shown.refused });
-    return shown;
-  }
-  const outcome = await broker.store.transaction((transaction) => {
+export class Connections {
+  /** Of each session the one that is decided last, settled. */
+  readonly #last = new Map<string, Promise<void>>();
+
+  /**
+   * @returns the connection, or why there is none
+   * @throws CurfewError `clock` while the broker's own clock is not believed; `busy` where the key of the token was revoked just now; `store`
+   */
+  async connect(broker: ConnectParts, request: ConnectionRequest): Promise<ConnectionReply | Refused> {
     requireClock(broker);
-    return decideConnection(transaction, broker, shown, broker.now());
-  });
-  return 'refused' in outcome ? outcome : { ...outcome, broker_time: broker.now() };
+    const shown = verifyShown(broker, request, broker.now());
+    if ('refused' in shown) {
+      const { address } = request;
+      await countRefusal(broker, { grant: 'connection', at: broker.now(), address, reason: shown.refused });
+      return shown;
+    }
+    const decide = () =>
+      broker.store.transaction((transaction) => {
+        requireClock(broker);
+        return decideConnection(transaction, broker, shown, broker.now());
+      });
+    const outcome = await this.#inTurn(shown.claims.sid, decide);
+    return 'refused' in outcome ? outcome : { ...outcome, broker_time: broker.now() };
+  }
+
+  /** Those of one session one after the other: each holds its row, and would wait for it with a connection to the database in its hands. */
+  #inTurn<T>(sid: string, story: () => Promise<T>): Promise<T> {
+    const own = (this.#last.get(sid) ?? Promise.resolve()).then(story);
+    const settled = own
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .then(() => {
+        if (this.#last.get(sid) === settled) this.#last.delete(sid);
+      });
+    this.#last.set(sid, settled);
+    return own;
+  }
 }
 
 /** Anybody may show anything: what is not a token of ours for this very target, with a proof by its key, is refused without a transaction. */
@@ -69,7 +91,7 @@ function verifyShown(
 ): Shown | Refused {
   if (!targetCalled(broker.config, name)) return NO_SUCH_TARGET;
   const verified = verifyTargetToken(broker, token, now);
-  if (!verified) return { refused: 'target_token', message: 'the token is not one for a target that is good now' };
+  if (!verified) return NOT_GOOD;
   const { claims, kid } = verified;
   if (claims.target !== name) return { refused: 'target_token', message: `the token is not for ${name}` };
   if (claims.cnf.jkt !== shown.jkt)
@@ -83,6 +105,11 @@ function verifyShown(
 const NO_SUCH_TARGET: Refused = {
   refused: 'invalid_target',
   message: 'no such target, or you have no access to it',
+};
+
+const NOT_GOOD: Refused = {
+  refused: 'target_token',
+  message: 'the token is not one for a target that is good now',
 };
 
 /** By the session and the configuration as they are in this transaction. */
@@ -101,6 +128,8 @@ async function decideConnection(
   const about = { grant: 'connection', ...common } as const;
   if (!(await consumeProof(transaction, proof)))
     return refuse(transaction, about, 'proof_replayed', 'the DPoP proof was used before');
+  // It may have waited since it was looked at.
+  if (over(claims.exp, now)) return refuse(transaction, about, NOT_GOOD.refused, NOT_GOOD.message);
   if (!session) return refuse(transaction, about, 'unknown_session', 'there is no such session');
   const target = targetFor(config, session, claims);
   if ('refused' in target) return refuse(transaction, about, target.refused, target.message);

@@ -7,7 +7,7 @@ import { isEventsReport } from '../../shared/gateway_events.ts';
 import { GATEWAY_PATHS, isLeaseRequest, LARGEST_REPORT_BYTES } from '../../shared/gateway_wire.ts';
 import type { Broker } from '../broker.ts';
 import { type GatewayCaller, gatewayOf } from '../gateways/caller.ts';
-import { type ConnectParts, connect } from '../gateways/connect.ts';
+import { Connections, type ConnectParts } from '../gateways/connect.ts';
 import { type EndsParts, tellEnds } from '../gateways/ends.ts';
 import { type EventParts, StreamEvents } from '../gateways/events.ts';
 import { type LeaseParts, lease } from '../gateways/leases.ts';
@@ -72,7 +72,8 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
 
   // By themselves: however many people connect, what is open is asked about and told of all the same.
   const connectInTurn = takeTurns(MOST_CONNECTIONS_AT_ONCE);
-  const connections = new Allowance(CONNECTIONS);
+  const allowed = new Allowance(CONNECTIONS);
+  const connections = new Connections();
   app.post(GATEWAY_PATHS.connections, async (request, reply) => {
     const gateway = callerOf(request);
     if (gateway.kind !== 'targets') {
@@ -81,8 +82,8 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
     }
     const { body } = request;
     if (!isConnectionRequest(body)) throw new CurfewError('request_invalid', 'expected a token, a target and a proof');
-    if (!connections.take(broker.now())) throw new CurfewError('busy', 'too many connections to targets a minute');
-    const outcome = await connectInTurn(gateway, () => connect(broker, body));
+    if (!allowed.take(broker.now())) throw new CurfewError('busy', 'too many connections to targets a minute');
+    const outcome = await connectInTurn(gateway, () => connections.connect(broker, body));
     if (!('refused' in outcome)) return reply.send(outcome);
     reply.code_said = outcome.refused;
     return reply.code(403).send({ code: outcome.refused, message: outcome.message });

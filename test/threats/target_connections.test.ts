@@ -159,6 +159,7 @@ for (const database of DATABASES) {
       const { holder, sub, username } = bob;
       assert.equal(await code(shown({ ...alice, holder }, 'cache')), 'another_user');
       assert.equal(await code(shown({ ...alice, holder, sub, username }, 'cache')), 'another_user');
+      assert.equal(await code(shown({ ...alice, sub, username }, 'cache')), 'another_user', 'another name for it');
       assert.equal(await code(shown({ ...bob, sid: 'no-such-session' }, 'cache')), 'unknown_session');
       assert.deepEqual([stored().open, stored(bob.sid).open], [0, 0]);
     });
