@@ -13,6 +13,7 @@ import { loginCommand } from './commands/login.ts';
 import { logoutCommand } from './commands/logout.ts';
 import { endCommand, listCommand } from './commands/sessions.ts';
 import { setupCommand } from './commands/setup.ts';
+import { sshCommand, sshReadyCommand } from './commands/ssh.ts';
 import { statusCommand } from './commands/status.ts';
 import type { Host } from './host/host.ts';
 import { COMPLETE_COMMAND } from './host/launcher.ts';
@@ -57,6 +58,7 @@ function commands(host: Host, exit: (status: number) => void): Command {
     .description('Kubernetes sessions that end on time: the plugin of kubectl, and your own session')
     .usage('<command>, also as: kubectl curfew <command>')
     .helpCommand(false)
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ writeOut: host.print, writeErr: () => undefined });
 
@@ -67,6 +69,7 @@ function commands(host: Host, exit: (status: number) => void): Command {
     addLogin,
     addLogout,
     addConnect,
+    addSsh,
     addSessions,
     addStatus,
     addAudit,
@@ -99,6 +102,7 @@ function addSetup(add: Add, host: Host): void {
     .addOption(
       new Option('--output <file>', 'write another kubeconfig for itself, and touch nothing else').conflicts(APART),
     )
+    .option('--ssh', 'also have plain ssh reach targets, by ~/.ssh/config')
     .option('--write-kuberc', 'have kuberc let kubectl run this plugin (kubectl 1.35 and later)')
     .addOption(new Option('--remove', 'take away what setup wrote for this broker').conflicts(['cluster', 'output']))
     .action((options) => setupCommand(host, { ...options, broker: brokerKey(options.broker) }));
@@ -145,6 +149,22 @@ function addConnect(add: Add, host: Host, exit: (status: number) => void): void 
     .option(...BROKER)
     .option(...CA_FILE)
     .action(async (target, command, options) => exit(await connectCommand(host, target, command, options)));
+}
+
+function addSsh(add: Add, host: Host, exit: (status: number) => void): void {
+  add('ssh', "run ssh for a target, with the session's certificate")
+    .argument('<target>', 'its name')
+    .argument('[arguments...]', 'for ssh: its flags, and a command')
+    .option(...ACCOUNT)
+    .option(...BROKER)
+    .option(...CA_FILE)
+    .passThroughOptions()
+    .action(async (target, words, options) => exit(await sshCommand(host, target, words, options)));
+  add('ssh-ready', 'what ssh runs: makes ready what it needs for a target')
+    .argument('<target>', 'its name')
+    .option(...BROKER)
+    .option(...CA_FILE)
+    .action((target, options) => sshReadyCommand(host, target, options));
 }
 
 function addSessions(add: Add, host: Host): void {

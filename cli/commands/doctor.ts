@@ -16,6 +16,7 @@ import {
   checkSettings,
 } from '../doctor/machine.ts';
 import { checkBroker, checkCertificate, checkClock, checkIdentityProvider, checkProxy } from '../doctor/network.ts';
+import { checkSsh } from '../doctor/ssh.ts';
 import { chooseBroker } from '../host/config.ts';
 import type { Host } from '../host/host.ts';
 import { launcherOf } from '../host/launcher.ts';
@@ -49,6 +50,7 @@ export async function examine(host: Host, broker?: string): Promise<readonly Che
     !config || !known ? unseen('kubeconfig', 'settings') : checkKubeconfig(host, config),
     checkCache(host),
     config ? await checkKeychain(host, config) : unseen('keychain', 'settings'),
+    checkSsh(host),
   ];
   return [...here, ...own, ...(config ? await examineBroker(host, config, broker) : []), checkBackground(host)];
 }

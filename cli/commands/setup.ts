@@ -17,6 +17,7 @@ import { writeApart } from '../setup/apart.ts';
 import { setCurrent, type Written, writeClusters } from '../setup/clusters.ts';
 import { allowInKuberc, sayKuberc } from '../setup/kuberc.ts';
 import { removeSetup } from '../setup/remove.ts';
+import { refreshSsh, type SshSetup, writeSsh, writeSshApart } from '../setup/ssh.ts';
 import { createRehearsal, createWriter, type Writer } from '../setup/writer.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { Config } from '../warm/settings.ts';
@@ -37,6 +38,8 @@ export interface SetupOptions {
   /** Another kubeconfig, for itself; nothing else is touched. */
   readonly output?: string;
   readonly writeKuberc?: boolean;
+  /** Also what ssh needs for targets; with `remove` that alone, with `output` in that file alone. */
+  readonly ssh?: boolean;
 }
 
 type SetupHost = Clocks & Owner & Program & Pick<Host, 'print' | 'random' | 'say'>;
@@ -76,6 +79,9 @@ async function setUp(
     max_age: options.maxAge,
     ca_file: known,
   });
+  const ssh = (command: string): SshSetup => ({ ...options, targets: metadata.targets ?? [], command, ca_file });
+  if (options.output !== undefined && options.ssh)
+    return await writeSshApart(host, writer, resolve(options.output), ssh(launcherOf(host)));
   if (options.output !== undefined)
     return writeApart(writer, resolve(options.output), clusters, callBy(launcherOf(host)), config);
 
@@ -99,7 +105,8 @@ async function setUp(
   const kuberc = options.writeKuberc
     ? await allowInKuberc(host, writer, minor, kubeconfigs.files)
     : sayKuberc(host, minor);
-  return [...sayWritten(launcher, contexts), ...kuberc, ...sayNext(host, launcher, contexts, current)];
+  const forSsh = await (options.ssh ? writeSsh : refreshSsh)(host, writer, ssh(launcher.file));
+  return [...sayWritten(launcher, contexts), ...forSsh, ...kuberc, ...sayNext(host, launcher, contexts, current)];
 }
 
 /** By the names of their contexts, as the settings remember them. */

@@ -5,7 +5,7 @@ import { oneLine } from '../warm/one_line.ts';
 
 /** In the order in which they are looked at. */
 export const CHECKS = [
-  ...['settings', 'launcher', 'kubectl', 'plugin', 'kuberc', 'kubeconfig', 'cache', 'keychain'],
+  ...['settings', 'launcher', 'kubectl', 'plugin', 'kuberc', 'kubeconfig', 'cache', 'keychain', 'ssh'],
   ...['proxy', 'broker', 'certificate', 'clock', 'identity_provider', 'session', 'background'],
 ] as const;
 

@@ -10,6 +10,7 @@ import {
   openSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -118,6 +119,16 @@ export function removeFile(file: string): boolean {
     return true;
   } catch (error) {
     return codeOf(error) === 'ENOENT';
+  }
+}
+
+/** With all that is in it. Whether it is gone now. */
+export function removeFolder(folder: string): boolean {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -5,7 +5,7 @@ import { parseJson } from '../../shared/json.ts';
 import { isSeconds } from '../../shared/time.ts';
 import { isObject } from '../../shared/wire.ts';
 import { codeOf } from '../host/error_code.ts';
-import { makePrivateDirectory, removeFile, sweep, writeWhole } from '../host/files.ts';
+import { makePrivateDirectory, removeFile, removeFolder, sweep, writeWhole } from '../host/files.ts';
 import { cacheDirectoryOf, type Host } from '../host/host.ts';
 import { checksum } from '../warm/checksum.ts';
 import { type Entry, entryName, isWhole, type Key, parseEntry, printEntry } from '../warm/entry.ts';
@@ -13,6 +13,7 @@ import type { OwnFiles, Reader } from '../warm/machine.ts';
 import { fileName } from '../warm/paths.ts';
 import { readEntry, readOurs } from '../warm/read_cache.ts';
 import { WARNED } from '../warm/warning.ts';
+import { sshFolder } from './ssh_folder.ts';
 
 export interface Cache {
   /** Set when the directory must not be used: everything works without it, only slower. */
@@ -20,7 +21,7 @@ export interface Cache {
   read(key: Key): Entry | undefined;
   /** Never fails: a cache that cannot be written costs a round trip, not the call. */
   write(entry: Entry): void;
-  /** Deletes all entries of a broker: none outlives its login. */
+  /** Deletes all entries of a broker, and keys and certificates for ssh: nothing outlives its login. */
   forget(broker: string): void;
   /** All entries of a broker that can be read. */
   list(broker: string): readonly Entry[];
@@ -60,6 +61,8 @@ export function openCache(host: OwnFiles & Pick<Host, 'now' | 'random' | 'say'>)
       for (const name of [...names(broker), ...names(WARNED, broker)]) {
         if (!removeFile(`${directory}/${name}`)) say(`${directory}/${name} cannot be removed`);
       }
+      if (directory !== undefined && !removeFolder(sshFolder(directory, broker)))
+        say(`${sshFolder(directory, broker)} cannot be removed`);
     },
     list(broker) {
       const files = names(broker).filter((name) => name.endsWith('.json'));

@@ -12,6 +12,7 @@ import { readRecord } from '../session/record.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { type Config, OWN_SETTINGS } from '../warm/settings.ts';
 import { takeFromKuberc } from './kuberc.ts';
+import { removeSsh } from './ssh.ts';
 import { readIn, type Writer } from './writer.ts';
 
 export interface RemoveOptions {
@@ -19,6 +20,8 @@ export interface RemoveOptions {
   readonly broker: string;
   readonly kubeconfig?: string;
   readonly writeKuberc?: boolean;
+  /** What is for ssh alone. */
+  readonly ssh?: boolean;
   /** Nothing is written: the usual folder is not changed either. */
   readonly dryRun?: boolean;
 }
@@ -33,8 +36,11 @@ export async function removeSetup(
   options: RemoveOptions,
 ): Promise<readonly string[]> {
   const { broker } = options;
+  const ssh = await removeSsh(host, writer, broker);
+  if (options.ssh) return ssh.length > 0 ? ssh : [`nothing for ssh of ${broker} is set up here`];
   const known = memberOf(config.brokers, broker);
   const { done, stays } = await removeFromKubeconfigs(host, writer, options);
+  done.push(...ssh);
   if (!known && done.length === 0) return [`nothing of ${broker} is set up here`];
   const left = without(config, broker);
   if (Object.keys(left.brokers).length === 0) {

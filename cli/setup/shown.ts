@@ -9,10 +9,14 @@ import { type Splice, spliced } from '../kubeconfig/lines.ts';
 import { parse, rangeOf } from '../kubeconfig/yaml.ts';
 import { oneLine } from '../warm/one_line.ts';
 
+/** `yaml`: what is not known to be harmless is put out. `plain`: only what is ours differs. */
+export type Shown = 'yaml' | 'plain';
+
 /** @returns nothing where they are alike */
-export function diffOf(file: string, before: string, after: string): string {
+export function diffOf(file: string, before: string, after: string, shown: Shown = 'yaml'): string {
   if (before === after) return '';
-  const { hunks } = structuredPatch(file, file, withoutSecrets(before), withoutSecrets(after), '', '', { context: 0 });
+  const show = shown === 'plain' ? (text: string) => text : withoutSecrets;
+  const { hunks } = structuredPatch(file, file, show(before), show(after), '', '', { context: 0 });
   const lines = hunks.flatMap(({ oldStart, oldLines, newStart, newLines, lines: changed }) => [
     `@@ -${oldStart},${oldLines} +${newStart},${newLines} @@`,
     ...changed.filter((line) => !line.startsWith('\\')).map((line) => oneLine(line)),

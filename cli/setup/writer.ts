@@ -3,18 +3,21 @@
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { configFileOf, readConfig, settingsText, writeConfig } from '../host/config.ts';
-import { removeFile } from '../host/files.ts';
+import { makePrivateDirectory, removeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { type Launcher, type LauncherHost, launcherFiles, launcherOf, writeLauncher } from '../host/launcher.ts';
 import { editText, named, readText } from '../kubeconfig/kubeconfig.ts';
 import { KubeconfigText } from '../kubeconfig/text.ts';
 import type { Config } from '../warm/settings.ts';
-import { diffOf } from './shown.ts';
+import { diffOf, type Shown } from './shown.ts';
 
 export interface Writer {
   /** As it is now, or would be. */
   readonly read: (file: string) => string;
-  readonly edit: (file: string, edit: (text: string) => string) => Promise<void>;
+  /** @param kind of file: what of it is shown in a rehearsal */
+  readonly edit: (file: string, edit: (text: string) => string, kind?: Shown) => Promise<void>;
+  /** Makes it, for us alone, where it is not there. */
+  readonly folder: (directory: string) => void;
   readonly settings: (config: Config) => void;
   readonly launcher: () => Launcher;
   /** With its folder, where that is empty then. */
@@ -27,6 +30,7 @@ export function createWriter(host: WriterHost): Writer {
   return {
     read: readText,
     edit: (file, edit) => editText(host, file, edit),
+    folder: (directory) => void makePrivateDirectory(directory, host),
     settings: (config) => writeConfig(host, config),
     launcher: () => writeLauncher(host),
     remove: (file) => {
@@ -44,7 +48,7 @@ export interface Rehearsal extends Writer {
 
 /** Takes no lock, and changes nothing. */
 export function createRehearsal(host: WriterHost): Rehearsal {
-  const texts = new Map<string, { readonly before: string; after: string }>();
+  const texts = new Map<string, { readonly before: string; after: string; kind?: Shown | undefined }>();
   const lines: string[] = [];
   const of = (file: string) => {
     const known = texts.get(file) ?? { before: readText(file), after: readText(file) };
@@ -53,8 +57,10 @@ export function createRehearsal(host: WriterHost): Rehearsal {
   };
   return {
     read: (file) => texts.get(file)?.after ?? readText(file),
-    edit: async (file, edit) => {
+    folder: () => undefined,
+    edit: async (file, edit, kind) => {
       const known = of(file);
+      known.kind = kind;
       known.after = named(file, () => edit(known.after));
     },
     settings: (config) => {
@@ -70,7 +76,9 @@ export function createRehearsal(host: WriterHost): Rehearsal {
       lines.push(`would remove ${file}`);
     },
     report: () => {
-      const diffs = [...texts].map(([file, { before, after }]) => diffOf(file, before, after)).filter(Boolean);
+      const diffs = [...texts]
+        .map(([file, { before, after, kind }]) => diffOf(file, before, after, kind))
+        .filter(Boolean);
       if (diffs.length === 0 && lines.length === 0) return 'nothing would change\n';
       return `${[...diffs, ...lines].join('\n')}\n`;
     },

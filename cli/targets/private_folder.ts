@@ -9,6 +9,7 @@ import { cacheDirectoryOf, type Host } from '../host/host.ts';
 import type { OwnFiles } from '../warm/machine.ts';
 
 export interface PrivateFolder extends Disposable {
+  readonly path: string;
   /** Makes a file of mode 0600. @returns its path */
   readonly write: (name: string, content: string) => string;
 }
@@ -19,6 +20,7 @@ export function makePrivateFolder(host: OwnFiles & Pick<Host, 'say'>): PrivateFo
   const within = makePrivateDirectory(cache, host) === undefined ? cache : tmpdir();
   const folder = make(`${within}/connect-`);
   return {
+    path: folder,
     write(name, content) {
       const file = `${folder}/${name}`;
       writeFileSync(file, content, { mode: 0o600, flag: 'wx' });

@@ -86,6 +86,7 @@ export const FLOORS = {
     'session',
     'login',
     'targets',
+    'ssh',
     'audit',
     'doctor',
     'setup',

@@ -49,7 +49,7 @@ export interface StandInTargets {
   readonly gateway: string;
   /** What a person has to have, to be let in. */
   readonly handle: string;
-  readonly session: WireSession;
+  session: WireSession;
   /** Forms of all renewals, in their order. */
   readonly asked: readonly Readonly<Record<string, string>>[];
   /** How often the metadata was asked for. */
@@ -62,7 +62,7 @@ export interface StandInTargets {
   /** What the gateway answers in place of a WebSocket: the first is for the next connection. */
   readonly turn_away: Refused[];
   /** By the target's name. */
-  readonly credentials: Map<string, (form: Readonly<Record<string, string>>) => TargetCredential>;
+  readonly credentials: Map<string, (form: Readonly<Record<string, string>>) => TargetCredential | undefined>;
   readonly accounts: Map<string, readonly string[]>;
   /** Bytes go to a port of this machine. */
   readonly upstream: Map<string, number>;
@@ -128,7 +128,7 @@ export async function startStandInTargets(
     const time = broker.now();
     const body = {
       ...{ access_token: token, issued_token_type: TOKEN_TYPE.jwt, token_type: 'DPoP', expires_in: 60 },
-      ...{ session: { ...session, broker_time: time }, account, credential },
+      ...{ session: { ...broker.session, broker_time: time }, account, credential },
     };
     return { status: 200, body };
   };
