@@ -52,7 +52,7 @@ type Request = { readonly target: string; readonly account?: string | undefined 
 
 async function byStdio(client: Client, request: Request, end_file: string | undefined): Promise<number> {
   try {
-    const { socket, pass } = await dial(client, request, 'bystander');
+    const { socket, pass } = await dial(client, { ...request, way_alone: true }, 'bystander');
     const fault = faultOfEnd(client, pass, await pump(socket, byteStreams(), pass.target.kind === 'tcp'));
     if (fault) throw fault;
     return 0;

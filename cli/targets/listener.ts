@@ -47,7 +47,8 @@ export async function listen(
     const pass = unused;
     unused = undefined;
     try {
-      const dialled = await dial(client, request, 'nobody', pass);
+      // The credential of the first is that of all.
+      const dialled = await dial(client, { ...request, way_alone: true }, 'nobody', pass);
       if (socket.destroyed) return dialled.socket.terminate();
       const ends = { input: socket, output: socket, breakOff: () => void socket.resetAndDestroy() };
       const end = await pump(dialled.socket, ends, dialled.pass.target.kind === 'tcp');

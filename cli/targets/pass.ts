@@ -38,6 +38,8 @@ export interface PassRequest {
   readonly target: string;
   readonly account?: string | undefined;
   readonly ssh_public_key?: string | undefined;
+  /** Nothing that is presented at the target is wanted: none is made. */
+  readonly way_alone?: boolean | undefined;
 }
 
 export type PassOutcome =
@@ -65,10 +67,11 @@ async function ask(client: Client, request: PassRequest): Promise<PassOutcome> {
   const { handle } = secret;
   if (handle === undefined) return { refused: NOT_LOGGED_IN };
   let target = await targetNamed(client, request.target);
-  const { account, ssh_public_key } = request;
+  const { account, ssh_public_key, way_alone } = request;
+  const credential = way_alone ? ('none' as const) : undefined;
   const renew = ({ secret: { dpop_private_jwk: key } }: Kept, id_token?: string) =>
     client.broker.renewForTarget(record.endpoints, key, {
-      ...{ handle, audience: target.audience, account, ssh_public_key, id_token },
+      ...{ handle, audience: target.audience, account, ssh_public_key, credential, id_token },
     });
   const asking = async (kept: Kept, id_token?: string) => {
     const answer = await renew(kept, id_token);

@@ -54,6 +54,8 @@ export interface TargetRenewal extends Omit<Renewal, 'max_age'> {
   readonly account?: string | undefined;
   /** What a certificate is for. */
   readonly ssh_public_key?: string | undefined;
+  /** Where only the way to the target is wanted. */
+  readonly credential?: 'none' | undefined;
 }
 
 export interface Broker {

@@ -118,7 +118,8 @@ describe('connect --stdio', () => {
     const mine = asked.slice(before);
     assert.equal(mine.length, 2);
     for (const form of mine) {
-      assert.deepEqual(Object.keys(form).sort(), ['audience', 'grant_type', 'refresh_token']);
+      assert.deepEqual(Object.keys(form).sort(), ['audience', 'credential', 'grant_type', 'refresh_token']);
+      assert.equal(form.credential, 'none');
       assert.equal(form.audience, 'echo-audience');
     }
     assert.equal(new Set(proofs).size, proofs.length);

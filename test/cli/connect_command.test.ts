@@ -118,6 +118,11 @@ describe('connect -- COMMAND', () => {
     const { code, stdout, stderr } = await desk.curfew(['connect', 'echo', '--', process.execPath, '-e', script]);
     assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'all', stderr: '' });
     assert.equal(asked.length, passes + 3);
+    // Only the first brings what is presented at the target.
+    assert.deepEqual(
+      asked.slice(passes).map(({ credential }) => credential),
+      [undefined, 'none', 'none'],
+    );
     // Each pass was asked for with a proof, and each connection made with another.
     assert.equal(proofs.length, shown + 6);
   });
