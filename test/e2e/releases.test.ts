@@ -2,8 +2,13 @@
 // of 0.4.0. The main job, the end of a session, and a login after it; with real kubectl and kube-apiserver.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { createFetchJson } from '../../broker/net/fetch_json.ts';
+import { isMetadata } from '../../shared/metadata.ts';
 import { type GatewayWorld, startGatewayWorld } from '../support/gateway_world.ts';
 import { ALICE, mainJob } from '../support/main_job.ts';
 import type { Person } from '../support/person.ts';
@@ -19,16 +24,30 @@ interface Sessions {
 describe('today’s broker and gateway', () => {
   let world: GatewayWorld;
   let other: Person;
+  let folder: string;
   before(async () => {
     const admins = { groups: ['security'], limits: { max_age: '1h' } };
-    world = await startGatewayWorld({
-      plane: { webhook: { on_failure: 'deny' } },
-      sections: { admins },
-    });
+    folder = await mkdtemp(path.join(tmpdir(), 'curfew-releases-'));
+    const token_file = path.join(folder, 'targets-token');
+    await writeFile(token_file, randomBytes(32).toString('base64'), { mode: 0o600 });
+    const sections = {
+      admins,
+      // Most of them know nothing of targets: the metadata tells them, and each token names one that does not admit them.
+      target_gateway: { public_url: 'wss://targets.example.com', token_file, source_addresses: ['10.0.9.4'] },
+      targets: [{ name: 'vault', kind: 'tcp', address: '10.0.0.12:8200', allowed_groups: ['nobody'] }],
+    };
+    world = await startGatewayWorld({ plane: { webhook: { on_failure: 'deny' } }, sections });
+    const fetchJson = createFetchJson(world.authority.caPem);
+    const metadata: unknown = await fetchJson.get(`${world.brokerUrl}/.well-known/curfew`);
+    await fetchJson.close();
+    assert.ok(isMetadata(metadata) && metadata.targets?.length === 1);
     other = await world.person('carol');
     assert.equal((await other.setup()).code, 0);
   });
-  after(() => world?.stop());
+  after(async () => {
+    await world?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
 
   for (const version of PLUGINS)
     test(`the plugin of ${version} does the main job through them, and logs in again after its session was ended`, async () => {

@@ -1,12 +1,14 @@
 // What is on the wire between our programs: lines of the feed of ends, and every message that is read.
 
 import assert from 'node:assert/strict';
+import * as connections from '../../../shared/connection_wire.ts';
 import { decide } from '../../../shared/decide.ts';
 import * as events from '../../../shared/gateway_events.ts';
 import * as gateway from '../../../shared/gateway_wire.ts';
 import { parseJson } from '../../../shared/json.ts';
 import { sayDenial } from '../../../shared/messages.ts';
 import { isMetadata } from '../../../shared/metadata.ts';
+import * as targets from '../../../shared/targets.ts';
 import { seconds } from '../../../shared/time.ts';
 import * as wire from '../../../shared/wire.ts';
 import { NOW, readAgain, type Targets, textOf } from '../target.ts';
@@ -66,6 +68,22 @@ const MESSAGES: readonly object[] = [
   },
   { acknowledged: 3 },
   { access_token: 't', issued_token_type: wire.TOKEN_TYPE.jwt, token_type: 'N_A', expires_in: 120, session: SESSION },
+  {
+    ...{
+      access_token: 't',
+      issued_token_type: wire.TOKEN_TYPE.jwt,
+      token_type: 'DPoP',
+      expires_in: 60,
+      session: SESSION,
+    },
+    account: 'deploy',
+    credential: { kind: 'ssh', certificate: 'c', login: 'deploy', valid_until: NOW + 60 },
+  },
+  { token: 'a.b.c', target: 'cache', address: '::1', proof: { jti: 'p', jkt: 'k', iat: NOW } },
+  {
+    ...{ connection: 'c-1', sid: 's-1', judged_sid: 's-2', username: 'alice', groups: [], facts, limits: resolved },
+    ...{ target: 'cache', kind: 'tcp', address: { host: '10.0.0.1', port: 22 }, broker_time: NOW },
+  },
   { error: 'e', error_description: 'd', reason: 'r', session: SESSION, end_reason: 'idle', retry_after: 3 },
   { sessions: [], broker_time: 1, next: 'x' },
   { ended: [{ sid: 'a', username: 'b' }] },
@@ -74,6 +92,7 @@ const MESSAGES: readonly object[] = [
 const GUARDS = [
   ...[gateway.isLeaseRequest, gateway.isLeaseReply, gateway.isSwapReply, events.isEventsReport, events.isEventsReply],
   ...[wire.isTokenReply, wire.isRefusal, wire.isSessionList, wire.isSessionsEnded, isMetadata],
+  ...[connections.isConnectionRequest, connections.isConnectionReply, targets.isTargetTokenReply],
 ];
 
 /** What is taken is judged without an error, whatever numbers it has. */
