@@ -18,8 +18,10 @@ export interface GatewaySettings {
   readonly dir: string;
   readonly authority: CertificateAuthority;
   readonly broker: { readonly url: string; readonly ca_file?: string; readonly token_file: string };
-  readonly api_server: Readonly<Record<string, unknown>>;
+  /** Of a gateway before a cluster: one before targets has their public URL. */
+  readonly api_server?: Readonly<Record<string, unknown>>;
   readonly cluster?: string;
+  readonly public_url?: string;
   readonly port: number;
   /** Further sections, or others. */
   readonly more?: Readonly<Record<string, unknown>>;
@@ -38,14 +40,17 @@ export interface GatewayProcess extends Running {
 
 /** Resolves when it is ready. @throws Error with what it wrote, when it ends instead */
 export async function startGatewayProcess(settings: GatewaySettings): Promise<GatewayProcess> {
-  const { dir, authority, broker, api_server, cluster = 'dev', port, more, env, program } = settings;
+  const { dir, authority, broker, api_server, cluster = 'dev', public_url, port, more, env, program } = settings;
   const tls = await authority.issue(GATEWAY_CERTIFICATE);
   const health_port = await freePort();
   const config = path.join(dir, 'curfew-gateway.yaml');
   const object = {
-    ...{ broker, cluster, api_server },
+    broker,
+    ...(public_url === undefined
+      ? { cluster, api_server, other_credentials: 'refuse' }
+      : { targets: true, public_url }),
     listen: { address: '127.0.0.1', port, tls: { cert_file: tls.certFile, key_file: tls.keyFile } },
-    ...{ other_credentials: 'refuse', on_lost_broker: { cut_after: '10s' }, warn: 'off' },
+    ...{ on_lost_broker: { cut_after: '10s' }, warn: 'off' },
     metrics: { address: '127.0.0.1', port: health_port },
     ...more,
   };

@@ -2,7 +2,7 @@
 // with it. Nothing of the machine is changed, and an ordinary user can run it: all accounts are then one user.
 
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -57,9 +57,17 @@ export async function makeSshServer(accounts: readonly string[]): Promise<SshSer
   const keygen = await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', inSsh('host_key')]);
   if (keygen.code !== 0) throw new Error(keygen.stderr);
   const host_key = readFileSync(inSsh('host_key.pub'), 'utf8').trim();
-  const libraries = programs.libraries.join(':');
+  // Who logs in may not be let into the folders where these are.
+  const libraries = path.join(folder, 'libraries');
+  for (const one of programs.libraries) await cp(one, libraries, { recursive: true, dereference: true });
+  const [sftp_server, rsync] = ['sftp-server', 'rsync-itself'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+  ];
+  await copyFile(programs.sftp_server, sftp_server);
+  await copyFile(programs.rsync, rsync);
   const rsync_path = path.join(folder, 'rsync');
-  await writeFile(rsync_path, `#!/bin/sh\nLD_LIBRARY_PATH=${libraries} exec ${programs.rsync} "$@"\n`, { mode: 0o755 });
+  await writeFile(rsync_path, `#!/bin/sh\nLD_LIBRARY_PATH=${libraries} exec ${rsync} "$@"\n`, { mode: 0o755 });
   await writeFile(
     inSsh('sshd_config'),
     `Include /etc/ssh/sshd_config.d/*.conf
@@ -70,7 +78,7 @@ UsePAM no
 LogLevel VERBOSE
 MaxStartups 200
 PidFile none
-Subsystem sftp ${programs.sftp_server}
+Subsystem sftp ${sftp_server}
 ${SEVERAL ? '' : 'StrictModes no\n'}`,
   );
   const environment = { PATH: process.env.PATH, LD_LIBRARY_PATH: libraries };

@@ -11,8 +11,8 @@ export interface Link {
   stop(): Promise<void>;
 }
 
-/** @param behind a port of loopback */
-export async function startLink(behind: number): Promise<Link> {
+/** @param behind a port of loopback @param from the address of this machine that is told there */
+export async function startLink(behind: number, from?: string): Promise<Link> {
   let how: 'pass' | 'hold' | 'reset' = 'pass';
   const sockets = new Set<Socket>();
   const keep = (socket: Socket) => {
@@ -22,7 +22,7 @@ export async function startLink(behind: number): Promise<Link> {
   const server = createServer((socket) => {
     keep(socket);
     if (how === 'reset') return void socket.resetAndDestroy();
-    const other = connect(behind, '127.0.0.1');
+    const other = connect({ port: behind, host: '127.0.0.1', localAddress: from });
     keep(other);
     for (const [from, to] of [
       [socket, other],
