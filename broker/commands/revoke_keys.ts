@@ -2,14 +2,16 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CurfewError, EXIT } from '../../shared/errors.ts';
-import { seconds } from '../../shared/time.ts';
+import { type Seconds, seconds } from '../../shared/time.ts';
 import { type Taken, takesToken } from '../api_servers/probe.ts';
 import { AUTHENTICATOR_CACHE } from '../config/clusters.ts';
 import type { Cluster, Config } from '../config/settings.ts';
+import type { TargetGateway, TargetSettings } from '../config/target_settings.ts';
 import { keysOf } from '../tokens/key_rotation.ts';
 import { readKeys, replaceKeys, type SigningKey } from '../tokens/keys.ts';
 import { probeToken } from '../tokens/probe_token.ts';
 import { administer, requireTime } from './administration.ts';
+import { takesTargetToken, targetProbe } from './gateway_probe.ts';
 import type { Around } from './keys.ts';
 
 export interface Done {
@@ -26,6 +28,7 @@ export interface RevokeParts extends Around {
   /** Milliseconds, by a clock that is never set. */
   readonly elapsed: () => number;
   readonly takes?: typeof takesToken;
+  readonly takes_at_gateway?: typeof takesTargetToken;
   /** How long an API server may still take a token that it has taken before, in milliseconds. */
   readonly kept_ms?: number;
 }
@@ -96,8 +99,11 @@ async function confirmAll(config: Config, change: Change, parts: RevokeParts): P
   const each = asked.flatMap((cluster) => {
     if (cluster.webhook?.authentication) return [Promise.resolve(byReview(cluster))];
     const servers = cluster.api_servers ?? [cluster.server];
-    return servers.map((server) => confirm(config, cluster, server, change, parts));
+    return servers.map((server) => confirm(placeOf(config, cluster, server, parts), change, parts));
   });
+  const { target_gateway, targets } = config;
+  const [target] = targets;
+  if (target_gateway && target) each.push(confirm(gatewayPlace(config, target_gateway, target, parts), change, parts));
   if (each.length > 0) parts.say('waiting for the API servers to read the keys again: up to 2m30s');
   return Promise.all(each);
 }
@@ -108,31 +114,57 @@ function byReview({ name }: Cluster): Confirmed {
   return { line, sure: true };
 }
 
-async function confirm(
-  config: Config,
-  cluster: Cluster,
-  server: string,
-  { signing, revoked }: Change,
-  { now, elapsed, takes = takesToken, kept_ms = AUTHENTICATOR_CACHE * 1000 }: RevokeParts,
-): Promise<Confirmed> {
-  const at = `cluster ${cluster.name}: ${server}`;
-  const old = revoked.map((key) => probeToken(config, cluster, key, now(), OLD_PROBE));
+/** Where tokens are taken. */
+interface Place {
+  readonly at: string;
+  /** @param length seconds for which it is good */
+  readonly tokenBy: (key: SigningKey, length: Seconds) => string;
+  readonly takes: (token: string) => Promise<Taken>;
+  /** For how long it may still take what it has taken before, in milliseconds. */
+  readonly kept_ms: number;
+  readonly done: string;
+  readonly way_out: string;
+}
+
+function placeOf(config: Config, cluster: Cluster, server: string, parts: RevokeParts): Place {
+  const { now, takes = takesToken, kept_ms = AUTHENTICATOR_CACHE * 1000 } = parts;
+  return {
+    ...{ at: `cluster ${cluster.name}: ${server}`, kept_ms },
+    tokenBy: (key, length) => probeToken(config, cluster, key, now(), length),
+    takes: (token) => takes(server, cluster.ca, token),
+    done: 'takes no token of the revoked keys',
+    way_out: 'what the revoked keys signed may be taken there: restart it, or shut it off',
+  };
+}
+
+/** Whoever heard that a key is revoked has closed what its tokens opened. */
+function gatewayPlace(config: Config, gateway: TargetGateway, target: TargetSettings, parts: RevokeParts): Place {
+  const { now, takes_at_gateway = takesTargetToken } = parts;
+  return {
+    ...{ at: `gateway of targets: ${gateway.url}`, kept_ms: 0 },
+    tokenBy: (key, length) => targetProbe(config, target, key, now(), length),
+    takes: (token) => takes_at_gateway(gateway, target, token),
+    done: 'takes no token of the revoked keys, and has closed what they opened',
+    way_out: 'what tokens of the revoked keys opened there may be open, and nothing more is opened by them: restart it',
+  };
+}
+
+async function confirm(place: Place, { signing, revoked }: Change, { elapsed }: RevokeParts): Promise<Confirmed> {
+  const { at, tokenBy, takes, kept_ms, done, way_out } = place;
+  const old = revoked.map((key) => tokenBy(key, OLD_PROBE));
   const end = elapsed() + DEADLINE_MS;
   for (;;) {
     // A new one each time: an API server remembers for a while what it refused.
-    const fresh = probeToken(config, cluster, signing, now(), PROBE);
-    const answers = await Promise.all([fresh, ...old].map((token) => takes(server, cluster.ca, token)));
+    const answers = await Promise.all([tokenBy(signing, PROBE), ...old].map((token) => takes(token)));
     const state = stateOf(answers);
     if (state === 'done') {
       await sleep(kept_ms);
-      return { line: `ok: ${at} takes no token of the revoked keys`, sure: true };
+      return { line: `ok: ${at} ${done}`, sure: true };
     }
-    if (elapsed() + PAUSE_MS > end) return { line: `warning: ${at} ${state}: ${WAY_OUT}`, sure: false };
+    if (elapsed() + PAUSE_MS > end) return { line: `warning: ${at} ${state}: ${way_out}`, sure: false };
     await sleep(PAUSE_MS);
   }
 }
-
-const WAY_OUT = 'what the revoked keys signed may be taken there: restart it, or shut it off';
 
 function stateOf([fresh, ...old]: readonly Taken[]): string {
   const away = [fresh, ...old].find((answer) => answer !== undefined && 'away' in answer);
