@@ -116,7 +116,13 @@ function program(): Command {
     },
   });
   addPrint(root);
-  addLayers(root, { env, print: printLines, write: (text) => void stdout.write(text) });
+  addLayers(root, {
+    ...{ env, version: about.version, stdin: () => process.stdin, print: printLines },
+    write: (text) => void stdout.write(text),
+    exit: (status) => {
+      process.exitCode = status;
+    },
+  });
   const audit = root.command('audit').description('check and read the audit log');
   audit
     .command('verify')

@@ -3,10 +3,11 @@
 import { type Command, Option } from 'commander';
 import { type ConfigSources, loadConfig } from '../config/load.ts';
 import { RENDERED_LAYERS } from '../layers_render/render.ts';
+import { addLayersAudit, type LayersAuditCommandParts } from './layers_audit_command.ts';
 import { explainLayers } from './layers_explain.ts';
 import { renderLayer, type Wish, writeOutput } from './layers_render.ts';
 
-export interface LayersParts extends Pick<ConfigSources, 'env'> {
+export interface LayersParts extends Pick<ConfigSources, 'env'>, LayersAuditCommandParts {
   readonly print: (lines: readonly string[]) => void;
   readonly write: (text: string) => void;
 }
@@ -16,7 +17,8 @@ interface Typed extends Wish {
   readonly output?: string;
 }
 
-export function addLayers(root: Command, { env, print, write }: LayersParts): void {
+export function addLayers(root: Command, parts: LayersParts): void {
+  const { env, print, write } = parts;
   const layers = root
     .command('layers')
     .description('the layers around: ingress, web logins, meshes, network policies, nodes');
@@ -44,4 +46,5 @@ export function addLayers(root: Command, { env, print, write }: LayersParts): vo
       if (output === undefined) write(text);
       else await writeOutput(output, text);
     });
+  addLayersAudit(layers, parts);
 }

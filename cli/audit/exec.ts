@@ -1,11 +1,12 @@
 // An exec plugin as a kubeconfig names it: what runs, whether that was allowed, and secrets that it is given.
 
 import { basename, isAbsolute } from 'node:path';
+import { looksSecret } from '../../shared/secret_words.ts';
 import { isObject } from '../../shared/wire.ts';
 import { callOf } from '../kubeconfig/entries.ts';
 import type { Entry } from './document.ts';
 import type { Found, Seen } from './finding.ts';
-import { isPlaceholder, isSecretName, looksSecret } from './token.ts';
+import { isPlaceholder, isSecretName } from './token.ts';
 import { sayCommand, sayKey, sayName } from './words.ts';
 import type { World } from './world.ts';
 

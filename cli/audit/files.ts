@@ -3,13 +3,13 @@
 import { readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CurfewError } from '../../shared/errors.ts';
+import { looksSecret } from '../../shared/secret_words.ts';
 import { codeOf } from '../host/error_code.ts';
 import type { Host, Owner } from '../host/host.ts';
 import { kubeconfigFiles, readToLook } from '../kubeconfig/kubeconfig.ts';
 import { TextFault } from '../kubeconfig/yaml.ts';
 import type { Finding } from './finding.ts';
 import { type Inspected, inspectText } from './inspect.ts';
-import { looksSecret } from './token.ts';
 import { sayName } from './words.ts';
 import type { World } from './world.ts';
 

@@ -1,10 +1,11 @@
 // The findings for a person, as JSON, and as SARIF 2.1.0.
 
 import { pathToFileURL } from 'node:url';
+import { printSarifLog } from '../../shared/sarif.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { VERSION } from '../warm/version.ts';
 import type { Finding } from './finding.ts';
-import { FINDINGS, type FindingName, MACHINES } from './names.ts';
+import { FINDINGS, MACHINES } from './names.ts';
 
 export function insteadOf({ name, machine }: Finding): string {
   return machine ? MACHINES : FINDINGS[name].instead;
@@ -45,36 +46,13 @@ export function printJson(files: readonly string[], findings: readonly Finding[]
   return `${JSON.stringify({ files, findings: all }, null, 2)}\n`;
 }
 
-/** OASIS SARIF 2.1.0: one run, a rule for each name. */
+/** SARIF 2.1.0. */
 export function printSarif(findings: readonly Finding[]): string {
-  const names = Object.keys(FINDINGS) as FindingName[];
-  const rules = names.map((id) => ({
-    id,
-    shortDescription: { text: FINDINGS[id].says },
-    help: { text: FINDINGS[id].instead },
-    defaultConfiguration: { level: FINDINGS[id].level },
-  }));
   const results = findings.map((one) => ({
-    ...{ ruleId: one.name, ruleIndex: names.indexOf(one.name), level: FINDINGS[one.name].level },
-    message: {
-      text: `${one.entry === undefined ? '' : `${one.entry}: `}${FINDINGS[one.name].says}: ${one.detail}. Instead: ${insteadOf(one)}`,
-    },
-    locations: [
-      {
-        physicalLocation: {
-          artifactLocation: { uri: pathToFileURL(one.file).href },
-          region: { startLine: one.line },
-        },
-      },
-    ],
+    name: one.name,
+    text: `${one.entry === undefined ? '' : `${one.entry}: `}${FINDINGS[one.name].says}: ${one.detail}. Instead: ${insteadOf(one)}`,
+    uri: pathToFileURL(one.file).href,
+    line: one.line,
   }));
-  const driver = { name: 'kubectl-curfew', version: VERSION, rules };
-  const log = {
-    version: '2.1.0',
-    $schema: SCHEMA,
-    runs: [{ tool: { driver }, results, columnKind: 'utf16CodeUnits' }],
-  };
-  return `${JSON.stringify(log, null, 2)}\n`;
+  return printSarifLog({ name: 'kubectl-curfew', version: VERSION, rules: FINDINGS }, results);
 }
-
-const SCHEMA = 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json';

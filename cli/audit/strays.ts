@@ -1,8 +1,9 @@
 // Secrets where kubectl reads none: fields that it does not know, extensions, comments.
 
+import { looksSecret } from '../../shared/secret_words.ts';
 import type { Part } from './document.ts';
 import type { Found, Seen } from './finding.ts';
-import { isPlaceholder, isSecretName, looksSecret } from './token.ts';
+import { isPlaceholder, isSecretName } from './token.ts';
 import { sayKey, sayName } from './words.ts';
 
 /** As client-go's types have them (clientcmd/api/v1): whatever else is there, nobody reads. */

@@ -1,7 +1,7 @@
 // What of a kubeconfig may be printed: names as they are, unless they look like what nobody should read.
 
+import { looksSecret } from '../../shared/secret_words.ts';
 import { oneLine } from '../warm/one_line.ts';
-import { looksSecret } from './token.ts';
 
 /** Of an entry. */
 export function sayName(name: string): string {

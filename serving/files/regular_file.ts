@@ -14,24 +14,28 @@ export interface FileText {
 /** @throws Error whose message says why, without the path and without content. */
 export type FileReader = (file: string) => Promise<FileText>;
 
-const LARGEST_BYTES = 1024 * 1024;
+const MIB = 1024 * 1024;
+const LARGEST_BYTES = MIB;
 
 /** Reads a regular file of at most 1 MiB (a FIFO would hang us); symbolic links are followed, as Kubernetes mounts Secrets so. */
-export const readRegularFile: FileReader = async (file) => {
+export const readRegularFile: FileReader = (file) => readAtMost(file, LARGEST_BYTES);
+
+/** The same for files that may be larger. @param most bytes, a whole number of MiB */
+export async function readAtMost(file: string, most: number): Promise<FileText> {
   try {
     await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     const stat = await handle.stat();
     if (!stat.isFile()) throw new Error('no regular file');
-    if (stat.size > LARGEST_BYTES) throw new Error('larger than 1 MiB');
+    if (stat.size > most) throw new Error(`larger than ${most / MIB} MiB`);
     const mode = stat.mode & 0o777;
     const access = (mode & 0o077) === 0 ? undefined : await accessOf(handle.fd, stat);
-    return { text: await readUpTo(handle, stat.size, LARGEST_BYTES), mode, access };
+    return { text: await readUpTo(handle, stat.size, most), mode, access };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
     if (code === undefined) throw error;
     throw new Error(code === 'ENOENT' ? 'no such file' : `cannot be read (${code})`);
   }
-};
+}
 
 /** A file may grow meanwhile, or say that it is empty and never end (`/proc`). */
 async function readUpTo(handle: FileHandle, size: number, most: number): Promise<string> {
@@ -43,7 +47,7 @@ async function readUpTo(handle: FileHandle, size: number, most: number): Promise
     chunks.push(chunk.subarray(0, bytesRead));
     length += bytesRead;
   }
-  throw new Error('larger than 1 MiB');
+  throw new Error(`larger than ${most / MIB} MiB`);
 }
 
 /** Its text, or none where it cannot be read now: whoever needs it says what is missing. */

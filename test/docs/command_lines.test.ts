@@ -26,7 +26,7 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
   base64: ['-d'],
   createdb: ['--maintenance-db='],
   grep: [`'"break-glass"'`],
-  helm: ['install'],
+  helm: ['install', 'template'],
   install: ['-m'],
   kubectl: [
     ...[
@@ -38,7 +38,7 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
       'create token',
       'delete clusterrolebinding',
     ],
-    ...['delete secret', 'get', 'label'],
+    ...['delete secret', 'get', 'kustomize', 'label'],
   ],
   chmod: ['600'],
   ln: ['-s'],

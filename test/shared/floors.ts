@@ -69,6 +69,8 @@ export const FLOORS = {
     'layers_table',
     'layers_render',
     'around',
+    'manifests',
+    'alignment',
     'live',
     'commands',
     'http',
