@@ -21,6 +21,7 @@ export function renderHaproxy(input: RenderInput): string {
   const more = [
     'idle of a WebSocket is timeout tunnel alone: it takes the place of client and server after the upgrade',
     'timeout connect and timeout http-request are not limits of a session',
+    'a name of the target is looked up once, at the start: resolvers for one that changes are yours to add',
   ];
   return `${headOf('haproxy', input, more)}
 defaults

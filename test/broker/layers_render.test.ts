@@ -66,7 +66,7 @@ for (const layer of RENDERED_LAYERS) {
       assert.equal(RENDERERS[layer](inputOf()), RENDERERS[layer](inputOf()));
     });
 
-    test('every length is there, in the unit of the layer, and none is longer than its limit', () => {
+    test('Y2 every length is there, in the unit of the layer, and none is longer than its limit', () => {
       const length = fc.integer({ min: 1, max: LONGEST }).map(seconds);
       fc.assert(
         fc.property(length, length, (max_age, inactivity_timeout) => {
@@ -145,7 +145,7 @@ describe('the hash', () => {
   });
 });
 
-describe('names from outside', () => {
+describe('Y1 names from outside', () => {
   const HOSTILE = [
     'a b',
     'a\nb',

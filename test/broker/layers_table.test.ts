@@ -139,7 +139,7 @@ function refused(text: unknown): readonly [unknown, undefined] {
 
 describe('lengths', () => {
   for (const unit of Object.keys(UNITS) as Unit[]) {
-    test(`${unit}: is read as the layer reads it, and nothing is guessed`, () => {
+    test(`Y2 ${unit}: is read as the layer reads it, and nothing is guessed`, () => {
       for (const [text, ms] of READINGS[unit]) {
         const expected = typeof ms === 'number' ? { ms } : ms;
         assert.deepEqual(readLength(unit, text), expected, JSON.stringify(text));

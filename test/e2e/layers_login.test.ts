@@ -140,7 +140,7 @@ describe('OAuth2 Proxy', () => {
     }
   });
 
-  test('as it is rendered ends at max_age, however active, and a WebSocket goes on', async () => {
+  test('Y3 as it is rendered ends at max_age, however active, and a WebSocket goes on', async () => {
     const limits = { max_age: seconds(EXPIRE_S), inactivity_timeout: seconds(2), token_ttl: seconds(1) };
     const file = path.join(folder, 'oauth2-proxy.cfg');
     writeFileSync(file, RENDERERS['oauth2-proxy'](inputOf({ limits })));

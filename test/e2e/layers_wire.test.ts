@@ -26,20 +26,23 @@ const EARLY_MS = 250;
 
 interface Expected {
   readonly layer: ProxyLayer;
+  /** What it is said to be bounded by. */
+  readonly by: string;
   /** What ends an endless plain answer: its age, or nothing. */
   readonly plain: 'age' | 'nothing';
   readonly more?: readonly string[];
 }
 
 const EXPECTED: readonly Expected[] = [
-  { layer: 'nginx', plain: 'nothing' },
-  { layer: 'haproxy', plain: 'nothing' },
+  { layer: 'nginx', by: 'proxy_read_timeout', plain: 'nothing' },
+  { layer: 'haproxy', by: 'timeout tunnel', plain: 'nothing' },
   {
     layer: 'traefik',
+    by: 'readTimeout',
     plain: 'age',
     more: [`--entryPoints.web.transport.respondingTimeouts.writeTimeout=${AGE_S}s`],
   },
-  { layer: 'envoy', plain: 'age' },
+  { layer: 'envoy', by: 'stream_idle_timeout and max_stream_duration', plain: 'age' },
 ];
 
 let parts: LayerParts;
@@ -56,8 +59,8 @@ after(() => {
 });
 
 describe('on the wire', { concurrency: true }, () => {
-  for (const { layer, plain, more } of EXPECTED) {
-    test(`${layer}: a WebSocket that rests is cut at the idle limit; one in use ${tableOf(layer).age.hold === 'yes' ? 'is cut at the age' : 'goes on'}`, async () => {
+  for (const { layer, by, plain, more } of EXPECTED) {
+    test(`Y3 ${layer}, by ${by}: a WebSocket that rests is cut at the idle limit; one in use ${tableOf(layer).age.hold === 'yes' ? 'is cut at the age' : 'goes on'}`, async () => {
       const input = inputOf({
         target: parseTarget(`127.0.0.1:${app.port}`),
         limits: { max_age: seconds(AGE_S), inactivity_timeout: seconds(IDLE_S), token_ttl: seconds(1) },
@@ -73,7 +76,7 @@ describe('on the wire', { concurrency: true }, () => {
   }
 });
 
-test('nftables: age, idle and the end of one session are kept by the kernel, and a SYN lengthens nothing', async () => {
+test('Y3 Y4 nftables: age, idle and the end of one session are kept by the kernel, and a SYN lengthens nothing', async () => {
   const port = 8080;
   const limits = { max_age: seconds(AGE_S), inactivity_timeout: seconds(IDLE_S), token_ttl: seconds(1) };
   const file = path.join(folder, 'nftables.conf');

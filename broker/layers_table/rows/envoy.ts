@@ -29,7 +29,6 @@ export const ENVOY_TIMINGS: readonly Timing[] = [
     default: null,
     bounds: 'idle',
     of: ['plain', 'stream'],
-    shown: 'not run here',
     trap: 'takes the place of stream_idle_timeout: `0s` switches it off for the route',
   },
   {
@@ -48,7 +47,6 @@ export const ENVOY_TIMINGS: readonly Timing[] = [
     absent: 'default',
     bounds: 'age',
     of: ['plain', 'stream'],
-    shown: 'not run here',
     trap: 'takes the place of the one of all streams: `0s` switches it off for the route',
   },
   {

