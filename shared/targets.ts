@@ -38,6 +38,8 @@ export type TargetCredential =
       readonly role: string;
       readonly password: string;
       readonly databases: readonly string[];
+      /** For whom the server's certificate is: without it, for the target's name. */
+      readonly server_name?: string | undefined;
       readonly valid_until: Seconds;
       /** PEM, base64: who vouches for the server. */
       readonly certificate_authority_data?: string | undefined;
@@ -88,6 +90,7 @@ export function isTargetCredential(value: unknown): value is TargetCredential {
         isText(value.role) &&
         isText(value.password) &&
         isTexts(value.databases) &&
+        optional(value.server_name, isText) &&
         optional(value.certificate_authority_data, isText)
       );
     default:

@@ -81,16 +81,26 @@ async function shutOutAtOnce(query: Query, names: readonly string[]): Promise<re
   const found = await query<Found>('select rolname as name, oid from pg_roles where rolname = any($1)', [names]);
   if (found.length === 0) return found;
   await query(found.map(({ name }) => `alter role ${pg.escapeIdentifier(name)} nologin`).join(';\n'));
+  await letGatewayCut(query, found);
   await endBackends(query, found);
   return found;
 }
 
+/** The gateway hears of an end at the same moment, and is to be the first to cut: it tells the person why. */
+async function letGatewayCut(query: Query, roles: readonly Found[]): Promise<void> {
+  const inside = await query('select from pg_stat_activity where usesysid = any($1::oid[])', [oidsOf(roles)]);
+  if (inside.length > 0) await query('select pg_sleep(0.06)');
+}
+
+function oidsOf(roles: readonly Found[]): readonly number[] {
+  return roles.map(({ oid }) => oid);
+}
+
 async function endBackends(query: Query, roles: readonly Found[]): Promise<void> {
-  const oids = roles.map(({ oid }) => oid);
   for (let look = 0; look < LOOKS; look += 1) {
     const ended = await query(
       'select pg_terminate_backend(pid) from pg_stat_activity where usesysid = any($1::oid[])',
-      [oids],
+      [oidsOf(roles)],
     );
     if (ended.length === 0) return;
     await query('select pg_sleep(0.01)');

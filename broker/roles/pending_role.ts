@@ -160,9 +160,18 @@ async function conclude(
     ...{ event: 'credential', at: now, address: caller.address, sid, iss, sub, username, jkt },
     ...{ kind: 'postgres', target: target.name, account, role: name, valid_until },
   });
-  const { databases, ca } = target;
+  const { databases, ca, address } = target;
   const vouches = ca === undefined ? {} : { certificate_authority_data: Buffer.from(ca).toString('base64') };
-  const made = () => ({ kind: 'postgres', role: name, password, databases, valid_until, ...vouches }) as const;
+  const made = () =>
+    ({
+      kind: 'postgres',
+      role: name,
+      password,
+      databases,
+      server_name: address.host,
+      valid_until,
+      ...vouches,
+    }) as const;
   return entitleTarget(
     transaction,
     broker,

@@ -3,6 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import { CurfewError } from '../../shared/errors.ts';
+import { END_REASONS } from '../../shared/session.ts';
 import { over } from '../../shared/time.ts';
 import { countdown } from '../host/countdown.ts';
 import type { Client } from '../session/client.ts';
@@ -59,10 +60,12 @@ export function faultOfEnd(client: Client, { target, session }: Pass, end: End):
     case 'done':
       return undefined;
     case 'ended': {
-      const refused = { reason: end.code, message: `the connection to ${name} was closed: ${end.message}` };
+      // The gateway says how a session ended where it says that it did.
+      const reason = END_REASONS.some((one) => one === end.code) ? 'session_ended' : end.code;
+      const refused = { reason, message: `the connection to ${name} was closed: ${end.message}` };
       const record = readRecord(client.host, client.url);
-      if (OVER_REASONS.includes(end.code) && record?.session?.sid === session.sid)
-        keepEnd(client, record, { reason: end.code, message: end.message });
+      if (OVER_REASONS.includes(reason) && record?.session?.sid === session.sid)
+        keepEnd(client, record, { reason, message: end.message });
       return passRefused(client, refused);
     }
     case 'target':

@@ -35,6 +35,7 @@ export async function listen(
 ): Promise<Listener> {
   const over = Promise.withResolvers<CurfewError>();
   const sockets = new Set<Socket>();
+  const served = new Set<Promise<void>>();
   let fault: CurfewError | undefined;
   let unused: Pass | undefined = first;
   const failed = (error: unknown) => {
@@ -67,7 +68,11 @@ export async function listen(
     // Said by what becomes of the connection.
     socket.on('error', () => undefined);
     const stranger = strangerAt(client.host, socket);
-    if (stranger === undefined) return void serve(socket);
+    if (stranger === undefined) {
+      const done = serve(socket).finally(() => served.delete(done));
+      served.add(done);
+      return;
+    }
     socket.resetAndDestroy();
     if (!strangers.has(stranger))
       client.host.say(`a connection of ${stranger} was refused: only this user's are taken`);
@@ -84,6 +89,8 @@ export async function listen(
       // Whoever wrote and is gone already may have more on its way.
       const late = setTimeout(() => sockets.forEach((socket) => void socket.destroy()), DRAIN_MS);
       await new Promise<void>((resolve) => server.close(() => resolve()));
+      // Why the gateway ended them comes last.
+      await Promise.all(served);
       clearTimeout(late);
     },
   };

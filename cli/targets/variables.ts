@@ -33,13 +33,13 @@ function ofPostgres(
   port: number,
   folder: Pick<PrivateFolder, 'write'>,
 ): Variables {
-  const { role, password, databases, certificate_authority_data: authority } = credential;
+  const { role, password, databases, server_name, certificate_authority_data: authority } = credential;
   const [database = 'postgres'] = databases;
   // libpq before 16 does not know the system's roots by a name.
   const roots = authority === undefined ? everyRoot().join('\n') : Buffer.from(authority, 'base64').toString();
   const line = ['*', '*', '*', role, password].map(escaped).join(':');
   return {
-    ...{ PGHOST: name, PGHOSTADDR: LOOPBACK, PGPORT: String(port), PGUSER: role, PGDATABASE: database },
+    ...{ PGHOST: server_name ?? name, PGHOSTADDR: LOOPBACK, PGPORT: String(port), PGUSER: role, PGDATABASE: database },
     PGPASSFILE: folder.write('pgpass', `${line}\n`),
     ...{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: folder.write('server-ca.pem', `${roots}\n`) },
   };

@@ -50,6 +50,8 @@ export interface Desk {
   /** Another browser from now on. */
   withBrowser(settings: Partial<BrowserSettings>): Promise<Browser>;
   restartBroker(changes?: Settings): Promise<void>;
+  /** Writes the configuration of the broker with these changes; the process that runs sees it by itself. */
+  reconfigure(changes: Settings): Promise<void>;
   stopBroker(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -83,23 +85,38 @@ interface DeskOptions {
   readonly native?: Target;
   /** Whether the broker is one that was set up here; kubeconfig is not written. */
   readonly known?: boolean;
+  /** Whether the identity provider tells the broker of logouts there. */
+  readonly backchannel?: boolean;
+  /** Makes what the broker's configuration names, in its folder. */
+  readonly prepare?: (dir: string) => Promise<void>;
   /** For openssl: certificates of another time. */
   readonly openssl?: Readonly<Record<string, string>>;
 }
 
 export async function openDesk(
   changes: Settings = {},
-  { idp: idpOptions = {}, identityProvider = {}, via = 'native', native, known = true, openssl = {} }: DeskOptions = {},
+  {
+    idp: idpOptions = {},
+    identityProvider = {},
+    via = 'native',
+    native,
+    known = true,
+    backchannel = false,
+    prepare,
+    openssl = {},
+  }: DeskOptions = {},
 ): Promise<Desk> {
   const dir = temporaryFolder('desk');
   const { command } = via === 'native' ? await installNative(path.join(dir, 'bin'), native) : await withOwnHome();
   const [program, ...words] = command;
   const authority = await createCertificateAuthority(path.join(dir, 'ca'), undefined, openssl);
-  const idp = await startIdp({ users: USERS, ...idpOptions });
   const port = await freePort();
   const url = `https://127.0.0.1:${port}`;
+  const logouts = { uri: `${url}/backchannel-logout`, ca: authority.caPem, session_required: true };
+  const idp = await startIdp({ users: USERS, ...idpOptions, ...(backchannel && { backchannel: logouts }) });
   const tls = await authority.issue({ name: 'broker', hosts: ['127.0.0.1'] });
   await writeFile(path.join(dir, 'key'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  await prepare?.(dir);
   const configFile = path.join(dir, 'broker.yaml');
   const identity_provider = {
     ...{ issuer: idp.issuer, client_id: idp.clientId, scopes: ['openid', 'email', 'groups'] },
@@ -182,6 +199,7 @@ export async function openDesk(
       await write(more);
       broker = await start();
     },
+    reconfigure: write,
     stopBroker: () => broker.kill(),
     async stop() {
       await broker.kill();

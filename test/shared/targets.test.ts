@@ -57,7 +57,7 @@ const metadata = {
 };
 
 testGuard({ guard: isTargetCredential, example: ssh, optional: [] });
-testGuard({ guard: isTargetCredential, example: postgres, optional: ['certificate_authority_data'] });
+testGuard({ guard: isTargetCredential, example: postgres, optional: ['certificate_authority_data', 'server_name'] });
 testGuard({
   guard: isTargetTokenReply,
   example: reply,

@@ -38,6 +38,8 @@ export interface RoleServerOptions {
   readonly accounts?: readonly string[];
   readonly databases?: readonly string[];
   readonly admin?: string;
+  /** From where the gateway comes, where it is no address of its own. */
+  readonly gateway?: string;
   readonly settings?: Readonly<Record<string, string>>;
 }
 
@@ -51,7 +53,12 @@ export async function startRoleServer(options: RoleServerOptions = {}): Promise<
 
 async function setUp(
   postgres: Postgres,
-  { accounts = ['orders_rw', 'orders_ro'], databases = ['orders'], admin = 'curfew_admin' }: RoleServerOptions,
+  {
+    accounts = ['orders_rw', 'orders_ro'],
+    databases = ['orders'],
+    admin = 'curfew_admin',
+    gateway = GATEWAY,
+  }: RoleServerOptions,
 ): Promise<RoleServer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'curfew-roles-'));
   const authority = await createCertificateAuthority(folder, 'databases');
@@ -74,7 +81,7 @@ async function setUp(
       await postgres.query(`grant create, usage on schema public to ${pg.escapeIdentifier(account)}`, database);
   const printed = printPgHba({
     ...{ name: 'orders-db', databases, admin: address, ca: authority.caPem },
-    ...{ gateway: [`${GATEWAY}/32`], broker: ['127.0.0.1/32'] },
+    ...{ gateway: [`${gateway}/32`], broker: ['127.0.0.1/32'] },
   });
   // Behind what is printed it is as open as it can be.
   inside('pg_hba.conf', `${printed}host all all 127.0.0.0/8 trust\nlocal all all trust\n`);
