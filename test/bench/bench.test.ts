@@ -51,6 +51,7 @@ describe('npm run bench', () => {
       'parallel50.cold_tail_ms': '<= 1000',
       'refusal.vs_warm': '<= 1.1',
       'ssh_certificate.us': null,
+      'connect.ssh.vs_direct_ms': '<= 75',
       'renew.sqlite.c1.per_second': null,
       'renew.sqlite.c8.per_second': '>= 1500',
       'renew.sqlite.c8.p50_ms': null,

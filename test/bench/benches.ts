@@ -1,6 +1,7 @@
 // All benchmarks, in the order in which they run.
 
 import { auditKubeconfig } from './audit_kubeconfig.ts';
+import { connectSsh } from './connect_ssh.ts';
 import { endToDenial } from './end_to_denial.ts';
 import { endToKnown } from './end_to_known.ts';
 import type { Bench } from './figure.ts';
@@ -75,4 +76,5 @@ export const BENCHES: readonly Bench[] = [
   gatewayWatchMemory,
   gatewayWatchAloneMemory,
   gatewayExecMemory,
+  connectSsh,
 ];
