@@ -10,6 +10,7 @@ import type { Holder } from '../support/holder.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { listening } from '../support/signals.ts';
 import { sessionRow } from '../support/store_row.ts';
+import { TARGETS } from '../support/targets.ts';
 
 const REQUESTS = 1_500;
 
@@ -22,7 +23,7 @@ let sid: string;
 before(async () => {
   const webhook = { token_file: 'dev-hook', on_failure: 'deny', authentication: true };
   const admins = { groups: ['sre'], limits: { max_age: '1h', inactivity_timeout: '1h' } };
-  service = await startTestService({ clusters: [{ ...GATEWAY_CLUSTERS[0], webhook }], admins });
+  service = await startTestService({ ...TARGETS, clusters: [{ ...GATEWAY_CLUSTERS[0], webhook }], admins });
   await service.reload(listening(service));
   holder = service.holder();
   const { granted } = await service.login(holder, {}, { audience: 'dev' });
@@ -56,6 +57,7 @@ const paths = () => [
     '/webhooks/authenticate',
     '/v1/gateway/sessions',
     '/v1/gateway/events',
+    '/v1/gateway/connections',
     '/healthz',
     '/jwks',
   ],
@@ -89,7 +91,7 @@ const paths = () => [
 ];
 const authorizations = () => [
   ...[`DPoP ${handle}`, `Bearer ${handle}`, `DPoP  ${handle}`, 'Bearer', 'Basic Og==', 'Negotiate x', ''],
-  ...['dev', 'prod-eu'].flatMap((name) =>
+  ...['dev', 'prod-eu', 'targets'].flatMap((name) =>
     [service.webhook_tokens[name], service.gateway_tokens[name]].map((one) => `Bearer ${one}`),
   ),
 ];
@@ -103,6 +105,13 @@ const TYPES = [
 ];
 const review = (kind: string, group: string, spec: object) =>
   JSON.stringify({ kind, apiVersion: `${group}.k8s.io/v1`, spec });
+const connection = () =>
+  JSON.stringify({
+    token: 'a.b.c',
+    target: 'cache',
+    address: '::1',
+    proof: { jti: 'x'.repeat(9), jkt: 'y', iat: below(9) },
+  });
 const bodies = () => [
   ...[
     '',
@@ -115,6 +124,7 @@ const bodies = () => [
     '\xff\xfe',
   ],
   ...['{"asks":[{}],"uses":[null]}', '{"asks":[{"sid":"x","targets":[{}]}],"uses":[{"sid":"x","age_ms":-1}]}'],
+  ...['{"token":"a.b.c","target":"cache","address":"::1","proof":{"jti":"","jkt":1}}', connection()],
   ...['{"instance":"i","first":1,"events":[{"type":"opened"}]}', '{"__proto__":{"x":1},"asks":[],"uses":[]}'],
   ...[
     review('SubjectAccessReview', 'authorization', { user: 'x', resourceAttributes: {} }),

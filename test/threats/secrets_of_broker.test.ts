@@ -21,6 +21,7 @@ import { assertNowhere, type Secrets } from '../support/secrets.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
 import { AUDIENCE, logoutToken, person, pushSet, sendLogout, setOf } from '../support/signals.ts';
 import { storeText } from '../support/store_database.ts';
+import { askConnection, proofOf, TARGETS, targetToken } from '../support/targets.ts';
 import { startTelltale, type Telltale } from '../support/telltale.ts';
 
 const PATH_OF_HOOK = 'path-that-lets-in';
@@ -74,6 +75,7 @@ function settings(issuer?: string): Readonly<Record<string, unknown>> {
       { ...cluster, name: 'managed', server: api.url, ca_file: api.caFile, audience: 'managed' },
       { ...cluster, name: 'lost', server: telltale.url, ca_file, audience: 'lost' },
     ],
+    ...TARGETS,
     hooks: [{ url: `${telltale.url}/${PATH_OF_HOOK}`, secret_file: fileOf('hook_secret'), ca_file }],
     metrics: { address: '127.0.0.1', port: 0 },
     policy: { ...TEST_POLICY, failed_logins: { count: 2, window: '15m' } },
@@ -119,6 +121,10 @@ async function useAll(): Promise<{ readonly made: Secrets; readonly answers: str
   const kubernetes = swapped.body.access_token;
   assert.equal((await askAuthentication(service.url, webhook, kubernetes)).authenticated, true);
   await askLeases(service.url, gateway, { asks: [{ sid, targets: [{ namespace: 'dev', resource: 'pods' }] }] });
+  const for_target = (await targetToken(holder, handle, 'cache')).access_token;
+  const targets = service.gateway_tokens.targets ?? '';
+  const connection = { token: for_target, target: 'cache', proof: proofOf(holder) };
+  assert.equal((await askConnection(service.url, targets, connection)).status, 200);
 
   // As it should not be. What is answered is for whoever asked: nothing of others, and nothing that they did not send.
   const stranger = service.holder();
@@ -135,8 +141,9 @@ async function useAll(): Promise<{ readonly made: Secrets; readonly answers: str
     ...[webhook, gateway, handle].map((token) => ['/webhooks/authorize', token] as const),
     ...[webhook, gateway, kubernetes].map((token) => ['/v1/gateway/sessions', token] as const),
     ...[webhook, gateway].map((token) => ['/v1/gateway/events', token] as const),
+    ...[gateway, targets].map((token) => ['/v1/gateway/connections', token] as const),
   ]) {
-    for (const body of [{ kind: token }, [token], { spec: { token } }])
+    for (const body of [{ kind: token }, [token], { spec: { token } }, connection, { ...connection, target: token }])
       answers.push(await post(service.url + at, token, body));
   }
   for (const url of [
@@ -174,9 +181,21 @@ async function useAll(): Promise<{ readonly made: Secrets; readonly answers: str
   for (let i = 0; i < 4; i += 1) answers.push((await service.login(service.holder(), old)).body);
   // What is made here, and what it was let in by.
   const made = {
-    ...{ handle, id_token, for_gateway, kubernetes, service_account_token, exchange_proof, renewal_proof, set, logout },
+    ...{
+      for_target,
+      handle,
+      id_token,
+      for_gateway,
+      kubernetes,
+      service_account_token,
+      exchange_proof,
+      renewal_proof,
+      set,
+      logout,
+    },
     ...{ nonce_random: holder.nonce_random, proof_key: String(holder.key.export({ format: 'jwk' }).d) },
     ...{ webhook: Buffer.from(webhook, 'base64url'), gateway: Buffer.from(gateway, 'base64url') },
+    ...{ targets: Buffer.from(targets, 'base64url') },
     ...{ transmitter: Buffer.from(bearer, 'base64url') },
   };
   await holder.revoke(handle);

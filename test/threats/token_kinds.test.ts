@@ -14,6 +14,7 @@ import { askAuthentication, post } from '../support/review.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { listening, logoutToken, person, pushSet, sendLogout, setOf } from '../support/signals.ts';
 import { sessionRow } from '../support/store_row.ts';
+import { askConnection, proofOf } from '../support/targets.ts';
 
 const clusters = (own: object) => [
   {
@@ -88,6 +89,10 @@ async function askSwap(subject_token: string, by = service.gateway_tokens.dev ??
   return { status: response.status, body };
 }
 
+function connectBy(token: string, by = service.gateway_tokens['prod-eu']) {
+  return askConnection(service.url, by, { token, target: 'cache', proof: proofOf(holder) });
+}
+
 type Kind =
   | 'ID token'
   | 'Kubernetes token'
@@ -145,7 +150,7 @@ const is = (status: number, ...good: readonly number[]) => {
 };
 
 /** Where each is wanted, and how it is refused there. */
-const PLACES: Readonly<Record<string, { readonly wants: Kind; readonly refuses: Place }>> = {
+const PLACES: Readonly<Record<string, { readonly wants: Kind | readonly Kind[]; readonly refuses: Place }>> = {
   'the subject_token of an exchange': {
     wants: 'ID token',
     refuses: async (token) => {
@@ -203,17 +208,25 @@ const PLACES: Readonly<Record<string, { readonly wants: Kind; readonly refuses: 
     refuses: async (token) => is((await askSwap(for_gateway, token)).status, 401),
   },
   'the bearer token of a gateway that asks for leases': {
-    wants: 'gateway’s own token',
+    wants: ['gateway’s own token', 'gateway of targets’ own token'],
     refuses: async (token) =>
       is((await post(`${service.url}/v1/gateway/sessions`, token, { asks: [], uses: [] })).status, 401),
   },
   'the bearer token of a gateway that reads ends': {
-    wants: 'gateway’s own token',
+    wants: ['gateway’s own token', 'gateway of targets’ own token'],
     refuses: async (token) => {
       const response = await fetch(`${service.url}/v1/gateway/ends`, { headers: { authorization: `Bearer ${token}` } });
       await response.body?.cancel();
       return is(response.status, 401);
     },
+  },
+  'the token of a connection': {
+    wants: 'token for a target',
+    refuses: async (token) => (await connectBy(token)).refused.code === 'target_token',
+  },
+  'the bearer token of a gateway that asks for connections': {
+    wants: 'gateway of targets’ own token',
+    refuses: async (token) => is((await connectBy(for_target, token)).status, 401),
   },
   'the bearer token of who introspects': {
     wants: 'webhook token',
@@ -252,7 +265,7 @@ const PLACES: Readonly<Record<string, { readonly wants: Kind; readonly refuses: 
 
 describe('T7 no token passes for another kind', () => {
   for (const [place, { wants, refuses }] of Object.entries(PLACES)) {
-    const others = (Object.keys(KINDS) as Kind[]).filter((kind) => kind !== wants);
+    const others = (Object.keys(KINDS) as Kind[]).filter((kind) => ![wants].flat().includes(kind));
     for (const kind of others) {
       test(`T7 as ${place}: a ${kind} is refused`, async () => {
         assert.ok(await refuses(KINDS[kind]()));
