@@ -20,7 +20,7 @@ export const LAYER_FACTS: Readonly<Record<Layer, LayerFacts>> = {
     age: { hold: 'no', says: 'nothing ends a WebSocket that is in use' },
     session_end: { hold: 'no', says: NO_SESSION },
     cutters: ['gateway', 'nftables', 'ss -K'],
-    shown: 'not run here',
+    shown: 'ran',
   },
   'nginx-ingress': {
     title: 'F5 NGINX Ingress Controller',

@@ -91,6 +91,7 @@ const SEEN: Readonly<Record<string, readonly string[]>> = {
   ],
   'e2e/layers_login.test.ts': ['oauth2-proxy --cookie-expire', 'oauth2-proxy --cookie-refresh'],
   'e2e/layers_objects.test.ts': ['traefik spec.forwardingTimeouts.readTimeout'],
+  'long/layers_ingress.long.ts': ['ingress-nginx nginx.ingress.kubernetes.io/proxy-read-timeout'],
   'long/layers_wire.long.ts': [
     'nginx proxy_timeout',
     'nginx proxy_cache_valid',
@@ -115,7 +116,7 @@ test('what is said to have been run is run by a test, and what is run is said', 
   for (const [file, seen] of Object.entries(SEEN)) {
     const text = read(`test/${file}`);
     for (const name of seen) {
-      const [last = ''] = name.split(/[ .]/).slice(-1);
+      const [last = ''] = name.split(/[ ./]/).slice(-1);
       assert.ok(text.includes(last), `${file} has nothing of ${name}`);
     }
   }

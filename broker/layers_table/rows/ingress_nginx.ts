@@ -20,7 +20,8 @@ export const INGRESS_NGINX_TIMINGS: readonly Timing[] = [
     absent: 'default',
     bounds: 'idle',
     of: ['plain', 'stream'],
-    trap: NO_UNIT,
+    trap: `${NO_UNIT}. 0 is over at once to nginx, and no limit to Traefik. Run by way of Traefik's provider: the controller itself was not`,
+    shown: 'ran',
   },
   {
     ...ingressNginx,
