@@ -36,8 +36,9 @@ export function readRaw(name: string, text: string, place: Place): RawRead {
   if (/\.toml$/i.test(name)) return readTomlFile(name, text, place);
   if (isOauth2Proxy(text)) return readTomlFile(name, text, place, 'oauth2_proxy');
   if (
-    /^[ \t]*(?:frontend|backend|listen|defaults)\b/m.test(text) &&
-    /^[ \t]*(?:timeout|bind|server|mode)[ \t]/m.test(text)
+    // Without what ends a directive of nginx, which has `listen` and `server` too.
+    /^[ \t]*(?:frontend|backend|listen|defaults)\b[^;{}\n]*$/m.test(text) &&
+    /^[ \t]*(?:timeout|bind|server|mode)[ \t][^;{}\n]*$/m.test(text)
   )
     return { is: 'haproxy', name, place, sections: readHaproxy(text) };
   if (/^[ \t]*(?:add[ \t]+)?table[ \t]+(?:inet|ip6?|bridge|netdev|arp)[ \t]+\S+/m.test(text))

@@ -33,6 +33,9 @@ async function type(...words: readonly string[]): Promise<string> {
   const root = new Command().exitOverride().configureOutput({ writeErr: () => undefined });
   addLayers(root, {
     env: {},
+    version: '1.2.3',
+    stdin: () => assert.fail('nothing is read'),
+    exit: (status) => assert.fail(`exit ${status}`),
     print: (lines) => {
       printed += lines.map((line) => `${line}\n`).join('');
     },
