@@ -8,6 +8,7 @@ import { explainPolicy } from '../../broker/commands/policy_explain.ts';
 import { parseQuestion, type TypedQuestion } from '../../broker/commands/policy_question.ts';
 import { checkTargets } from '../../broker/commands/target_check.ts';
 import type { Config } from '../../broker/config/settings.ts';
+import { outputCounts } from '../../broker/policy/output_counts.ts';
 import { seconds } from '../../shared/time.ts';
 import { type ConfigFiles, makeConfigFiles, SETTINGS, type Settings } from './config_files.ts';
 
@@ -278,6 +279,14 @@ describe('a part of the policy that names targets', () => {
       }),
     );
     assert.deepEqual(policy.segments[0]?.match, { targets: ['*-db'], accounts: ['*_rw'] });
+  });
+
+  test('lets output of its own kinds count: none of targets in a cluster, none of clusters at a target', async () => {
+    const inactivity = { output_counts: ['postgres', 'ssh', 'exec', 'log'] };
+    const { policy } = await load(segment({ clusters: ['dev'], targets: ['*-db'] }, undefined, { inactivity }));
+    assert.deepEqual(outputCounts(policy, { cluster: 'dev' }), ['exec', 'log']);
+    assert.deepEqual(outputCounts(policy, { target: 'orders-db', account: 'orders_rw' }), ['ssh', 'postgres']);
+    assert.deepEqual(outputCounts(policy, { target: 'cache' }), []);
   });
 
   test('needs nothing of any cluster: neither a webhook, nor a token_ttl that shows its idleness there', async () => {

@@ -17,6 +17,13 @@ const CLUSTERS = ['dev', 'prod-eu'].map((name, i) => ({
   ...{ name, server: `https://127.0.0.1:${i + 1}`, audience: name, allowed_groups: ['*'] },
   webhook: { token_file: `${name}-hook`, on_failure: 'deny', authentication: true },
 }));
+const TARGETS = {
+  target_gateway: {
+    ...{ public_url: 'wss://targets.example.com', token_file: 'targets-gateway' },
+    source_addresses: ['10.0.9.4'],
+  },
+  targets: [{ name: 'cache', kind: 'tcp', address: '10.0.0.11:6379', allowed_groups: ['*'] }],
+};
 const USER = 'curfew:alice@example.com';
 
 let service: TestService;
@@ -32,7 +39,7 @@ async function moved(
 }
 
 before(async () => {
-  service = await startTestService({ metrics: METRICS, clusters: CLUSTERS });
+  service = await startTestService({ metrics: METRICS, clusters: CLUSTERS, ...TARGETS });
 });
 after(() => service.stop());
 beforeEach(async () => {
@@ -102,7 +109,12 @@ describe('sessions', () => {
     service.advance(100);
     await holder.renew(handle, 'dev');
     await login('dev', { sub: 'c', email: 'c@example.com' });
+    // A token for a target is of no cluster.
+    assert.equal((await holder.renew(handle, 'cache')).status, 200);
     await service.restart();
+    const { text } = await look();
+    assert.match(text, /^curfew_sessions_active\{/m);
+    assert.doesNotMatch(text, /cluster="(null|undefined|cache)?"/);
     const value = async (cluster: string, segment: string) =>
       (await look()).value('curfew_sessions_active', { cluster, segment });
     assert.deepEqual([await value('dev', ''), await value('prod-eu', 'prod')], [2, 1]);
