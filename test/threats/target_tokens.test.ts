@@ -2,12 +2,15 @@
 // targets.
 
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { isMetadata } from '../../shared/metadata.ts';
+import type { Yield } from '../../shared/policy.ts';
 import { isTargetTokenReply, type TargetTokenReply } from '../../shared/targets.ts';
 import { claimsOf, type Holder } from '../support/holder.ts';
 import { askAuthentication } from '../support/review.ts';
 import { startTestService, TEST_POLICY, type TestService } from '../support/service.ts';
+import { sessionRow } from '../support/store_row.ts';
 
 const HOST_KEY = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${'b'.repeat(43)}`;
 const SECTIONS = {
@@ -142,7 +145,19 @@ describe('a token for a target', () => {
     assert.equal(guest.session.limits.target.inactivity_timeout, 300);
     assert.equal((await ask('bastion')).session.limits.target.inactivity_timeout, 1800);
     assert.equal((await holder.renew(handle, 'dev')).granted.session.limits.target.inactivity_timeout, 1800);
-    // It was kept with the session while others were asked for: 400 s without use count against the guest alone.
+    // It was kept with the session while others were asked for, as connections are judged by that.
+    const yields = JSON.parse(String(sessionRow(service.storeFile, guest.session.sid).yields)) as readonly Yield[];
+    assert.deepEqual(yields, [
+      {
+        ...{
+          rule: 'guests',
+          match: { targets: ['bastion'], accounts: ['guest'] },
+          limits: { inactivity_timeout: 300 },
+        },
+        target: { target: 'bastion', account: 'guest' },
+      },
+    ]);
+    // 400 s without use count against the guest alone.
     service.advance(400);
     assert.equal((await ask('urn:cache')).account, undefined);
     assert.equal((await refusal('bastion', { account: 'guest' })).reason, 'idle_too_long');
@@ -214,8 +229,23 @@ describe('a token for a target', () => {
       assert.equal(reason, 'request_invalid', credential);
       assert.match(error_description, /^credential: /);
     }
-    assert.equal((await ask('bastion', { credential: 'none' })).account, 'deploy');
   });
+});
+
+test('only the way to a target is given to whoever wants no more: nothing to present there, and no row of such a thing', async () => {
+  const { publicKey } = generateKeyPairSync('ed25519');
+  const bytes = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url');
+  const head = Buffer.from('0000000b7373682d6564323535313900000020', 'hex');
+  const ssh_public_key = `ssh-ed25519 ${Buffer.concat([head, bytes]).toString('base64')}`;
+  assert.equal((await ask('bastion', { ssh_public_key })).credential?.kind, 'ssh');
+  const { length } = rows('credential');
+  const alone = await ask('bastion', { ssh_public_key, credential: 'none' });
+  assert.deepEqual([alone.account, alone.credential], ['deploy', undefined]);
+  assert.equal(rows('credential').length, length);
+  const at_once = service.holder();
+  const more = { audience: 'bastion', ssh_public_key, credential: 'none' };
+  const { body } = await service.login(at_once, USUAL, more);
+  assert.ok(isTargetTokenReply(body) && body.credential === undefined, JSON.stringify(body));
 });
 
 describe('T7 a token for a target says nothing to anything else', () => {
