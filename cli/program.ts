@@ -15,6 +15,7 @@ import { endCommand, listCommand } from './commands/sessions.ts';
 import { setupCommand } from './commands/setup.ts';
 import { sshCommand, sshReadyCommand } from './commands/ssh.ts';
 import { statusCommand } from './commands/status.ts';
+import { targetsKnownHere } from './commands/targets_here.ts';
 import type { Host } from './host/host.ts';
 import { COMPLETE_COMMAND } from './host/launcher.ts';
 import { EXEC_VERSIONS } from './warm/exec_info.ts';
@@ -33,7 +34,7 @@ export async function runProgram(host: Host, words: readonly string[]): Promise<
     status = exit;
   });
   if (words[0] === COMPLETE_COMMAND) {
-    host.print(complete(program, words.slice(1)));
+    host.print(complete(program, words.slice(1), () => targetsKnownHere(host)));
     return EXIT.done;
   }
   if (words.length === 0) {

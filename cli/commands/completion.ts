@@ -13,18 +13,38 @@ const NO_FILES = ':4';
 /** Flags of which the value is a file. */
 const OF_FILES = ['--kubeconfig', '--ca-file'] as const;
 
+/** A target that is known here, without asking anybody. */
+export interface KnownTarget {
+  readonly name: string;
+  readonly kind: string;
+  /** Which the person had there. */
+  readonly accounts: readonly string[];
+}
+
 /** @returns a line for each word that can come, with what it does behind a TAB, and how to go on */
-export function complete(program: Command, words: readonly string[]): string {
+export function complete(
+  program: Command,
+  words: readonly string[],
+  targets: () => readonly KnownTarget[] = () => [],
+): string {
   const before = words.slice(0, -1);
   const begun = words.at(-1) ?? '';
   let command = program;
   let wanting: Option | undefined;
+  const given: string[] = [];
   for (const word of before) {
     if (wanting) wanting = undefined;
     else if (word.startsWith('-')) wanting = word.includes('=') ? undefined : withValue(command, word);
-    else command = command.commands.find((one) => one.name() === word) ?? command;
+    else {
+      const next = command.commands.find((one) => one.name() === word);
+      if (next) command = next;
+      else given.push(word);
+    }
   }
+  if (wanting?.long === '--account') return sayAccounts(targets(), given[0], begun);
   if (wanting) return valuesOf(wanting, begun);
+  if (command.registeredArguments[0]?.name() === 'target' && !begun.startsWith('-'))
+    return given.length === 0 ? sayTargets(targets(), command.name(), begun) : `${FILES}\n`;
   if (begun.startsWith('-')) {
     const flags = command.options.filter(({ long }) => !before.includes(long ?? ''));
     return say([...flags.map(({ long, description }) => [long ?? '', description] as const), HELP], begun, NO_FILES);
@@ -39,6 +59,26 @@ export function complete(program: Command, words: readonly string[]): string {
   if (argument?.name() === 'file') return `${FILES}\n`;
   return say(
     command.commands.map((one) => [one.name(), one.description()] as const),
+    begun,
+    NO_FILES,
+  );
+}
+
+function sayTargets(targets: readonly KnownTarget[], command: string, begun: string): string {
+  const fit = targets.filter(({ kind }) => command === 'connect' || kind === 'ssh');
+  return say(
+    fit.map(({ name, kind }) => [name, kind] as const),
+    begun,
+    NO_FILES,
+  );
+}
+
+/** @param name of the target; before it is typed, those of all */
+function sayAccounts(targets: readonly KnownTarget[], name: string | undefined, begun: string): string {
+  const of = targets.filter((target) => name === undefined || target.name === name);
+  const accounts = [...new Set(of.flatMap((target) => target.accounts))].sort();
+  return say(
+    accounts.map((account) => [account, ''] as const),
     begun,
     NO_FILES,
   );

@@ -34,7 +34,7 @@ export async function listCommand(host: Host, { broker, caFile, all = false, out
   const { sessions, broker_time } = await everyPage(client, all);
   const clusters = await endEffects(client);
   if (output === 'json') host.print(`${JSON.stringify({ broker_time, sessions, clusters }, null, 2)}\n`);
-  else host.print(table(sessions, broker_time, all) + effects(clusters));
+  else host.print(table(sessions, broker_time, all) + connections(sessions, broker_time) + effects(clusters));
 }
 
 /** It is worth asking for, but the list is what was asked for. */
@@ -107,6 +107,19 @@ function whose(user: string | undefined): string {
 async function forgetOwn(client: Client, ended: SessionsEnded['ended']): Promise<void> {
   const own = readRecord(client.host, client.url)?.session?.sid;
   if (ended.some(({ sid }) => sid === own)) await forgetSession(client, ({ sid }) => sid === own);
+}
+
+/** Of each session below the table; nothing where none is open. */
+function connections(sessions: readonly SessionInfo[], now: Seconds): string {
+  const lines = sessions.flatMap(({ sid, connections: open = [] }) =>
+    open.map(({ target, account, kind, since, address }) => {
+      const as = account === undefined ? '' : ` as ${account}`;
+      return oneLine(
+        `${sid} is connected to ${target} (${kind})${as} from ${address}, for ${sayDuration(between(since, now))}`,
+      );
+    }),
+  );
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 function table(sessions: readonly SessionInfo[], now: Seconds, all: boolean): string {

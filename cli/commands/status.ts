@@ -7,6 +7,7 @@ import type { WholeLimits } from '../../shared/limits.ts';
 import { sayDenial } from '../../shared/messages.ts';
 import type { Credential } from '../../shared/metadata.ts';
 import type { ResolvedLimits } from '../../shared/policy.ts';
+import type { MetadataTarget } from '../../shared/targets.ts';
 import { between, plus, type Seconds } from '../../shared/time.ts';
 import { factsOf, type WireSession } from '../../shared/wire.ts';
 import { readConfig } from '../host/config.ts';
@@ -17,6 +18,7 @@ import { rememberedFault } from '../secrets/probe.ts';
 import { fileOf } from '../secrets/secrets.ts';
 import { createClient } from '../session/client.ts';
 import { sayWithin } from '../session/end_effect.ts';
+import { knownTargets, rememberTargets } from '../session/known_targets.ts';
 import { listRecords } from '../session/record.ts';
 import { sayInstant } from '../warm/instant.ts';
 import type { OwnFiles } from '../warm/machine.ts';
@@ -42,6 +44,11 @@ interface ClusterStatus {
   readonly end_within?: Seconds | undefined;
 }
 
+/** The account is decided with each connection. */
+interface TargetStatus extends Omit<ClusterStatus, 'credential' | 'end_within'> {
+  readonly kind: string;
+}
+
 interface BrokerStatus {
   readonly broker: string;
   readonly default: boolean;
@@ -60,6 +67,7 @@ interface BrokerStatus {
   /** `why` it is not a keychain. */
   readonly secrets?: { readonly kept_in: Place; readonly file?: string; readonly why?: string };
   readonly clusters: readonly ClusterStatus[];
+  readonly targets: readonly TargetStatus[];
 }
 
 export interface StatusOptions {
@@ -101,11 +109,16 @@ function sayPromptInFull(host: OwnFiles & Pick<Host, 'now' | 'platform' | 'print
 
 async function statusOf(host: Host, url: string, is_default: boolean, record?: SessionRecord): Promise<BrokerStatus> {
   const common = { broker: url, default: is_default };
-  if (!record?.session) return { ...common, logged_in: false, clusters: [] };
+  if (!record?.session) return { ...common, logged_in: false, clusters: [], targets: [] };
   const { session, ended, minted_local, not_admitted } = record;
   const { sid, username, groups, auth_time, acr } = session;
   const view = { session, minted_local, not_admitted };
-  const clusters = (await knownClusters(host, url)).map((known) => judgeCluster(view, known, host.now()));
+  const known = await knownOf(host, url);
+  const clusters = known.clusters.map((one) => judgeCluster(view, one, host.now()));
+  const targets = known.targets.map(({ kind, ...one }) => {
+    const { credential: _, end_within: __, ...judged } = judgeCluster(view, one, host.now());
+    return { ...judged, kind };
+  });
   return {
     ...common,
     logged_in: ended === undefined,
@@ -119,7 +132,7 @@ async function statusOf(host: Host, url: string, is_default: boolean, record?: S
       ...(acr !== undefined && { acr }),
     },
     ...placeOf(host, record),
-    clusters,
+    ...{ clusters, targets },
   };
 }
 
@@ -157,26 +170,32 @@ interface Known {
   readonly end_within?: Seconds | undefined;
 }
 
+interface KnownAll {
+  readonly clusters: readonly Known[];
+  readonly targets: readonly (Known & { readonly kind: string })[];
+}
+
 /** From the broker when it answers at once, else from what the cache holds. */
-async function knownClusters(host: Host, url: string): Promise<readonly Known[]> {
+async function knownOf(host: Host, url: string): Promise<KnownAll> {
   const client = createClient(host, url);
   const entries = client.cache.list(url);
   const used = entries.flatMap(({ session, token }) => (session && token !== undefined ? [session.broker_time] : []));
   const last_used = used.length === 0 ? undefined : (Math.max(...used) as Seconds);
+  const targetsOf = (list: readonly MetadataTarget[] = []) =>
+    list.map(({ name, kind, limits }) => ({ name, kind, limits, last_used }));
   try {
     const metadata = await client.broker.metadata(DEADLINE_MS);
-    return metadata.clusters.map(({ name, limits, credential, end_within }) => ({
-      name,
-      limits,
-      last_used,
-      credential,
-      end_within,
-    }));
+    rememberTargets(client, metadata);
+    const clusters = metadata.clusters.map(({ name, limits, credential, end_within }) => {
+      return { name, limits, last_used, credential, end_within };
+    });
+    return { clusters, targets: targetsOf(metadata.targets) };
   } catch {
     const known = new Map(
       entries.flatMap(({ cluster, session }) => (session ? [[cluster, session.limits] as const] : [])),
     );
-    return [...known].map(([name, limits]) => ({ name, limits, last_used }));
+    const clusters = [...known].map(([name, limits]) => ({ name, limits, last_used }));
+    return { clusters, targets: targetsOf(knownTargets(client)?.targets) };
   }
 }
 
@@ -222,6 +241,11 @@ function say(status: BrokerStatus, now: Seconds): string {
   for (const cluster of status.clusters) {
     const [first = '', ...more] = ended ? ['login required'] : sayCluster(cluster, now);
     lines.push(`cluster  ${cluster.name}: ${first}`, ...more.map((line) => `${' '.repeat(11)}${line}`));
+  }
+  for (const target of status.targets) {
+    const [first = '', ...more] = ended ? ['login required'] : sayCluster(target, now);
+    const name = oneLine(`${target.name} (${target.kind})`);
+    lines.push(`target   ${name}: ${first}`, ...more.map((line) => `${' '.repeat(11)}${line}`));
   }
   return lines.join('\n');
 }

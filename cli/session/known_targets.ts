@@ -8,6 +8,7 @@ import { isMetadataTarget, type MetadataTarget } from '../../shared/targets.ts';
 import { isSeconds, over, plus, type Seconds, seconds } from '../../shared/time.ts';
 import { isObject, isTexts } from '../../shared/wire.ts';
 import { writeWhole } from '../host/files.ts';
+import type { Reader } from '../warm/machine.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { fileName } from '../warm/paths.ts';
 import { readOurs } from '../warm/read_cache.ts';
@@ -28,8 +29,12 @@ const GOOD_FOR = seconds(300);
 
 /** @returns what the cache has, however old */
 export function knownTargets({ cache, host, url }: Knowing): KnownTargets | undefined {
-  const file = fileOf({ cache, url });
-  const content = file === undefined ? undefined : readOurs(host, file)?.content;
+  return cache.directory === undefined ? undefined : targetsIn(host, cache.directory, url);
+}
+
+/** The same of a folder that nobody has opened. */
+export function targetsIn(reader: Reader, directory: string, url: string): KnownTargets | undefined {
+  const content = readOurs(reader, fileIn(directory, url))?.content;
   const value = content === undefined ? undefined : parseJson(content);
   if (!isObject(value) || !isSeconds(value.at) || !isObject(value.accounts)) return undefined;
   const { at, targets, accounts } = value;
@@ -59,16 +64,16 @@ export function noteAccount(client: Knowing, target: string, account: string | u
 }
 
 function write(client: Knowing, known: KnownTargets): void {
-  const file = fileOf(client);
+  const { directory } = client.cache;
   try {
-    if (file !== undefined) writeWhole(file, JSON.stringify(known), client.host);
+    if (directory !== undefined) writeWhole(fileIn(directory, client.url), JSON.stringify(known), client.host);
   } catch {
     // The next call asks the broker.
   }
 }
 
-function fileOf({ cache, url }: Pick<Client, 'cache' | 'url'>): string | undefined {
-  return cache.directory && `${cache.directory}/${fileName('targets', url)}`;
+function fileIn(directory: string, url: string): string {
+  return `${directory}/${fileName('targets', url)}`;
 }
 
 /**
