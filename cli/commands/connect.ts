@@ -129,8 +129,11 @@ async function forCommand(host: Host, client: Client, request: Request, command:
     if (!over) sayAtOnce(host, fault);
     if (isOver(fault)) over ??= fault;
   };
-  await using listener = await listen(client, request, { port: 0, first, told });
-  const env = environmentOf(host.env, variablesFor(first, listener.port, folder));
-  const status = await runCommand(command, env, host.interactive);
+  const status = await (async () => {
+    await using listener = await listen(client, request, { port: 0, first, told });
+    const env = environmentOf(host.env, variablesFor(first, listener.port, folder));
+    return await runCommand(command, env, host.interactive);
+  })();
+  // Also of a connection that was cut as the command ended: it may have ended of that.
   return over ? meaning(over.code).exit : status;
 }

@@ -105,6 +105,8 @@ async function certify(
   const refused = refusedByRecord(record);
   const sid = record?.session?.sid;
   if (refused || sid === undefined) return { refused: refused ?? NOT_LOGGED_IN };
+  // A login has taken away what was there.
+  makeSshFolder(client.host, files);
   const ssh_public_key = await sessionKey(client.host, files.key(sid));
   sweepKeys(files, sid);
   const outcome = await askForPass(client, { target: name, account, ssh_public_key });

@@ -3,7 +3,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import { CurfewError } from '../../shared/errors.ts';
-import { END_REASONS } from '../../shared/session.ts';
 import { over } from '../../shared/time.ts';
 import { countdown } from '../host/countdown.ts';
 import type { Client } from '../session/client.ts';
@@ -13,9 +12,10 @@ import { keepEnd, OVER_REASONS } from '../session/renew.ts';
 import { oneLine } from '../warm/one_line.ts';
 import { CALL_PATIENCE_MS } from '../wire/patience.ts';
 import { openLink } from './link.ts';
-import { type Pass, type PassRequest, passRefused } from './pass.ts';
+import type { Pass, PassRequest } from './pass.ts';
 import { type Asked, passOrLogin } from './pass_or_login.ts';
 import type { End } from './pump.ts';
+import { errorOf, refusedBy } from './words.ts';
 
 export interface Dialled {
   readonly socket: WebSocket;
@@ -60,16 +60,16 @@ export function faultOfEnd(client: Client, { target, session }: Pass, end: End):
     case 'done':
       return undefined;
     case 'ended': {
-      // The gateway says how a session ended where it says that it did.
-      const reason = END_REASONS.some((one) => one === end.code) ? 'session_ended' : end.code;
-      const refused = { reason, message: `the connection to ${name} was closed: ${end.message}` };
+      const refused = refusedBy(end);
       const record = readRecord(client.host, client.url);
-      if (OVER_REASONS.includes(reason) && record?.session?.sid === session.sid)
-        keepEnd(client, record, { reason, message: end.message });
-      return passRefused(client, refused);
+      if (OVER_REASONS.includes(refused.reason) && record?.session?.sid === session.sid)
+        keepEnd(client, record, refused);
+      return errorOf(client, end, `the connection to ${name} was closed: `);
     }
+    case 'again':
+      return errorOf(client, end, `the connection to ${name} was closed: `);
     case 'target':
-      return new CurfewError('unavailable', `${name} cannot be reached, or broke off: ${end.message}`, {
+      return new CurfewError('unavailable', `${name}: ${end.message}`, {
         hint: 'try again; else ask who runs it, or the gateway',
       });
     case 'broken':

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Agent } from 'node:https';
 import type { WebSocket } from 'ws';
-import { CurfewError, isCode } from '../../shared/errors.ts';
+import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { CONNECT_PROTOCOL } from '../../shared/targets.ts';
 import { isObject, isText } from '../../shared/wire.ts';
@@ -16,7 +16,8 @@ import { readCertificates } from '../wire/certificates.ts';
 import { prove } from '../wire/dpop.ts';
 import { faultOf, HttpFault, hintOf, throughProxy, Untrusted } from '../wire/http.ts';
 import { retryAfter } from '../wire/patience.ts';
-import { brokerNow, type Pass, passRefused } from './pass.ts';
+import { brokerNow, type Pass } from './pass.ts';
+import { errorOf } from './words.ts';
 
 /** For the connection, its TLS and the gateway's answer, with the broker's behind it. */
 const OPEN_MS = 15_000;
@@ -109,13 +110,15 @@ async function refusalOf(client: Client, host: string, response: IncomingMessage
     return new CurfewError('unavailable', `the gateway at ${name} answered HTTP ${status}, not as a gateway does`);
   }
   const { code, message } = value;
-  if (status === 429 || status === 503) {
-    const after = retryAfter({ status, headers: response.headers });
-    const words = `the gateway at ${name} answered: ${oneLine(message)}`;
-    return new CurfewError(status === 429 ? 'busy' : 'unavailable', words, {
+  const told = { code, message: message.replace(/^curfew: /, '') };
+  // About whoever asks; the rest is about the gateway, or what is behind it.
+  if (status === 401 || status === 403 || status === 404) return errorOf(client, told, '');
+  const after = retryAfter({ status, headers: response.headers });
+  return new CurfewError(
+    status === 429 ? 'busy' : 'unavailable',
+    `the gateway at ${name} answered: ${oneLine(told.message)}`,
+    {
       ...(after !== undefined && { retry_after: after, hint: `try again in ${Math.max(1, after)}s` }),
-    });
-  }
-  if (isCode(code)) return passRefused(client, { reason: code, message: oneLine(message) });
-  return new CurfewError('unavailable', `the gateway at ${name} answered: ${oneLine(message)}`);
+    },
+  );
 }

@@ -13,12 +13,15 @@ const CLOSING_MS = 10_000;
 /** Close codes: RFC 6455 section 7.4.1, and of our own. */
 const NORMAL = 1000;
 const ENDED = 4401;
+const AGAIN = 4503;
 const AWAY = [1011, 4502];
 
 export type End =
   | { readonly how: 'done' }
   /** By the rules: `code` is one of ours, if we know it. */
   | { readonly how: 'ended'; readonly code: string; readonly message: string }
+  /** The gateway stops, or cannot ask its broker. */
+  | { readonly how: 'again'; readonly code: string; readonly message: string }
   /** The target cannot be reached, or broke off. */
   | { readonly how: 'target'; readonly message: string }
   /** The connection to the gateway broke. */
@@ -111,10 +114,10 @@ export function pump(socket: WebSocket, { input, output, breakOff }: Ends, half_
 }
 
 function endOf(code: number, reason: string, left: boolean): End {
-  if (code === ENDED) {
-    const [, word = '', words = reason] = /^([a-z_]+): (.*)$/s.exec(reason) ?? [];
-    return { how: 'ended', code: word, message: oneLine(words) };
-  }
+  const [, word = '', words = reason] = /^([a-z_]+): (.*)$/s.exec(reason) ?? [];
+  const message = oneLine(words).replace(/^curfew: /, '');
+  if (code === ENDED) return { how: 'ended', code: word, message };
+  if (code === AGAIN) return { how: 'again', code: word, message };
   if (code === NORMAL || left) return { how: 'done' };
-  return AWAY.includes(code) ? { how: 'target', message: oneLine(reason) } : { how: 'broken' };
+  return AWAY.includes(code) ? { how: 'target', message: message || 'it broke off' } : { how: 'broken' };
 }
