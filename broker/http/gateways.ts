@@ -14,6 +14,7 @@ import { type LeaseParts, lease } from '../gateways/leases.ts';
 import { GATEWAY_REQUESTS, type GatewayRequest } from '../metrics/gateways.ts';
 import { recordStranger } from '../outcome/refused.ts';
 import { Allowance } from '../refusals/allowance.ts';
+import { Rarely } from '../refusals/rarely.ts';
 import { GatewayFeeds } from './gateway_feeds.ts';
 import { knownCallers } from './known_callers.ts';
 
@@ -61,12 +62,19 @@ export function gatewayRoutes(app: FastifyInstance, broker: GatewayParts): void 
   });
 
   const events = new StreamEvents();
+  const said = new Rarely();
+  const sayUnmatched = (unmatched: number) => {
+    const unsaid = said.note('unmatched', broker.now());
+    if (unsaid === undefined) return;
+    const facts = { unmatched, ...(unsaid > 0 && { repeated: unsaid }) };
+    broker.log.warn(facts, 'a gateway told of the end of connections that are not open');
+  };
   app.post(GATEWAY_PATHS.events, async (request, reply) => {
     const gateway = callerOf(request);
     const { body } = request;
     if (!isEventsReport(body)) throw new CurfewError('request_invalid', 'expected events of streams');
     const { acknowledged, unmatched } = await inTurn(gateway, () => events.record(broker, gateway, body));
-    if (unmatched > 0) broker.log.warn({ unmatched }, 'a gateway told of the end of connections that are not open');
+    if (unmatched > 0) sayUnmatched(unmatched);
     return reply.send({ acknowledged });
   });
 
