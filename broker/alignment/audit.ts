@@ -10,6 +10,7 @@ import { judgeDoors, servicesBehind } from './doors.ts';
 import { judgeDrift, judgeFileDrift } from './drift.ts';
 import { makeEstate, podSpecPath, WORKLOADS } from './estate.ts';
 import type { Finding, Report } from './finding.ts';
+import { judgeGatewayIdle } from './gateway_idle.ts';
 import { judgeHosts, routesOf } from './hosts.ts';
 import { judgeKeepalives } from './keepalives.ts';
 import { judgeMesh } from './mesh.ts';
@@ -75,6 +76,7 @@ export function audit(collected: Collected, scope: Scope, issuer: string, namesp
     judgeTimings(object, measure(object, set), own, report);
     judgeSwitches(object, report);
     judgeTraefikIdle(object, estate, report);
+    judgeGatewayIdle(object, own, estate, report);
     judgeIgnored(object, estate, report);
     judgeDrift(object, hashesIn(object.namespace ?? namespace), report);
     if (WORKLOADS.includes(object.kind)) judgeRetired(object, imagesOf(object), report);

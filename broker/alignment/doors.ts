@@ -40,19 +40,24 @@ export function judgeDoors(behind: ReadonlySet<KubeObject>, estate: Estate, repo
     told.add(object);
     report('side_door', subjectOf(object), path, detail);
   };
+  const known = new Map<string | undefined, readonly Opened[]>();
+  // Few are, and each is asked of whatever is in its namespace.
+  const doorsIn = (namespace: string | undefined): readonly Opened[] => {
+    const before = known.get(namespace);
+    if (before) return before;
+    const all = estate.inNamespace('Service', namespace).flatMap((service): Opened[] => {
+      const door = doorOf(service);
+      return door ? [{ service, door }] : [];
+    });
+    known.set(namespace, all);
+    return all;
+  };
   for (const service of behind) {
     const selector = selectorOf(service);
-    const beside =
-      Object.keys(selector).length === 0
-        ? [service]
-        : estate
-            .inNamespace('Service', service.namespace)
-            .filter((one) => one === service || isBeside(one, selector, estate));
-    for (const one of beside) {
-      const door = doorOf(one);
-      if (door) once(one, door.path, door.detail);
-    }
-    for (const workload of estate.workloads(service.namespace, selector)) {
+    const pods = estate.workloads(service.namespace, selector);
+    for (const { service: one, door } of doorsIn(service.namespace))
+      if (one === service || isBeside(one, selector, pods)) once(one, door.path, door.detail);
+    for (const workload of pods) {
       const spec = podSpecPath(workload);
       if (fieldsAt(workload.value, ...spec).hostNetwork === true)
         once(workload, [...spec, 'hostNetwork'], 'hostNetwork: every port of it is one of the node');
@@ -69,14 +74,23 @@ export function judgeDoors(behind: ReadonlySet<KubeObject>, estate: Estate, repo
 }
 
 /** Whether another Service leads to the same pods. */
-function isBeside(one: KubeObject, selector: Labels, estate: Estate): boolean {
+function isBeside(one: KubeObject, selector: Labels, pods: readonly KubeObject[]): boolean {
   const own = selectorOf(one);
-  if (Object.keys(own).length === 0) return false;
-  if (hasAll(selector, own)) return true;
-  return estate.workloads(one.namespace, selector).some((workload) => hasAll(podLabels(workload), own));
+  if (Object.keys(own).length === 0 || Object.keys(selector).length === 0) return false;
+  return hasAll(selector, own) || pods.some((workload) => hasAll(podLabels(workload), own));
 }
 
-function doorOf(service: KubeObject): { readonly path: Path; readonly detail: string } | undefined {
+interface Door {
+  readonly path: Path;
+  readonly detail: string;
+}
+
+interface Opened {
+  readonly service: KubeObject;
+  readonly door: Door;
+}
+
+function doorOf(service: KubeObject): Door | undefined {
   for (const type of ['NodePort', 'LoadBalancer'])
     if (isService(service, type)) return { path: ['spec', 'type'], detail: `type ${type}` };
   if (listAt(service.value, 'spec', 'externalIPs').length > 0)

@@ -23,9 +23,13 @@ export function makeEstate(objects: readonly KubeObject[], files: readonly RawFi
   const byKind = new Map<string, KubeObject[]>();
   const byName = new Map<string, KubeObject>();
   const byPlace = new Map<string, KubeObject[]>();
+  const byLabel = new Map<string, KubeObject[]>();
   for (const object of objects) {
     add(byKind, object.kind, object);
     add(byPlace, key(object.kind, object.namespace), object);
+    if (WORKLOADS.includes(object.kind))
+      for (const [name, value] of Object.entries(podLabels(object)))
+        add(byLabel, key(object.namespace, name, value), object);
     for (const group of ['*', object.group]) {
       const name = key(object.kind, object.namespace, object.name, group);
       if (!byName.has(name)) byName.set(name, object);
@@ -37,10 +41,11 @@ export function makeEstate(objects: readonly KubeObject[], files: readonly RawFi
     files,
     all: (kind, group) => (byKind.get(kind) ?? []).filter((one) => group === undefined || one.group === group),
     find: (kind, namespace, name, group = '*') => byName.get(key(kind, namespace, name, group)),
-    workloads: (namespace, selector) =>
-      Object.keys(selector).length === 0
-        ? []
-        : WORKLOADS.flatMap((kind) => inNamespace(kind, namespace)).filter((one) => hasAll(podLabels(one), selector)),
+    workloads: (namespace, selector) => {
+      const [first] = Object.entries(selector);
+      if (first === undefined) return [];
+      return (byLabel.get(key(namespace, ...first)) ?? []).filter((one) => hasAll(podLabels(one), selector));
+    },
     inNamespace,
   };
 }
@@ -55,9 +60,15 @@ function add<T>(map: Map<string, T[]>, at: string, one: T): void {
   else map.set(at, [one]);
 }
 
+const labelsOf = new WeakMap<KubeObject, Labels>();
 /** Of the pods that a workload makes. */
-export function podLabels({ kind, labels, value }: KubeObject): Labels {
-  return kind === 'Pod' ? labels : textsAt(value, 'spec', 'template', 'metadata', 'labels');
+export function podLabels(object: KubeObject): Labels {
+  const known = labelsOf.get(object);
+  if (known) return known;
+  const { kind, labels, value } = object;
+  const own = kind === 'Pod' ? labels : textsAt(value, 'spec', 'template', 'metadata', 'labels');
+  labelsOf.set(object, own);
+  return own;
 }
 
 /** Where the pod's own fields are in a workload. */
@@ -66,11 +77,18 @@ export function podSpecPath({ kind }: KubeObject): readonly string[] {
 }
 
 export function hasAll(labels: Labels, wanted: Labels): boolean {
-  return Object.entries(wanted).every(([name, value]) => labels[name] === value);
+  // Asked millions of times where thousands of objects are in one namespace.
+  for (const name in wanted) if (labels[name] !== wanted[name]) return false;
+  return true;
 }
 
+const selectors = new WeakMap<KubeObject, Labels>();
 export function selectorOf(service: KubeObject): Labels {
-  return textsAt(service.value, 'spec', 'selector');
+  const known = selectors.get(service);
+  if (known) return known;
+  const own = textsAt(service.value, 'spec', 'selector');
+  selectors.set(service, own);
+  return own;
 }
 
 /** `http://name.namespace.svc.cluster.local:4180/path` and its short forms: the Service that is meant. */

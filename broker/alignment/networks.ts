@@ -4,7 +4,7 @@ import { isObject } from '../../shared/wire.ts';
 import { SWITCHES } from '../layers_table/table.ts';
 import type { KubeObject } from '../manifests/objects.ts';
 import { fieldsAt, listAt, type Path, textAt } from '../manifests/values.ts';
-import { type Estate, hasAll, type Labels, podLabels, selectorOf } from './estate.ts';
+import { type Estate, hasAll, type Labels, podLabels, selectorOf, WORKLOADS } from './estate.ts';
 import { type Report, subjectOf } from './finding.ts';
 import { select } from './select.ts';
 
@@ -17,14 +17,13 @@ export function judgeNetworks(
   report: Report,
 ): void {
   const used = new Set<KubeObject>();
+  const candidates = makeCandidates(estate);
   for (const service of behind) {
     const selector = selectorOf(service);
     // Without one somebody else names the addresses: which pods are meant is not known.
     if (Object.keys(selector).length === 0 || !isMeant(service)) continue;
     const pods = podsOf(service, selector, estate);
-    const selecting = policiesIn(service.namespace, estate).filter((one) =>
-      pods.some((labels) => selects(one, labels)),
-    );
+    const selecting = candidates(service.namespace, pods).filter((one) => pods.some((labels) => selects(one, labels)));
     for (const policy of selecting) used.add(policy);
     const inbound = selecting.filter((one) => directionsOf(one).has('Ingress'));
     if (inbound.length === 0) report('netpol_none', subjectOf(service), ['spec', 'selector'], 'of its pods');
@@ -33,9 +32,18 @@ export function judgeNetworks(
       if (first) report('netpol_no_egress', subjectOf(first), ['spec'], `of the pods of Service ${service.name}`);
     }
   }
-  // Where nothing is known of what they protect, each is judged; else only those of pods behind a host: an ingress admits everybody.
-  const judged = behind.size > 0 ? [...used] : KINDS.flatMap((kind) => estate.all(kind)).filter(isMeant);
-  for (const policy of judged) judgeOpenness(policy, report);
+  // Whoever is not behind a host may be reached by everybody, as an ingress is; of whom nothing is known is judged.
+  for (const policy of KINDS.flatMap((kind) => estate.all(kind)))
+    if (used.has(policy) || (isMeant(policy) && !isKnown(policy, estate))) judgeOpenness(policy, report);
+}
+
+/** Whether something that it selects was audited too. */
+function isKnown(policy: KubeObject, estate: Estate): boolean {
+  const { namespace } = policy;
+  return (
+    WORKLOADS.some((kind) => estate.inNamespace(kind, namespace).some((one) => selects(policy, podLabels(one)))) ||
+    estate.inNamespace('Service', namespace).some((one) => selects(policy, selectorOf(one)))
+  );
 }
 
 function podsOf(service: KubeObject, selector: Labels, estate: Estate): readonly Labels[] {
@@ -43,18 +51,44 @@ function podsOf(service: KubeObject, selector: Labels, estate: Estate): readonly
   return workloads.length > 0 ? workloads.map((one) => podLabels(one)) : [selector];
 }
 
-function policiesIn(namespace: string | undefined, estate: Estate): readonly KubeObject[] {
-  return [
-    ...KINDS.slice(0, 2).flatMap((kind) => estate.inNamespace(kind, namespace)),
-    ...estate.all('CiliumClusterwideNetworkPolicy'),
-  ];
+/** Policies that may select pods with such labels: those that name none, and by the first label that they name. */
+function makeCandidates(estate: Estate) {
+  const byLabel = new Map<string, KubeObject[]>();
+  for (const policy of KINDS.flatMap((kind) => estate.all(kind))) {
+    const [first = []] = Object.entries(selectorOfPolicy(policy).labels);
+    const there = policy.kind === 'CiliumClusterwideNetworkPolicy' ? '*' : (policy.namespace ?? '');
+    const key = [there, ...first].join('\0');
+    const list = byLabel.get(key);
+    if (list) list.push(policy);
+    else byLabel.set(key, [policy]);
+  }
+  return (namespace: string | undefined, pods: readonly Labels[]): readonly KubeObject[] => {
+    const labels = new Set(pods.flatMap((one) => Object.entries(one).map((pair) => pair.join('\0'))));
+    const keys = ['*', namespace ?? ''].flatMap((there) => [there, ...[...labels].map((one) => `${there}\0${one}`)]);
+    return [...new Set(keys.flatMap((one) => byLabel.get(one) ?? []))];
+  };
 }
 
-function selects({ kind, value }: KubeObject, labels: Labels): boolean {
+interface Selector {
+  readonly labels: Labels;
+  readonly expressions: readonly unknown[];
+}
+
+const selectors = new WeakMap<KubeObject, Selector>();
+function selectorOfPolicy(policy: KubeObject): Selector {
+  const known = selectors.get(policy);
+  if (known) return known;
+  const { kind, value } = policy;
   const selector = fieldsAt(value, 'spec', kind === 'NetworkPolicy' ? 'podSelector' : 'endpointSelector');
   const wanted = Object.entries(fieldsAt(selector, 'matchLabels')).map(([key, one]) => [plain(key), String(one)]);
-  if (!hasAll(labels, Object.fromEntries(wanted))) return false;
-  return listAt(selector, 'matchExpressions').every((one) => fits(one, labels));
+  const own = { labels: Object.fromEntries(wanted), expressions: listAt(selector, 'matchExpressions') };
+  selectors.set(policy, own);
+  return own;
+}
+
+function selects(policy: KubeObject, labels: Labels): boolean {
+  const { labels: wanted, expressions } = selectorOfPolicy(policy);
+  return hasAll(labels, wanted) && expressions.every((one) => fits(one, labels));
 }
 
 /** Cilium says where a label is from. */

@@ -3,6 +3,7 @@
 // what they stumble over, and that may be a secret.
 
 import { type Document, isAlias, isCollection, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { parseJson } from '../../shared/json.ts';
 import type { Path } from './values.ts';
 
 /** A document, or one item of a list of objects. */
@@ -28,6 +29,9 @@ export interface Unread {
 /** As go-yaml reads it, which is what kubectl does. */
 const STYLE = { version: '1.1', merge: true, stringKeys: true, prettyErrors: false, logLevel: 'silent' } as const;
 const MOST_ALIASES = 100;
+const MIB = 1024 * 1024;
+/** The tree of a document is a hundred times as large as its text. */
+const MOST_OF_ONE = 4 * MIB;
 
 /**
  * @param isWanted whether a document with this `kind` is looked at; asked only where the text shows it without being parsed
@@ -38,11 +42,18 @@ export function* readDocuments(
   isWanted: (kind: string) => boolean,
   onSkipped: (kind: string) => void,
 ): Generator<Read | Unread> {
+  const json = text.length > MOST_OF_ONE && /^\s*\{/.test(text) ? parseJson(text) : undefined;
+  // As large as this it is what a program wrote, in one line or in millions: its lines help nobody.
+  if (json !== undefined) return void (yield { value: json, lineOf: () => 1 });
   for (const piece of piecesOf(text.replace(/^\ufeff/, ' '))) {
     const [, kind] =
       (piece.item ? /^ {2}kind: *["']?(\w+)["']? *\r?$/m : /^kind: *["']?(\w+)["']? *\r?$/m).exec(piece.text) ?? [];
     if (kind !== undefined && !isWanted(kind)) {
       onSkipped(kind);
+      continue;
+    }
+    if (piece.text.length > MOST_OF_ONE) {
+      yield { fault: `is one document of more than ${MOST_OF_ONE / MIB} MiB: split it`, line: piece.line };
       continue;
     }
     const read = readPiece(piece);

@@ -18,6 +18,7 @@ import { gatewayKubectl, gatewayList } from './gateway_kubectl.ts';
 import { getTokenWarm } from './get_token.ts';
 import { kubectlWarm } from './kubectl.ts';
 import { kubectlWebhook } from './kubectl_webhook.ts';
+import { layersAudit } from './layers_audit.ts';
 import { morning } from './morning.ts';
 import { native } from './native.ts';
 import { parallel } from './parallel.ts';
@@ -52,6 +53,7 @@ export const BENCHES: readonly Bench[] = [
   renewCli,
   renewBackground,
   auditKubeconfig,
+  layersAudit,
   releaseSizes,
   resolveAndDecide,
   sshCertificate,

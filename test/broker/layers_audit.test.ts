@@ -12,7 +12,8 @@ import { compare, printBaseline, readBaseline } from '../../broker/alignment/bas
 import type { Finding } from '../../broker/alignment/finding.ts';
 import { FINDINGS, type FindingName } from '../../broker/alignment/names.ts';
 import { printJson, printSarif, printText } from '../../broker/alignment/say.ts';
-import { auditTexts, MANIFESTS, promised, SCOPE, textOf } from './manifest_corpus.ts';
+import { seconds } from '../../shared/time.ts';
+import { auditTexts, MANIFESTS, promised, SCOPE, textOf, WHOLE } from './manifest_corpus.ts';
 
 const said = (findings: readonly Finding[]) => ({ findings, notices: [], judged: 'all', version: '1.2.3' });
 
@@ -151,6 +152,17 @@ describe('all files together', () => {
   });
 });
 
+it('a policy that is judged by itself stays so when a host leads elsewhere', () => {
+  const alone = auditTexts({ 'a.yaml': textOf('netpol_alone.yaml') });
+  const elsewhere = textOf('netpol_inbound_only.yaml').replaceAll('shop', 'strangers');
+  const both = auditTexts({ 'a.yaml': textOf('netpol_alone.yaml'), 'b.yaml': elsewhere });
+  assert.deepEqual(
+    both.filter(({ file }) => file === 'a.yaml'),
+    alone,
+  );
+  assert.equal(alone.length, 1);
+});
+
 interface Stranger {
   readonly kind: string;
   readonly name: string;
@@ -194,6 +206,34 @@ describe('odd files', () => {
       );
       assert.ok((findings[0]?.detail.length ?? 0) < 80);
     });
+
+  it('a document that is huge is not read into memory by half: JSON without lines, YAML with words', () => {
+    const many_ = Array.from({ length: 20_000 }, (_, i) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: `s${i}`, namespace: 'shop', annotations: { note: 'x'.repeat(150) } },
+    }));
+    const ingress = {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'Ingress',
+      metadata: {
+        name: 'a',
+        namespace: 'shop',
+        annotations: { 'nginx.ingress.kubernetes.io/proxy-read-timeout': '3600', 'curfew.internal/cutter': 'ss -K' },
+      },
+    };
+    const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [...many_, ingress] });
+    assert.ok(list.length > 4 * 1024 * 1024);
+    assert.deepEqual(
+      auditTexts({ 'a.json': list }).map(({ name, line }) => [name, line]),
+      [['idle_too_long', 1]],
+    );
+    const huge = `${INGRESS}metadata:\n  name: a\n  annotations:\n    note: ${'x'.repeat(5 * 1024 * 1024)}\n`;
+    assert.deepEqual(
+      auditTexts({ 'a.yaml': huge }).map(({ detail }) => detail),
+      ['is one document of more than 4 MiB: split it'],
+    );
+  });
 
   it('every document of a file is judged, also behind one that is broken', () => {
     const findings = auditTexts({ 'a.yaml': `${INGRESS}spec: [\n---\n${textOf('idle_an_hour.yaml')}` });
@@ -334,6 +374,19 @@ describe('a baseline', () => {
     for (const bad of ['', '{}', '[]', '{"version":2,"findings":[]}', '{"version":1,"findings":[{"fingerprint":"x"}]}'])
       assert.throws(() => readBaseline('b', bad), { code: 'configuration' }, bad);
   });
+});
+
+it('a route of Envoy Gateway without a policy has the default of Envoy', () => {
+  const text = textOf('good_envoy_gateway.yaml')
+    .replaceAll(/, streamIdleTimeout: 15m/g, '')
+    .replaceAll('streamIdleTimeout: 10m', '');
+  const names = (inactivity_timeout: number) =>
+    auditTexts(
+      { 'a.yaml': text },
+      { ...SCOPE, limitsIn: () => ({ ...WHOLE, inactivity_timeout: seconds(inactivity_timeout) }) },
+    ).map(({ name, detail }) => `${name}: ${detail}`);
+  assert.deepEqual(names(300), []);
+  assert.deepEqual(names(299), ['idle_too_long: streamIdleTimeout is 5m by default; inactivity_timeout is 4m']);
 });
 
 it('a name that looks like a secret is not printed', () => {

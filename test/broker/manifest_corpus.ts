@@ -13,10 +13,12 @@ export const FOLDER = path.join(import.meta.dirname, 'manifests');
 export const MANIFESTS = readdirSync(FOLDER).toSorted();
 export const ISSUER = 'https://curfew.example.com';
 
+export const WHOLE = { max_age: seconds(28_800), inactivity_timeout: seconds(900), token_ttl: seconds(300) };
+
 /** Eight hours, fifteen minutes, five minutes, wherever it is. */
 export const SCOPE: Scope = {
   said: 'cluster prod',
-  limitsIn: () => ({ max_age: seconds(28_800), inactivity_timeout: seconds(900), token_ttl: seconds(300) }),
+  limitsIn: () => WHOLE,
   hashesIn: () => new Set(),
 };
 
