@@ -6,6 +6,7 @@ import { CurfewError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/json.ts';
 import { isObject } from '../../shared/wire.ts';
 import type { Finding } from './finding.ts';
+import { sayName } from './say_name.ts';
 
 /** What a finding is about: the same wherever it moves to within its file. */
 export function fingerprintOf({ name, file, object = '', route = '', detail }: Finding): string {
@@ -57,7 +58,7 @@ export function printBaseline(findings: readonly Finding[]): string {
     const fingerprint = fingerprintOf(finding);
     const before = all.get(fingerprint);
     if (before) before.count += 1;
-    else all.set(fingerprint, { fingerprint, name, file, object, count: 1 });
+    else all.set(fingerprint, { fingerprint, name, file, object: object && sayName(object), count: 1 });
   }
   return `${JSON.stringify({ version: 1, findings: [...all.values()] }, null, 2)}\n`;
 }

@@ -4,11 +4,11 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { printSarifLog } from '../../shared/sarif.ts';
-import { looksSecret } from '../../shared/secret_words.ts';
 import { oneLine } from '../text/one_line.ts';
 import { fingerprintOf } from './baseline.ts';
 import type { Finding } from './finding.ts';
 import { FINDINGS } from './names.ts';
+import { sayName } from './say_name.ts';
 
 export interface Said {
   readonly findings: readonly Finding[];
@@ -21,14 +21,6 @@ export interface Said {
 
 export const TRANSPORT =
   'transport idle counts bytes, and pings are bytes: an idle timeout that fits proves that what was abandoned goes, never that inactivity ends a session';
-
-/** 32 bytes in hex or base64, or longer: a key or a token that became part of a name. */
-const KEY = /[0-9a-fA-F]{64}|[A-Za-z0-9+/_]{43}/;
-
-/** A name, a host or a path out of a manifest. */
-export function sayName(text: string): string {
-  return looksSecret(text) || KEY.test(text) ? '(a name that looks like a secret)' : oneLine(text);
-}
 
 function shown({ object, route, detail, ...rest }: Finding): Finding {
   return {
