@@ -346,7 +346,7 @@ describe('roles of a store', () => {
     const named = nameOf(label, 'planted1');
     const [literal, longer] = [pg.escapeLiteral(`${mark}{}`), `${prefix}somebody_else`];
     for (const text of [
-      `create role "${named}" in role curfew`,
+      `create role "${named}" in role curfew; comment on role "${named}" is 'of somebody else'`,
       `create role "${longer}" in role curfew; comment on role "${longer}" is ${literal}`,
       `create role commented in role curfew; comment on role commented is ${literal}`,
       `create role "${strange}" in role curfew; comment on role "${strange}" is ${pg.escapeLiteral(labelOf('another store').mark)}`,

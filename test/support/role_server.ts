@@ -40,6 +40,8 @@ export interface RoleServerOptions {
   readonly admin?: string;
   /** From where the gateway comes, where it is no address of its own. */
   readonly gateway?: string;
+  /** Whether the broker speaks to it in plain, on loopback. */
+  readonly plain?: boolean;
   readonly settings?: Readonly<Record<string, string>>;
 }
 
@@ -58,6 +60,7 @@ async function setUp(
     databases = ['orders'],
     admin = 'curfew_admin',
     gateway = GATEWAY,
+    plain = false,
   }: RoleServerOptions,
 ): Promise<RoleServer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'curfew-roles-'));
@@ -80,7 +83,7 @@ async function setUp(
     for (const account of accounts)
       await postgres.query(`grant create, usage on schema public to ${pg.escapeIdentifier(account)}`, database);
   const printed = printPgHba({
-    ...{ name: 'orders-db', databases, admin: address, ca: authority.caPem },
+    ...{ name: 'orders-db', databases, admin: address, ...(!plain && { ca: authority.caPem }) },
     ...{ gateway: [`${gateway}/32`], broker: ['127.0.0.1/32'] },
   });
   // Behind what is printed it is as open as it can be.

@@ -26,10 +26,16 @@ export interface RoleSite {
   readonly folder: string;
   readonly configFile: string;
   readonly url: string;
+  /** The store: a file, or the URL of a database. */
+  readonly store: string;
   /** In all rows so far, of all processes. */
   audit(): readonly Readonly<Record<string, unknown>>[];
   /** Logs a person in; without a target, so without a role. */
-  login(groups?: readonly string[], more?: Readonly<Record<string, unknown>>): Promise<RolePerson>;
+  login(
+    groups?: readonly string[],
+    more?: Readonly<Record<string, unknown>>,
+    fields?: Readonly<Record<string, string>>,
+  ): Promise<RolePerson>;
   /** Asks for a role. */
   ask(person: RolePerson, fields?: Readonly<Record<string, string>>): Promise<Answer>;
   /** Has a role. */
@@ -76,7 +82,8 @@ export async function startRoleSite(options: RoleSiteOptions): Promise<RoleSite>
   await secret('key', randomBytes(32).toString('hex'));
   await secret('gateway-token', randomBytes(32).toString('hex'));
   await secret('orders-admin', adminUrl);
-  if (store === 'postgres') await secret('store-url', await server.postgres.createDatabase());
+  const place = store === 'postgres' ? await server.postgres.createDatabase() : path.join(folder, 'curfew.db');
+  if (store === 'postgres') await secret('store-url', place);
   const target = {
     ...{ name: 'orders-db', kind: 'postgres', address: `127.0.0.1:${server.postgres.port}`, allowed_groups: ['*'] },
     ...{ admin_url_file: 'orders-admin', databases: [...server.databases], accounts: ACCOUNTS },
@@ -110,12 +117,13 @@ export async function startRoleSite(options: RoleSiteOptions): Promise<RoleSite>
     folder,
     configFile,
     url,
+    store: place,
     configure,
     get broker() {
       return broker;
     },
     audit: () => [...before, ...broker.audit(), ...others.flatMap((other) => other.audit())],
-    async login(groups = ['sre'], more = {}) {
+    async login(groups = ['sre'], more = {}, fields = {}) {
       people += 1;
       const holder = new Holder({ url, issuer: ISSUER });
       const now = holder.now();
@@ -123,7 +131,7 @@ export async function startRoleSite(options: RoleSiteOptions): Promise<RoleSite>
       const who = { sub, email: `${sub}@example.com`, email_verified: true, groups, nonce: holder.nonce };
       const times = { iat: now, exp: now + 300, auth_time: now };
       const id_token = issuer.sign({ iss: issuer.issuer, aud: 'curfew', ...who, ...times, ...more });
-      const { refresh_token: handle = '', session } = (await holder.exchange(id_token)).granted;
+      const { refresh_token: handle = '', session } = (await holder.exchange(id_token, fields)).granted;
       return { holder, handle, sid: session.sid, sub };
     },
     ask: ({ holder, handle }, fields = {}) => holder.renew(handle, 'orders-db', fields),
