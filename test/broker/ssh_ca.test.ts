@@ -69,6 +69,14 @@ for (const database of DATABASES) {
     };
     const newest = async () => (await rows()).findLast(({ change }) => change === 'added').kids[0];
 
+    test('has one first key, however many want it at once', async () => {
+      const all = await Promise.all(Array.from({ length: 6 }, () => trusted('bastion')));
+      assert.equal(new Set(all.map((keys) => keys.join())).size, 1);
+      assert.equal((await kids()).length, 1);
+      assert.equal((await rows()).filter(({ change }) => change === 'added').length, 1);
+      assert.equal((await rows()).filter(({ change }) => change === 'printed').length, 1);
+    });
+
     test('has a first key once there are targets, which signs at once; what is printed is for the host of one target', async () => {
       await service.sweep();
       const [only = '', ...others] = await list();

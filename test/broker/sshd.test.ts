@@ -252,6 +252,7 @@ describe('at a real sshd a certificate of a session', () => {
     const silent = client.begin(server, ['deploy@127.0.0.1', `sleep ${IDLE * 3}; echo still here`]);
     const begin = performance.now();
     const shell = client.begin(server, ['-tt', 'deploy@127.0.0.1']);
+    await until(() => shell.ended, 'the shell is not closed');
     assert.equal(await shell.exit, 255);
     assert.ok(performance.now() - begin >= IDLE * 1_000 - 1_000, 'it was closed at once');
     assert.equal(await silent.exit, 0, silent.stderr());

@@ -62,6 +62,7 @@ test(`K8 of ${ENDS} that end one after the other each is gone on both sides, and
     const gone = ssh.exit.then(() => performance.now());
     await who.logout();
     const acknowledged = performance.now();
+    await until(() => ssh.ended, `${mark}: ssh does not end`);
     times.push(Math.max(0, (await gone) - acknowledged));
     await until(() => !onHost(mark), `${mark} is left on the host`);
   }

@@ -53,7 +53,11 @@ export const SSH_CAUSES: Readonly<Record<string, SshCause>> = {
     end: ({ idp }) => idp.logOut('gone'),
   },
   idle: {
-    ...{ when: 'nobody presses a key for too long', words: /not used for|idle/, reason: 'inactivity_timeout' },
+    ...{
+      when: 'nobody presses a key for too long',
+      words: /not used for|nothing was sent/,
+      reason: 'inactivity_timeout',
+    },
     end: () => sleep(IDLE * 1_000),
   },
   old: {
@@ -94,6 +98,7 @@ export async function assertEnds(world: SshWorld, name: string): Promise<void> {
   await until(() => onHost(plain) && onHost(ours), `${name}: not both of them run: ${running.stderr()}`);
   const sid = String(rows('login').at(-1)?.sid);
   await cause.end(world, person, sid);
+  await until(() => running.ended, `${name}: ssh does not end`);
   assert.equal(await running.exit, 255, running.stdout());
   const { code, stderr } = await through;
   assert.equal(code, 77, stderr);
