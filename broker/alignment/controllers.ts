@@ -1,7 +1,7 @@
 // Which controller reads an object: by its class, and by the annotations that only one of them knows.
 
 import { LAYER_FACTS } from '../layers_table/facts.ts';
-import { CUTTERS, type Cutter, type Layer } from '../layers_table/layer.ts';
+import { CUTTER, CUTTERS, type Cutter, type Layer } from '../layers_table/layer.ts';
 import type { KubeObject } from '../manifests/objects.ts';
 import { textAt } from '../manifests/values.ts';
 
@@ -77,7 +77,7 @@ export function layerOfConfigMap({ kind, name, labels }: KubeObject): Layer | un
   return is(/^.*haproxy-ingress.*$/) || app === 'haproxy-ingress' ? 'haproxy-ingress' : undefined;
 }
 
-export const CUTTER = 'curfew.internal/cutter';
+export { CUTTER };
 
 /** What is named as ending what the layer cannot end, as it is written. */
 export function cutterWritten({ annotations }: KubeObject): string | undefined {

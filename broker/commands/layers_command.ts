@@ -3,6 +3,7 @@
 import { type Command, Option } from 'commander';
 import { type ConfigSources, loadConfig } from '../config/load.ts';
 import { RENDERED_LAYERS } from '../layers_render/render.ts';
+import { CUTTERS } from '../layers_table/layer.ts';
 import { addLayersAudit, type LayersAuditCommandParts } from './layers_audit_command.ts';
 import { explainLayers } from './layers_explain.ts';
 import { renderLayer, type Wish, writeOutput } from './layers_render.ts';
@@ -40,6 +41,9 @@ export function addLayers(root: Command, parts: LayersParts): void {
     .option('--target <ref>', 'what is behind it: NAMESPACE/SERVICE, NAMESPACE/SERVICE:PORT or HOST:PORT')
     .option('--host <name>', 'by what name people reach it')
     .option('--ingress <namespace>', 'where the ingress or the gateway runs')
+    .addOption(
+      new Option('--cutter <name>', 'what of yours ends what the layer cannot end').choices(Object.keys(CUTTERS)),
+    )
     .option('-o, --output <file>', 'write it there instead')
     .action(async ({ config, output, ...wish }: Typed) => {
       const text = renderLayer(await loadConfig(config, { env }), wish);

@@ -7,6 +7,7 @@ import { type LimitsOfSegment, segmentLimits, segmentLimitsIn } from '../config/
 import type { Config } from '../config/settings.ts';
 import { parseHost, parseNamespace, parseTarget, type TargetRef } from '../layers_render/input.ts';
 import { RENDERERS, type RenderedLayer } from '../layers_render/render.ts';
+import type { Cutter } from '../layers_table/layer.ts';
 
 /** As it is typed. */
 export interface Wish {
@@ -16,6 +17,7 @@ export interface Wish {
   readonly target?: string;
   readonly host?: string;
   readonly ingress?: string;
+  readonly cutter?: Cutter;
 }
 
 const EXAMPLES = { target: 'app/app:8080', host: 'app.example.com', ingress: 'ingress' } as const;
@@ -31,6 +33,7 @@ export function renderLayer(config: Config, wish: Wish): string {
     segment: wish.segment,
     host: parseHost(wish.host ?? EXAMPLES.host),
     ingress: parseNamespace(wish.ingress ?? EXAMPLES.ingress),
+    cutter: wish.cutter,
     examples: (['target', 'host', 'ingress'] as const).flatMap((flag) =>
       wish[flag] ? [] : [`--${flag} ${EXAMPLES[flag]}`],
     ),

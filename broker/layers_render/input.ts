@@ -2,6 +2,7 @@
 
 import { CurfewError } from '../../shared/errors.ts';
 import type { WholeLimits } from '../../shared/limits.ts';
+import type { Cutter } from '../layers_table/layer.ts';
 import { oneLine } from '../text/one_line.ts';
 
 /** What the layer stands in front of: a Service of a cluster, or an address. */
@@ -21,6 +22,8 @@ export interface RenderInput {
   readonly host: string;
   /** The namespace of whatever stands in front of the target. */
   readonly ingress: string;
+  /** What the administrator has to end what the layer cannot end. */
+  readonly cutter?: Cutter | undefined;
   /** What was not said, and stands for something of the administrator's own. */
   readonly examples: readonly string[];
 }

@@ -2,7 +2,7 @@
 
 import { stringify } from 'yaml';
 import { CurfewError } from '../../shared/errors.ts';
-import type { Layer } from '../layers_table/layer.ts';
+import { CUTTER, type Layer } from '../layers_table/layer.ts';
 import { POLICY_HASH, policyHash } from '../layers_table/policy_hash.ts';
 import { headOf } from './head.ts';
 import type { RenderInput, ServiceRef } from './input.ts';
@@ -32,7 +32,7 @@ export function printObjects(
         name,
         namespace,
         labels: { 'app.kubernetes.io/part-of': 'curfew' },
-        annotations: { [POLICY_HASH]: hash, ...annotations },
+        annotations: { [POLICY_HASH]: hash, ...(input.cutter && { [CUTTER]: input.cutter }), ...annotations },
       },
       spec,
     }),

@@ -40,6 +40,9 @@ export const CUTTERS = {
 } as const;
 export type Cutter = keyof typeof CUTTERS;
 
+/** By what an object, or the comment of a file, names the one that ends what its layer cannot end. */
+export const CUTTER = 'curfew.internal/cutter';
+
 /** One of the three limits, as a layer holds it. */
 export interface Held {
   readonly hold: Hold;

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { RENDERED_LAYERS, RENDERERS, type RenderedLayer } from '../../broker/layers_render/render.ts';
+import type { Cutter } from '../../broker/layers_table/layer.ts';
 import { policyHash } from '../../broker/layers_table/policy_hash.ts';
 import { tableOf } from '../../broker/layers_table/table.ts';
 import { seconds } from '../../shared/time.ts';
@@ -35,11 +36,11 @@ const FILES: Readonly<Partial<Record<RenderedLayer, string>>> = {
 };
 
 /** @param tighter as the policy is by then */
-function found(layer: RenderedLayer, tighter = false): string[] {
+function found(layer: RenderedLayer, tighter = false, cutter?: Cutter): string[] {
   const { limits, segment } = inputOf();
   const now = tighter ? { max_age: seconds(60), inactivity_timeout: seconds(30), token_ttl: seconds(10) } : limits;
   const scope = { ...SCOPE, limitsIn: () => now, hashesIn: () => new Set([policyHash(segment, now)]) };
-  const findings = auditTexts({ [FILES[layer] ?? `${layer}.yaml`]: RENDERERS[layer](inputOf()) }, scope);
+  const findings = auditTexts({ [FILES[layer] ?? `${layer}.yaml`]: RENDERERS[layer](inputOf({ cutter })) }, scope);
   return [...new Set(findings.map(({ name }) => name))].sort();
 }
 
@@ -48,6 +49,11 @@ for (const layer of RENDERED_LAYERS) {
     test('nothing is found but what it says of itself', () => {
       assert.deepEqual(found(layer), FOUND[layer]);
       if (FOUND[layer].includes('no_age_bound')) assert.notEqual(tableOf(layer).age.hold, 'yes');
+    });
+
+    test('with a cutter of the administrator, what goes on is no finding', () => {
+      const others = FOUND[layer].filter((name) => name !== 'no_age_bound');
+      assert.deepEqual(found(layer, false, 'gateway'), others);
     });
 
     test('when the policy is tighter than it was rendered, that is found', () => {

@@ -92,6 +92,7 @@ const SEEN: Readonly<Record<string, readonly string[]>> = {
   'e2e/layers_login.test.ts': ['oauth2-proxy --cookie-expire', 'oauth2-proxy --cookie-refresh'],
   'e2e/layers_objects.test.ts': ['traefik spec.forwardingTimeouts.readTimeout'],
   'long/layers_ingress.long.ts': ['ingress-nginx nginx.ingress.kubernetes.io/proxy-read-timeout'],
+  'long/layers_node.long.ts': ['nftables net.netfilter.nf_conntrack_tcp_timeout_established'],
   'long/layers_wire.long.ts': [
     'nginx proxy_timeout',
     'nginx proxy_cache_valid',

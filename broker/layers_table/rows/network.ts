@@ -45,7 +45,6 @@ export const NETWORK_TIMINGS: readonly Timing[] = [
     bounds: 'idle',
     of: [],
     trap: 'cuts nothing by itself while net.netfilter.nf_conntrack_tcp_loose=1: the next packet makes the entry again; the same for conntrack -D',
-    shown: 'not run here',
   },
 ];
 

@@ -36,9 +36,10 @@ async function main(): Promise<NodeTale> {
   ]);
   const element = (stream: Stream) => `{ 127.0.0.1 . ${stream.local_port} }`;
   const forger = spawn('python3', ['-c', FORGER, String(forges.local_port), String(port)], { stdio: 'inherit' });
-  execFileSync(nft, ['delete', 'element', 'inet', 'curfew', 'age4', element(shortened)]);
   const timed = `{ 127.0.0.1 . ${shortened.local_port} timeout ${SHORTENED_S}s }`;
-  execFileSync(nft, ['add', 'element', 'inet', 'curfew', 'age4', timed]);
+  // Both at once: a packet between them would find no element.
+  const input = `delete element inet curfew age4 ${element(shortened)}\nadd element inet curfew age4 ${timed}\n`;
+  execFileSync(nft, ['-f', '-'], { input });
   execFileSync(nft, ['delete', 'element', 'inet', 'curfew', 'age4', element(deleted)]);
   // Nothing is sent to whoever rests: the next byte finds it cut.
   await until(() => rests.age() > REST_MS, 'time stands still');
