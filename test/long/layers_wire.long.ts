@@ -51,7 +51,7 @@ events {}
 stream { server { ${server} } }
 `,
     );
-    await stage.run({ layer: 'nginx', args: ['-p', own, '-c', file], port, host: HOST });
+    await stage.run({ layer: 'nginx', args: ['-e', 'stderr', '-p', own, '-c', file], port, host: HOST });
     const [rests, talks] = [await open(port, 'rest'), await open(port, 'talk')];
     await assertCutAt(rests, SHORT_S * 1000);
     await assertOpenAfter(talks, LONG_MS);

@@ -54,7 +54,7 @@ export async function startApp(host = '127.0.0.1', wanted?: number): Promise<App
 }
 
 export interface Stream {
-  /** Milliseconds since it was open. */
+  /** Milliseconds since it was asked for. */
   age(): number;
   /** Whether the other side has ended it, or broken it off; and after how long. */
   readonly ended: number | undefined;
@@ -87,6 +87,8 @@ export async function openStream({
   does,
   headers = {},
 }: StreamOptions): Promise<Stream> {
+  // From before it was asked for: a layer counts from later, whatever this machine does meanwhile.
+  const since = performance.now();
   const socket = connect({ port, host: address });
   let [head, received, ended, longest] = ['', 0, undefined as number | undefined, 0];
   const upgrade = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
@@ -96,17 +98,17 @@ export async function openStream({
     ...headers,
   };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  let opened: number | undefined;
+  let opened = false;
   socket.on('error', () => undefined);
   socket.once('close', () => {
-    ended ??= performance.now() - (opened ?? performance.now());
+    ended ??= performance.now() - since;
   });
   socket.once('end', () => {
-    ended ??= performance.now() - (opened ?? performance.now());
+    ended ??= performance.now() - since;
     socket.destroy();
   });
   socket.on('data', (chunk: Buffer) => {
-    if (opened !== undefined) received += chunk.length;
+    if (opened) received += chunk.length;
     else head += chunk.toString('latin1');
   });
   socket.write(`GET ${does === 'read' ? '/endless' : '/ws'} HTTP/1.1\r\n${lines.join('')}\r\n`);
@@ -117,9 +119,8 @@ export async function openStream({
     throw new Error(`it is answered otherwise: ${head.slice(0, 500) || 'with nothing'}`);
   }
   const local_port = socket.localPort ?? 0;
-  const since = performance.now();
-  opened = since;
-  let last = since;
+  opened = true;
+  let last = performance.now();
   const timer = setInterval(() => {
     longest = Math.max(longest, performance.now() - last);
     last = performance.now();

@@ -42,7 +42,7 @@ events {}
 http { access_log off; ${paths} include ${file}; }
 `,
       );
-      return ['-p', folder, '-c', whole];
+      return ['-e', 'stderr', '-p', folder, '-c', whole];
     }
     case 'haproxy':
       return ['-f', file];
