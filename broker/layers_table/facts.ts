@@ -149,7 +149,10 @@ export const LAYER_FACTS: Readonly<Record<Layer, LayerFacts>> = {
   },
   nftables: {
     title: 'nftables on the node',
-    idle: { hold: 'yes', says: 'a set that each packet updates; keepalives of TCP are packets' },
+    idle: {
+      hold: 'yes',
+      says: 'a set that each packet updates; what rested is reset with its next packet, not before; keepalives of TCP are packets',
+    },
     age: { hold: 'yes', says: 'a set that only a SYN adds to' },
     session_end: {
       hold: 'partly',

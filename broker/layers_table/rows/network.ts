@@ -26,7 +26,7 @@ export const NETWORK_TIMINGS: readonly Timing[] = [
     place: rules('set idle timeout'),
     bounds: 'idle',
     of: ['plain', 'stream', 'tcp'],
-    trap: '`update` on each packet: keepalives of TCP are packets too',
+    trap: '`update` on each packet: keepalives of TCP are packets too. What rested for longer is reset with its next packet, not before',
   },
   {
     ...nft,
