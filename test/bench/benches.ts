@@ -1,6 +1,7 @@
 // All benchmarks, in the order in which they run.
 
 import { auditKubeconfig } from './audit_kubeconfig.ts';
+import { connectEnds, connectMemory, connectRate } from './connect.ts';
 import { connectSsh } from './connect_ssh.ts';
 import { endToDenial } from './end_to_denial.ts';
 import { endToKnown } from './end_to_known.ts';
@@ -79,4 +80,7 @@ export const BENCHES: readonly Bench[] = [
   gatewayWatchAloneMemory,
   gatewayExecMemory,
   connectSsh,
+  connectRate,
+  connectMemory,
+  connectEnds,
 ];
