@@ -9,7 +9,7 @@ import { isRefusal } from '../admit.ts';
 import type { Broker } from '../authority/ask.ts';
 import type { Authority } from '../authority/authority.ts';
 import { Turns } from '../authority/turns.ts';
-import { LOST_BROKER, type Refusal } from '../words.ts';
+import { BUSY, LOST_BROKER, type Refusal } from '../words.ts';
 import { type ConnectHead, presentedIn } from './presented.ts';
 import { type TargetToken, verifyProof, verifyTargetToken } from './token.ts';
 
@@ -65,7 +65,7 @@ export class Admission {
     const { broker, elapsed } = this.#parts;
     const came_at = elapsed();
     return this.#turns.take(async () => {
-      if (isGone() || elapsed() - came_at > TURN_MS) return LOST_BROKER;
+      if (isGone() || elapsed() - came_at > TURN_MS) return BUSY;
       const sent_at = elapsed();
       try {
         const { status, body } = await broker.post(GATEWAY_PATHS.connections, request);

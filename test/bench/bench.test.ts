@@ -99,6 +99,9 @@ describe('npm run bench', () => {
       'gateway.watch.kib': '<= 64',
       'gateway.exec.kib': '<= 128',
       'gateway.small_beside_bulk.p99_ms': '<= 25',
+      'connect.mib_per_s': '>= 120',
+      'connect.kib_each': '<= 100',
+      'connect.end_to_closed.p99_ms': '<= 50',
     };
     for (const [name, aim] of Object.entries(promised)) assert.equal(aims.get(name), aim, name);
   });

@@ -21,6 +21,7 @@ import {
 } from '../../shared/gateway_wire.ts';
 import type { Metadata } from '../../shared/metadata.ts';
 import type { SessionFacts } from '../../shared/session.ts';
+import type { MetadataTarget } from '../../shared/targets.ts';
 import { type Seconds, seconds } from '../../shared/time.ts';
 import { GATEWAY_TOKEN_TYP, gatewayAudience, TOKEN_TYP } from '../../shared/token_typ.ts';
 import { listenAnywhere } from './ports.ts';
@@ -52,6 +53,8 @@ export interface StandInBroker {
   onAsk: (request: LeaseRequest) => Promise<Instead> | Instead;
   /** What is told of streams. @returns what is answered instead of taking it, or instead of saying that it was taken */
   onEvents: (report: EventsReport) => { readonly before?: Instead; readonly after?: Instead };
+  /** That it tells everybody of. */
+  targets: readonly MetadataTarget[];
   /** What is answered to the gateway of targets about a connection: its status with a refusal. */
   onConnection: (request: ConnectionRequest) => Promise<Instead | object> | Instead | object;
   /** All questions for leases, in their order. */
@@ -133,7 +136,7 @@ export async function startStandInBroker(): Promise<StandInBroker> {
   const answer = async (request: IncomingMessage): Promise<Instead | object> => {
     const path = request.url ?? '';
     if (path === '/jwks') return { keys: keys.map(({ jwk }) => jwk) };
-    if (path === '/.well-known/curfew') return METADATA;
+    if (path === '/.well-known/curfew') return { ...METADATA, targets: broker.targets };
     let text = '';
     for await (const chunk of request.setEncoding('utf8')) text += chunk;
     if (path === GATEWAY_PATHS.sessions) shown.push(request.headers.authorization ?? '');
@@ -176,6 +179,7 @@ export async function startStandInBroker(): Promise<StandInBroker> {
     onAsk: () => undefined,
     onEvents: () => ({}),
     onConnection: () => 404,
+    targets: [],
     ...{ asked, shown, events, afters },
     get most_at_once() {
       return state.most_at_once;
