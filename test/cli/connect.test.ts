@@ -4,9 +4,11 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { connectUrl } from '../../shared/targets.ts';
 import { until } from '../support/patience.ts';
 import { listenAnywhere } from '../support/ports.ts';
 import { refusalOf } from './desk.ts';
@@ -243,5 +245,51 @@ describe('connect --stdio', () => {
       assert.deepEqual(refusalOf(refused), { error: 'not logged in', hint: 'run: kubectl curfew login', before: [] });
     }
     assert.ok(!existsSync(path.join(desk.dir, 'ran')));
+  });
+
+  it('goes through the proxy of the environment, and names it where it does not let it pass', async () => {
+    const [, port = ''] = desk.broker.gateway.split(':');
+    const passed: string[] = [];
+    const proxy = createHttpServer().on('connect', (request, socket: Socket, head: Buffer) => {
+      passed.push(String(request.url));
+      const through = connect(Number(port), '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+        if (head.length > 0) through.write(head);
+        through.pipe(socket).pipe(through);
+      });
+      for (const one of [socket, through]) one.on('error', () => undefined);
+    });
+    const { targets } = desk.broker;
+    // Of a name that is nowhere but behind the proxy; the broker is on loopback, which no proxy is asked for.
+    const url = connectUrl(`wss://gateway.test:${port}`, 'echo');
+    desk.broker.targets = targets.map((target) => (target.name === 'echo' ? { ...target, url } : target));
+    desk.broker.public_gateway = `gateway.test:${port}`;
+    const cache = path.join(desk.dir, 'proxied');
+    try {
+      const env = { HTTPS_PROXY: `http://127.0.0.1:${await listenAnywhere(proxy)}`, CURFEW_CACHE_DIR: cache };
+      const { code, stdout, stderr } = await desk.curfew(['connect', 'echo', '--stdio'], {
+        env,
+        input: 'by the proxy',
+      });
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'by the proxy', stderr: '' });
+      assert.deepEqual(passed, [`gateway.test:${port}`]);
+      proxy.close();
+      proxy.closeAllConnections();
+      const away = await desk.curfew(['connect', 'echo', '--stdio'], { env });
+      assert.equal(away.code, 69);
+      assert.match(
+        refusalOf(away).error,
+        /the gateway at gateway\.test:\d+ is out of reach: .*through the proxy 127\.0\.0\.1:\d+ of HTTPS_PROXY/,
+      );
+    } finally {
+      desk.broker.targets = targets;
+      desk.broker.public_gateway = desk.broker.gateway;
+    }
+  });
+
+  it('loads WebSockets for connections alone: no call of kubectl has to', () => {
+    const text = (name: string) => readFileSync(path.join(path.dirname(desk.command[1]), name), 'utf8');
+    assert.ok(text('websocket.cjs').includes('Sec-WebSocket-Key'));
+    for (const name of ['kubectl-curfew.cjs', 'full.cjs']) assert.ok(!text(name).includes('Sec-WebSocket-Key'), name);
   });
 });

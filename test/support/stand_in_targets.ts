@@ -47,6 +47,8 @@ export interface StandInTargets {
   readonly authority: CertificateAuthority;
   /** Host and port of the gateway. */
   readonly gateway: string;
+  /** By which it is known outside. */
+  public_gateway: string;
   /** What a person has to have, to be let in. */
   readonly handle: string;
   session: WireSession;
@@ -168,7 +170,7 @@ export async function startStandInTargets(
       if (scheme !== 'DPoP' || pass?.target !== name)
         return { status: 401, code: 'token_id', message: 'not a pass for this' };
       passes.delete(token);
-      const jkt = await jktOf(request, connectUrl(`https://${gateway}`, name), token);
+      const jkt = await jktOf(request, connectUrl(`https://${broker.public_gateway}`, name), token);
       if (jkt !== pass.jkt) return { status: 401, code: 'proof_invalid', message: 'of another key' };
       return pass;
     };
@@ -233,6 +235,7 @@ export async function startStandInTargets(
   });
   const authority_data = Buffer.from(authority.caPem).toString('base64');
   const broker: StandInTargets = {
+    public_gateway: gateway,
     ...{ url, authority, gateway, handle, session, asked, proofs, open, now },
     get metadata_asked() {
       return state.metadata_asked;
