@@ -262,8 +262,11 @@ describe('setup --ssh', () => {
 
   it('P22 goes nowhere without a session: never past the gateway, and says why', async () => {
     const { url } = desk.broker;
+    assert.equal((await ssh('bastion', 'true')).code, 0);
+    const kept = path.join(desk.dir, 'cache/ssh', brokerName(url));
+    assert.ok(readdirSync(kept).some((name) => name.endsWith('.key')));
     await desk.curfew(['logout', '--broker', url]);
-    assert.ok(!existsSync(path.join(desk.dir, 'cache/ssh', brokerName(url))), 'keys and certificates are gone');
+    assert.ok(!existsSync(kept), 'keys and certificates are gone');
     const { code, stdout, stderr } = await ssh('bastion', 'id -un');
     assert.equal(code, 255);
     assert.equal(stdout, '');
