@@ -77,15 +77,15 @@ const folder = () => {
 
 describe('kubectl curfew ssh', () => {
   it('runs a command there as the account of the session, and passes its exit status and output on', async () => {
-    const { code, stdout, stderr } = await desk.curfew(['ssh', 'bastion', 'id -un; exit 5']);
+    const { code, stdout, stderr } = await desk.curfew(['ssh', 'bastion', 'echo $LOGNAME; exit 5']);
     assert.deepEqual({ code, stdout, stderr }, { code: 5, stdout: 'deploy\n', stderr: '' });
   });
 
   it('takes the account before and behind the name of the target, and leaves flags of ssh to ssh', async () => {
     for (const words of [
-      ['--account', 'ops', 'bastion', '-o', 'LogLevel=ERROR', 'id -un'],
-      ['bastion', '--account', 'ops', '-q', 'id', '-un'],
-      ['bastion', '--account=ops', 'id -un'],
+      ['--account', 'ops', 'bastion', '-o', 'LogLevel=ERROR', 'echo $LOGNAME'],
+      ['bastion', '--account', 'ops', '-q', 'printenv', 'LOGNAME'],
+      ['bastion', '--account=ops', 'echo $LOGNAME'],
     ]) {
       const { code, stdout, stderr } = await desk.curfew(['ssh', ...words]);
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'ops\n', stderr: '' }, words.join(' '));
@@ -206,7 +206,7 @@ describe('setup --ssh', () => {
   });
 
   it('has plain ssh reach the target, with options of ours before those of the person', async () => {
-    const { code, stdout, stderr } = await ssh('bastion', 'id -un');
+    const { code, stdout, stderr } = await ssh('bastion', 'echo $LOGNAME');
     assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'deploy\n', stderr: '' });
     const { stdout: settings } = await ssh('-G', 'bastion');
     for (const line of [
@@ -267,7 +267,7 @@ describe('setup --ssh', () => {
     assert.ok(readdirSync(kept).some((name) => name.endsWith('.key')));
     await desk.curfew(['logout', '--broker', url]);
     assert.ok(!existsSync(kept), 'keys and certificates are gone');
-    const { code, stdout, stderr } = await ssh('bastion', 'id -un');
+    const { code, stdout, stderr } = await ssh('bastion', 'echo $LOGNAME');
     assert.equal(code, 255);
     assert.equal(stdout, '');
     assert.match(stderr, /^curfew: error: logged out$/m);

@@ -203,7 +203,7 @@ describe('a target, from login to end', () => {
     assert.equal(set.code, 0, set.stderr);
     const { runInPty } = await import('../support/pty.ts');
     const env = { ...desk.env, BROWSER: desk.browser.command, TERM: 'xterm' };
-    using pty = runInPty('ssh', ['-F', config, 'bastion', 'id -un'], { env });
+    using pty = runInPty('ssh', ['-F', config, 'bastion', 'echo $LOGNAME'], { env });
     await pty.waitFor(/^curfew: .*: logging in/m);
     await pty.waitFor('deploy');
     assert.deepEqual(await pty.exit, { code: 0, signal: 0 });
