@@ -17,7 +17,7 @@ import { writeApart } from '../setup/apart.ts';
 import { setCurrent, type Written, writeClusters } from '../setup/clusters.ts';
 import { allowInKuberc, sayKuberc } from '../setup/kuberc.ts';
 import { removeSetup } from '../setup/remove.ts';
-import { refreshSsh, type SshSetup, writeSsh, writeSshApart } from '../setup/ssh.ts';
+import { refreshSsh, requireSshTargets, type SshSetup, writeSsh, writeSshApart } from '../setup/ssh.ts';
 import { createRehearsal, createWriter, type Writer } from '../setup/writer.ts';
 import { oneLine } from '../warm/one_line.ts';
 import type { Config } from '../warm/settings.ts';
@@ -79,6 +79,7 @@ async function setUp(
     max_age: options.maxAge,
     ca_file: known,
   });
+  if (options.ssh) requireSshTargets(metadata.targets);
   const ssh = (command: string): SshSetup => ({ ...options, targets: metadata.targets ?? [], command, ca_file });
   if (options.output !== undefined && options.ssh)
     return await writeSshApart(host, writer, resolve(options.output), ssh(launcherOf(host)));

@@ -62,6 +62,12 @@ function folders(host: SshHost): readonly string[] {
   return [`CURFEW_CONFIG_DIR=${configDirectoryOf(host)}`, `CURFEW_CACHE_DIR=${cacheDirectoryOf(host)}`];
 }
 
+/** Before anything is written. @throws CurfewError `configuration` where there is nothing for ssh */
+export function requireSshTargets(targets: readonly MetadataTarget[] = []): void {
+  if (targets.some(({ kind }) => kind === 'ssh')) return;
+  throw new CurfewError('configuration', 'the broker has no target of kind ssh', { hint: 'ask who runs the broker' });
+}
+
 /** @returns what was done, in lines */
 export async function writeSsh(host: SshHost, writer: Writer, setup: SshSetup): Promise<readonly string[]> {
   refuseWindows(host);
@@ -69,8 +75,6 @@ export async function writeSsh(host: SshHost, writer: Writer, setup: SshSetup): 
   requireOwnPlace(host, folder);
   requirePlainPath(folder);
   const { text, names, odd } = sshText(host, setup);
-  if (names.length === 0)
-    throw new CurfewError('configuration', `the broker has no target of kind ssh`, { hint: 'ask who runs the broker' });
   writer.folder(folder);
   writer.folder(user.slice(0, user.lastIndexOf('/')));
   await writer.edit(file, () => text, 'plain');

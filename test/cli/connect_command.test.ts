@@ -85,10 +85,16 @@ describe('connect -- COMMAND', () => {
     assert.equal(line, '*:*:*:alice_1:a\\:b\\\\c');
     assert.deepEqual(rest, ['-----BEGIN CERTIFICATE-----', 'MA==', '-----END CERTIFICATE-----', '600', '700']);
     assert.ok(!existsSync(PGPASSFILE));
-    assert.deepEqual(
-      readdirSync(path.join(desk.dir, 'cache')).filter((name) => name.startsWith('connect-')),
-      [],
-    );
+    const left = () => readdirSync(path.join(desk.dir, 'cache')).filter((name) => name.startsWith('connect-'));
+    assert.deepEqual(left(), []);
+    // What a call leaves that is killed, the next takes away.
+    const child = desk.start(['connect', 'orders-db', '--listen', '0']);
+    await until(() => left().length === 1, 'no folder');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    assert.equal(left().length, 1);
+    assert.equal((await desk.curfew(['connect', 'orders-db', '--', 'true'])).code, 0);
+    assert.deepEqual(left(), []);
   });
 
   it('tells of a port what programs for MySQL, PostgreSQL and others read, and of no account', async () => {
