@@ -195,7 +195,11 @@ describe('connect -- COMMAND', () => {
     const child = desk.start(['connect', 'quiet', '--', process.execPath, '-e', again]);
     assert.ok(child.stdout && child.stderr);
     const [out, errors] = [bytesOf(child.stdout), bytesOf(child.stderr)];
-    await until(() => desk.broker.connections('quiet') === 1, 'nothing was connected');
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      said += chunk;
+    });
+    await until(() => said === 'hello|', 'nothing was connected');
     desk.broker.refuse = { code: 'session_ended', message: 'session is over: ended by its owner' };
     desk.broker.open[0]?.cut('session_ended: ended by its owner');
     const [code] = (await once(child, 'exit')) as [number];
