@@ -59,7 +59,8 @@ describe('G24 a token for a target is refused', () => {
     'of another target': () => ({ target: 'other' }),
     'of no target': () => ({ target: undefined }),
     'of another issuer': () => ({ iss: 'https://elsewhere.example.com' }),
-    'that has expired': () => ({ exp: now() }),
+    // The gateway's clock may be behind the broker's by what an answer took.
+    'that has expired': () => ({ exp: now() - 30 }),
     'that is not of now yet': () => ({ nbf: now() + 100 }),
     'without an end': () => ({ exp: undefined }),
     'bound to no key': () => ({ cnf: undefined }),
@@ -293,15 +294,24 @@ test('G26 connections that are being made are bounded, of one address too: other
     await held.promise;
     return { code: 'not_admitted', message: 'too late' };
   };
-  const tries = Array.from({ length: 300 }, () => gateway.connect('s1', 'slow').catch((error: Refused) => error));
+  const tries: Promise<unknown>[] = [];
+  const [tried, fitting] = [300, 256];
+  const isPending = (count: number) => async () =>
+    new RegExp(`curfew_gateway_pending_connections ${count}$`, 'm').test(await gateway.metrics());
+  // A few at a time: a gateway that is kept from its broker by handshakes refuses for that.
+  while (tries.length < tried) {
+    for (let n = 0; n < 16 && tries.length < tried; n++)
+      tries.push(gateway.connect('s1', 'slow').catch((error: unknown) => error));
+    await until(isPending(Math.min(fitting, tries.length)), 'they do not come through');
+  }
   const first = await Promise.race(tries);
   assert.ok(first instanceof Refused);
   assert.deepEqual([first.status, first.code, first.headers['retry-after']], [429, 'too_many_connections', '1']);
-  const busy = await Promise.all(tries.slice(256));
+  const busy = await Promise.all(tries.slice(fitting));
   assert.ok(busy.filter((error) => error instanceof Refused && error.status === 429).length > 0);
   held.resolve();
   const answers = (await Promise.all(tries)).map((error) => (error as Refused).status);
-  assert.equal(answers.filter((status) => status === 429).length, 300 - 256);
+  assert.equal(answers.filter((status) => status === 429).length, tried - fitting);
   broker.onConnection = answer;
   await until(async () => /curfew_gateway_pending_connections 0/.test(await gateway.metrics()), 'some are kept');
   await (await gateway.connect('s1', 'db')).untilText('.');

@@ -141,7 +141,7 @@ describe('a client of ours', () => {
       const text = await readFile(path.join(ROOT, file), 'utf8');
       if (!makes.test(text)) continue;
       makers.push(file);
-      assert.ok(/STRONG_TLS|tlsTo\(|TlsOptions/.test(text), file);
+      assert.ok(/STRONG_TLS|tlsTo\(|tlsFor\(|TlsOptions/.test(text), file);
     }
     assert.ok(makers.length >= 10, makers.join('\n'));
   });
