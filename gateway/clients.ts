@@ -84,13 +84,18 @@ export function boundClients(
   };
 }
 
+export interface PendingLimits {
+  readonly all: number;
+  readonly of_address: number;
+}
+
 /** What is being made and takes others' time, before it is open: bounded in all, and of one address. */
 export class Pending {
-  readonly #most: { readonly all: number; readonly of_address: number };
+  readonly #most: PendingLimits;
   readonly #of_network = new Map<string, number>();
   #all = 0;
 
-  constructor(most: { readonly all: number; readonly of_address: number }) {
+  constructor(most: PendingLimits) {
     this.#most = most;
   }
 

@@ -7,6 +7,7 @@ import type { ConnectionLimits } from '../serving/net/connections.ts';
 import { tlsTo } from '../serving/net/roots.ts';
 import type { Broker } from './authority/ask.ts';
 import type { Authority } from './authority/authority.ts';
+import type { PendingLimits } from './clients.ts';
 import { watchKeys } from './config/service_account_keys.ts';
 import type { ClusterSettings, Settings, TargetSettings } from './config/settings.ts';
 import { Verifier } from './credentials/verify.ts';
@@ -34,6 +35,8 @@ export interface EntranceParts {
   readonly tls: TlsPair;
   readonly limits: ConnectionLimits;
   readonly ping_ms?: number | undefined;
+  /** How many connections to targets may be being made at a time, where others than usual. */
+  readonly pending_limits?: PendingLimits | undefined;
 }
 
 export interface Entrance {

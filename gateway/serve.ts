@@ -14,7 +14,7 @@ import { sayCuts } from '../serving/net/say_cut.ts';
 import { fromMilliseconds } from '../shared/time.ts';
 import { createBroker } from './authority/ask.ts';
 import { Authority } from './authority/authority.ts';
-import { limitsFor } from './clients.ts';
+import { limitsFor, type PendingLimits } from './clients.ts';
 import { watchToken } from './config/broker_token.ts';
 import type { Settings } from './config/settings.ts';
 import { createEntrance, type Entrance } from './entrance.ts';
@@ -40,6 +40,8 @@ export interface Surroundings {
   readonly descriptors?: number | undefined;
   /** How often clients of connections to targets are pinged, in milliseconds: by a rule of ours unless it is told. */
   readonly ping_ms?: number | undefined;
+  /** How many connections to targets may be being made at a time, where others than usual. */
+  readonly pending_limits?: PendingLimits | undefined;
   /** By how many milliseconds the event loop is late: watched unless it is told. */
   readonly delay?: (() => number) | undefined;
 }
@@ -99,7 +101,7 @@ export async function startGateway(settings: Settings, around: Surroundings): Pr
       delay,
       log,
       tls,
-      ping_ms: around.ping_ms,
+      ...{ ping_ms: around.ping_ms, pending_limits: around.pending_limits },
     },
     limits: limitsFor(around.descriptors ?? (await descriptorLimit())),
     onCut() {

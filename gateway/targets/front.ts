@@ -8,7 +8,7 @@ import type { TLSSocket } from 'node:tls';
 import { type TlsPair, tlsOptions } from '../../serving/config/tls.ts';
 import type { ConnectionLimits } from '../../serving/net/connections.ts';
 import { HSTS } from '../../serving/net/hsts.ts';
-import { boundClients, Pending } from '../clients.ts';
+import { boundClients, Pending, type PendingLimits } from '../clients.ts';
 import type { Front } from '../front.ts';
 import { sendsAway } from '../shedding.ts';
 import { BUSY, NO_SUCH_TARGET, type Refusal, STOPPING } from '../words.ts';
@@ -34,6 +34,7 @@ export type TargetFrontParts = Omit<ConnectParts, 'pending' | 'relays' | 'onLetI
   readonly onCut: () => void;
   /** How often clients are pinged, in milliseconds. */
   readonly ping_ms?: number | undefined;
+  readonly pending_limits?: PendingLimits | undefined;
 };
 
 export function createTargetFront(around: TargetFrontParts, tls: TlsPair, limits: ConnectionLimits): Front {
@@ -46,7 +47,7 @@ export function createTargetFront(around: TargetFrontParts, tls: TlsPair, limits
   });
   const clients = boundClients(server, limits, around.elapsed, around.onCut);
   const relays = new Set<Relay>();
-  const pending = new Pending(PENDING);
+  const pending = new Pending(around.pending_limits ?? PENDING);
   const parts: ConnectParts = { ...around, relays, pending, onLetIn: clients.prove };
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {

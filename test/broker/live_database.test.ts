@@ -42,7 +42,8 @@ test('a database that nobody follows: not known where one host is named, wrong w
 
 test('a clock that is off by more than the answer took is told, and which way', async () => {
   const off = async (ahead: number) => (await look(config, ahead)).ahead ?? Number.NaN;
-  assert.equal(await off(0), 0);
+  // Of the same machine, but read in milliseconds here.
+  assert.ok(Math.abs(await off(0)) < 1);
   assert.ok(Math.abs((await off(600)) - 600) < 60);
   assert.ok(Math.abs((await off(-600)) + 600) < 60);
 });

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { Pending } from '../../gateway/clients.ts';
 import { CONNECT_PROTOCOL } from '../../shared/targets.ts';
 import { GATEWAY_TOKEN_TYP, TOKEN_TYP } from '../../shared/token_typ.ts';
 import { Holder } from '../support/holder.ts';
@@ -286,33 +287,50 @@ describe('G24 what the broker answers is', () => {
 });
 
 test('G26 connections that are being made are bounded, of one address too: others are let in meanwhile', async () => {
-  const { broker } = gateway;
-  const answer = broker.onConnection;
-  const held = Promise.withResolvers<void>();
-  broker.onConnection = async (request) => {
-    if (request.target !== 'slow') return answer(request) as object;
-    await held.promise;
-    return { code: 'not_admitted', message: 'too late' };
-  };
-  const tries: Promise<unknown>[] = [];
-  const [tried, fitting] = [300, 256];
-  const isPending = (count: number) => async () =>
-    new RegExp(`curfew_gateway_pending_connections ${count}$`, 'm').test(await gateway.metrics());
-  // A few at a time: a gateway that is kept from its broker by handshakes refuses for that.
-  while (tries.length < tried) {
-    for (let n = 0; n < 16 && tries.length < tried; n++)
-      tries.push(gateway.connect('s1', 'slow').catch((error: unknown) => error));
-    await until(isPending(Math.min(fitting, tries.length)), 'they do not come through');
+  const pending_limits = { all: 1_024, of_address: 16 };
+  const bounded = await startLoneTargetGateway({}, { pending_limits });
+  try {
+    const { broker } = bounded;
+    bounded.targets.set('db', gateway.targets.get('db') ?? assert.fail('there is no such target'));
+    const answer = broker.onConnection;
+    const held = Promise.withResolvers<void>();
+    broker.onConnection = async (request) => {
+      if (request.target !== 'slow') return answer(request) as object;
+      await held.promise;
+      return { code: 'not_admitted', message: 'too late' };
+    };
+    let refused = 0;
+    const tries = Array.from({ length: 20 }, () =>
+      bounded.connect('s1', 'slow').catch((error: unknown) => {
+        refused += 1;
+        return error;
+      }),
+    );
+    const statusOf = (error: unknown) => (error instanceof Refused ? error.status : 0);
+    const first = await Promise.race(tries);
+    assert.ok(first instanceof Refused);
+    assert.deepEqual([first.status, first.code, first.headers['retry-after']], [429, 'too_many_connections', '1']);
+    await until(() => refused === 4, 'not all are refused for whom there is no room');
+    held.resolve();
+    const answers = (await Promise.all(tries)).map(statusOf);
+    assert.equal(answers.filter((status) => status === 429).length, 4);
+    broker.onConnection = answer;
+    await until(async () => /curfew_gateway_pending_connections 0/.test(await bounded.metrics()), 'some are kept');
+    await (await bounded.connect('s1', 'db')).untilText('.');
+  } finally {
+    await bounded.stop();
   }
-  const first = await Promise.race(tries);
-  assert.ok(first instanceof Refused);
-  assert.deepEqual([first.status, first.code, first.headers['retry-after']], [429, 'too_many_connections', '1']);
-  const busy = await Promise.all(tries.slice(fitting));
-  assert.ok(busy.filter((error) => error instanceof Refused && error.status === 429).length > 0);
-  held.resolve();
-  const answers = (await Promise.all(tries)).map((error) => (error as Refused).status);
-  assert.equal(answers.filter((status) => status === 429).length, tried - fitting);
-  broker.onConnection = answer;
-  await until(async () => /curfew_gateway_pending_connections 0/.test(await gateway.metrics()), 'some are kept');
-  await (await gateway.connect('s1', 'db')).untilText('.');
+});
+
+test('G26 in all, and of one address: whoever has gone leaves room', () => {
+  const pending = new Pending({ all: 3, of_address: 2 });
+  const leave = pending.enter('10.0.0.1');
+  assert.ok(leave && pending.enter('10.0.0.1'));
+  assert.equal(pending.enter('10.0.0.1'), undefined);
+  assert.ok(pending.enter('10.0.0.2'));
+  assert.equal(pending.enter('10.0.0.3'), undefined);
+  leave();
+  assert.equal(pending.size, 2);
+  assert.ok(pending.enter('10.0.0.3'));
+  assert.equal(pending.enter('10.0.0.1'), undefined);
 });
