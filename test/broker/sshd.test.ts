@@ -187,10 +187,11 @@ describe('at a real sshd a certificate of a session', () => {
     await assertRefused(['deploy@127.0.0.1'], { at: other });
   });
 
-  test('K5 forwards nothing (ssh -W, ProxyJump, -L, -R, an agent) where that is not permitted, by either of two things alone', async () => {
+  test('K5 forwards nothing (ssh -W, ProxyJump, -L, -R, an agent) where that is not permitted, by either of two things alone', async (context) => {
     await present();
     const socket = path.join(client.folder, 'agent');
     const agent = startRunning('ssh-agent', ['-D', '-a', socket]);
+    context.after(() => agent.kill());
     await agent.says(/SSH_AUTH_SOCK/);
     const lent = async (at: SshServer) => {
       await client.trust(at);

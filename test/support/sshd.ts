@@ -91,7 +91,9 @@ ${SEVERAL ? '' : 'StrictModes no\n'}`,
   async function start(): Promise<void> {
     const started = startRunning(...inNamespaces(folder, [programs.sshd, '-D', '-e']), environment);
     running = started;
-    await started.says(new RegExp(`listening on 127\\.0\\.0\\.2 port ${port}`));
+    // In whatever order it comes to them.
+    for (const address of ['127\\.0\\.0\\.1', '127\\.0\\.0\\.2'])
+      await started.says(new RegExp(`listening on ${address} port ${port}`));
   }
 
   return {
